@@ -1,0 +1,1 @@
+//! freezer-agent: does the work on a host.

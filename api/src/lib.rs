@@ -1,0 +1,1 @@
+//! freezer-api: the REST service.

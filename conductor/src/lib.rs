@@ -1,0 +1,1 @@
+//! freezer-conductor: time and state of every job and run.

@@ -1,0 +1,1 @@
+//! What the service remembers: diesel on MySQL and SQLite, one repository per noun.

@@ -1,0 +1,1 @@
+//! Keystone for Rust services: token validation for actix-web and sessions that renew.

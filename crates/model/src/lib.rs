@@ -1,0 +1,1 @@
+//! Domain types of Freezer: ids, jobs, runs, schedules, searches and the RPC messages. Pure: no I/O.

@@ -1,0 +1,1 @@
+//! oslo.config for Rust: INI files, environment, typed options, sample generation.

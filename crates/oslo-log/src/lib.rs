@@ -1,0 +1,1 @@
+//! oslo.log for Rust: context lines and JSON, over tracing.

@@ -1,0 +1,1 @@
+//! oslo.messaging for Rust: RPC and notifications over RabbitMQ or in process.

@@ -1,0 +1,1 @@
+//! oslo.policy for Rust: rules, files and enforcement.

@@ -1,0 +1,1 @@
+//! What a backup is: tar engine, compression, encryption, chains, manifests, restore, retention.

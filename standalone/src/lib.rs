@@ -1,0 +1,1 @@
+//! freezer-standalone: the whole service in one process, and the demo.
