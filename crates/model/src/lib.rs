@@ -1,1 +1,24 @@
-//! Domain types of Freezer: ids, jobs, runs, schedules, searches and the RPC messages. Pure: no I/O.
+//! Domain types of Freezer: what the services say to each other and what the database remembers.
+//!
+//! Pure: no I/O, no clock of its own (time comes in as [`Timestamp`] or through a [`Clock`]).
+//! JSON shapes of the REST API are made in [`document`]; everything else is plain data.
+
+pub mod action;
+pub mod backup;
+pub mod client;
+pub mod clock;
+pub mod document;
+pub mod ids;
+pub mod job;
+pub mod rpc;
+pub mod run;
+pub mod schedule;
+pub mod search;
+
+pub use action::Action;
+pub use backup::{Backup, BackupStatus};
+pub use client::{Capabilities, Client, Link};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use ids::{ActionId, BackupId, ClientId, Epoch, JobId, ProjectId, RunId, UserId};
+pub use job::{Job, JobEvent, JobResult, JobState, JobStatus, TrustCredentials};
+pub use run::{Progress, Run, RunState, Step, StepOutcome};

@@ -1,0 +1,1 @@
+//! The JSON documents of the REST API, as clients see them.

@@ -1,0 +1,122 @@
+//! The messages between conductor and agents: arguments and results of the RPC methods.
+//!
+//! Exchange `freezer`. Every struct is the `args` object of the method named in its comment, every
+//! reply the `result`. No secret ever rides in a message: agents fetch credentials themselves.
+
+use crate::{Capabilities, ClientId, Epoch, JobId, Progress, ProjectId, RunId, StepOutcome};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub const EXCHANGE: &str = "freezer";
+/// Topic of the conductors; any of them may take a message.
+pub const CONDUCTOR_TOPIC: &str = "freezer-conductor";
+/// Topic of the agents; the server name is the agent's client id.
+pub const AGENT_TOPIC: &str = "freezer-agent";
+/// RPC version of both targets.
+pub const VERSION: &str = "1.0";
+
+/// `job_changed`, cast by the API after a job was written: look at it now rather than at the next poll.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobChanged {
+    pub project_id: ProjectId,
+    pub job_id: JobId,
+}
+
+/// A step an agent has accepted and not yet reported as finished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldStep {
+    pub run_id: RunId,
+    pub epoch: Epoch,
+}
+
+/// `agent_hello` (call, at start and after each reconnect) and `agent_heartbeat` (call, regularly).
+/// Both renew the leases of the steps named in `held`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentHello {
+    pub project_id: ProjectId,
+    pub client_id: ClientId,
+    pub hostname: String,
+    pub agent_version: String,
+    pub capabilities: Capabilities,
+    pub is_central: bool,
+    pub held: Vec<HeldStep>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HelloReply {
+    /// Seconds until the next heartbeat is expected.
+    pub heartbeat_secs: u64,
+    /// Held steps that were given to somebody else or have ended: kill them, report nothing.
+    pub drop: Vec<HeldStep>,
+    /// Held steps to abort because a user asked for it.
+    pub abort: Vec<HeldStep>,
+}
+
+/// `run_action`, cast to one agent: do this step. Delivered at least once; `epoch` tells repeats apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunAction {
+    pub run_id: RunId,
+    pub epoch: Epoch,
+    pub job_id: JobId,
+    pub project_id: ProjectId,
+    pub client_id: ClientId,
+    pub action_index: usize,
+    pub attempt: i32,
+    pub freezer_action: Map<String, Value>,
+    /// Trust to act under, for a central agent.
+    pub trust_id: Option<String>,
+    pub request_id: Option<String>,
+}
+
+/// `abort_run`, cast to one agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AbortRun {
+    pub run_id: RunId,
+    pub epoch: Epoch,
+}
+
+/// `step_started` (call): the child process runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepStarted {
+    pub run_id: RunId,
+    pub epoch: Epoch,
+    pub pid: i64,
+}
+
+/// `step_progress` (call, every few seconds).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepProgress {
+    pub run_id: RunId,
+    pub epoch: Epoch,
+    pub progress: Progress,
+}
+
+/// `step_finished` (call). The agent keeps it on disk and repeats it until a conductor answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepFinished {
+    pub run_id: RunId,
+    pub epoch: Epoch,
+    pub outcome: StepOutcome,
+    pub exit_code: Option<i32>,
+    pub error: Option<String>,
+    pub progress: Progress,
+    /// The child's result document (`backup_metadata` of a backup, totals of a restore, …).
+    pub result: Map<String, Value>,
+}
+
+/// Answer to the three step reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Noted; go on.
+    Continue,
+    /// Noted; a user asked for an abort.
+    Abort,
+    /// Refused: the run has a newer epoch, has ended or is unknown. Kill the step and forget it.
+    Stale,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportReply {
+    pub verdict: Verdict,
+}

@@ -1,0 +1,136 @@
+//! The trait every storage implements, and the words it uses.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+/// Name of an object below the root of its store: parts joined by `/`, never absolute, no empty,
+/// `.` or `..` part. Parts may hold any other UTF-8 text, blanks and braces included.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName(String);
+
+impl ObjectName {
+    pub fn new(text: impl Into<String>) -> Result<Self, StoreError> {
+        let text = text.into();
+        let bad_part = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains('\0');
+        if text.split('/').any(bad_part) {
+            return Err(StoreError::BadName { name: text });
+        }
+        Ok(Self(text))
+    }
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// The object `part` inside the folder `self`. `part` may have several parts itself.
+    pub fn join(&self, part: &str) -> Result<Self, StoreError> {
+        Self::new(format!("{}/{part}", self.0))
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Bytes of an object, in pieces of any size.
+pub type ByteStream = BoxStream<'static, Result<Bytes, StoreError>>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    pub size_bytes: u64,
+}
+
+/// One direct child of a folder. On object stores folders are common prefixes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Last part of the name only.
+    pub name: String,
+    pub is_folder: bool,
+    /// 0 for folders.
+    pub size_bytes: u64,
+}
+
+/// A place that keeps objects. All methods may be called from many tasks at once.
+///
+/// What an implementation promises: a `put` is seen whole or not at all; what `put` or
+/// [`LargeWriter::finish`] answered is durable; a missing object is [`StoreError::NotFound`] on `get`,
+/// `None` on `head`, nothing in `list`, and success on `delete`.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// For messages: `local:/srv/backups`, `swift:container/prefix`, `ssh:user@host:/dir`. Holds no secret.
+    fn describe(&self) -> String;
+
+    /// Makes the root (folder, container) when it is missing and proves that it can be reached.
+    async fn prepare(&self) -> Result<(), StoreError>;
+
+    /// Writes a whole (small) object, replacing one of that name.
+    async fn put(&self, name: &ObjectName, body: Bytes) -> Result<(), StoreError>;
+
+    /// Reads an object, or the bytes `range` of it (clamped to its end).
+    async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError>;
+
+    async fn head(&self, name: &ObjectName) -> Result<Option<ObjectInfo>, StoreError>;
+
+    /// Direct children of a folder (`None`: the root), sorted by name, all pages.
+    async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError>;
+
+    async fn delete(&self, name: &ObjectName) -> Result<(), StoreError>;
+
+    /// Deletes everything below a folder, and an object of that very name; answers how many objects went.
+    async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError>;
+
+    /// Starts a large object that is written piece by piece.
+    async fn create_large(&self, name: &ObjectName) -> Result<Box<dyn LargeWriter>, StoreError>;
+}
+
+/// A large object on its way. Nothing is visible under its name before [`finish`](Self::finish).
+///
+/// The caller decides where one segment ends. A store that keeps one file (local, SFTP) ignores the
+/// boundaries; Swift keeps each segment as an object of its own, several on their way at once.
+#[async_trait]
+pub trait LargeWriter: Send {
+    /// Appends a piece (up to 1 MiB or so) to the current segment; waits while too much is in flight.
+    async fn write(&mut self, piece: Bytes) -> Result<(), StoreError>;
+
+    /// Ends the current segment. A segment without bytes is not written.
+    async fn end_segment(&mut self) -> Result<(), StoreError>;
+
+    /// Ends the last segment, waits for everything, makes the object visible. Answers the names of the
+    /// segment objects in order, or an empty list when the store keeps the object in one piece.
+    async fn finish(self: Box<Self>) -> Result<Vec<ObjectName>, StoreError>;
+
+    /// Removes what was written so far, as well as it can.
+    async fn abandon(self: Box<Self>);
+}
+
+/// What went wrong, with the store, the object and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("'{name}' is no object name")]
+    BadName { name: String },
+    #[error("{store}: no object {name}")]
+    NotFound { store: String, name: String },
+    #[error("{store}: access refused: {cause}; check the credentials and roles")]
+    Refused { store: String, cause: String },
+    #[error("{store}: no room left writing {name}: {cause}; free space or raise the quota, then run the backup again")]
+    Full { store: String, name: String, cause: String },
+    /// May go away by itself; the retry decorator tries again.
+    #[error("{store}: {name}: {cause}")]
+    Unavailable { store: String, name: String, cause: String, retry_after: Option<Duration> },
+    #[error("{store}: {name} arrived damaged: {cause}")]
+    Damaged { store: String, name: String, cause: String },
+    #[error("{store}: {name}: {cause}")]
+    Other { store: String, name: String, cause: String },
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl StoreError {
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Damaged { .. })
+    }
+}
