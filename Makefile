@@ -1,0 +1,37 @@
+# What a newcomer, a developer and CI run. `make help` lists it.
+
+MINICLOUD := devstack/minicloud
+export MINICLOUD_DIR ?= /var/lib/minicloud
+
+.PHONY: help demo build test nextest shell-tests lint services services-down tools bench
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## the whole service in one process: a scheduled backup and its restore
+	cargo run --release -- demo
+
+build: ## all programs, with MySQL (needs libmariadb-dev), under target/release
+	cargo build --release --features mysql
+
+test: tools ## every test against real services (root): starts them, stops what it started
+	$(MINICLOUD)/run-tests $(MAKE) --no-print-directory nextest
+
+nextest: ## the tests alone; the services must be up (make services)
+	cargo nextest run --workspace --all-features
+
+services: ## start MariaDB, RabbitMQ, Keystone, Swift, memcached and sshd on this machine (root)
+	$(MINICLOUD)/up base ssh test
+
+services-down: ## stop them; their data stay under $(MINICLOUD_DIR)
+	$(MINICLOUD)/down
+
+tools:
+	@command -v cargo-nextest > /dev/null || cargo install --locked cargo-nextest
+
+lint: ## format and clippy, warnings refused
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+bench: ## this service beside tar, zstd and upstream's agent: ratios (takes minutes)
+	bench/run
