@@ -1,1 +1,18 @@
-//! Tools for tests: services, clocks, trees, damage.
+//! Tools for tests against real parts: where the services are, databases and vhosts of one test,
+//! daemons as processes that can be killed, and servers of one's own to break.
+//!
+//! A missing service is a failed test with a message that says how to start it, never a skipped one.
+
+#![allow(clippy::expect_used, clippy::panic)]
+
+pub mod daemon;
+pub mod private;
+pub mod services;
+
+pub use daemon::{Daemon, program};
+pub use services::{TestDatabase, TestVhost};
+
+/// A short random text for names, lower-case hex.
+pub fn random_name() -> String {
+    uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect()
+}

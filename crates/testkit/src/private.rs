@@ -1,0 +1,157 @@
+//! A MariaDB and a RabbitMQ of one test alone, to be killed in the middle of things.
+
+use super::daemon::Daemon;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A TCP port of 127.0.0.1 that nobody uses at this moment.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its number").port()
+}
+
+/// Waits until something accepts connections on the port.
+pub fn wait_for_port(port: u16, what: &str) {
+    let end = Instant::now() + PATIENCE;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < end, "{what} does not listen on port {port}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn give_to(user: &str, folder: &Path) {
+    let status = Command::new("chown").arg("-R").arg(format!("{user}:")).arg(folder).status();
+    assert!(status.is_ok_and(|status| status.success()), "chown {}", folder.display());
+}
+
+/// `mariadbd` with an empty database `freezer` for user and password `freezer`. Durable: a kill loses
+/// nothing that was committed.
+pub struct PrivateMariadb {
+    pub port: u16,
+    pub daemon: Daemon,
+}
+
+impl PrivateMariadb {
+    /// Makes its data under `folder` and starts it.
+    pub fn start(folder: &Path) -> Self {
+        let data = folder.join("mariadb");
+        std::fs::create_dir_all(&data).expect("a folder");
+        give_to("mysql", &data);
+        let datadir = format!("--datadir={}", data.display());
+        let install = Command::new("mariadb-install-db")
+            .args(["--no-defaults", &datadir, "--user=mysql", "--skip-test-db", "--auth-root-authentication-method=normal"])
+            .output()
+            .expect("mariadb-install-db; make services installs it");
+        assert!(install.status.success(), "{}", String::from_utf8_lossy(&install.stderr));
+        let init = data.join("init.sql");
+        let statements = "CREATE DATABASE IF NOT EXISTS freezer CHARACTER SET utf8mb4;\n\
+             CREATE USER IF NOT EXISTS 'freezer'@'127.0.0.1' IDENTIFIED BY 'freezer';\n\
+             GRANT ALL ON freezer.* TO 'freezer'@'127.0.0.1';\n";
+        std::fs::write(&init, statements).expect("init.sql");
+        give_to("mysql", &init);
+        let port = free_port();
+        let socket = format!("--socket={}", data.join("s").display());
+        let pid = format!("--pid-file={}", data.join("pid").display());
+        let arguments = [
+            "--no-defaults",
+            &datadir,
+            &socket,
+            &pid,
+            "--user=mysql",
+            "--bind-address=127.0.0.1",
+            &format!("--port={port}"),
+            "--skip-name-resolve",
+            "--innodb-buffer-pool-size=32M",
+            "--performance-schema=OFF",
+            &format!("--init-file={}", init.display()),
+        ];
+        let daemon = Daemon::new("mariadbd", PathBuf::from("/usr/sbin/mariadbd"), &arguments, folder.join("mariadbd.log"));
+        let mut server = Self { port, daemon };
+        server.start_again();
+        server
+    }
+
+    pub fn start_again(&mut self) {
+        self.daemon.start();
+        wait_for_port(self.port, "mariadbd");
+    }
+
+    pub fn url(&self) -> String {
+        format!("mysql+pymysql://freezer:freezer@127.0.0.1:{}/freezer?charset=utf8", self.port)
+    }
+}
+
+/// A RabbitMQ node with its own name, ports and data; user `guest`.
+pub struct PrivateRabbit {
+    pub port: u16,
+    epmd: Daemon,
+    pub daemon: Daemon,
+}
+
+impl PrivateRabbit {
+    pub fn start(folder: &Path) -> Self {
+        let data = folder.join("rabbitmq");
+        std::fs::create_dir_all(&data).expect("a folder");
+        for name in ["env.conf", "rabbitmq.conf"] {
+            std::fs::write(data.join(name), "").expect("configuration");
+        }
+        std::fs::write(data.join("plugins"), "[].").expect("configuration");
+        give_to("rabbitmq", &data);
+        let (port, dist, epmd) = (free_port(), free_port(), free_port());
+        let path = |name: &str| data.join(name).display().to_string();
+        let server = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+        let user = ["--reuid=rabbitmq", "--regid=rabbitmq", "--init-groups", "--", "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"];
+        let settings = [
+            format!("HOME={}", data.display()),
+            format!("RABBITMQ_NODENAME=t{port}@localhost"),
+            "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1".to_owned(),
+            format!("RABBITMQ_NODE_PORT={port}"),
+            format!("RABBITMQ_DIST_PORT={dist}"),
+            "ERL_EPMD_ADDRESS=127.0.0.1".to_owned(),
+            format!("ERL_EPMD_PORT={epmd}"),
+            format!("RABBITMQ_MNESIA_BASE={}", path("mnesia")),
+            format!("RABBITMQ_LOG_BASE={}", path("log")),
+            format!("RABBITMQ_CONFIG_FILE={}", path("rabbitmq.conf")),
+            format!("RABBITMQ_CONF_ENV_FILE={}", path("env.conf")),
+            format!("RABBITMQ_ENABLED_PLUGINS_FILE={}", path("plugins")),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}".to_owned(),
+        ];
+        let arguments: Vec<&str> = user.into_iter().chain(settings.iter().map(String::as_str)).chain([server]).collect();
+        let daemon = Daemon::new("rabbitmq", PathBuf::from("/usr/bin/setpriv"), &arguments, folder.join("rabbitmq.log"));
+        // The node would start one that outlives it; this one goes with the test.
+        let epmd_arguments = ["-address", "127.0.0.1", "-port", &epmd.to_string()];
+        let mut epmd_daemon = Daemon::new("epmd", PathBuf::from("/usr/bin/epmd"), &epmd_arguments, folder.join("epmd.log"));
+        epmd_daemon.start();
+        wait_for_port(epmd, "epmd");
+        let mut server = Self { port, epmd: epmd_daemon, daemon };
+        server.start_again();
+        server
+    }
+
+    /// Kills the whole Erlang machine, not only the script that started it.
+    pub fn kill(&mut self) {
+        let pattern = format!("t{}@localhost", self.port);
+        let _ = Command::new("pkill").args(["-KILL", "-f", &pattern]).status();
+        self.daemon.kill();
+    }
+
+    pub fn start_again(&mut self) {
+        self.daemon.start();
+        wait_for_port(self.port, "rabbitmq");
+    }
+
+    pub fn url(&self) -> String {
+        format!("rabbit://guest:guest@127.0.0.1:{}/", self.port)
+    }
+}
+
+impl Drop for PrivateRabbit {
+    fn drop(&mut self) {
+        self.kill();
+        self.epmd.kill();
+    }
+}
