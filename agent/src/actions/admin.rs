@@ -1,0 +1,40 @@
+//! Action admin: rotation. Always a plan first; with `dry_run` only the plan.
+
+use super::{ActionError, Done};
+use crate::options::typed::ActionOptions;
+use crate::storages::{Surroundings, open_store};
+use freezer_vault::prune::{self, PruneRequest, Retention};
+use freezer_vault::{Hbn, Monitor};
+use serde_json::{Map, json};
+use std::sync::Arc;
+
+pub async fn admin(
+    options: &ActionOptions,
+    around: &Surroundings,
+    monitor: Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    let retention = Retention {
+        remove_older_than_days: options.remove_older_than_days,
+        remove_from_secs: options.remove_from_date,
+        keep_last: options.keep_last,
+    };
+    let request =
+        PruneRequest::new(Hbn::new(&options.hostname, &options.backup_name)?, retention, around.now_secs);
+    let store = open_store(options, around).await?;
+    let plan = prune::plan(&store, &request).await?;
+    let mut summary: Vec<String> = plan.to_string().lines().map(str::to_owned).collect();
+    let mut result = Map::new();
+    result.insert("plan".into(), json!(plan));
+    if options.dry_run {
+        summary.push("Dry run: nothing was removed".into());
+        return Ok(Done { result, summary, partial: false });
+    }
+    let report = prune::apply(&store, &request, &plan, &monitor).await?;
+    summary.push(format!(
+        "Removed {} chains ({} levels) and {} leftovers: {} objects",
+        report.chains, report.levels, report.orphans, report.objects
+    ));
+    summary.extend(report.skipped.iter().map(|why| format!("Skipped: {why}")));
+    result.insert("removed".into(), json!(report));
+    Ok(Done { result, summary, partial: false })
+}

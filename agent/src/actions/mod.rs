@@ -1,0 +1,64 @@
+//! What an agent can do, one file for each action. They know options and stores, not buses or jobs.
+
+mod admin;
+mod backup;
+mod exec;
+mod info;
+mod restore;
+
+use crate::options::typed::{ActionKind, ActionOptions};
+use crate::storages::{StorageError, Surroundings};
+use freezer_storage::StoreError;
+use freezer_vault::{Monitor, VaultError};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// How an action ended that did not fail.
+#[derive(Debug)]
+pub struct Done {
+    /// For machines: `backup_metadata`, totals, lists.
+    pub result: Map<String, Value>,
+    /// For people: lines that say what happened.
+    pub summary: Vec<String>,
+    /// Something was saved or restored, but not everything.
+    pub partial: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("{0}")]
+    Failed(String),
+    #[error("aborted")]
+    Aborted,
+}
+
+impl From<StoreError> for ActionError {
+    fn from(error: StoreError) -> Self {
+        Self::Vault(VaultError::Store(error))
+    }
+}
+
+/// Does the action of `options`. `surroundings` hold what is not the action's own: credentials, limits, time.
+pub async fn perform(
+    options: &ActionOptions,
+    surroundings: &Surroundings,
+    monitor: Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    let done = match options.action {
+        ActionKind::Backup => backup::backup(options, surroundings, monitor.clone()).await,
+        ActionKind::Restore => restore::restore(options, surroundings, monitor.clone()).await,
+        ActionKind::Admin => admin::admin(options, surroundings, monitor.clone()).await,
+        ActionKind::Info => info::info(options, surroundings).await,
+        ActionKind::Exec => exec::exec(options, &monitor).await,
+    };
+    match done {
+        Err(ActionError::Vault(VaultError::Cancelled | VaultError::Store(StoreError::Cancelled))) => {
+            Err(ActionError::Aborted)
+        }
+        other => other,
+    }
+}

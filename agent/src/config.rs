@@ -1,0 +1,97 @@
+//! The options of the agent's configuration file.
+
+use crate::options::keys::KEYS;
+use oslo_config::{Config, Opt, OptGroup, Registry};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Sections and options of `freezer-agent.conf`. `[DEFAULT]` may hold any option of an action, too.
+pub fn registry() -> Registry {
+    let default: Vec<Opt> = vec![Opt::str("host").help("Name of this host (default: its host name).")];
+    let taken = ["debug", "log_file"];
+    let actions: Vec<Opt> = KEYS
+        .iter()
+        .filter(|key| !taken.contains(&key.name))
+        .map(|key| {
+            let option = Opt::str(key.name)
+                .help(format!("{} (option of an action, lower precedence than the job's).", key.help));
+            if key.name.contains("password") || key.name == "secret_key" { option.secret() } else { option }
+        })
+        .collect();
+    Registry::new("freezer", "freezer-agent")
+        .group("DEFAULT", default)
+        .group("DEFAULT", actions)
+        .group("agent", agent_options())
+        .groups_of(oslo_messaging::config::options())
+        .groups_of(oslo_log::options())
+        .groups_of(vec![
+            OptGroup::new("service_auth", service_auth())
+                .help("The agent's own login, used for storage swift."),
+        ])
+}
+
+fn agent_options() -> Vec<Opt> {
+    vec![
+        Opt::str("client_id").help("Name under which this agent is registered (default: <project_id>_<host>)."),
+        Opt::str("project_id").help("Project this agent works for. Work of another project is refused."),
+        Opt::bool("is_central").default("false").help("Serve all projects, each under its own trust."),
+        Opt::int("concurrent_jobs").default("1").min(1).max(1000).help("Actions that run at the same time."),
+        Opt::str("state_dir").default("/var/lib/freezer/agent").help("Where the agent keeps what it has promised and not yet reported."),
+        Opt::bool("disable_exec").default("false").help("Refuse action exec."),
+        Opt::str("upload_limit").default("-1").help("Bytes a second of all this host's uploads of one action, with a unit if you like (10M); -1 is no limit."),
+        Opt::str("download_limit").default("-1").help("The same for downloads."),
+        Opt::float("progress_interval").default("2").min(0.1).help("Seconds between two progress reports of a running action."),
+        Opt::list("supported_actions").default("backup,restore,info,admin,exec").help("What jobs may ask of this agent."),
+        Opt::list("supported_modes").default("fs").help("Modes jobs may ask for."),
+        Opt::list("supported_storages").default("local,swift,ssh").help("Storages jobs may ask for."),
+        Opt::list("supported_engines").default("tar").help("Engines jobs may ask for."),
+        Opt::str("metrics_bind_host").default("127.0.0.1").help("Address of /metrics and /healthcheck."),
+        Opt::port("metrics_bind_port").default("0").help("Port of /metrics and /healthcheck; 0 is none."),
+    ]
+}
+
+fn service_auth() -> Vec<Opt> {
+    let text = |name: &str, help: &str| Opt::str(name).help(help);
+    vec![
+        text("auth_type", "password or v3applicationcredential."),
+        text("auth_url", "Keystone, with /v3."),
+        text("username", "User."),
+        text("password", "Password.").secret(),
+        text("user_domain_name", "Domain of the user."),
+        text("user_domain_id", "Domain of the user."),
+        text("project_id", "Project."),
+        text("project_name", "Project by name."),
+        text("project_domain_name", "Domain of the project."),
+        text("project_domain_id", "Domain of the project."),
+        text("application_credential_id", "Application credential."),
+        text("application_credential_secret", "Its secret.").secret(),
+        text("region_name", "Region."),
+        text("endpoint_type", "public, internal or admin."),
+        text("cacert", "File with trusted certificates."),
+    ]
+}
+
+/// What the file says about actions, as a layer of option values.
+pub fn action_layer(config: &Config) -> Map<String, Value> {
+    let set = KEYS.iter().filter_map(|key| {
+        let text =
+            config.is_set("DEFAULT", key.name).then(|| config.opt_str("DEFAULT", key.name)).flatten()?;
+        Some((key.name.to_owned(), Value::String(text.to_owned())))
+    });
+    set.collect()
+}
+
+/// `[service_auth]` as `OS_…` variables; those of the environment fill what is not there.
+pub fn auth_variables(
+    config: &Config,
+    environment: impl Iterator<Item = (String, String)>,
+) -> BTreeMap<String, String> {
+    let mut variables: BTreeMap<String, String> =
+        environment.filter(|(name, _)| name.starts_with("OS_")).collect();
+    for (name, text) in config.section_raw("service_auth").unwrap_or_default() {
+        if !text.is_empty() {
+            variables.insert(format!("OS_{}", name.to_uppercase()), text);
+        }
+    }
+    variables
+}

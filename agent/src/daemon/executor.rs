@@ -1,0 +1,207 @@
+//! Which steps this agent holds: accepting, refusing repeats, aborting, and what is left of a former life.
+
+use super::child;
+use super::journal::{Entry, Journal};
+use super::run_step;
+use crate::links::ConductorLink;
+use freezer_model::rpc::{AbortRun, HeldStep, RunAction, StepFinished};
+use freezer_model::{Capabilities, ClientId, Epoch, Progress, ProjectId, RunId, StepOutcome};
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore, watch};
+
+/// What the daemon is told once, at its start.
+#[derive(Clone)]
+pub struct ExecutorOptions {
+    pub client_id: ClientId,
+    pub project_id: ProjectId,
+    pub hostname: String,
+    pub is_central: bool,
+    pub capabilities: Capabilities,
+    /// Steps at a time; further ones wait.
+    pub concurrency: usize,
+    /// Program and arguments of the child of a step.
+    pub step_program: Vec<OsString>,
+    pub state_dir: PathBuf,
+    /// `OS_…` variables for the children, handed over on their standard input.
+    pub auth: BTreeMap<String, String>,
+    pub disable_exec: bool,
+    pub upload_limit: Option<u64>,
+    pub download_limit: Option<u64>,
+    /// Time between two progress reports of one step.
+    pub progress_interval: Duration,
+}
+
+/// Why a step goes on or ends early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    GoOn,
+    /// Abort and report it.
+    Abort,
+    /// Kill and forget: somebody else has the run, or nobody wants it.
+    Drop,
+}
+
+pub(super) struct Held {
+    pub epoch: Epoch,
+    pub order: watch::Sender<Order>,
+}
+
+/// Answer to `run_action`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    New,
+    /// Held already under this or a later epoch.
+    Repeat,
+    /// Not for this agent.
+    Refused,
+}
+
+pub struct Executor {
+    pub(super) options: ExecutorOptions,
+    pub(super) link: Arc<dyn ConductorLink>,
+    pub(super) journal: Journal,
+    pub(super) slots: Semaphore,
+    held: Mutex<HashMap<RunId, Held>>,
+    /// Told whenever a step is forgotten.
+    forgotten: Notify,
+}
+
+impl Executor {
+    pub fn new(options: ExecutorOptions, link: Arc<dyn ConductorLink>) -> std::io::Result<Arc<Self>> {
+        let journal = Journal::open(&options.state_dir)?;
+        let slots = Semaphore::new(options.concurrency.max(1));
+        Ok(Arc::new(Self { options, link, journal, slots, held: Mutex::default(), forgotten: Notify::new() }))
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes up what a former daemon left: owed outcomes are reported, interrupted steps reported lost.
+    /// Their children died with the leash; one that has not yet is ended here first.
+    pub async fn recover(self: &Arc<Self>) -> std::io::Result<usize> {
+        let entries = self.journal.entries()?;
+        let count = entries.len();
+        for mut entry in entries {
+            if let Some((pid, ticks)) = entry.child {
+                child::end_leftover(pid, ticks).await;
+            }
+            if entry.outcome.is_none() {
+                entry.outcome = Some(lost(&entry));
+                self.journal.write(&entry)?;
+            }
+            let order = self.hold(&entry.order);
+            tokio::spawn(run_step::report_outcome(self.clone(), entry, order));
+        }
+        Ok(count)
+    }
+
+    fn hold(&self, order: &RunAction) -> watch::Receiver<Order> {
+        let (sender, receiver) = watch::channel(Order::GoOn);
+        self.held().insert(order.run_id.clone(), Held { epoch: order.epoch, order: sender });
+        receiver
+    }
+
+    /// `run_action`: journals the step, then starts it as soon as there is a free slot.
+    pub fn run_action(self: &Arc<Self>, order: RunAction) -> std::io::Result<Accepted> {
+        let ours = order.client_id == self.options.client_id
+            && (self.options.is_central || order.project_id == self.options.project_id);
+        if !ours {
+            tracing::warn!(
+                "refused run {} of project {} for client {}: this agent serves client {} of project {}",
+                order.run_id,
+                order.project_id,
+                order.client_id,
+                self.options.client_id,
+                self.options.project_id
+            );
+            return Ok(Accepted::Refused);
+        }
+        if let Some(held) = self.held().get(&order.run_id) {
+            if held.epoch < order.epoch {
+                // The conductor gave up on the older try: end that one, then start this.
+                held.order.send_replace(Order::Drop);
+                tokio::spawn(self.clone().run_when_free(order));
+                return Ok(Accepted::New);
+            }
+            return Ok(Accepted::Repeat);
+        }
+        let entry = Entry { order, child: None, outcome: None };
+        self.journal.write(&entry)?;
+        let receiver = self.hold(&entry.order);
+        tokio::spawn(run_step::run_step(self.clone(), entry, receiver));
+        Ok(Accepted::New)
+    }
+
+    async fn run_when_free(self: Arc<Self>, order: RunAction) {
+        loop {
+            let forgotten = self.forgotten.notified();
+            if !self.held().contains_key(&order.run_id) {
+                break;
+            }
+            forgotten.await;
+        }
+        let run_id = order.run_id.clone();
+        if let Err(error) = self.run_action(order) {
+            tracing::error!("cannot journal run {run_id}, so it is not started: {error}");
+        }
+    }
+
+    /// `abort_run`. Answers whether the run is here.
+    pub fn abort(&self, abort: &AbortRun) -> bool {
+        self.send(&HeldStep { run_id: abort.run_id.clone(), epoch: abort.epoch }, Order::Abort)
+    }
+
+    pub(super) fn send(&self, step: &HeldStep, order: Order) -> bool {
+        match self.held().get(&step.run_id) {
+            Some(held) if held.epoch <= step.epoch => {
+                held.order.send_if_modified(|now| {
+                    let stronger = *now == Order::GoOn || order == Order::Drop;
+                    if stronger {
+                        *now = order;
+                    }
+                    stronger
+                });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The steps whose leases a heartbeat renews.
+    pub fn held_steps(&self) -> Vec<HeldStep> {
+        self.held()
+            .iter()
+            .map(|(run_id, held)| HeldStep { run_id: run_id.clone(), epoch: held.epoch })
+            .collect()
+    }
+
+    pub(super) fn forget(&self, run_id: &RunId) {
+        if let Err(error) = self.journal.remove(run_id.as_str()) {
+            tracing::warn!("journal entry of run {run_id} stays: {error}");
+        }
+        self.held().remove(run_id);
+        self.forgotten.notify_waiters();
+    }
+
+    /// Steps that are running, waiting for a slot, or not reported yet.
+    pub fn running(&self) -> usize {
+        self.held().len()
+    }
+}
+
+fn lost(entry: &Entry) -> StepFinished {
+    StepFinished {
+        run_id: entry.order.run_id.clone(),
+        epoch: entry.order.epoch,
+        outcome: StepOutcome::Lost,
+        exit_code: None,
+        error: Some("the agent was restarted in the middle of this step".to_owned()),
+        progress: Progress::default(),
+        result: serde_json::Map::new(),
+    }
+}

@@ -1,0 +1,201 @@
+//! The life of one step: wait for a slot, run the child, pass on its progress, report its end.
+
+use super::child::{Ended, StepChild};
+use super::executor::{Executor, Order};
+use super::journal::Entry;
+use crate::step::{StepInput, StepLine};
+use freezer_model::rpc::{ReportReply, StepFinished, StepProgress, StepStarted, Verdict};
+use freezer_model::{Progress, StepOutcome};
+use serde_json::Map;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Longest pause between two tries at reporting an outcome.
+const REPORT_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+pub(super) async fn run_step(agent: Arc<Executor>, mut entry: Entry, mut order: watch::Receiver<Order>) {
+    let (ended, progress) = wait_and_run(&agent, &mut entry, &mut order).await;
+    if *order.borrow() == Order::Drop {
+        tracing::info!("run {} epoch {} was dropped", entry.order.run_id, entry.order.epoch);
+        agent.forget(&entry.order.run_id);
+        return;
+    }
+    entry.outcome = Some(StepFinished {
+        run_id: entry.order.run_id.clone(),
+        epoch: entry.order.epoch,
+        outcome: ended.outcome,
+        exit_code: ended.exit_code,
+        error: ended.error,
+        progress,
+        result: ended.result,
+    });
+    if let Err(error) = agent.journal.write(&entry) {
+        // Still reported below; only a crash before the answer would now count the step as lost.
+        tracing::error!("cannot journal the outcome of run {}: {error}", entry.order.run_id);
+    }
+    report_outcome(agent, entry, order).await;
+}
+
+async fn wait_and_run(
+    agent: &Arc<Executor>,
+    entry: &mut Entry,
+    order: &mut watch::Receiver<Order>,
+) -> (Ended, Progress) {
+    let slot = tokio::select! {
+        slot = agent.slots.acquire() => slot.ok(),
+        _ = order.wait_for(|now| *now != Order::GoOn) => None,
+    };
+    match slot {
+        Some(_slot) => run_child(agent, entry, order).await,
+        None => never_ran(StepOutcome::Aborted, "aborted before it started"),
+    }
+}
+
+fn never_ran(outcome: StepOutcome, why: &str) -> (Ended, Progress) {
+    let ended = Ended { outcome, exit_code: None, error: Some(why.to_owned()), result: Map::new() };
+    (ended, Progress::default())
+}
+
+async fn run_child(
+    agent: &Arc<Executor>,
+    entry: &mut Entry,
+    order: &mut watch::Receiver<Order>,
+) -> (Ended, Progress) {
+    let options = &agent.options;
+    let input = StepInput {
+        freezer_action: entry.order.freezer_action.clone(),
+        auth: options.auth.clone(),
+        request_id: entry.order.request_id.clone(),
+        trust_id: entry.order.trust_id.clone(),
+        project_id: options.is_central.then(|| entry.order.project_id.to_string()),
+        disable_exec: options.disable_exec,
+        upload_limit: options.upload_limit,
+        download_limit: options.download_limit,
+    };
+    let child = match StepChild::start(&options.step_program, &input).await {
+        Ok(child) => child,
+        Err(error) => {
+            return never_ran(StepOutcome::Fail, &format!("the step could not be started: {error}"));
+        }
+    };
+    entry.child = Some((child.pid, child.start_ticks));
+    if let Err(error) = agent.journal.write(entry) {
+        tracing::error!("cannot journal the child of run {}: {error}", entry.order.run_id);
+    }
+    tracing::info!(
+        "run {} action {} attempt {} started as process {}",
+        entry.order.run_id,
+        entry.order.action_index,
+        entry.order.attempt,
+        child.pid
+    );
+    let report = StepStarted {
+        run_id: entry.order.run_id.clone(),
+        epoch: entry.order.epoch,
+        pid: i64::from(child.pid),
+    };
+    let starter = agent.clone();
+    let started = tokio::spawn(async move {
+        obey(&starter, &report.run_id.clone(), report.epoch, starter.link.step_started(report).await.ok())
+    });
+    let ended = follow(agent, entry, order, child).await;
+    started.abort();
+    ended
+}
+
+/// Reads the child's lines to their end, reporting progress now and then.
+async fn follow(
+    agent: &Arc<Executor>,
+    entry: &Entry,
+    order: &mut watch::Receiver<Order>,
+    mut child: StepChild,
+) -> (Ended, Progress) {
+    let mut progress = Progress::default();
+    let mut last = None;
+    let mut stopping = false;
+    let mut report_timer = tokio::time::interval(agent.options.progress_interval);
+    report_timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut reporting: Option<tokio::task::JoinHandle<()>> = None;
+    let mut reported = None;
+    loop {
+        tokio::select! {
+            line = child.next() => match line {
+                Some(StepLine::Progress(news)) => progress = news,
+                Some(line) => last = Some(line),
+                None => break,
+            },
+            _ = report_timer.tick() => {
+                let idle = reporting.as_ref().is_none_or(tokio::task::JoinHandle::is_finished);
+                if idle && reported.as_ref() != Some(&progress) {
+                    reported = Some(progress.clone());
+                    reporting = Some(tokio::spawn(report_progress(agent.clone(), entry.clone(), progress.clone())));
+                }
+            }
+            changed = order.wait_for(|now| *now != Order::GoOn), if !stopping => {
+                if changed.is_ok() {
+                    tracing::info!("stopping run {}", entry.order.run_id);
+                    child.terminate();
+                }
+                stopping = true;
+            }
+        }
+    }
+    if let Some(task) = reporting {
+        task.abort();
+    }
+    let aborted = *order.borrow() != Order::GoOn;
+    (child.wait(last, aborted).await, progress)
+}
+
+async fn report_progress(agent: Arc<Executor>, entry: Entry, progress: Progress) {
+    let report = StepProgress { run_id: entry.order.run_id.clone(), epoch: entry.order.epoch, progress };
+    match agent.link.step_progress(report).await {
+        Ok(reply) => obey(&agent, &entry.order.run_id, entry.order.epoch, Some(reply)),
+        Err(error) => tracing::debug!("{error}"),
+    }
+}
+
+fn obey(
+    agent: &Executor,
+    run_id: &freezer_model::RunId,
+    epoch: freezer_model::Epoch,
+    reply: Option<ReportReply>,
+) {
+    let step = freezer_model::rpc::HeldStep { run_id: run_id.clone(), epoch };
+    match reply.map(|reply| reply.verdict) {
+        Some(Verdict::Abort) => {
+            agent.send(&step, Order::Abort);
+        }
+        Some(Verdict::Stale) => {
+            agent.send(&step, Order::Drop);
+        }
+        Some(Verdict::Continue) | None => {}
+    }
+}
+
+/// Repeats `step_finished` until a conductor has answered, then forgets the step.
+pub(super) async fn report_outcome(agent: Arc<Executor>, entry: Entry, mut order: watch::Receiver<Order>) {
+    let Some(outcome) = entry.outcome.clone() else { return };
+    let mut pause = Duration::from_millis(200);
+    loop {
+        match agent.link.step_finished(outcome.clone()).await {
+            Ok(reply) => {
+                tracing::info!(
+                    "run {} action {} ended as {:?} ({:?})",
+                    outcome.run_id,
+                    entry.order.action_index,
+                    outcome.outcome,
+                    reply.verdict
+                );
+                break;
+            }
+            Err(error) => tracing::warn!("outcome of run {} not reported yet: {error}", outcome.run_id),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(REPORT_PAUSE_MAX),
+            dropped = order.wait_for(|now| *now == Order::Drop) => if dropped.is_ok() { break },
+        }
+    }
+    agent.forget(&outcome.run_id);
+}

@@ -1,0 +1,117 @@
+//! One action from the command line, as upstream's freezer-agent.
+
+use crate::actions::{ActionError, Done, perform};
+use crate::options::{ActionOptions, Values, command_line, ini};
+use crate::progress::{Meter, bar, show};
+use crate::step::{EXIT_ABORTED, EXIT_PARTIAL};
+use crate::storages::Surroundings;
+use crate::{config, serve};
+use clap::ArgMatches;
+use freezer_vault::Monitor;
+use serde_json::Value;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs it and answers the exit status.
+pub async fn run(matches: &ArgMatches) -> ExitCode {
+    let prepared = prepare(matches);
+    let (options, around) = match prepared {
+        Ok(prepared) => prepared,
+        Err(message) => return fail(&message, 1),
+    };
+    let monitor = Arc::new(Monitor::new());
+    let ending = watch_signals(monitor.clone());
+    let drawing = draw(monitor.clone(), options.quiet);
+    let done = perform(&options, &around, monitor).await;
+    ending.abort();
+    drawing.abort();
+    match done {
+        Ok(done) => finish(&options, &done),
+        Err(ActionError::Aborted) => fail("aborted; nothing was committed", EXIT_ABORTED as u8),
+        Err(error) => fail(&error.to_string(), 1),
+    }
+}
+
+fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String> {
+    let loaded = serve::load_config(matches)?;
+    let mut values = Values::default();
+    values.fill(&command_line::given(matches));
+    if let Some(file) = matches.get_one::<PathBuf>("config") {
+        let text =
+            std::fs::read_to_string(file).map_err(|error| format!("job file {}: {error}", file.display()))?;
+        values.fill(&ini::parse(&text, &file.display().to_string())?);
+    }
+    values.fill(&config::action_layer(&loaded));
+    fill_from_environment(&mut values);
+    oslo_log::setup(&loaded, "freezer-agent").map_err(|error| error.to_string())?;
+    for name in &values.ignored {
+        tracing::warn!("option {name} is unknown to this agent and ignored");
+    }
+    let options =
+        ActionOptions::from_values(&values, &serve::hostname()).map_err(|error| error.to_string())?;
+    let around = Surroundings {
+        auth: config::auth_variables(&loaded, std::env::vars()),
+        upload_limit: None,
+        download_limit: None,
+        now_secs: chrono::Utc::now().timestamp(),
+    };
+    Ok((options, around))
+}
+
+/// Secrets that are better not in argv may come from the environment.
+fn fill_from_environment(values: &mut Values) {
+    const VARIABLES: [(&str, &str); 1] = [("SSH_PASSWORD", "ssh_password")];
+    let mut layer = serde_json::Map::new();
+    for (variable, key) in VARIABLES {
+        if let Ok(text) = std::env::var(variable) {
+            layer.insert(key.to_owned(), Value::String(text));
+        }
+    }
+    values.fill(&layer);
+}
+
+fn draw(monitor: Arc<Monitor>, quiet: bool) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let bar = bar(quiet);
+        let mut meter = Meter::new();
+        loop {
+            show(&bar, &meter.read(&monitor));
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    })
+}
+
+/// Cancels the work at SIGINT or SIGTERM.
+fn watch_signals(monitor: Arc<Monitor>) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        serve::stop_signal().await;
+        monitor.cancel();
+    })
+}
+
+fn finish(options: &ActionOptions, done: &Done) -> ExitCode {
+    let document = done.result.get("backup_metadata").or_else(|| done.result.values().next());
+    let written = match (options.metadata_out.as_deref(), document) {
+        (Some("-"), Some(document)) => writeln!(std::io::stdout(), "{document}"),
+        (Some(file), Some(document)) => std::fs::write(file, format!("{document}\n")),
+        _ => Ok(()),
+    };
+    if let Err(error) = written {
+        return fail(&format!("the action is done, but its result could not be written: {error}"), 1);
+    }
+    if !options.quiet && options.metadata_out.as_deref() != Some("-") {
+        for line in &done.summary {
+            println!("{line}");
+        }
+    }
+    if done.partial { ExitCode::from(EXIT_PARTIAL as u8) } else { ExitCode::SUCCESS }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    // Upstream's wording, which scripts look for.
+    eprintln!("Critical Error: {message}");
+    ExitCode::from(code)
+}

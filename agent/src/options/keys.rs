@@ -1,0 +1,195 @@
+//! Every option of an action, once: its key in jobs and INI files, its flag, its type and its help.
+//!
+//! The table is upstream's (flags, defaults, aliases found in the wild) plus a few of ours. The command
+//! line, the job INI reader and the typed options are all made from it, so they cannot disagree.
+
+/// What text an option takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Int,
+    Float,
+    /// `--key` and `--nokey`.
+    Bool,
+    /// Bytes a second, with an optional unit (`10K`, `1.5MiB`); -1 means no limit.
+    Rate,
+    /// One of a few words.
+    Choice(&'static [&'static str]),
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Key {
+    pub name: &'static str,
+    /// Long flag when it is not the name with dashes.
+    pub flag: Option<&'static str>,
+    pub short: Option<char>,
+    pub kind: Kind,
+    pub default: Option<&'static str>,
+    /// Heading in `--help`.
+    pub group: &'static str,
+    pub help: &'static str,
+}
+
+const ACTIONS: &[&str] = &["backup", "restore", "admin", "info", "exec"];
+const MODES: &[&str] = &["fs", "mongo", "mysql", "sqlserver", "cinder", "cindernative", "nova", "glance"];
+const ENGINES: &[&str] = &["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance"];
+const STORAGES: &[&str] = &["local", "swift", "ssh", "s3", "ftp", "ftps"];
+const CODECS: &[&str] = &["gzip", "bzip2", "xz", "zstd", "none"];
+const KDFS: &[&str] = &["openssl", "pbkdf2"];
+const DEREFERENCE: &[&str] = &["", "none", "soft", "hard", "all"];
+
+const fn key(group: &'static str, name: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key { name, flag: None, short: None, kind, default: None, group, help }
+}
+
+impl Key {
+    const fn or(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+    const fn short(mut self, letter: char) -> Self {
+        self.short = Some(letter);
+        self
+    }
+    const fn flag(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+    /// The long flag, without dashes in front.
+    pub fn long(&self) -> String {
+        self.flag.map_or_else(|| self.name.replace('_', "-"), str::to_owned)
+    }
+}
+
+const WHAT: &str = "What to do";
+const CHAIN: &str = "Levels of a backup chain";
+const FORM: &str = "Compression and encryption";
+const WHERE: &str = "Storage";
+const BACK: &str = "Restore";
+const TIDY: &str = "Rotation (action admin)";
+const LIMIT: &str = "Limits";
+const CLOUD: &str = "OpenStack resources";
+const HOST: &str = "Databases and snapshots";
+const RUN: &str = "Running";
+
+pub const KEYS: &[Key] = &[
+    key(WHAT, "action", Kind::Choice(ACTIONS), "What to do").or("backup"),
+    key(WHAT, "mode", Kind::Choice(MODES), "Kind of source").or("fs").short('m'),
+    key(WHAT, "engine_name", Kind::Choice(ENGINES), "Format of the backup").or("tar").flag("engine").short('e'),
+    key(WHAT, "backup_name", Kind::Text, "Name of the backup; {mode} {storage} {container} {resource_id} are filled in")
+        .or("freezer_{mode}_{resource_id}")
+        .short('N'),
+    key(WHAT, "hostname", Kind::Text, "Host part of the backup's name (default: this host); names another host's backups"),
+    key(WHAT, "path_to_backup", Kind::Text, "File or directory to back up").short('F'),
+    key(WHAT, "exclude", Kind::Text, "Leave out what matches this pattern (GNU tar wildcards)"),
+    key(WHAT, "dereference_symlink", Kind::Choice(DEREFERENCE), "Follow symbolic links (soft), store hard links as files (hard), or both (all)"),
+    key(WHAT, "one_file_system", Kind::Bool, "Do not cross into other file systems").or("true"),
+    key(WHAT, "sync", Kind::Bool, "Flush the file systems first").or("true"),
+    key(WHAT, "command", Kind::Text, "Command of action exec: words and quotes as in a shell, but no shell").flag("command"),
+    key(WHAT, "exec_shell", Kind::Bool, "Run the command of action exec through /bin/sh -c").or("false"),
+    key(WHAT, "dry_run", Kind::Bool, "Show what would be done").or("false"),
+    key(CHAIN, "incremental", Kind::Bool, "Save only what changed since the last level").or("false"),
+    key(CHAIN, "max_level", Kind::Int, "Start a new chain after this level"),
+    key(CHAIN, "always_level", Kind::Int, "Stay at this level: each backup holds the changes since the level below"),
+    key(CHAIN, "restart_always_level", Kind::Float, "Start a new chain when level 0 is older than this many days"),
+    key(FORM, "compression", Kind::Choice(CODECS), "Compressor").or("gzip"),
+    key(FORM, "compression_level", Kind::Int, "Level of the compressor (default: its own)"),
+    key(FORM, "encrypt_pass_file", Kind::Text, "File whose first line is the pass phrase; encrypts with AES-256"),
+    key(FORM, "encryption_kdf", Kind::Choice(KDFS), "How the key comes from the pass phrase: openssl (readable by Freezer in Python) or pbkdf2 (slower to guess)").or("openssl"),
+    key(FORM, "max_segment_size", Kind::Int, "Bytes of one segment").or("33554432").short('M'),
+    key(FORM, "rsync_block_size", Kind::Int, "Only of engine rsyncv2").or("4096"),
+    key(WHERE, "storage", Kind::Choice(STORAGES), "Where backups are kept").or("swift"),
+    key(WHERE, "container", Kind::Text, "Swift container or directory, with an optional /prefix").or("freezer_backups").short('C'),
+    key(WHERE, "ssh_host", Kind::Text, "Host of storage ssh"),
+    key(WHERE, "ssh_port", Kind::Int, "Port of storage ssh").or("22"),
+    key(WHERE, "ssh_username", Kind::Text, "User of storage ssh"),
+    key(WHERE, "ssh_key", Kind::Text, "Private key file").or("~/.ssh/id_rsa"),
+    key(WHERE, "ssh_password", Kind::Text, "Password of storage ssh; better in a file or the environment (SSH_PASSWORD) than here"),
+    key(WHERE, "ssh_known_hosts", Kind::Text, "Host keys that are trusted").or("~/.ssh/known_hosts"),
+    key(WHERE, "ftp_host", Kind::Text, "Host of storage ftp"),
+    key(WHERE, "ftp_port", Kind::Int, "Port of storage ftp").or("21"),
+    key(WHERE, "ftp_username", Kind::Text, "User of storage ftp"),
+    key(WHERE, "ftp_password", Kind::Text, "Password of storage ftp"),
+    key(WHERE, "ftp_keyfile", Kind::Text, "Client key of storage ftps"),
+    key(WHERE, "ftp_certfile", Kind::Text, "Client certificate of storage ftps"),
+    key(WHERE, "access_key", Kind::Text, "Access key of storage s3"),
+    key(WHERE, "secret_key", Kind::Text, "Secret key of storage s3"),
+    key(WHERE, "endpoint", Kind::Text, "Endpoint of storage s3"),
+    key(BACK, "restore_abs_path", Kind::Text, "Directory to restore into (made when missing)"),
+    key(BACK, "restore_from_date", Kind::Text, "Newest state not after this time, YYYY-MM-DDThh:mm:ss (local time, or with Z or an offset)"),
+    key(BACK, "overwrite", Kind::Bool, "Restore into a directory that is not empty: what the backup does not hold is removed").or("false"),
+    key(BACK, "consistency_check", Kind::Bool, "Compute upstream's checksum of the source").or("false"),
+    key(BACK, "consistency_checksum", Kind::Text, "Compare the restored tree with this checksum"),
+    key(TIDY, "remove_older_than", Kind::Float, "Remove chains whose newest level is older than this many days"),
+    key(TIDY, "remove_from_date", Kind::Text, "Remove chains whose newest level is not after this time"),
+    key(TIDY, "keep_last", Kind::Int, "Keep the chains that hold this many newest backups, remove the others"),
+    key(TIDY, "fullbackup_rotation", Kind::Int, "Full Cinder backups to keep (mode cindernative)"),
+    key(LIMIT, "upload_limit", Kind::Rate, "Bytes a second to the storage, units allowed (10M)").or("-1"),
+    key(LIMIT, "download_limit", Kind::Rate, "Bytes a second from the storage").or("-1"),
+    key(LIMIT, "max_priority", Kind::Text, "Accepted for upstream's jobs; run the agent under nice and ionice instead"),
+    key(LIMIT, "timeout", Kind::Int, "Seconds to wait for a resource; of action exec: until it is ended").or("120"),
+    key(CLOUD, "project_id", Kind::Text, "Project to act in"),
+    key(CLOUD, "os_trust_id", Kind::Text, "Keystone trust to act under"),
+    key(CLOUD, "os_identity_api_version", Kind::Text, "Only 3").or("3"),
+    key(CLOUD, "insecure", Kind::Bool, "Do not verify TLS certificates").or("false"),
+    key(CLOUD, "proxy", Kind::Text, "HTTP proxy"),
+    key(CLOUD, "cinder_vol_id", Kind::Text, "Volume, through an image"),
+    key(CLOUD, "cinder_vol_name", Kind::Text, "Volume by name"),
+    key(CLOUD, "cinderbrick_vol_id", Kind::Text, "Volume attached to this host"),
+    key(CLOUD, "cindernative_vol_id", Kind::Text, "Volume, through Cinder's backup service"),
+    key(CLOUD, "cindernative_backup_id", Kind::Text, "Cinder backup to restore"),
+    key(CLOUD, "cindernative_backup_az", Kind::Text, "Availability zone of a Cinder backup"),
+    key(CLOUD, "cindernative_backup_container", Kind::Text, "Container of a Cinder backup"),
+    key(CLOUD, "cindernative_freezer_only", Kind::Bool, "Rotate only Cinder backups made by Freezer").or("true"),
+    key(CLOUD, "nova_inst_id", Kind::Text, "Server by id"),
+    key(CLOUD, "nova_inst_name", Kind::Text, "Servers by name"),
+    key(CLOUD, "nova_restore_network", Kind::Text, "Network of a restored server"),
+    key(CLOUD, "glance_image_id", Kind::Text, "Image by id"),
+    key(CLOUD, "glance_image_name", Kind::Text, "Images by name"),
+    key(CLOUD, "glance_image_name_filter", Kind::Text, "Images whose name does not hold this text"),
+    key(CLOUD, "temp_resource_prefix", Kind::Text, "Prefix of temporary resources").or("freezer_"),
+    key(HOST, "mysql_conf", Kind::Text, "MySQL access file"),
+    key(HOST, "sql_server_conf", Kind::Text, "SQL Server access file"),
+    key(HOST, "snapshot", Kind::Text, "Take a file-system snapshot first").short('s'),
+    key(HOST, "lvm_srcvol", Kind::Text, "LVM volume"),
+    key(HOST, "lvm_snapname", Kind::Text, "LVM snapshot name"),
+    key(HOST, "lvm_snapperm", Kind::Text, "ro or rw").flag("lvm-snap-perm").or("ro"),
+    key(HOST, "lvm_snapsize", Kind::Text, "LVM snapshot size").or("1G"),
+    key(HOST, "lvm_dirmount", Kind::Text, "Where the snapshot is mounted"),
+    key(HOST, "lvm_volgroup", Kind::Text, "LVM volume group"),
+    key(RUN, "metadata_out", Kind::Text, "Write the result as JSON to this file, or - for standard output"),
+    key(RUN, "quiet", Kind::Bool, "No progress, no summary").or("false").short('q'),
+    key(RUN, "debug", Kind::Bool, "Log more").or("false").short('d'),
+    key(RUN, "log_file", Kind::Text, "Log to this file (default: standard error)"),
+];
+
+/// Names found in jobs, old documents and other programs, and the key each one means.
+pub const ALIASES: &[(&str, &str)] = &[
+    ("engine", "engine_name"),
+    ("restore_from_host", "hostname"),
+    ("encryption_password", "encrypt_pass_file"),
+    ("max_backup_level", "max_level"),
+    ("always_backup_level", "always_level"),
+    ("restart_always_backup", "restart_always_level"),
+    ("max_cpu_priority", "max_priority"),
+    ("max_seg_size", "max_segment_size"),
+    ("file_to_backup", "path_to_backup"),
+    ("src_file", "path_to_backup"),
+    ("remove_older_then", "remove_older_than"),
+    ("os_auth_ver", "os_identity_api_version"),
+    ("lvm_auto_snap", "snapshot"),
+    ("vssadmin", "snapshot"),
+    ("lvm_snap_perm", "lvm_snapperm"),
+];
+
+/// Options of very old agents that mean nothing any more.
+pub const OBSOLETE: &[&str] =
+    &["list_containers", "list_objects", "get_object", "dst_file", "upload", "no_incremental"];
+
+/// The row of a key or of one of its aliases; dashes count as underscores.
+pub fn find(name: &str) -> Option<&'static Key> {
+    let name = name.trim().to_ascii_lowercase().replace('-', "_");
+    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name.as_str(), |(_, key)| *key);
+    KEYS.iter().find(|key| key.name == name)
+}

@@ -1,0 +1,15 @@
+//! The options of one action: where they come from, which one wins, and their typed form.
+//!
+//! Precedence, highest first: command line, job (INI file or JSON), configuration file, environment,
+//! default. Upstream lets the INI file win over the command line although its documents say otherwise.
+
+pub mod command_line;
+pub mod date;
+pub mod ini;
+pub mod keys;
+pub mod size;
+pub mod typed;
+pub mod values;
+
+pub use typed::ActionOptions;
+pub use values::{OptionsError, Values};

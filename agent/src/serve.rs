@@ -1,0 +1,154 @@
+//! `freezer-agent serve`: the daemon, from its configuration to its end.
+
+use crate::config;
+use crate::daemon::{Executor, ExecutorOptions, heartbeat_forever};
+use crate::links::amqp::{self, AmqpLink};
+use crate::options::size::parse_bytes;
+use clap::ArgMatches;
+use freezer_model::{Capabilities, ClientId, ProjectId};
+use oslo_config::{Config, LoadArgs};
+use oslo_messaging::{RpcServer, Transport};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Waits for SIGTERM or SIGINT.
+pub async fn stop_signal() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
+
+pub(crate) fn load_config(matches: &ArgMatches) -> Result<Config, String> {
+    let mut arguments = LoadArgs::from_process();
+    if let Some(files) = matches.get_many::<PathBuf>("config_file") {
+        for file in files {
+            arguments = arguments.file(file);
+        }
+    } else {
+        arguments = arguments.search();
+    }
+    for name in ["debug", "log_file"] {
+        if let Some(text) = matches.try_get_one::<String>(name).ok().flatten() {
+            arguments = arguments.option("DEFAULT", name, text.clone());
+        } else if matches.try_get_one::<bool>(name).ok().flatten() == Some(&true) {
+            arguments = arguments.option("DEFAULT", name, "true");
+        }
+    }
+    config::registry().load(arguments).map_err(|error| error.to_string())
+}
+
+/// What the daemon needs, from the configuration.
+pub fn executor_options(config: &Config, step_arguments: &[&str]) -> Result<ExecutorOptions, String> {
+    let hostname = config.opt_str("DEFAULT", "host").map_or_else(hostname, str::to_owned);
+    let project = config
+        .opt_str("agent", "project_id")
+        .ok_or("[agent] project_id is not set: say for which project this agent works")?;
+    let client =
+        config.opt_str("agent", "client_id").map_or_else(|| format!("{project}_{hostname}"), str::to_owned);
+    let rate = |name: &str| {
+        parse_bytes(config.str("agent", name)).map_err(|cause| format!("[agent] {name}: {cause}"))
+    };
+    let program = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
+    let mut step_program = vec![program.into_os_string()];
+    step_program.extend(step_arguments.iter().map(OsString::from));
+    step_program.push("run-step".into());
+    Ok(ExecutorOptions {
+        client_id: ClientId::new(client),
+        project_id: ProjectId::new(project),
+        hostname,
+        is_central: config.bool("agent", "is_central"),
+        capabilities: Capabilities {
+            actions: config.list("agent", "supported_actions"),
+            modes: config.list("agent", "supported_modes"),
+            storages: config.list("agent", "supported_storages"),
+            engines: config.list("agent", "supported_engines"),
+        },
+        concurrency: usize::try_from(config.int("agent", "concurrent_jobs")).unwrap_or(1),
+        step_program,
+        state_dir: PathBuf::from(config.str("agent", "state_dir")),
+        auth: config::auth_variables(config, std::env::vars()),
+        disable_exec: config.bool("agent", "disable_exec"),
+        upload_limit: rate("upload_limit")?,
+        download_limit: rate("download_limit")?,
+        progress_interval: Duration::from_secs_f64(config.float("agent", "progress_interval")),
+    })
+}
+
+/// A daemon that runs: it takes work and reports until [`Agent::stop`].
+pub struct Agent {
+    server: RpcServer,
+    heartbeat: tokio::task::JoinHandle<()>,
+    pub executor: Arc<Executor>,
+    /// True while a conductor answers.
+    pub greeted: tokio::sync::watch::Receiver<bool>,
+}
+
+/// Starts the daemon's parts on a bus.
+pub async fn start(options: ExecutorOptions, transport: &Transport) -> Result<Agent, String> {
+    let client_id = options.client_id.clone();
+    let state_dir = options.state_dir.clone();
+    let executor = Executor::new(options, Arc::new(AmqpLink::new(transport))).map_err(|error| {
+        format!(
+            "state folder {}: {error}; set [agent] state_dir to a folder that can be written",
+            state_dir.display()
+        )
+    })?;
+    let left =
+        executor.recover().await.map_err(|error| format!("journal in {}: {error}", state_dir.display()))?;
+    if left > 0 {
+        tracing::warn!("{left} steps were left by a former start; reporting them");
+    }
+    let server = amqp::serve(transport, executor.clone(), client_id.as_str())
+        .await
+        .map_err(|error| error.to_string())?;
+    let (told, greeted) = tokio::sync::watch::channel(false);
+    let heartbeat = tokio::spawn(heartbeat_forever(executor.clone(), told));
+    Ok(Agent { server, heartbeat, executor, greeted })
+}
+
+impl Agent {
+    /// Takes no more work and says no more. Running children end with their leash.
+    pub async fn stop(self) {
+        self.heartbeat.abort();
+        self.server.stop().await;
+    }
+}
+
+pub async fn run(matches: &ArgMatches, step_arguments: &[&str]) -> ExitCode {
+    match serve(matches, step_arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("freezer-agent: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(matches: &ArgMatches, step_arguments: &[&str]) -> Result<(), String> {
+    let config = load_config(matches)?;
+    let _log = oslo_log::setup(&config, "freezer-agent").map_err(|error| error.to_string())?;
+    let options = executor_options(&config, step_arguments)?;
+    let transport = oslo_messaging::config::connect(&config).map_err(|error| error.to_string())?;
+    let agent = start(options, &transport).await?;
+    let metrics = crate::metrics::serve(&config, agent.greeted.clone(), agent.executor.clone());
+    tracing::info!("freezer-agent {} serves", env!("CARGO_PKG_VERSION"));
+    stop_signal().await;
+    tracing::info!("stopping");
+    metrics.abort();
+    agent.stop().await;
+    transport.close().await;
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! The protocol between the agent's daemon and the child process of one step.
+//!
+//! The daemon writes one JSON line to the child's standard input and then keeps it open: its end is the
+//! leash. When it closes (the daemon has died), the child stops its work and goes. The child answers in
+//! JSON lines on standard output; standard error is its log. Nothing of it is in argv or the environment.
+
+use freezer_model::Progress;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// First line on the child's standard input.
+#[derive(Serialize, Deserialize)]
+pub struct StepInput {
+    pub freezer_action: Map<String, Value>,
+    /// Credentials as `OS_…` variables; empty when the agent has none.
+    pub auth: BTreeMap<String, String>,
+    pub request_id: Option<String>,
+    pub trust_id: Option<String>,
+    pub project_id: Option<String>,
+    /// Refuse action exec.
+    pub disable_exec: bool,
+    /// Bytes a second for this step, whatever the action asks for.
+    pub upload_limit: Option<u64>,
+    pub download_limit: Option<u64>,
+}
+
+/// One line on the child's standard output.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepLine {
+    Progress(Progress),
+    /// Last line of a child that did its work (exit status 0, or 3 when partial).
+    Result(Map<String, Value>),
+    /// Last line of a child that failed.
+    Error(String),
+}
+
+/// Exit status of an action that saved something, but not all of it.
+pub const EXIT_PARTIAL: i32 = 3;
+/// Exit status after an abort (SIGTERM or the end of the leash).
+pub const EXIT_ABORTED: i32 = 143;

@@ -1,0 +1,104 @@
+//! From an action's options to an open store.
+
+use crate::options::typed::{ActionOptions, StorageOptions};
+use freezer_storage::{
+    Limiter, Limits, Retry, RetryPolicy, Secret, SessionAccess, SshAuth, SshConfig, Store, StoreConfig,
+    StoreError, SwiftConfig, open_with,
+};
+use keystone::{Session, SessionOptions};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What an action finds around it and does not choose itself.
+#[derive(Clone, Default)]
+pub struct Surroundings {
+    /// `OS_…` variables: the agent's own credentials. Only looked at by storages and modes that need them.
+    pub auth: BTreeMap<String, String>,
+    /// Limits of the host, in bytes a second; they hold beside the action's own.
+    pub upload_limit: Option<u64>,
+    pub download_limit: Option<u64>,
+    /// Epoch seconds.
+    pub now_secs: i64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("storage swift needs a Keystone login: {0}")]
+    Login(String),
+    #[error("storage local: '{0}' is no absolute path; give container as an absolute directory")]
+    NotAbsolute(String),
+}
+
+/// Opens the store the options name. A cloud login is made only for a storage that needs one.
+pub async fn open_store(
+    options: &ActionOptions,
+    around: &Surroundings,
+) -> Result<Arc<dyn Store>, StorageError> {
+    let limits = limits(options, around);
+    let config = match &options.storage {
+        StorageOptions::Local => StoreConfig::Local { path: local_root(&options.container)? },
+        StorageOptions::Swift => StoreConfig::Swift(swift(options, around)?),
+        StorageOptions::Ssh { host, port, username, key, known_hosts } => {
+            let auth = match &options.ssh_password {
+                Some(password) => SshAuth::Password(Secret::new(password.0.as_str())),
+                None => SshAuth::Key { path: key.clone(), passphrase: None },
+            };
+            let mut config = SshConfig::new(
+                host.as_str(),
+                username.as_str(),
+                auth,
+                known_hosts,
+                options.container.as_str(),
+            );
+            config.port = *port;
+            config.insecure = options.insecure;
+            StoreConfig::Ssh(config)
+        }
+    };
+    let retry = Retry::new(RetryPolicy::default(), freezer_storage::config::system_clock());
+    Ok(open_with(config, limits, retry)?)
+}
+
+fn limits(options: &ActionOptions, around: &Surroundings) -> Limits {
+    let mut limits = Limits::none();
+    for rate in [options.upload_limit, around.upload_limit].into_iter().flatten() {
+        limits = limits.upload(Limiter::new(Some(rate)));
+    }
+    for rate in [options.download_limit, around.download_limit].into_iter().flatten() {
+        limits = limits.download(Limiter::new(Some(rate)));
+    }
+    limits
+}
+
+fn local_root(container: &str) -> Result<PathBuf, StorageError> {
+    let path = Path::new(container);
+    if !path.is_absolute() {
+        return Err(StorageError::NotAbsolute(container.to_owned()));
+    }
+    Ok(path.to_path_buf())
+}
+
+fn swift(options: &ActionOptions, around: &Surroundings) -> Result<SwiftConfig, StorageError> {
+    let mut auth = around.auth.clone();
+    if let Some(trust) = &options.trust_id {
+        auth.insert("OS_TRUST_ID".to_owned(), trust.clone());
+    } else if let Some(project) = &options.project_id {
+        auth.insert("OS_PROJECT_ID".to_owned(), project.clone());
+        auth.remove("OS_PROJECT_NAME");
+    }
+    if options.insecure {
+        auth.insert("OS_INSECURE".to_owned(), "true".to_owned());
+    }
+    let session = SessionOptions::from_env(&|name| auth.get(name).cloned())
+        .and_then(Session::new)
+        .map_err(|error| StorageError::Login(error.to_string()))?;
+    let mut config = SwiftConfig::new(Arc::new(SessionAccess::new(session)), options.container.as_str());
+    // Two segments may be on their way, one is being filled.
+    config.buffer_bytes = config
+        .buffer_bytes
+        .max(usize::try_from(options.max_segment_size_bytes).unwrap_or(usize::MAX).saturating_mul(2));
+    Ok(config)
+}
