@@ -11,6 +11,7 @@ use freezer_vault::Monitor;
 use serde_json::{Map, Value};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tracing::Instrument;
@@ -52,11 +53,15 @@ async fn work(input: StepInput, leash: impl AsyncRead + Unpin + Send + 'static) 
         now_secs: chrono::Utc::now().timestamp(),
     };
     let monitor = Arc::new(Monitor::new());
-    let ending = tokio::spawn(cancel_when_told(monitor.clone(), leash));
+    let leash_cut = Arc::new(AtomicBool::new(false));
+    let ending = tokio::spawn(cancel_when_told(monitor.clone(), leash, leash_cut.clone()));
     let talking = tokio::spawn(report_progress(monitor.clone()));
     let done = perform(&options, &around, monitor.clone()).await;
     talking.abort();
     ending.abort();
+    if leash_cut.load(Ordering::SeqCst) {
+        end_group();
+    }
     // The last counts, whatever was reported before.
     say(&StepLine::Progress(Meter::new().read(&monitor)));
     match done {
@@ -98,14 +103,25 @@ fn options(input: &StepInput) -> Result<ActionOptions, String> {
 }
 
 /// Ends the work when the daemon is gone (its end of the pipe closes) or asks for it (SIGTERM).
-async fn cancel_when_told(monitor: Arc<Monitor>, mut leash: impl AsyncRead + Unpin) {
+async fn cancel_when_told(monitor: Arc<Monitor>, mut leash: impl AsyncRead + Unpin, leash_cut: Arc<AtomicBool>) {
     let mut rest = [0; 64];
     let let_go = async { while matches!(leash.read(&mut rest).await, Ok(1..)) {} };
     tokio::select! {
-        () = let_go => tracing::warn!("the agent's daemon is gone; stopping"),
+        () = let_go => {
+            tracing::warn!("the agent's daemon is gone; stopping");
+            leash_cut.store(true, Ordering::SeqCst);
+        }
         () = serve::stop_signal() => tracing::info!("told to stop"),
     }
     monitor.cancel();
+}
+
+/// Nobody is left to end what an action started: this process takes its whole group with it.
+fn end_group() {
+    let own = rustix::process::getpid();
+    if rustix::process::getpgrp() == own {
+        let _ = rustix::process::kill_process_group(own, rustix::process::Signal::KILL);
+    }
 }
 
 async fn report_progress(monitor: Arc<Monitor>) {

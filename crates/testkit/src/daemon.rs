@@ -61,7 +61,8 @@ impl Daemon {
     /// SIGTERM; answers how it ended, or kills it after `patience`.
     pub fn stop(&mut self, patience: Duration) -> Option<ExitStatus> {
         let mut child = self.child.take()?;
-        let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+        let pid =
+            i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let end = Instant::now() + patience;
         while Instant::now() < end {

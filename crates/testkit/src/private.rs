@@ -43,7 +43,13 @@ impl PrivateMariadb {
         give_to("mysql", &data);
         let datadir = format!("--datadir={}", data.display());
         let install = Command::new("mariadb-install-db")
-            .args(["--no-defaults", &datadir, "--user=mysql", "--skip-test-db", "--auth-root-authentication-method=normal"])
+            .args([
+                "--no-defaults",
+                &datadir,
+                "--user=mysql",
+                "--skip-test-db",
+                "--auth-root-authentication-method=normal",
+            ])
             .output()
             .expect("mariadb-install-db; make services installs it");
         assert!(install.status.success(), "{}", String::from_utf8_lossy(&install.stderr));
@@ -69,7 +75,12 @@ impl PrivateMariadb {
             "--performance-schema=OFF",
             &format!("--init-file={}", init.display()),
         ];
-        let daemon = Daemon::new("mariadbd", PathBuf::from("/usr/sbin/mariadbd"), &arguments, folder.join("mariadbd.log"));
+        let daemon = Daemon::new(
+            "mariadbd",
+            PathBuf::from("/usr/sbin/mariadbd"),
+            &arguments,
+            folder.join("mariadbd.log"),
+        );
         let mut server = Self { port, daemon };
         server.start_again();
         server
@@ -104,7 +115,16 @@ impl PrivateRabbit {
         let (port, dist, epmd) = (free_port(), free_port(), free_port());
         let path = |name: &str| data.join(name).display().to_string();
         let server = "/usr/lib/rabbitmq/bin/rabbitmq-server";
-        let user = ["--reuid=rabbitmq", "--regid=rabbitmq", "--init-groups", "--", "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"];
+        let user = [
+            "--reuid=rabbitmq",
+            "--regid=rabbitmq",
+            "--init-groups",
+            "--",
+            "env",
+            "-i",
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL=C.UTF-8",
+        ];
         let settings = [
             format!("HOME={}", data.display()),
             format!("RABBITMQ_NODENAME=t{port}@localhost"),
@@ -120,11 +140,18 @@ impl PrivateRabbit {
             format!("RABBITMQ_ENABLED_PLUGINS_FILE={}", path("plugins")),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}".to_owned(),
         ];
-        let arguments: Vec<&str> = user.into_iter().chain(settings.iter().map(String::as_str)).chain([server]).collect();
-        let daemon = Daemon::new("rabbitmq", PathBuf::from("/usr/bin/setpriv"), &arguments, folder.join("rabbitmq.log"));
+        let arguments: Vec<&str> =
+            user.into_iter().chain(settings.iter().map(String::as_str)).chain([server]).collect();
+        let daemon = Daemon::new(
+            "rabbitmq",
+            PathBuf::from("/usr/bin/setpriv"),
+            &arguments,
+            folder.join("rabbitmq.log"),
+        );
         // The node would start one that outlives it; this one goes with the test.
         let epmd_arguments = ["-address", "127.0.0.1", "-port", &epmd.to_string()];
-        let mut epmd_daemon = Daemon::new("epmd", PathBuf::from("/usr/bin/epmd"), &epmd_arguments, folder.join("epmd.log"));
+        let mut epmd_daemon =
+            Daemon::new("epmd", PathBuf::from("/usr/bin/epmd"), &epmd_arguments, folder.join("epmd.log"));
         epmd_daemon.start();
         wait_for_port(epmd, "epmd");
         let mut server = Self { port, epmd: epmd_daemon, daemon };

@@ -29,7 +29,9 @@ fn rabbitmqctl() -> String {
 fn must(output: std::io::Result<Output>, what: &str) -> String {
     match output {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
-        Ok(output) => panic!("{what}: {}; start the services: make services", String::from_utf8_lossy(&output.stderr)),
+        Ok(output) => {
+            panic!("{what}: {}; start the services: make services", String::from_utf8_lossy(&output.stderr))
+        }
         Err(error) => panic!("{what}: {error}; start the services: make services"),
     }
 }
@@ -80,7 +82,10 @@ impl TestVhost {
         let name = format!("freezer_test_{}", super::random_name());
         ctl(&["add_vhost", &name]);
         let url = rabbit_url();
-        let user = url.split_once("://").and_then(|(_, rest)| rest.split_once(':')).map_or("freezer_test", |(user, _)| user);
+        let user = url
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split_once(':'))
+            .map_or("freezer_test", |(user, _)| user);
         ctl(&["set_permissions", "-p", &name, user, ".*", ".*", ".*"]);
         Self { name }
     }
