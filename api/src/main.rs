@@ -1,1 +1,118 @@
-fn main() {}
+//! `freezer-api`: reads the configuration, opens the database, serves until it is told to stop.
+
+use clap::Parser;
+use freezer_api::notices::Notices;
+use freezer_api::options::{self, AuthStrategy};
+use freezer_api::policy::Policy;
+use freezer_api::serve::project_of_path;
+use freezer_api::ApiParts;
+use freezer_database::Database;
+use freezer_model::SystemClock;
+use keystone::{AuthToken, TokenValidator};
+use oslo_config::{Config, LoadArgs};
+use oslo_messaging::Transport;
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Freezer's REST API.
+#[derive(Parser)]
+#[command(name = "freezer-api", version, about, after_help = "Configuration: --config-file FILE and --config-dir DIR, \
+    repeatable, later ones win; without any, freezer.conf and freezer-api.conf in ~/.freezer, ~, /etc/freezer, /etc. \
+    A sample file: freezer-manage config sample api")]
+struct Arguments {
+    /// Address to listen on, instead of [DEFAULT] bind_host
+    #[arg(long)]
+    bind_host: Option<String>,
+    /// Port to listen on, instead of [DEFAULT] bind_port
+    #[arg(long)]
+    bind_port: Option<String>,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("freezer-api: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let (mut load, rest) = LoadArgs::from_process().take_from(std::env::args_os())?;
+    let arguments = Arguments::parse_from(rest);
+    for (name, value) in [("bind_host", arguments.bind_host), ("bind_port", arguments.bind_port)] {
+        if let Some(value) = value {
+            load = load.option("DEFAULT", name, value);
+        }
+    }
+    let config = options::registry("freezer-api").load(load)?;
+    let guard = oslo_log::setup(&config, "freezer-api")?;
+    oslo_log::log_options(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
+    let outcome = runtime.block_on(serve(config, guard));
+    if let Err(error) = &outcome {
+        tracing::error!("{error}");
+    }
+    outcome
+}
+
+async fn serve(config: Config, guard: oslo_log::Guard) -> Result<(), Box<dyn Error>> {
+    let database = options::database(&config);
+    let db = tokio::task::spawn_blocking(move || open(&database)).await??;
+    let transport = match config.opt_str("DEFAULT", "transport_url").filter(|url| !url.is_empty()) {
+        Some(url) => Some(Transport::connect(url, options::rabbit(&config)?)?),
+        None => {
+            tracing::warn!("[DEFAULT] transport_url is not set: conductors are not told about changes and only poll");
+            None
+        }
+    };
+    let parts = ApiParts {
+        db,
+        policy: Policy::from_config(&config)?,
+        notices: transport.as_ref().map(Notices::on).unwrap_or_default(),
+        clock: Arc::new(SystemClock),
+        auth: auth(&config)?,
+        options: options::api(&config)?,
+    };
+    tokio::spawn(follow_hangups(config, guard));
+    freezer_api::serve(parts).await?;
+    if let Some(transport) = transport {
+        transport.close().await;
+    }
+    Ok(())
+}
+
+/// A schema that is not there or old gives errors on every request: better not to start.
+fn open(options: &freezer_database::DatabaseOptions) -> Result<Database, String> {
+    let db = Database::connect(options).map_err(|error| error.to_string())?;
+    let version = db.version().map_err(|error| error.to_string())?;
+    if !version.is_current() {
+        let pending = version.pending.join(", ");
+        return Err(format!(
+            "the database's schema is not up to date (missing: {pending}); run: freezer-manage db sync"
+        ));
+    }
+    Ok(db)
+}
+
+fn auth(config: &Config) -> Result<AuthToken, Box<dyn Error>> {
+    match options::auth_strategy(config) {
+        AuthStrategy::NoAuth => Ok(AuthToken::noauth(project_of_path)),
+        AuthStrategy::Keystone => Ok(AuthToken::new(TokenValidator::new(options::authtoken(config)?)?)),
+    }
+}
+
+/// SIGHUP: opens the log file again and takes over a changed `debug`.
+async fn follow_hangups(config: Config, guard: oslo_log::Guard) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    while hangups.recv().await.is_some() {
+        guard.reopen();
+        match config.read_again() {
+            Ok(fresh) => guard.set_debug(fresh.bool("DEFAULT", "debug")),
+            Err(error) => tracing::error!("configuration not read again: {error}"),
+        }
+    }
+}

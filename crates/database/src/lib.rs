@@ -1,1 +1,41 @@
-//! What the service remembers: diesel on MySQL and SQLite, one repository per noun.
+//! What the service remembers: clients, actions, jobs, runs and backup records, on MySQL or SQLite.
+//!
+//! One schema, two migration folders, one repository per noun; both back ends pass the same tests.
+//! Every statement names the project, except where a method's name says otherwise. Everything here blocks:
+//! asynchronous callers go through a blocking thread.
+//!
+//! ```no_run
+//! # use freezer_database::*;
+//! # use freezer_model::*;
+//! let db = Database::connect(&DatabaseOptions::new("sqlite:////var/lib/freezer/freezer.sqlite"))?;
+//! db.sync()?;
+//! let job = db.read(|tx| tx.jobs().get(&ProjectId::from("p"), &JobId::from("j")))?;
+//! # Ok::<(), DbError>(())
+//! ```
+
+mod actions;
+mod backups;
+mod clients;
+mod connect;
+mod database;
+mod error;
+mod jobs;
+mod json;
+mod limits;
+mod page;
+mod purge;
+mod runs;
+mod schema;
+mod sync;
+mod target;
+
+pub use actions::Actions;
+pub use backups::{BackupFilter, Backups};
+pub use clients::{ClientFilter, Clients};
+pub use database::{Database, DatabaseOptions, Tx};
+pub use error::DbError;
+pub use jobs::{DueJob, JobFilter, Jobs, Planning, Scope};
+pub use page::{Page, Residual};
+pub use purge::PurgePlan;
+pub use runs::{RunFilter, Runs};
+pub use sync::SchemaVersion;

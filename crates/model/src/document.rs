@@ -1,1 +1,205 @@
 //! The JSON documents of the REST API, as clients see them.
+//!
+//! One function per noun. Keys keep the order and the names of the v2 contract; what Freezer in Rust adds
+//! (`next_run_at`, `link`, `last_seen_at`, runs) are extra keys that older clients ignore.
+//! Times are whole epoch seconds, `-1` = never. Nothing here decides who may see a document.
+
+use crate::{Action, Backup, BackupStatus, Client, Job, JobEvent, Progress, Run, Step, StepOutcome, Timestamp};
+use serde_json::{Map, Value, json};
+
+/// Keys every returned `freezer_action` has, `null` when unset: UIs index them without asking.
+pub const FIXED_ACTION_KEYS: [&str; 8] = [
+    "backup_name",
+    "action",
+    "mode",
+    "container",
+    "timeout",
+    "priority",
+    "path_to_backup",
+    "log_file",
+];
+
+/// `freezer_action` as returned: everything that was sent, and the fixed keys.
+pub fn freezer_action(sent: &Map<String, Value>) -> Map<String, Value> {
+    let mut shown = sent.clone();
+    for key in FIXED_ACTION_KEYS {
+        shown.entry(key).or_insert(Value::Null);
+    }
+    shown
+}
+
+/// An action: as item, as list element and inside a job's `job_actions`.
+pub fn action(action: &Action) -> Value {
+    json!({
+        "project_id": action.project_id,
+        "action_id": action.action_id,
+        "user_id": action.user_id,
+        "max_retries": action.max_retries,
+        "max_retries_interval": action.max_retries_interval,
+        "mandatory": action.mandatory,
+        "freezer_action": freezer_action(&action.freezer_action),
+    })
+}
+
+/// An element of the actions list: the item and a copy of `timeout`, as upstream lists it.
+pub fn action_in_list(listed: &Action) -> Value {
+    let mut document = action(listed);
+    if let Value::Object(map) = &mut document {
+        let timeout = listed.freezer_action.get("timeout").cloned().unwrap_or(Value::Null);
+        map.insert("timeout".to_owned(), timeout);
+    }
+    document
+}
+
+/// When a backup's `status` is part of the document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StatusShown {
+    /// Only when a client set it, or when it is not `available`: what clients older than the key expect.
+    #[default]
+    WhenTelling,
+    Always,
+}
+
+/// A backup record: as item and as list element.
+pub fn backup(backup: &Backup, shown: StatusShown) -> Value {
+    let mut document = Map::new();
+    document.insert("project_id".to_owned(), json!(backup.project_id));
+    document.insert("user_id".to_owned(), json!(backup.user_id));
+    document.insert("backup_id".to_owned(), json!(backup.backup_id));
+    let telling = backup.status_is_explicit || backup.status != BackupStatus::Available;
+    if telling || shown == StatusShown::Always {
+        document.insert("status".to_owned(), json!(backup.status));
+    }
+    document.insert("backup_metadata".to_owned(), Value::Object(backup.metadata.clone()));
+    Value::Object(document)
+}
+
+/// A registered client.
+pub fn client(client: &Client) -> Value {
+    json!({
+        "project_id": client.project_id,
+        "user_id": client.user_id,
+        "client": {
+            "uuid": client.uuid,
+            "hostname": client.hostname,
+            "client_id": client.client_id,
+            "is_central": client.is_central,
+            "description": client.description,
+            "supported_actions": client.capabilities.actions,
+            "supported_modes": client.capabilities.modes,
+            "supported_storages": client.capabilities.storages,
+            "supported_engines": client.capabilities.engines,
+            "link": client.link,
+            "agent_version": client.agent_version,
+            "last_seen_at": secs_or_never(client.last_seen_at),
+        },
+    })
+}
+
+/// Whether the reader of a job may see the process id on the client's host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PidShown {
+    Yes,
+    No,
+}
+
+/// A job: as item and as list element.
+pub fn job(job: &Job, pid: PidShown) -> Value {
+    let mut document = Map::new();
+    document.insert("job_id".to_owned(), json!(job.job_id));
+    document.insert("project_id".to_owned(), json!(job.project_id));
+    document.insert("user_id".to_owned(), json!(job.user_id));
+    document.insert("client_id".to_owned(), json!(job.client_id));
+    document.insert("description".to_owned(), json!(job.description));
+    document.insert("session_id".to_owned(), json!(job.session_id));
+    document.insert("session_tag".to_owned(), json!(job.session_tag));
+    document.insert("job_schedule".to_owned(), Value::Object(job_schedule(job, pid)));
+    document.insert("job_actions".to_owned(), job.actions.iter().map(action).collect());
+    if let Some(credentials) = &job.credentials {
+        document.insert("user_credentials".to_owned(), json!(credentials));
+    }
+    document.insert("next_run_at".to_owned(), json!(secs_or_never(job.next_run_at)));
+    Value::Object(document)
+}
+
+/// Plan and state in one object. `event`, `status` and `result` are always there: upstream's scheduler
+/// stops polling for good at a job without `event`, and at an aborted one without a number as pid.
+fn job_schedule(job: &Job, pid: PidShown) -> Map<String, Value> {
+    let state = &job.state;
+    let mut schedule = job.plan.clone();
+    schedule.insert("time_created".to_owned(), json!(state.time_created));
+    schedule.insert("time_started".to_owned(), json!(state.time_started));
+    schedule.insert("time_ended".to_owned(), json!(state.time_ended));
+    schedule.insert("event".to_owned(), json!(state.event.as_str()));
+    schedule.insert("status".to_owned(), json!(state.status.as_str()));
+    schedule.insert("result".to_owned(), json!(state.result.as_str()));
+    match (state.current_pid, pid) {
+        (Some(number), PidShown::Yes) => {
+            schedule.insert("current_pid".to_owned(), json!(number));
+        }
+        _ if state.event == JobEvent::Abort => {
+            schedule.insert("current_pid".to_owned(), json!(-1));
+        }
+        _ => {}
+    }
+    schedule
+}
+
+/// A run as item: everything, with its steps and their results.
+pub fn run(run: &Run) -> Value {
+    let mut document = run_summary(run);
+    if let Value::Object(map) = &mut document {
+        map.insert("job_actions".to_owned(), run.actions.iter().map(action).collect());
+        map.insert("steps".to_owned(), run.steps.iter().map(step).collect());
+    }
+    document
+}
+
+/// A run as list element: where it stands and how it ended.
+pub fn run_summary(run: &Run) -> Value {
+    json!({
+        "run_id": run.run_id,
+        "project_id": run.project_id,
+        "job_id": run.job_id,
+        "client_id": run.client_id,
+        "state": run.state,
+        "cause": run.cause,
+        "error": run.error,
+        "abort_requested": run.abort_requested,
+        "action_index": run.action_index,
+        "actions_total": run.actions.len(),
+        "attempt": run.attempt,
+        "losses": run.losses,
+        "progress": progress(&run.progress),
+        "due_at": run.due_at.secs(),
+        "created_at": run.created_at.secs(),
+        "started_at": secs_or_never(run.started_at),
+        "finished_at": secs_or_never(run.finished_at),
+        "request_id": run.request_id,
+    })
+}
+
+fn step(step: &Step) -> Value {
+    json!({
+        "action_index": step.action_index,
+        "attempt": step.attempt,
+        "outcome": step.outcome.map(outcome_word),
+        "exit_code": step.exit_code,
+        "error": step.error,
+        "started_at": secs_or_never(step.started_at),
+        "finished_at": secs_or_never(step.finished_at),
+        "result": step.result,
+    })
+}
+
+fn outcome_word(outcome: StepOutcome) -> Value {
+    json!(outcome)
+}
+
+fn progress(progress: &Progress) -> Value {
+    json!(progress)
+}
+
+fn secs_or_never(time: Option<Timestamp>) -> i64 {
+    time.map_or(-1, Timestamp::secs)
+}

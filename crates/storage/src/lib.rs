@@ -1,8 +1,32 @@
 //! Where backups are kept: the [`Store`] trait and its implementations.
 //!
-//! A store knows objects, names and bytes; it knows nothing of backups. Decorators add retry,
-//! throttling, counting and (in tests) faults at its edge.
+//! A store knows objects, names and bytes; it knows nothing of backups. [`open`] turns a
+//! [`StoreConfig`] into a ready store. Decorators add retry, throttling, counting and (in tests)
+//! faults at its edge; each of them is a [`Store`] itself.
+//!
+//! What this crate never does: follow a symbolic link out of a root, put a secret in a message, or
+//! answer success before the bytes are durable.
 
+pub mod clock;
+pub mod config;
+pub mod count;
+pub mod fault;
+pub mod local;
+pub mod retry;
+pub mod ssh;
 pub mod store;
+pub mod suite;
+pub mod swift;
+pub mod throttle;
 
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{SshAuth, SshConfig, StoreConfig, SwiftConfig, open, open_with};
+pub use count::{Counted, Counts, Method};
+pub use fault::{Fault, FaultKind, Faulty};
+pub use keystone::Secret;
+pub use local::LocalStore;
+pub use retry::{Retry, RetryPolicy, Retrying};
+pub use ssh::SshStore;
 pub use store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
+pub use swift::{SessionAccess, SwiftAccess, SwiftStore};
+pub use throttle::{Limiter, Limits, Throttled};

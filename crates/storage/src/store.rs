@@ -50,7 +50,7 @@ pub struct Entry {
     /// Last part of the name only.
     pub name: String,
     pub is_folder: bool,
-    /// 0 for folders.
+    /// 0 for folders, and for large objects of Swift (ask [`Store::head`]).
     pub size_bytes: u64,
 }
 
@@ -78,12 +78,15 @@ pub trait Store: Send + Sync {
     /// Direct children of a folder (`None`: the root), sorted by name, all pages.
     async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError>;
 
+    /// Deletes one object. Of a large object in Swift this leaves the segments: see
+    /// [`delete_tree`](Self::delete_tree).
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError>;
 
     /// Deletes everything below a folder, and an object of that very name; answers how many objects went.
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError>;
 
-    /// Starts a large object that is written piece by piece.
+    /// Starts a large object that is written piece by piece. One per folder: Swift keeps the segments
+    /// beside it in `segments/`.
     async fn create_large(&self, name: &ObjectName) -> Result<Box<dyn LargeWriter>, StoreError>;
 }
 
@@ -114,9 +117,12 @@ pub enum StoreError {
     BadName { name: String },
     #[error("{store}: no object {name}")]
     NotFound { store: String, name: String },
-    #[error("{store}: access refused: {cause}; check the credentials and roles")]
+    /// The cause says what to check.
+    #[error("{store}: access refused: {cause}")]
     Refused { store: String, cause: String },
-    #[error("{store}: no room left writing {name}: {cause}; free space or raise the quota, then run the backup again")]
+    #[error(
+        "{store}: no room left writing {name}: {cause}; free space or raise the quota, then run the backup again"
+    )]
     Full { store: String, name: String, cause: String },
     /// May go away by itself; the retry decorator tries again.
     #[error("{store}: {name}: {cause}")]

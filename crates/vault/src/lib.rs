@@ -1,1 +1,29 @@
 //! What a backup is: tar engine, compression, encryption, chains, manifests, restore, retention.
+//!
+//! Entrances: [`backup::backup`], [`restore::restore`], [`verify::verify`], [`catalogue`], [`prune`].
+//! All of them work on a [`freezer_storage::Store`], report to a [`Monitor`] and read no clock.
+
+pub mod backup;
+pub mod catalogue;
+pub mod codecs;
+pub mod consistency;
+pub mod encryption;
+mod error;
+pub mod layout;
+pub mod levels;
+mod lock;
+pub mod manifest;
+mod monitor;
+mod problem;
+pub mod prune;
+pub mod restore;
+pub mod tar;
+pub mod verify;
+
+pub use backup::{BackupReport, BackupRequest, backup};
+pub use error::{Place, VaultError};
+pub use layout::{Hbn, LevelId};
+pub use monitor::{Monitor, Phase, Progress};
+pub use problem::{FileProblem, Weight};
+pub use restore::{RestoreReport, RestoreRequest, restore};
+pub use verify::{VerifyReport, VerifyRequest, verify};

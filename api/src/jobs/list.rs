@@ -1,0 +1,48 @@
+//! GET /v2/{project_id}/jobs
+
+use super::viewer;
+use crate::call::Call;
+use crate::error::ApiError;
+use actix_web::HttpResponse;
+use freezer_database::{JobFilter, Scope};
+use freezer_model::search::Search;
+use freezer_model::{ClientId, Job, JobId, JobStatus, document};
+use serde_json::json;
+
+/// Lists the project's jobs; those of all projects when that is asked for and allowed.
+pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
+    call.enforce("jobs:get_all")?;
+    let viewer = viewer(&call);
+    let is_everything = call.query()?.all_projects()? && viewer.is_privileged;
+    let page = call.page()?;
+    let mut search = call.search().await?;
+    let filter = filter(&mut search);
+    let project = call.project.clone();
+    let documents = call
+        .read(move |tx| {
+            let scope = if is_everything { Scope::All } else { Scope::Project(&project) };
+            let pid = viewer.pid_in_search();
+            let wanted = |job: &Job| search.matches(&document::job(job, pid));
+            let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&Job) -> bool);
+            let jobs = tx.jobs().list(scope, &filter, residual, page)?;
+            viewer.documents(tx, &jobs)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(json!({ "jobs": documents })))
+}
+
+/// The conditions that columns decide.
+fn filter(search: &mut Search) -> JobFilter {
+    let is_status = |word: &str| JobStatus::parse(word).is_some();
+    let mut status_not = Vec::new();
+    while let Some(word) = search.take_match_not("status", is_status) {
+        status_not.extend(JobStatus::parse(&word));
+    }
+    JobFilter {
+        job_id: search.take_match("job_id", |_| true).map(JobId::new),
+        client_id: search.take_match("client_id", |_| true).map(ClientId::new),
+        session_id: search.take_match("session_id", |_| true),
+        status: search.take_match("status", is_status).and_then(|word| JobStatus::parse(&word)),
+        status_not,
+    }
+}

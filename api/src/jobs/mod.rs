@@ -1,0 +1,46 @@
+//! Jobs: what to do, where and when. One verb per file.
+
+mod capability;
+mod create;
+mod delete;
+mod event;
+mod list;
+mod merge;
+mod replace;
+mod resolve;
+mod show;
+mod update;
+mod view;
+
+pub use create::create;
+pub use delete::delete;
+pub use event::event;
+pub use list::list;
+pub use replace::replace;
+pub use show::show;
+pub use update::update;
+
+use crate::call::Call;
+use freezer_model::{Client, JobId};
+use merge::StateOwner;
+use resolve::Owner;
+use view::Viewer;
+
+/// Holders see the jobs of every project.
+const ALL_PROJECTS: &str = "jobs:get_all_projects";
+
+fn job_id(call: &Call) -> JobId {
+    JobId::new(call.path("job_id"))
+}
+
+fn viewer(call: &Call) -> Viewer {
+    Viewer { is_privileged: call.is_allowed_everywhere(ALL_PROJECTS), project: call.caller.project_id.clone() }
+}
+
+fn owner(call: &Call) -> Owner {
+    Owner { project: call.project.clone(), user: call.caller.user_id.clone(), now: call.now }
+}
+
+fn state_owner(client: Option<&Client>) -> StateOwner {
+    if capability::is_driven(client) { StateOwner::Conductor } else { StateOwner::Client }
+}

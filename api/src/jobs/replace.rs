@@ -1,0 +1,44 @@
+//! POST /v2/{project_id}/jobs/{job_id}: create under this id, or replace.
+
+use super::resolve::Owner;
+use super::{capability, create, job_id, merge, owner, resolve, state_owner};
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::validate::job::{self, JobBody};
+use crate::validate::names::{self, ID_MAX};
+use crate::validate::Object;
+use actix_web::HttpResponse;
+use freezer_database::Tx;
+use freezer_model::{Job, JobId};
+use serde_json::json;
+
+/// Creates or replaces a job; the path's id counts, whatever the body says.
+pub async fn replace(mut call: Call) -> Result<HttpResponse, ApiError> {
+    call.enforce("jobs:create")?;
+    let id = job_id(&call);
+    if !names::is_id(id.as_str()) || id.as_str().chars().count() > ID_MAX {
+        return Err(ApiError::bad_request("'job_id' in the path must be made of letters, digits, '_' and '-'"));
+    }
+    let body = call.object().await?;
+    let body = job::parse_new(&Object::new(&body, ""))?;
+    let owner = owner(&call);
+    let written = id.clone();
+    call.write(move |tx| upsert(tx, &owner, written.clone(), body.clone())).await?;
+    call.tell_conductors(&call.project, &id);
+    Ok(HttpResponse::Created().json(json!({ "job_id": id, "version": id })))
+}
+
+fn upsert(tx: &mut Tx, owner: &Owner, id: JobId, body: JobBody) -> Result<Job, ApiError> {
+    let Some(stored) = tx.jobs().get_for_update(&owner.project, &id)? else {
+        return create::insert(tx, owner, id, body);
+    };
+    let client_id = body.client_id.clone().unwrap_or_else(|| stored.client_id.clone());
+    let client = capability::client(tx, &owner.project, &client_id)?;
+    let actions = resolve::actions(tx, owner, body.actions.as_deref().unwrap_or_default())?;
+    capability::check_actions(&client, &actions)?;
+    let job = merge::replaced(stored, client_id, body, actions, state_owner(Some(&client)));
+    capability::check_plan(&client, &job.plan)?;
+    tx.jobs().save(&job)?;
+    tx.jobs().request_attention(&owner.project, &job.job_id, owner.now)?;
+    Ok(job)
+}

@@ -1,0 +1,25 @@
+//! GET /v2/{project_id}/jobs/{job_id}
+
+use super::{job_id, viewer};
+use crate::call::Call;
+use crate::error::ApiError;
+use actix_web::HttpResponse;
+
+/// Shows a job of the project; of any project to holders of `jobs:get_all_projects`.
+pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
+    call.enforce("jobs:get")?;
+    let viewer = viewer(&call);
+    let (project, id) = (call.project.clone(), job_id(&call));
+    let documents = call
+        .read(move |tx| {
+            let own = tx.jobs().get(&project, &id)?;
+            let job = match own {
+                None if viewer.is_privileged => tx.jobs().get_any_project(&id)?,
+                own => own,
+            };
+            viewer.documents(tx, job.as_slice())
+        })
+        .await?;
+    let document = documents.into_iter().next().ok_or_else(ApiError::absent)?;
+    Ok(HttpResponse::Ok().json(document))
+}

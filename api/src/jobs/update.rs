@@ -1,0 +1,61 @@
+//! PATCH /v2/{project_id}/jobs/{job_id}
+
+use super::resolve::Owner;
+use super::{capability, job_id, merge, owner, resolve, state_owner};
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::validate::job::{self, JobBody};
+use crate::validate::Object;
+use actix_web::HttpResponse;
+use freezer_database::Tx;
+use freezer_model::{Client, Job, JobId};
+use serde_json::json;
+
+/// Changes what was sent. `version` in the answer is for clients that want one; there is no locking by it.
+pub async fn update(mut call: Call) -> Result<HttpResponse, ApiError> {
+    call.enforce("jobs:update")?;
+    let id = job_id(&call);
+    let body = call.object().await?;
+    let body = job::parse(&Object::new(&body, ""))?;
+    let owner = owner(&call);
+    let written = id.clone();
+    call.write(move |tx| patch(tx, &owner, &written, body.clone())).await?;
+    call.tell_conductors(&call.project, &id);
+    Ok(HttpResponse::Ok().json(json!({ "job_id": id, "version": 0 })))
+}
+
+fn patch(tx: &mut Tx, owner: &Owner, id: &JobId, body: JobBody) -> Result<(), ApiError> {
+    let stored = tx
+        .jobs()
+        .get_for_update(&owner.project, id)?
+        .ok_or_else(|| ApiError::not_found("Job", id))?;
+    let client = client_after(tx, owner, &stored, &body)?;
+    let actions = match &body.actions {
+        Some(entries) => Some(resolve::actions(tx, owner, entries)?),
+        None => None,
+    };
+    let (who, plan_version) = (state_owner(client.as_ref()), stored.plan_version);
+    let must_check = body.client_id.is_some() || body.actions.is_some();
+    let job = merge::patched(stored, body, actions, who);
+    if let Some(client) = &client {
+        if must_check {
+            capability::check_actions(client, &job.actions)?;
+        }
+        if must_check || job.plan_version != plan_version {
+            capability::check_plan(client, &job.plan)?;
+        }
+    }
+    tx.jobs().save(&job)?;
+    tx.jobs().request_attention(&owner.project, id, owner.now)?;
+    Ok(())
+}
+
+/// The job's client after the patch. It must exist only if the patch is about it or about actions: a scheduler's
+/// reports are taken even after its registration was deleted.
+fn client_after(tx: &mut Tx, owner: &Owner, stored: &Job, body: &JobBody) -> Result<Option<Client>, ApiError> {
+    let id = body.client_id.as_ref().unwrap_or(&stored.client_id);
+    if body.client_id.is_some() || body.actions.is_some() {
+        return capability::client(tx, &owner.project, id).map(Some);
+    }
+    Ok(tx.clients().get(&owner.project, id)?)
+}

@@ -1,0 +1,49 @@
+//! Jobs as this caller may see them: the process id is for those who run the client.
+
+use crate::error::ApiError;
+use freezer_database::{ClientFilter, Page, Tx};
+use freezer_model::document::{self, PidShown};
+use freezer_model::{Client, ClientId, Job, ProjectId};
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// What decides whether a caller sees process ids.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    /// Passes `jobs:get_all_projects`.
+    pub is_privileged: bool,
+    /// The project of the token, which may own the job's client.
+    pub project: Option<ProjectId>,
+}
+
+impl Viewer {
+    /// How a search sees a job: never more than the caller does.
+    pub fn pid_in_search(&self) -> PidShown {
+        if self.is_privileged { PidShown::Yes } else { PidShown::No }
+    }
+
+    /// The documents of jobs, with at most one more look at the clients for all of them.
+    pub fn documents(&self, tx: &mut Tx, jobs: &[Job]) -> Result<Vec<Value>, ApiError> {
+        let own = self.own_clients(tx, jobs)?;
+        let shown = |job: &Job| {
+            let visible = self.is_privileged || own.contains(&job.client_id);
+            if visible { PidShown::Yes } else { PidShown::No }
+        };
+        Ok(jobs.iter().map(|job| document::job(job, shown(job))).collect())
+    }
+
+    fn own_clients(&self, tx: &mut Tx, jobs: &[Job]) -> Result<HashSet<ClientId>, ApiError> {
+        let with_pid: HashSet<&ClientId> =
+            jobs.iter().filter(|job| job.state.current_pid.is_some()).map(|job| &job.client_id).collect();
+        let Some(project) = self.project.as_ref().filter(|_| !self.is_privileged && !with_pid.is_empty()) else {
+            return Ok(HashSet::new());
+        };
+        let is_own = |client: &Client| client.project_id == *project && with_pid.contains(&client.client_id);
+        let filter = ClientFilter {
+            client_id: with_pid.iter().next().filter(|_| with_pid.len() == 1).map(|id| (*id).clone()),
+            ..ClientFilter::default()
+        };
+        let clients = tx.clients().list(project, &filter, Some(&is_own), Page::ALL)?;
+        Ok(clients.into_iter().map(|client| client.client_id).collect())
+    }
+}

@@ -1,0 +1,67 @@
+//! `freezer-manage db …`
+
+use clap::Subcommand;
+use freezer_database::{Database, DatabaseOptions};
+use freezer_model::{Clock, SystemClock, Timestamp};
+use std::error::Error;
+use std::io::Write;
+
+const DAY_SECS: i64 = 24 * 60 * 60;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Create the schema or bring it up to date
+    #[command(alias = "update")]
+    Sync,
+    /// Print the schema's version and what is missing
+    Version,
+    /// Delete old rows for good: runs that ended, and backup records marked as deleted. Never backup data.
+    Purge {
+        /// Only what is older than this
+        #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..))]
+        older_than_days: u32,
+        /// Only print what would be deleted
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+pub fn run(command: Command, options: &DatabaseOptions, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+    let db = Database::connect(options)?;
+    match command {
+        Command::Sync => sync(&db, out),
+        Command::Version => version(&db, out),
+        Command::Purge { older_than_days, dry_run } => {
+            let secs = i64::from(older_than_days).saturating_mul(DAY_SECS);
+            let older_than = Timestamp::from_secs(SystemClock.now().secs().saturating_sub(secs));
+            purge(&db, older_than, dry_run, out)
+        }
+    }
+}
+
+fn sync(db: &Database, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+    let done = db.sync()?;
+    if done.is_empty() {
+        writeln!(out, "The schema is up to date.")?;
+    }
+    for migration in done {
+        writeln!(out, "done: {migration}")?;
+    }
+    Ok(())
+}
+
+fn version(db: &Database, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+    let version = db.version()?;
+    writeln!(out, "{}", version.newest.as_deref().unwrap_or("empty"))?;
+    for migration in version.pending {
+        writeln!(out, "missing: {migration} (run: freezer-manage db sync)")?;
+    }
+    Ok(())
+}
+
+fn purge(db: &Database, older_than: Timestamp, is_dry: bool, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+    let plan = if is_dry { db.purge_plan(older_than)? } else { db.purge(older_than)? };
+    let verb = if is_dry { "would delete" } else { "deleted" };
+    writeln!(out, "{verb}: {} runs, {} backup records", plan.runs, plan.backups)?;
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! Notices to the conductors. Sent after the commit and never waited for: a conductor finds every written job by its
+//! attention time a little later anyway, so a broker that is away costs time and nothing else.
+
+use crate::caller::Caller;
+use freezer_model::rpc::{CONDUCTOR_TOPIC, EXCHANGE, JobChanged, VERSION};
+use freezer_model::{JobId, ProjectId};
+use oslo_messaging::{Context, RpcClient, Target, Transport};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Longer than any healthy broker needs; after that the notice is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The bus, or nothing where conductors only poll.
+#[derive(Clone, Default)]
+pub struct Notices(Option<RpcClient>);
+
+impl Notices {
+    pub fn over(client: Option<RpcClient>) -> Self {
+        Self(client)
+    }
+
+    /// A client for the conductors' topic.
+    pub fn on(transport: &Transport) -> Self {
+        let target = Target::topic(CONDUCTOR_TOPIC).exchange(EXCHANGE).version(VERSION);
+        Self(Some(RpcClient::new(transport, target)))
+    }
+
+    /// Says that a job was written or deleted.
+    pub fn job_changed(&self, caller: &Caller, project: &ProjectId, job: &JobId) {
+        let Some(client) = self.0.clone() else { return };
+        let notice = JobChanged { project_id: project.clone(), job_id: job.clone() };
+        let context = context(caller);
+        let span = tracing::Span::current();
+        let send = async move {
+            match tokio::time::timeout(PATIENCE, client.cast(&context, "job_changed", json!(notice))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!("job {}: conductors were not told, they will poll: {error}", notice.job_id),
+                Err(_) => tracing::warn!("job {}: conductors were not told, they will poll: the bus is slow", notice.job_id),
+            }
+        };
+        actix_web::rt::spawn(tracing::Instrument::instrument(send, span));
+    }
+}
+
+/// The keys of oslo.context that tell who asked. The token stays here.
+fn context(caller: &Caller) -> Context {
+    let text = |value: Option<&str>| value.map_or(Value::Null, Value::from);
+    Context::new()
+        .with("request_id", text(caller.request_id.as_deref()))
+        .with("user", caller.user_id.as_str())
+        .with("user_id", caller.user_id.as_str())
+        .with("project_id", text(caller.project_id.as_ref().map(ProjectId::as_str)))
+        .with("roles", caller.identity.roles.clone())
+}

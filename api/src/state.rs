@@ -1,0 +1,64 @@
+//! What all requests of one process share.
+
+use crate::notices::Notices;
+use crate::pipeline::health::HealthOptions;
+use crate::pipeline::metrics::Metrics;
+use crate::policy::Policy;
+use freezer_database::Database;
+use freezer_model::Clock;
+use freezer_model::document::StatusShown;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub struct ApiState {
+    pub db: Database,
+    pub policy: Policy,
+    /// The way to the conductors.
+    pub notices: Notices,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Metrics,
+    pub options: ApiOptions,
+}
+
+/// Settings of the HTTP side; see [`crate::options`] for where they come from.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    pub bind_host: String,
+    pub bind_port: u16,
+    /// HTTP worker threads; `None` = one for each core.
+    pub workers: Option<usize>,
+    /// Largest request body.
+    pub max_body_bytes: usize,
+    /// Most items of one list answer.
+    pub max_limit: u64,
+    pub backup_status: StatusShown,
+    /// `/metrics` on the API's own port.
+    pub serves_metrics: bool,
+    /// `/metrics` on a port of its own.
+    pub metrics_address: Option<(String, u16)>,
+    pub trusts_proxy_headers: bool,
+    /// A path prefix under which a proxy hands requests on without taking it off.
+    pub url_prefix: String,
+    /// Requests that are being worked on when the service is told to stop get this long.
+    pub shutdown_timeout: Duration,
+    pub health: HealthOptions,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            bind_host: "0.0.0.0".to_owned(),
+            bind_port: 9090,
+            workers: None,
+            max_body_bytes: 1 << 20,
+            max_limit: 1000,
+            backup_status: StatusShown::default(),
+            serves_metrics: false,
+            metrics_address: None,
+            trusts_proxy_headers: false,
+            url_prefix: String::new(),
+            shutdown_timeout: Duration::from_secs(30),
+            health: HealthOptions { backends: vec!["disable_by_file".to_owned()], ..HealthOptions::default() },
+        }
+    }
+}

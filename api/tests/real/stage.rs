@@ -1,0 +1,128 @@
+//! `freezer-api` as a process on real services, and people with Keystone tokens.
+
+use freezer_testkit::private::{free_port, wait_for_port};
+use freezer_testkit::{Daemon, TestDatabase, TestVhost, services};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub struct Stage {
+    pub base: String,
+    pub vhost: TestVhost,
+    pub folder: tempfile::TempDir,
+    pub daemon: Daemon,
+    http: reqwest::Client,
+    _database: Option<TestDatabase>,
+}
+
+/// An account of the test cloud with its token.
+#[derive(Clone)]
+pub struct Person {
+    pub token: String,
+    pub project_id: String,
+    pub user_id: String,
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// A configuration file for all programs.
+pub fn configuration(folder: &Path, port: u16, database: &str, transport: &str, keystone: &str) -> PathBuf {
+    let path = folder.join("freezer.conf");
+    let password = services::password();
+    let text = format!(
+        "[DEFAULT]\nbind_host = 127.0.0.1\nbind_port = {port}\ntransport_url = {transport}\nmetrics = true\n\
+         [database]\nconnection = {database}\npool_timeout = 1\nmax_retries = 1\nretry_interval = 1\n\
+         [keystone_authtoken]\nwww_authenticate_uri = {keystone}\nauth_url = {keystone}\nauth_type = password\nusername = freezer\n\
+         password = {password}\nuser_domain_name = Default\nproject_name = service\nproject_domain_name = Default\n\
+         interface = public\nregion_name = RegionOne\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Runs `freezer-manage` and gives back what it printed.
+pub fn manage(configuration: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_freezer-manage"))
+        .arg("--config-file")
+        .arg(configuration)
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+impl Stage {
+    pub fn start() -> Self {
+        let database = TestDatabase::create();
+        let url = database.url();
+        Self::on(&url, Some(database), &services::keystone_url())
+    }
+
+    pub fn on(database_url: &str, database: Option<TestDatabase>, keystone: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (folder, vhost, port) = (tempfile::tempdir().unwrap(), TestVhost::create(), free_port());
+        let configuration = configuration(folder.path(), port, database_url, &vhost.url(), keystone);
+        assert!(manage(&configuration, &["db", "sync"]).contains("done: "));
+        assert_eq!(manage(&configuration, &["db", "sync"]), "The schema is up to date.\n");
+        let arguments = ["--config-file", configuration.to_str().unwrap()];
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_freezer-api"));
+        let mut daemon = Daemon::new("freezer-api", program, &arguments, folder.path().join("api.log"));
+        daemon.start();
+        wait_for_port(port, "freezer-api");
+        let base = format!("http://127.0.0.1:{port}");
+        Self { base, vhost, folder, daemon, http: reqwest::Client::new(), _database: database }
+    }
+
+    pub async fn person(&self, user: &str, project: &str) -> Person {
+        let domain = json!({"name": "Default"});
+        let body = json!({"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": user, "domain": domain,
+            "password": services::password()}}}, "scope": {"project": {"name": project, "domain": domain}}}});
+        let answer = self.http.post(format!("{}/auth/tokens", services::keystone_url())).body(body.to_string());
+        let answer = answer.header("Content-Type", "application/json").send().await.expect("Keystone answers: make services");
+        assert_eq!(answer.status(), 201, "{user} logs in");
+        let token = answer.headers()["X-Subject-Token"].to_str().unwrap().to_owned();
+        let document: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
+        Person { token, project_id: text("/token/project/id"), user_id: text("/token/user/id") }
+    }
+
+    /// A call with any token (or none) to any path.
+    pub async fn ask(&self, token: Option<&str>, method: &str, path: &str, body: Value) -> Answer {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).header("Accept", "application/json");
+        if let Some(token) = token {
+            request = request.header("X-Auth-Token", token);
+        }
+        if !body.is_null() {
+            request = request.body(body.to_string());
+        }
+        let answer = request.send().await.expect("freezer-api answers");
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Answer { status, headers, text: answer.text().await.unwrap() }
+    }
+
+    /// A call below the person's own project.
+    pub async fn call(&self, who: &Person, method: &str, path: &str, body: Value) -> Answer {
+        self.ask(Some(&who.token), method, &format!("/v2/{}{path}", who.project_id), body).await
+    }
+}

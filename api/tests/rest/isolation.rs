@@ -1,0 +1,116 @@
+//! No tenant reaches another's data (contract §6.6, §14.3).
+
+use crate::harness::*;
+use serde_json::{Value, json};
+
+/// A server on which both projects have everything, under the same ids.
+async fn two_projects() -> Api {
+    let api = Api::start().await;
+    for who in [ALICE, OTTO] {
+        api.client(who, "node1").await;
+        api.call(who, "POST", "/actions/a", json!({"freezer_action": {"action": "backup", "backup_name": who.user}})).await.expect(201);
+        api.job(who, json!({"job_id": "j", "description": who.user, "job_actions": [{"action_id": "a"}]})).await;
+    }
+    api
+}
+
+async fn everything(api: &Api, who: Who) -> Value {
+    let mut all = serde_json::Map::new();
+    for list in ["jobs", "actions", "clients", "backups"] {
+        all.insert(list.to_owned(), api.get(who, &format!("/{list}?limit=100")).await.expect(200).json());
+    }
+    Value::Object(all)
+}
+
+#[tokio::test]
+async fn the_same_ids_live_side_by_side() {
+    let api = two_projects().await;
+    let alices = everything(&api, ALICE).await;
+    for (method, path, body) in [
+        ("PATCH", "/jobs/j", json!({"description": "changed", "job_actions": [{"freezer_action": {"action": "exec"}}]})),
+        ("POST", "/jobs/j/event", json!({"abort": null})),
+        ("POST", "/jobs/j", job_body()),
+        ("PATCH", "/actions/a", json!({"freezer_action": {"action": "exec"}})),
+        ("POST", "/actions/a", json!({"freezer_action": {"action": "info"}})),
+        ("POST", "/clients", json!({"client_id": "node1", "supported_modes": []})),
+        ("DELETE", "/actions/a", Value::Null),
+        ("DELETE", "/jobs/j", Value::Null),
+        ("DELETE", "/clients/node1", Value::Null),
+    ] {
+        let answer = api.call(OTTO, method, path, body).await;
+        assert!(answer.status < 300, "{method} {path}: {} {}", answer.status, answer.text);
+    }
+    assert_eq!(everything(&api, ALICE).await, alices);
+}
+
+#[tokio::test]
+async fn bodies_cannot_move_rows_to_other_projects() {
+    let api = two_projects().await;
+    let ottos = everything(&api, OTTO).await;
+    let moved = json!({"project_id": "p2", "user_id": "otto"});
+    for (method, path, body) in [
+        ("PATCH", "/jobs/j", moved.clone()),
+        ("PATCH", "/actions/a", moved.clone()),
+        ("POST", "/actions", json!({"project_id": "p2", "user_id": "otto", "freezer_action": {"action": "info"}})),
+        ("POST", "/clients", json!({"project_id": "p2", "client_id": "sneaky"})),
+        ("POST", "/backups", json!({"project_id": "p2", "user_id": "otto", "backup_id": "x", "container": "c", "hostname": "h", "backup_name": "b"})),
+    ] {
+        let answer = api.call(ALICE, method, path, body).await;
+        assert!(answer.status < 300, "{method} {path}: {} {}", answer.status, answer.text);
+    }
+    let mut body = job_body();
+    body["project_id"] = json!("p2");
+    body["job_actions"][0]["project_id"] = json!("p2");
+    api.call(ALICE, "POST", "/jobs", body).await.expect(201);
+    assert_eq!(everything(&api, OTTO).await, ottos);
+    for list in ["jobs", "actions", "clients"] {
+        let own = api.get(ALICE, &format!("/{list}")).await.text;
+        assert!(!own.contains("otto") && !own.contains("p2"), "{own}");
+    }
+    // the metadata of a record say what they like; its owner is not asked of them
+    let record = api.get(ALICE, "/backups").await.json()["backups"][0].clone();
+    assert_eq!((&record["project_id"], &record["user_id"]), (&json!("p1"), &json!("alice")));
+}
+
+#[tokio::test]
+async fn foreign_ids_look_absent_and_are_not_betrayed_by_conflicts() {
+    let api = Api::start().await;
+    api.client(ALICE, "node1").await;
+    api.client(OTTO, "node1").await;
+    api.job(ALICE, json!({"job_id": "secret"})).await;
+    api.call(ALICE, "POST", "/actions/hidden", json!({"freezer_action": {"action": "backup"}})).await.expect(201);
+    for path in ["/jobs/secret", "/actions/hidden"] {
+        assert_eq!(api.get(OTTO, path).await.expect(404).text, "");
+        api.call(OTTO, "PATCH", path, json!({})).await.expect(404);
+        api.call(OTTO, "DELETE", path, Value::Null).await.expect(204);
+    }
+    api.call(OTTO, "POST", "/jobs/secret/event", json!({"start": null})).await.expect(404);
+    // creating what a neighbour has answers as if the neighbour were not there
+    api.job(OTTO, json!({"job_id": "secret"})).await;
+    api.call(OTTO, "POST", "/actions", json!({"action_id": "hidden", "freezer_action": {"action": "backup"}})).await.expect(201);
+    // a job cannot reach a neighbour's action
+    let mut body = job_body();
+    body["job_actions"] = json!([{"action_id": "a-of-alice"}]);
+    api.call(ALICE, "POST", "/actions/a-of-alice", json!({"freezer_action": {"action": "exec", "command": "id"}})).await.expect(201);
+    api.call(OTTO, "POST", "/jobs", body).await.expect(422);
+    api.get(ALICE, "/jobs/secret").await.expect(200);
+    api.get(ALICE, "/actions/hidden").await.expect(200);
+}
+
+#[tokio::test]
+async fn deleting_a_foreign_action_does_not_strip_jobs() {
+    let api = two_projects().await;
+    api.call(OTTO, "DELETE", "/actions/a", Value::Null).await.expect(204);
+    assert_eq!(api.get(ALICE, "/jobs/j").await.json()["job_actions"].as_array().unwrap().len(), 1);
+    assert!(api.get(OTTO, "/jobs/j").await.json()["job_actions"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn project_names_are_compared_whole() {
+    let api = Api::start().await;
+    for path in ["/v2/p1%2F..%2Fp2/jobs", "/v2/P1/jobs", "/v2/p1%20/jobs", "/v2/%70%31x/jobs"] {
+        assert_eq!(api.send(api.request(ALICE, "GET", path)).await.status, 403, "{path}");
+    }
+    api.send(api.request(ALICE, "GET", &format!("/v2/{}/jobs", "p".repeat(65)))).await.expect(404);
+    api.send(api.request(ALICE, "GET", "/v2/%70%31/jobs")).await.expect(200);
+}

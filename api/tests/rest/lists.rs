@@ -1,0 +1,99 @@
+//! Paging, order and the scope of lists (contract §2.3, §6.6).
+
+use crate::harness::*;
+use serde_json::{Value, json};
+
+fn backup(name: &str) -> Value {
+    json!({"container": "c", "hostname": "h", "backup_name": name})
+}
+
+#[tokio::test]
+async fn pages_are_pieces_of_one_stable_order() {
+    let api = Api::start().await;
+    for index in 0..8 {
+        api.call(ALICE, "POST", "/backups", backup(&format!("b{index}"))).await.expect(201);
+    }
+    let page = async |query: &str| {
+        let answer = api.get(ALICE, &format!("/backups/{query}")).await.expect(200).json();
+        answer["backups"].as_array().unwrap().clone()
+    };
+    let all = page("").await;
+    assert_eq!(all.len(), 8);
+    assert_eq!(page("?limit=5").await, all[..5]);
+    assert_eq!(page("?limit=3&offset=5").await, all[5..]);
+    for (query, length) in [("?offset=5", 3), ("?offset=8", 0), ("?offset=10", 0), ("?limit=0", 8), ("?limit=&offset=", 8), ("?limit=1000000", 8)] {
+        assert_eq!(page(query).await.len(), length, "{query}");
+    }
+    assert!(page("?offset=9223372036854775807").await.is_empty());
+    // the same with a condition that no column decides
+    let search = json!({"match_not": [{"mode": "nova"}]});
+    for (query, expected) in [("?limit=5", &all[..5]), ("?limit=3&offset=5", &all[5..])] {
+        let answer = api.call(ALICE, "GET", &format!("/backups{query}"), search.clone()).await.json();
+        assert_eq!(answer["backups"].as_array().unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn ten_is_the_default_and_wrong_numbers_are_named() {
+    let api = Api::start().await;
+    for index in 0..12 {
+        api.call(ALICE, "POST", &format!("/actions/a{index}"), json!({"freezer_action": {"action": "info"}})).await.expect(201);
+    }
+    assert_eq!(api.get(ALICE, "/actions").await.json()["actions"].as_array().unwrap().len(), 10);
+    for list in ["/actions", "/jobs", "/clients", "/backups", "/runs"] {
+        for name in ["limit", "offset"] {
+            for bad in ["x", "1.5", "99999999999999999999", "%00"] {
+                let text = format!("The \"{name}\" parameter is invalid. The value must be an integer.");
+                api.get(ALICE, &format!("{list}?{name}={bad}")).await.expect_error(400, "Invalid parameter", &text);
+            }
+            let text = format!("The \"{name}\" parameter is invalid. The value must not be negative.");
+            api.get(ALICE, &format!("{list}?{name}=-1")).await.expect_error(400, "Invalid parameter", &text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_projects_is_for_those_who_ask_and_may() {
+    let api = Api::start().await;
+    for (who, id) in [(ALICE, "j1"), (OTTO, "j2")] {
+        api.client(who, "node1").await;
+        api.job(who, json!({"job_id": id})).await;
+    }
+    let seen = async |who: Who, project: &str, query: &str| {
+        let answer = api.call_in(who, project, "GET", &format!("/jobs/{query}"), Value::Null).await.expect(200).json();
+        answer["jobs"].as_array().unwrap().iter().map(|job| job["job_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(seen(ALICE, "p1", "?all_projects=True").await, "j1");
+    assert_eq!(seen(ALICE, "p1", "?all_projects=False").await, "j1");
+    for who in [ADMIN, SERVICE] {
+        assert_eq!(seen(who, "p2", "").await, "j2");
+        assert_eq!(seen(who, who.project, "").await, "");
+        assert_eq!(seen(who, who.project, "?all_projects=True").await, "j1 j2");
+        api.call(who, "GET", "/jobs/j2", Value::Null).await.expect(200);
+    }
+    let text = "The \"all_projects\" parameter is invalid. The value of the parameter must be \"true\" or \"false\".";
+    api.get(ALICE, "/jobs?all_projects=TRUE").await.expect_error(400, "Invalid parameter", text);
+}
+
+#[tokio::test]
+async fn a_lists_cost_does_not_grow_with_its_length() {
+    let api = Api::start().await;
+    api.client(ALICE, "node1").await;
+    let cost = async |path: &str| {
+        let before = api.db.statements();
+        api.get(ALICE, path).await.expect(200);
+        api.db.statements() - before
+    };
+    for index in 0..3 {
+        api.job(ALICE, json!({"job_schedule": {"current_pid": index}})).await;
+    }
+    let few = cost("/jobs?limit=100").await;
+    for index in 0..30 {
+        api.job(ALICE, json!({"job_schedule": {"current_pid": index}})).await;
+    }
+    assert_eq!(cost("/jobs?limit=100").await, few);
+    assert_eq!(few, 3, "rows, their actions, the own clients");
+    for list in ["/actions", "/clients", "/backups", "/runs"] {
+        assert_eq!(cost(list).await, 1, "{list}");
+    }
+}

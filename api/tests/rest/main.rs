@@ -1,0 +1,19 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+//! The REST contract over real HTTP: a server on a port of its own, SQLite below it, identities as headers say.
+
+mod actions;
+mod attention;
+mod backups;
+mod bad_input;
+mod clients;
+mod harness;
+mod isolation;
+mod job_actions;
+mod job_events;
+mod job_writes;
+mod jobs;
+mod lists;
+mod policy;
+mod runs;
+mod search;
+mod surface;

@@ -1,0 +1,107 @@
+//! Who may do what: every operation × every kind of caller.
+
+use crate::harness::*;
+use serde_json::{Value, json};
+
+/// An operation and the status for: reader, member, bare manager, service, admin, member of another project.
+type Row = (&'static str, &'static str, fn() -> Value, [u16; 6]);
+
+const READ: u16 = 200;
+const NO: u16 = 403;
+
+fn nothing() -> Value {
+    Value::Null
+}
+fn action() -> Value {
+    json!({"freezer_action": {"action": "backup"}})
+}
+fn backup() -> Value {
+    json!({"container": "c", "hostname": "h", "backup_name": "b"})
+}
+fn client() -> Value {
+    json!({"client_id": "new-node"})
+}
+fn central() -> Value {
+    json!({"client_id": "new-central", "is_central": true})
+}
+fn empty() -> Value {
+    json!({})
+}
+fn stop() -> Value {
+    json!({"stop": null})
+}
+
+#[rustfmt::skip]
+const ROWS: [Row; 26] = [
+    ("GET", "/jobs", nothing, [READ, READ, NO, READ, READ, NO]),
+    ("GET", "/jobs/j1", nothing, [READ, READ, NO, READ, READ, NO]),
+    ("GET", "/jobs/j1/runs", nothing, [READ, READ, NO, READ, READ, NO]),
+    ("GET", "/runs", nothing, [READ, READ, NO, READ, READ, NO]),
+    ("GET", "/runs/none", nothing, [404, 404, NO, 404, 404, NO]),
+    ("GET", "/actions", nothing, [READ, READ, NO, READ, READ, NO]),
+    ("GET", "/actions/a1", nothing, [READ, READ, NO, READ, READ, NO]),
+    ("GET", "/clients", nothing, [READ, READ, NO, READ, READ, NO]),
+    ("GET", "/clients/node1", nothing, [READ, READ, NO, READ, READ, NO]),
+    ("GET", "/backups", nothing, [READ, READ, NO, READ, READ, NO]),
+    ("GET", "/backups/none", nothing, [404, 404, NO, 404, 404, NO]),
+    ("POST", "/jobs", job_body, [NO, 201, NO, NO, 201, NO]),
+    ("POST", "/jobs/j2", job_body, [NO, 201, NO, NO, 201, NO]),
+    ("PATCH", "/jobs/j1", empty, [NO, 200, NO, NO, 200, NO]),
+    ("POST", "/jobs/j1/event", stop, [NO, 202, NO, NO, 202, NO]),
+    ("DELETE", "/jobs/j1", nothing, [NO, 204, NO, NO, 204, NO]),
+    ("POST", "/actions", action, [NO, 201, NO, NO, 201, NO]),
+    ("POST", "/actions/a1", action, [NO, 201, NO, NO, 201, NO]),
+    ("PATCH", "/actions/a1", empty, [NO, 200, NO, NO, 200, NO]),
+    ("DELETE", "/actions/a1", nothing, [NO, 204, NO, NO, 204, NO]),
+    ("POST", "/clients", client, [NO, 201, NO, NO, 201, NO]),
+    ("POST", "/clients", central, [NO, NO, NO, 201, 201, NO]),
+    ("DELETE", "/clients/node2", nothing, [NO, 204, NO, NO, 204, NO]),
+    ("POST", "/backups", backup, [NO, 201, NO, 201, 201, NO]),
+    ("PATCH", "/backups/none", empty, [NO, 404, NO, 404, 404, NO]),
+    ("DELETE", "/backups/none", nothing, [NO, 204, NO, 204, 204, NO]),
+];
+
+#[tokio::test]
+async fn every_operation_for_every_caller() {
+    let callers = [READER, ALICE, MANAGER, SERVICE, ADMIN, OTTO];
+    let wrong = std::sync::Mutex::new(Vec::new());
+    let one_column = async |column: usize, who: Who| {
+        // one server each, so that what one may write does not disturb the next
+        let api = Api::start().await;
+        api.client(ALICE, "node1").await;
+        api.call(ALICE, "POST", "/actions/a1", action()).await.expect(201);
+        for (method, path, body, expected) in ROWS {
+            api.call(ALICE, "POST", "/jobs/j1", job_body()).await.expect(201);
+            let answer = api.call_in(who, "p1", method, path, body()).await;
+            if answer.status != expected[column] {
+                wrong.lock().unwrap().push(format!("{} {method} {path}: {} {}", who.user, answer.status, answer.text));
+            }
+            if answer.status == 403 {
+                answer.expect_error(403, "Access Forbidden", "You are not allowed to access this resource");
+            }
+            api.call(ALICE, "POST", "/actions/a1", action()).await.expect(201);
+        }
+    };
+    for (column, who) in callers.into_iter().enumerate() {
+        one_column(column, who).await;
+    }
+    assert_eq!(wrong.into_inner().unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn refusals_come_before_anything_is_read() {
+    let api = Api::start().await;
+    let request = api.request(READER, "POST", "/v2/p1/jobs").body("{not json");
+    api.send(request).await.expect(403);
+    api.call(OTTO, "GET", "/clients", Value::Null).await.expect(200);
+    api.call_in(OTTO, "p1", "GET", "/jobs?limit=x", Value::Null).await.expect(403);
+}
+
+#[tokio::test]
+async fn an_admin_writes_into_the_paths_project_under_their_own_name() {
+    let api = Api::start().await;
+    api.client(ALICE, "node1").await;
+    api.call_in(ADMIN, "p1", "POST", "/jobs/j1", job_body()).await.expect(201);
+    let job = api.get(ALICE, "/jobs/j1").await.expect(200).json();
+    assert_eq!((job["project_id"].as_str(), job["user_id"].as_str()), (Some("p1"), Some("root")));
+}

@@ -1,0 +1,196 @@
+//! What every request meets: versions, health, routes, methods, headers, paths.
+
+use crate::harness::*;
+use freezer_api::notices::Notices;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn the_root_lists_versions_with_links_to_where_the_request_came() {
+    let api = Api::start().await;
+    for method in ["GET", "POST"] {
+        let answer = api.send(api.request(ALICE, method, "/")).await.expect(300);
+        assert_eq!(answer.header("content-type"), "application/json");
+        let expected = json!({"versions": [{"id": "v2", "status": "CURRENT", "updated": "2018-02-21T13:30:00",
+            "links": [{"href": format!("{}/v2/", api.base), "rel": "self"}]}]});
+        assert_eq!(answer.json(), expected);
+    }
+    let named = api.request(ALICE, "GET", "/").header("Host", "backup.example:99").header("X-Forwarded-Proto", "https");
+    assert_eq!(api.send(named).await.json()["versions"][0]["links"][0]["href"], "http://backup.example:99/v2/");
+
+    let behind_proxy = Api::start_with(|options| options.trusts_proxy_headers = true, Notices::default()).await;
+    let request = behind_proxy
+        .request(ALICE, "GET", "/")
+        .header("X-Forwarded-Proto", "https")
+        .header("X-Forwarded-Host", "cloud.example")
+        .header("X-Forwarded-Prefix", "/backup");
+    let answer = behind_proxy.send(request).await;
+    assert_eq!(answer.json()["versions"][0]["links"][0]["href"], "https://cloud.example/backup/v2/");
+}
+
+#[tokio::test]
+async fn a_published_prefix_is_taken_off() {
+    let api = Api::start_with(|options| options.url_prefix = "/backup".to_owned(), Notices::default()).await;
+    let href = api.send(api.request(ALICE, "GET", "/backup/")).await.expect(300).json();
+    assert_eq!(href["versions"][0]["links"][0]["href"], format!("{}/backup/v2/", api.base));
+    api.send(api.request(ALICE, "GET", "/backup/v2/p1/jobs/")).await.expect(200);
+    api.send(api.request(ALICE, "GET", "/v2/p1/jobs")).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_home_document_has_the_entries_clients_compare() {
+    let api = Api::start().await;
+    for path in ["/v2", "/v2/", "//v2//"] {
+        let answer = api.send(api.request(ALICE, "GET", path)).await.expect(200);
+        assert_eq!(answer.header("content-type"), "application/json-home");
+        let resources = answer.json()["resources"].clone();
+        assert_eq!(
+            resources["rel/backups"],
+            json!({"href-template": "/v2/{project_id}/backups/{backup_id}",
+                "href-vars": {"project_id": "param/project_id", "backup_id": "param/backup_id"},
+                "hints": {"allow": ["GET"], "formats": {"application/json": {}}}})
+        );
+        assert_eq!(
+            resources["rel/jobs"],
+            json!({"href-template": "/v2/{project_id}/jobs{?all_projects,offset,limit}",
+                "href-vars": {"project_id": "param/project_id", "all_projects": "param/all_projects", "offset": "param/offset", "limit": "param/limit"},
+                "hints": {"allow": ["GET", "POST"], "formats": {"application/json": {}}}})
+        );
+        assert_eq!(resources["rel/job"]["hints"]["allow"], json!(["GET", "PATCH", "POST", "DELETE"]));
+    }
+}
+
+#[tokio::test]
+async fn health_follows_the_marker_file() {
+    let marker = tempfile::tempdir().unwrap();
+    let file = marker.path().join("disable");
+    let watched = file.clone();
+    let api = Api::start_with(move |options| options.health.disable_by_file_path = Some(watched), Notices::default()).await;
+    let ask = async |method: &str, path: &str, accept: &str| {
+        api.send(api.request(ALICE, method, path).header("Accept", accept)).await
+    };
+    for (method, path, accept, status, text) in [
+        ("GET", "/healthcheck", "*/*", 200, "OK"),
+        ("POST", "/healthcheck/", "*/*", 200, "OK"),
+        ("GET", "/healthcheck/deep/down", "image/png", 200, "OK"),
+        ("HEAD", "/healthcheck", "*/*", 204, ""),
+        ("GET", "/healthcheck", "application/json", 200, "{\n    \"detailed\": false,\n    \"reasons\": [\n        \"OK\"\n    ]\n}"),
+    ] {
+        let answer = ask(method, path, accept).await;
+        assert_eq!((answer.status, answer.text.as_str()), (status, text), "{method} {path}");
+    }
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(ask("GET", "/healthcheck", "*/*").await.expect(503).text, "DISABLED BY FILE");
+    assert_eq!(ask("HEAD", "/healthcheck", "*/*").await.expect(503).text, "");
+    assert_eq!(ask("GET", "/healthcheck", "application/json").await.expect(503).json()["reasons"], json!(["DISABLED BY FILE"]));
+    std::fs::remove_file(&file).unwrap();
+    ask("GET", "/healthcheck", "*/*").await.expect(200);
+}
+
+#[tokio::test]
+async fn unknown_routes_and_wrong_methods() {
+    let api = Api::start().await;
+    for path in ["/v1", "/v1/jobs", "/v2/p1", "/v2/p1/nothing", "/v2/p1/jobs/a/b", "/v3/p1/jobs", "/favicon.ico", "/v2/p1/sessions"] {
+        let answer = api.send(api.request(ALICE, "GET", path)).await.expect(404);
+        assert_eq!(answer.json(), json!({"title": "404 Not Found"}), "{path}");
+        assert_eq!(answer.header("content-type"), "application/json");
+    }
+    for (path, allow) in [
+        ("/v2", "GET, OPTIONS"),
+        ("/v2/p1/jobs", "GET, POST, OPTIONS"),
+        ("/v2/p1/jobs/x", "GET, PATCH, POST, DELETE, OPTIONS"),
+        ("/v2/p1/jobs/x/event", "POST, OPTIONS"),
+        ("/v2/p1/jobs/x/runs", "GET, OPTIONS"),
+        ("/v2/p1/runs", "GET, OPTIONS"),
+        ("/v2/p1/runs/x", "GET, OPTIONS"),
+        ("/v2/p1/actions", "GET, POST, OPTIONS"),
+        ("/v2/p1/actions/x", "GET, PATCH, POST, DELETE, OPTIONS"),
+        ("/v2/p1/clients", "GET, POST, OPTIONS"),
+        ("/v2/p1/clients/x", "GET, DELETE, OPTIONS"),
+        ("/v2/p1/backups", "GET, POST, OPTIONS"),
+        ("/v2/p1/backups/x", "GET, PATCH, DELETE, OPTIONS"),
+    ] {
+        let answer = api.send(api.request(ALICE, "PUT", path)).await.expect(405);
+        assert_eq!(answer.json(), json!({"title": "405 Method Not Allowed"}), "{path}");
+        assert_eq!(answer.header("allow"), allow, "{path}");
+        let answer = api.send(api.request(ALICE, "OPTIONS", path)).await.expect(200);
+        assert_eq!((answer.header("allow"), answer.text.as_str()), (allow, ""), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn slashes_are_served_and_never_redirected() {
+    let api = Api::start().await;
+    api.client(ALICE, "node1").await;
+    for path in ["/v2/p1/jobs", "/v2/p1/jobs/", "/v2/p1//jobs", "//v2/p1/jobs//"] {
+        api.send(api.request(ALICE, "POST", path).body(job_body().to_string())).await.expect(201);
+        let listed = api.send(api.request(ALICE, "GET", &format!("{path}?limit=1"))).await.expect(200);
+        assert_eq!(listed.json()["jobs"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn content_types_do_not_matter_and_accept_does() {
+    let api = Api::start().await;
+    for kind in ["", "text/plain", "application/x-www-form-urlencoded", "no type at all"] {
+        let mut request = api.request(ALICE, "POST", "/v2/p1/backups").body(r#"{"container": "c", "hostname": "h", "backup_name": "b"}"#);
+        if !kind.is_empty() {
+            request = request.header("Content-Type", kind);
+        }
+        api.send(request).await.expect(201);
+    }
+    for (accept, status) in [("application/json", 200), ("*/*", 200), ("text/html, */*;q=0.5", 200), ("text/html", 406), ("application/xml", 406)] {
+        let answer = api.send(api.request(ALICE, "GET", "/v2/p1/backups").header("Accept", accept)).await;
+        assert_eq!(answer.status, status, "{accept}");
+        assert!(status == 200 || answer.text.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn request_ids_are_adopted_made_and_safe() {
+    let api = Api::start().await;
+    let with = async |sent: &str| {
+        let request = api.request(ALICE, "GET", "/v2/p1/jobs").header("X-OpenStack-Request-ID", sent);
+        api.send(request).await.header("x-openstack-request-id").to_owned()
+    };
+    let id = "req-3f1f8c4e-5b3a-4a57-9a0e-0f1a2b3c4d5e";
+    assert_eq!(with(id).await, id);
+    assert_eq!(with(&id["req-".len()..]).await, id);
+    let made = with("forged id [admin admin]").await;
+    assert!(made.starts_with("req-") && made.len() == 40, "{made}");
+    // also on refusals
+    let answer = api.send(api.request(NOBODY, "GET", "/v2/p1/jobs")).await.expect(403);
+    assert!(answer.header("x-openstack-request-id").starts_with("req-"));
+}
+
+#[tokio::test]
+async fn absent_items_are_an_empty_404() {
+    let api = Api::start().await;
+    for path in ["/jobs/x", "/actions/x", "/clients/x", "/backups/x", "/runs/x", "/jobs/x/runs"] {
+        let answer = api.get(ALICE, path).await.expect(404);
+        assert_eq!((answer.text.as_str(), answer.header("content-length")), ("", "0"), "{path}");
+        assert_eq!(answer.header("content-type"), "application/json");
+    }
+    for (path, kind) in [("/jobs/x", "Job"), ("/actions/x", "Action"), ("/backups/x", "Backup")] {
+        let answer = api.call(ALICE, "PATCH", path, json!({})).await;
+        answer.expect_error(404, "Not Found", &format!("{kind} x not found"));
+    }
+    for path in ["/jobs/x", "/actions/x", "/clients/x", "/backups/x"] {
+        let answer = api.call(ALICE, "DELETE", path, Value::Null).await.expect(204);
+        assert_eq!(answer.text, "");
+    }
+}
+
+#[tokio::test]
+async fn metrics_count_by_route_and_only_where_asked_for() {
+    let api = Api::start().await;
+    api.send(api.request(ALICE, "GET", "/metrics")).await.expect(404);
+    let api = Api::start_with(|options| options.serves_metrics = true, Notices::default()).await;
+    api.get(ALICE, "/jobs/one").await.expect(404);
+    api.get(ALICE, "/jobs/two").await.expect(404);
+    let text = api.send(api.request(ALICE, "GET", "/metrics")).await.expect(200).text;
+    let line = r#"freezer_api_requests_total{route="/v2/{project_id}/jobs/{job_id}",method="GET",status="404"} 2"#;
+    assert!(text.contains(line), "{text}");
+    assert!(text.contains("freezer_api_request_duration_seconds_bucket"), "{text}");
+    assert!(!text.contains("/jobs/one"), "{text}");
+    assert!(text.contains("freezer_api_requests_in_progress 1"), "{text}");
+}

@@ -1,0 +1,169 @@
+//! Starting, looping, stopping.
+
+use crate::claim_jobs::claim_jobs;
+use crate::claim_runs::claim_runs;
+use crate::desk::Desk;
+use crate::dispatch::{Errand, send};
+use crate::endpoint::ConductorEndpoint;
+use crate::serve_metrics::MetricsServer;
+use crate::{ConductorError, ConductorOptions};
+use freezer_database::Database;
+use freezer_model::Clock;
+use freezer_model::rpc::{CONDUCTOR_TOPIC, EXCHANGE, VERSION};
+use oslo_messaging::{RpcServer, ServerOptions, Target, Transport};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// What a conductor works with.
+pub struct ConductorParts {
+    pub db: Database,
+    pub transport: Transport,
+    pub clock: Arc<dyn Clock>,
+    pub options: ConductorOptions,
+}
+
+/// A running conductor. Dropping it stops its loop at the next chance, without waiting for anything.
+#[must_use = "dropping the conductor stops it"]
+pub struct Conductor {
+    desk: Arc<Desk>,
+    server: RpcServer,
+    metrics: Option<MetricsServer>,
+    stop: watch::Sender<bool>,
+    looping: JoinHandle<()>,
+}
+
+/// Messages being sent at a time.
+const SENDING: usize = 32;
+/// After an error of the database.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// Starts a conductor: it answers agents and looks after jobs from when this returns.
+///
+/// # Errors
+/// When the schema is older than this program, the bus refuses us, or the metrics port is taken.
+pub async fn start(parts: ConductorParts) -> Result<Conductor, ConductorError> {
+    let ConductorParts { db, transport, clock, options } = parts;
+    check_schema(db.clone()).await?;
+    let desk = Arc::new(Desk::new(db, transport, clock, options));
+    let metrics = MetricsServer::start(&desk).await?;
+    let endpoint = Arc::new(ConductorEndpoint { desk: desk.clone() });
+    let target =
+        Target::topic(CONDUCTOR_TOPIC).exchange(EXCHANGE).version(VERSION).server(desk.options.host.as_str());
+    let server_options =
+        ServerOptions { delete_server_queue: true, ping_enabled: true, ..ServerOptions::default() };
+    let server = RpcServer::start(&desk.transport, target, vec![endpoint], server_options).await?;
+    desk.is_listening_from(desk.clock.now());
+    let (stop, stopping) = watch::channel(false);
+    let looping = tokio::spawn(look_after(desk.clone(), stopping));
+    Ok(Conductor { desk, server, metrics, stop, looping })
+}
+
+async fn check_schema(db: Database) -> Result<(), ConductorError> {
+    let version = tokio::task::spawn_blocking(move || db.version())
+        .await
+        .map_err(|error| ConductorError::Worker(error.to_string()))??;
+    if version.is_current() {
+        Ok(())
+    } else {
+        Err(ConductorError::OldSchema { pending: version.pending.len() })
+    }
+}
+
+impl Conductor {
+    /// Looks at the database now rather than at the next poll.
+    pub fn poke(&self) {
+        self.desk.wake.notify_one();
+    }
+
+    /// Where metrics are served, if they are.
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.metrics.as_ref().map(MetricsServer::address)
+    }
+
+    /// Takes no more work, lets what was begun end, and returns. Runs go on at their agents.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        self.desk.wake.notify_one();
+        let _ = self.looping.await;
+        self.server.stop().await;
+        if let Some(metrics) = self.metrics {
+            metrics.stop().await;
+        }
+    }
+}
+
+async fn look_after(desk: Arc<Desk>, mut stopping: watch::Receiver<bool>) {
+    let mut sending = JoinSet::new();
+    let room = Arc::new(Semaphore::new(SENDING));
+    let mut was_connected = desk.transport.is_connected();
+    // Also ends when the handle is gone.
+    while !*stopping.borrow() && stopping.has_changed().is_ok() {
+        let is_connected = desk.transport.is_connected();
+        if is_connected && !was_connected {
+            desk.is_listening_from(desk.clock.now());
+        }
+        was_connected = is_connected;
+        let pause = match look_once(&desk, is_connected, &room, &mut sending).await {
+            Ok(pause) => pause,
+            Err(error) => {
+                tracing::error!("looking after jobs failed: {error}");
+                PAUSE_AFTER_ERROR
+            }
+        };
+        while sending.try_join_next().is_some() {}
+        tokio::select! {
+            () = desk.wake.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = stopping.changed() => {}
+        }
+    }
+    while sending.join_next().await.is_some() {}
+}
+
+/// Looks at everything that is due, and returns how long to wait for the next look.
+async fn look_once(
+    desk: &Arc<Desk>,
+    is_connected: bool,
+    room: &Arc<Semaphore>,
+    sending: &mut JoinSet<()>,
+) -> Result<Duration, ConductorError> {
+    loop {
+        let (jobs, errands) = claim_jobs(desk).await?;
+        post(desk, errands, room, sending);
+        // Without a bus nothing can be handed out, and the silence of agents means nothing.
+        let runs = if is_connected {
+            let (runs, errands) = claim_runs(desk).await?;
+            post(desk, errands, room, sending);
+            runs
+        } else {
+            0
+        };
+        if jobs == 0 && runs == 0 {
+            break;
+        }
+    }
+    let next = desk
+        .read(move |tx| {
+            let job = tx.jobs().next_attention()?;
+            let run = if is_connected { tx.runs().next_attention()? } else { None };
+            Ok(match (job, run) {
+                (Some(job), Some(run)) => Some(job.min(run)),
+                (job, run) => job.or(run),
+            })
+        })
+        .await?;
+    Ok(desk.pause(next))
+}
+
+fn post(desk: &Arc<Desk>, errands: Vec<Errand>, room: &Arc<Semaphore>, sending: &mut JoinSet<()>) {
+    for errand in errands {
+        let (desk, room) = (desk.clone(), room.clone());
+        sending.spawn(async move {
+            // The semaphore is never closed.
+            let _permit = room.acquire_owned().await;
+            send(desk, errand).await;
+        });
+    }
+}

@@ -1,0 +1,112 @@
+//! Sending to agents, after the commit that made it necessary.
+//!
+//! Messages are `mandatory`: one that no queue takes means that the agent is not there. The run then waits for it with growing
+//! pauses (its hello ends the wait) and fails after `offline_timeout`. A message of unknown fate is left to the lease.
+
+use crate::claim_runs::take_back;
+use crate::desk::Desk;
+use crate::finish_run::finish_as;
+use freezer_database::{DbError, Tx};
+use freezer_model::rpc::{AGENT_TOPIC, AbortRun, EXCHANGE, RunAction, VERSION};
+use freezer_model::{ClientId, Run, RunState, Timestamp};
+use oslo_messaging::{Context, Error, RpcClient, Target};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A message to an agent.
+#[derive(Clone, Debug)]
+pub(crate) enum Errand {
+    Run(Box<RunAction>),
+    Abort { client_id: ClientId, order: AbortRun },
+}
+
+/// How a run that waits for its agent is told from one that waits for its next attempt.
+pub(crate) const OFFLINE: &str = "the agent is offline";
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Sends one message and notes when nobody could receive it.
+pub(crate) async fn send(desk: Arc<Desk>, errand: Errand) {
+    match errand {
+        Errand::Run(order) => {
+            let context = order.request_id.as_deref().map(Context::request).unwrap_or_default();
+            match cast(&desk, &order.client_id, "run_action", &context, &*order).await {
+                Ok(()) => {}
+                Err(Error::Undeliverable { .. }) => undeliverable(&desk, *order).await,
+                Err(error) => tracing::warn!(run = %order.run_id, "the step was perhaps not sent: {error}"),
+            }
+        }
+        Errand::Abort { client_id, order } => {
+            // The agent hears it again with its next report or heartbeat; when it is gone, the lease ends.
+            if let Err(error) = cast(&desk, &client_id, "abort_run", &Context::new(), &order).await {
+                tracing::info!(run = %order.run_id, client = %client_id, "the abort was not sent: {error}");
+            }
+        }
+    }
+}
+
+async fn cast<T: Serialize>(
+    desk: &Desk,
+    client: &ClientId,
+    method: &str,
+    context: &Context,
+    args: &T,
+) -> Result<(), Error> {
+    let args =
+        serde_json::to_value(args).map_err(|error| Error::Unserializable { cause: error.to_string() })?;
+    let target = Target::topic(AGENT_TOPIC).exchange(EXCHANGE).version(VERSION).server(client.as_str());
+    RpcClient::new(&desk.transport, target)
+        .mandatory(true)
+        .send_timeout(SEND_TIMEOUT)
+        .cast(context, method, args)
+        .await
+}
+
+async fn undeliverable(desk: &Arc<Desk>, order: RunAction) {
+    let outcome = desk
+        .transaction(move |desk, tx| {
+            let now = desk.clock.now();
+            let Some(mut run) = tx.runs().get_for_update(&order.run_id)? else { return Ok(()) };
+            if run.epoch != order.epoch || run.state != RunState::Dispatched {
+                return Ok(());
+            }
+            wait_for_agent(desk, tx, &mut run, now)
+        })
+        .await;
+    if let Err(error) = outcome {
+        tracing::warn!("could not note that an agent is offline: {error}");
+    }
+    desk.wake.notify_one();
+}
+
+/// Takes a step back that no agent has begun: to be tried again later, or given up.
+pub(crate) fn wait_for_agent(desk: &Desk, tx: &mut Tx, run: &mut Run, now: Timestamp) -> Result<(), DbError> {
+    take_back(run);
+    let since = run.steps.last().and_then(|step| step.finished_at).unwrap_or(run.created_at);
+    let waited = now.since(since);
+    if run.abort_requested {
+        return finish_as(
+            desk,
+            tx,
+            run,
+            RunState::Aborted,
+            Some("aborted before the agent began".to_owned()),
+            now,
+        );
+    }
+    if waited >= desk.options.offline_timeout {
+        let error = format!(
+            "agent {} could not be reached for {} s; see that it runs and is connected to the message bus",
+            run.client_id,
+            waited.as_secs()
+        );
+        return finish_as(desk, tx, run, RunState::Fail, Some(error), now);
+    }
+    let pause = (waited / 2).clamp(FIRST_PAUSE, LONGEST_PAUSE).min(desk.options.offline_timeout - waited);
+    run.error = Some(OFFLINE.to_owned());
+    run.attention_at = Some(now.plus(pause));
+    tracing::info!(run = %run.run_id, client = %run.client_id, "the agent is offline; trying again in {pause:?}");
+    tx.runs().save(run)
+}

@@ -1,0 +1,22 @@
+//! What can go wrong in a conductor.
+
+use freezer_database::DbError;
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum ConductorError {
+    #[error(transparent)]
+    Database(#[from] DbError),
+    #[error(transparent)]
+    Messaging(#[from] oslo_messaging::Error),
+    #[error(
+        "the database was not brought up to date: {pending} migrations are missing; run `freezer-manage db sync`"
+    )]
+    OldSchema { pending: usize },
+    #[error(
+        "cannot serve metrics on {address}: {cause}; change [conductor] metrics_bind_host or metrics_bind_port"
+    )]
+    Metrics { address: String, cause: std::io::Error },
+    #[error("a worker thread was lost: {0}")]
+    Worker(String),
+}

@@ -1,0 +1,39 @@
+//! The end of a run, and what it means for its job; in one transaction.
+
+use crate::desk::Desk;
+use crate::outcome::{final_state, job_result};
+use crate::plan_job::after_run;
+use freezer_database::{DbError, Tx};
+use freezer_model::{Run, RunState, Timestamp};
+
+/// Ends a run by its steps' outcomes.
+pub(crate) fn finish(desk: &Desk, tx: &mut Tx, run: &mut Run, now: Timestamp) -> Result<(), DbError> {
+    let (state, error) = final_state(run);
+    finish_as(desk, tx, run, state, error, now)
+}
+
+/// Ends a run with a given state.
+pub(crate) fn finish_as(
+    desk: &Desk,
+    tx: &mut Tx,
+    run: &mut Run,
+    state: RunState,
+    error: Option<String>,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    run.state = state;
+    run.error = error;
+    run.finished_at = Some(now);
+    run.attention_at = None;
+    tx.runs().save(run)?;
+    tracing::info!(
+        project = %run.project_id, job = %run.job_id, run = %run.run_id, state = state.as_str(),
+        reason = run.error.as_deref().unwrap_or("-"), "run ended"
+    );
+    // A job that was deleted in the meantime has nothing to be told.
+    let Some(mut due) = tx.jobs().planning_for_update(&run.project_id, &run.job_id)? else { return Ok(()) };
+    let planning = after_run(&mut due, job_result(state, &desk.options), now);
+    tx.jobs().set_state(&run.project_id, &run.job_id, &due.job.state)?;
+    tx.jobs().set_planning(&run.project_id, &run.job_id, planning)?;
+    Ok(())
+}

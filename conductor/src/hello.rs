@@ -1,0 +1,160 @@
+//! Hello and heartbeat of agents: who they are, that they live, and which steps they hold.
+//!
+//! A client id is also the name of the agent's queue, whatever its project. Two live agents of one name would get each
+//! other's work, so the second one is refused; a row whose agent fell silent long ago loses its link.
+
+use crate::ConductorError;
+use crate::claim_runs::lose;
+use crate::desk::Desk;
+use crate::dispatch::OFFLINE;
+use crate::reports::held;
+use freezer_database::{DbError, Tx};
+use freezer_model::rpc::{AgentHello, HelloReply};
+use freezer_model::{Client, Link, RunState, Timestamp, UserId};
+use std::sync::Arc;
+
+/// Why a hello is refused, in words for the agent's log.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub String);
+
+/// Silence (in leases) after which another project's agent of the same name counts as gone.
+const GONE_AFTER_LEASES: u32 = 3;
+
+pub(crate) async fn hello(
+    desk: &Arc<Desk>,
+    hello: AgentHello,
+    is_first: bool,
+) -> Result<Result<HelloReply, Refusal>, ConductorError> {
+    let reply = desk
+        .transaction(move |desk, tx| {
+            let now = desk.clock.now();
+            if let Some(refusal) = settle_name(desk, tx, &hello, now)? {
+                return Ok(Err(refusal));
+            }
+            let is_new = register(tx, &hello, now)?;
+            let reply = renew(desk, tx, &hello, now)?;
+            if is_first || is_new {
+                welcome(desk, tx, &hello, is_first, now)?;
+            }
+            Ok(Ok(reply))
+        })
+        .await?;
+    desk.wake.notify_one();
+    Ok(reply)
+}
+
+/// Sees to it that the client id means one agent.
+fn settle_name(
+    desk: &Desk,
+    tx: &mut Tx,
+    hello: &AgentHello,
+    now: Timestamp,
+) -> Result<Option<Refusal>, DbError> {
+    let others = tx.clients().of_any_project(&hello.client_id)?;
+    for mut other in
+        others.into_iter().filter(|other| other.project_id != hello.project_id && other.link == Link::Amqp)
+    {
+        let silence = other.last_seen_at.map_or(std::time::Duration::MAX, |seen| now.since(seen));
+        if silence < desk.options.lease * GONE_AFTER_LEASES {
+            return Ok(Some(Refusal(format!(
+                "client id {} is in use by an agent of another project; give this agent another client_id",
+                hello.client_id
+            ))));
+        }
+        other.link = Link::Poll;
+        tx.clients().save(&other)?;
+    }
+    Ok(None)
+}
+
+/// Writes what the agent says about itself; keeps what users wrote. Returns whether it came to our link only now.
+fn register(tx: &mut Tx, hello: &AgentHello, now: Timestamp) -> Result<bool, DbError> {
+    let known = tx.clients().of_any_project(&hello.client_id)?;
+    let known = known.into_iter().find(|client| client.project_id == hello.project_id);
+    let is_new = known.as_ref().is_none_or(|client| client.link != Link::Amqp);
+    let mut client = known.unwrap_or_else(|| Client {
+        project_id: hello.project_id.clone(),
+        client_id: hello.client_id.clone(),
+        uuid: uuid::Uuid::new_v4().simple().to_string(),
+        user_id: UserId::from(""),
+        hostname: None,
+        description: None,
+        capabilities: hello.capabilities.clone(),
+        is_central: hello.is_central,
+        link: Link::Amqp,
+        agent_version: None,
+        created_at: now,
+        last_seen_at: None,
+    });
+    client.hostname = Some(hello.hostname.clone());
+    client.capabilities = hello.capabilities.clone();
+    client.is_central = hello.is_central;
+    client.agent_version = Some(hello.agent_version.clone());
+    client.link = Link::Amqp;
+    client.last_seen_at = Some(now);
+    tx.clients().upsert(&client)?;
+    Ok(is_new)
+}
+
+/// Renews the leases of held steps, and tells which ones are no longer wanted.
+fn renew(desk: &Desk, tx: &mut Tx, hello: &AgentHello, now: Timestamp) -> Result<HelloReply, DbError> {
+    let mut reply = HelloReply {
+        heartbeat_secs: desk.options.heartbeat.as_secs().max(1),
+        drop: Vec::new(),
+        abort: Vec::new(),
+    };
+    for step in &hello.held {
+        let run = held(tx, &step.run_id, step.epoch)?.filter(|run| run.client_id == hello.client_id);
+        let Some(mut run) = run else {
+            reply.drop.push(step.clone());
+            continue;
+        };
+        if run.abort_requested {
+            reply.abort.push(step.clone());
+        }
+        run.attention_at = Some(now.plus(desk.options.lease));
+        tx.runs().save(&run)?;
+    }
+    Ok(reply)
+}
+
+/// An agent has come (back): what waited for it goes on, and what it should hold and does not is lost.
+fn welcome(
+    desk: &Desk,
+    tx: &mut Tx,
+    hello: &AgentHello,
+    is_first: bool,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let project = (!hello.is_central).then_some(&hello.project_id);
+    tx.jobs().request_attention_for_client(project, &hello.client_id, now)?;
+    let is_its = |run: &freezer_model::Run| hello.is_central || run.project_id == hello.project_id;
+    for run in tx.runs().queued_for(&hello.client_id)?.into_iter().filter(is_its) {
+        let Some(mut run) = tx.runs().get_for_update(&run.run_id)? else { continue };
+        if run.state == RunState::Queued && run.error.as_deref() == Some(OFFLINE) {
+            run.attention_at = Some(now);
+            tx.runs().save(&run)?;
+        }
+    }
+    if !is_first {
+        return Ok(());
+    }
+    for run in tx.runs().held_by(&hello.client_id)?.into_iter().filter(is_its) {
+        let is_held = hello.held.iter().any(|step| step.run_id == run.run_id && step.epoch == run.epoch);
+        // A dispatched one may still be on its way to the agent, and one that has just begun may have begun after
+        // the agent wrote this hello.
+        if is_held || run.state != RunState::Running || began_within(&run, desk.options.heartbeat, now) {
+            continue;
+        }
+        let Some(mut run) = held(tx, &run.run_id, run.epoch)? else { continue };
+        if run.state == RunState::Running {
+            lose(desk, tx, &mut run, now)?;
+        }
+    }
+    Ok(())
+}
+
+fn began_within(run: &freezer_model::Run, span: std::time::Duration, now: Timestamp) -> bool {
+    let began = run.steps.last().and_then(|step| step.started_at);
+    began.is_some_and(|began| now.since(began) < span)
+}

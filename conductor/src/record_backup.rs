@@ -1,0 +1,47 @@
+//! The record of a backup that a step has made: written with the step's end, in the same transaction.
+
+use freezer_database::{DbError, Tx};
+use freezer_model::{Backup, BackupId, BackupStatus, Run, StepOutcome, Timestamp};
+use serde_json::{Map, Value};
+
+/// Key of the step's result that holds the metadata.
+const KEY: &str = "backup_metadata";
+
+/// Writes a record when the step's result describes a backup. What the database refuses for good (a container's name
+/// that is too long, …) is returned as a text for the step: the data are saved all the same.
+pub(crate) fn record_backup(
+    tx: &mut Tx,
+    run: &Run,
+    outcome: StepOutcome,
+    result: &Map<String, Value>,
+    now: Timestamp,
+) -> Result<Option<String>, DbError> {
+    let metadata = match (outcome, result.get(KEY)) {
+        (StepOutcome::Success | StepOutcome::Partial, Some(Value::Object(metadata))) => metadata,
+        _ => return Ok(None),
+    };
+    let mut metadata = metadata.clone();
+    metadata.insert("job_id".to_owned(), run.job_id.as_str().into());
+    if !metadata.get("time_stamp").is_some_and(Value::is_i64) {
+        metadata.insert("time_stamp".to_owned(), now.secs().into());
+    }
+    let Some(action) = run.actions.get(run.action_index) else { return Ok(None) };
+    let backup = Backup {
+        project_id: run.project_id.clone(),
+        backup_id: BackupId::random(),
+        user_id: action.user_id.clone(),
+        job_id: Some(run.job_id.clone()),
+        status: BackupStatus::Available,
+        status_is_explicit: false,
+        metadata,
+        created_at: now,
+    };
+    match tx.backups().insert(&backup) {
+        Ok(()) => Ok(None),
+        Err(error @ (DbError::TooLong { .. } | DbError::OutOfRange { .. })) => {
+            tracing::error!(run = %run.run_id, "the backup is saved, but its record could not be written: {error}");
+            Ok(Some(format!("the backup is saved, but its record could not be written: {error}")))
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,112 @@
+//! What agents report about a step. Each report is fenced: an old epoch, an ended or an unknown run is answered `stale`.
+
+use crate::ConductorError;
+use crate::desk::Desk;
+use crate::finish_run::finish;
+use crate::outcome::{current_step, settle};
+use crate::record_backup::record_backup;
+use freezer_database::{DbError, Tx};
+use freezer_model::rpc::{ReportReply, StepFinished, StepProgress, StepStarted, Verdict};
+use freezer_model::{Epoch, Run, RunId, RunState, StepOutcome, Timestamp};
+use std::sync::Arc;
+
+pub(crate) async fn step_started(
+    desk: &Arc<Desk>,
+    report: StepStarted,
+) -> Result<ReportReply, ConductorError> {
+    desk.transaction(move |desk, tx| {
+        let now = desk.clock.now();
+        let Some(mut run) = held(tx, &report.run_id, report.epoch)? else { return Ok(stale()) };
+        begin(&mut run, now);
+        run.attention_at = Some(now.plus(desk.options.lease));
+        tx.runs().save(&run)?;
+        if let Some(mut due) = tx.jobs().planning_for_update(&run.project_id, &run.job_id)? {
+            due.job.state.current_pid = Some(report.pid);
+            tx.jobs().set_state(&run.project_id, &run.job_id, &due.job.state)?;
+        }
+        Ok(noted(&run))
+    })
+    .await
+}
+
+pub(crate) async fn step_progress(
+    desk: &Arc<Desk>,
+    report: StepProgress,
+) -> Result<ReportReply, ConductorError> {
+    desk.transaction(move |desk, tx| {
+        let now = desk.clock.now();
+        let Some(mut run) = held(tx, &report.run_id, report.epoch)? else { return Ok(stale()) };
+        begin(&mut run, now);
+        run.progress = report.progress.clone();
+        run.attention_at = Some(now.plus(desk.options.lease));
+        tx.runs().save(&run)?;
+        Ok(noted(&run))
+    })
+    .await
+}
+
+pub(crate) async fn step_finished(
+    desk: &Arc<Desk>,
+    report: StepFinished,
+) -> Result<ReportReply, ConductorError> {
+    let reply = desk
+        .transaction(move |desk, tx| {
+            let now = desk.clock.now();
+            let Some(mut run) = held(tx, &report.run_id, report.epoch)? else {
+                return repeated(tx, &report);
+            };
+            begin(&mut run, now);
+            let unrecorded = record_backup(tx, &run, report.outcome, &report.result, now)?;
+            if let Some(step) = current_step(&mut run) {
+                step.exit_code = report.exit_code;
+                step.error = report.error.clone().or(unrecorded);
+                step.result = report.result.clone();
+            }
+            run.progress = report.progress.clone();
+            // An agent does not skip by itself: whatever it means, the work was not done.
+            let outcome =
+                if report.outcome == StepOutcome::Skipped { StepOutcome::Fail } else { report.outcome };
+            settle(&mut run, outcome, now, &desk.options);
+            if run.action_index >= run.actions.len() {
+                finish(desk, tx, &mut run, now)?;
+            } else {
+                tx.runs().save(&run)?;
+            }
+            Ok(ReportReply { verdict: Verdict::Continue })
+        })
+        .await?;
+    desk.wake.notify_one();
+    Ok(reply)
+}
+
+/// The run, locked, when this epoch is the one that may speak for it.
+pub(crate) fn held(tx: &mut Tx, id: &RunId, epoch: Epoch) -> Result<Option<Run>, DbError> {
+    let run = tx.runs().get_for_update(id)?;
+    Ok(run.filter(|run| run.epoch == epoch && matches!(run.state, RunState::Dispatched | RunState::Running)))
+}
+
+/// An agent repeats the end of a step until it got an answer; the second time it is known already.
+fn repeated(tx: &mut Tx, report: &StepFinished) -> Result<ReportReply, DbError> {
+    let run = tx.runs().get_for_update(&report.run_id)?;
+    let is_known = run.is_some_and(|run| {
+        let mut steps = run.steps.iter().filter(|step| step.epoch == report.epoch);
+        steps.any(|step| step.outcome.is_some_and(|outcome| outcome == report.outcome))
+    });
+    Ok(if is_known { ReportReply { verdict: Verdict::Continue } } else { stale() })
+}
+
+fn begin(run: &mut Run, now: Timestamp) {
+    run.state = RunState::Running;
+    run.started_at.get_or_insert(now);
+    if let Some(step) = current_step(run) {
+        step.started_at.get_or_insert(now);
+    }
+}
+
+fn noted(run: &Run) -> ReportReply {
+    ReportReply { verdict: if run.abort_requested { Verdict::Abort } else { Verdict::Continue } }
+}
+
+fn stale() -> ReportReply {
+    ReportReply { verdict: Verdict::Stale }
+}

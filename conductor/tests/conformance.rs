@@ -1,0 +1,50 @@
+//! One suite on SQLite with the in-process bus, and on MariaDB with RabbitMQ
+//! (`cargo test -p freezer-conductor --features mysql`). The agents are real RPC servers with scripted behaviour, and the
+//! clock is moved by hand.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "suite/events.rs"]
+mod events;
+#[path = "suite/faults.rs"]
+mod faults;
+#[path = "suite/flow.rs"]
+mod flow;
+#[path = "suite/stage.rs"]
+mod stage;
+
+macro_rules! conformance_suite {
+    ($($module:ident: $($test:ident),+ $(,)?;)+) => {
+        mod embedded {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    crate::$module::$test(crate::stage::Stage::embedded()).await;
+                }
+            )+)+
+        }
+        #[cfg(feature = "mysql")]
+        mod real {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    crate::$module::$test(crate::stage::Stage::real()).await;
+                }
+            )+)+
+        }
+    };
+}
+
+conformance_suite! {
+    flow:
+        fires_on_time_and_records_the_backup, retries_after_the_interval, mandatory_actions_run_after_a_failure,
+        partial_is_not_retried_and_keeps_the_gate_open, an_overdue_firing_waits_for_the_running_one,
+        continuous_follows_the_end, a_job_without_actions_succeeds, metrics_are_served;
+    events:
+        stop_and_start, abort_reaches_the_agent, abort_before_anybody_began, a_polling_client_is_left_alone,
+        an_unreadable_plan_ends_the_job, one_client_id_is_one_agent, an_edited_plan_is_followed;
+    faults:
+        a_lost_agent_gets_the_step_again_and_its_old_report_is_stale, too_many_losses_fail_the_run,
+        heartbeats_keep_the_lease, two_conductors_run_nothing_twice, a_crash_before_the_message_was_sent,
+        an_offline_agent_is_waited_for, an_agent_that_stays_away_fails_the_run, a_job_deleted_in_the_middle,
+        a_restarted_agent_loses_its_step_at_once, a_repeated_end_is_known;
+}

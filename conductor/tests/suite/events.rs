@@ -1,0 +1,179 @@
+//! What users ask for while jobs are planned or run.
+
+use crate::stage::*;
+use freezer_model::rpc::Verdict;
+use freezer_model::*;
+use serde_json::json;
+use std::time::Duration;
+
+fn event(stage: &Stage, id: &str, event: JobEvent) {
+    stage.change_job(id, |job| {
+        job.state.event = event;
+        if event == JobEvent::Start {
+            job.state.status = JobStatus::None;
+            job.state.result = JobResult::None;
+        }
+    });
+}
+
+pub async fn stop_and_start(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({"schedule_interval": "1 hours"}), &[action("a", 0, false)]);
+    stage.job_is("j", JobStatus::Scheduled).await;
+    event(&stage, "j", JobEvent::Stop);
+    stage.job_is("j", JobStatus::Stop).await;
+    let job = stage.job("j");
+    assert_eq!((job.state.event, job.next_run_at), (JobEvent::None, None));
+    stage.clock.advance(Duration::from_secs(7200));
+    event(&stage, "j", JobEvent::Start);
+    stage.job_is("j", JobStatus::Scheduled).await;
+    let next = stage.job("j").next_run_at.unwrap();
+    assert_eq!(next, stage.clock.now().plus(Duration::from_secs(3600)));
+    stage.clock.set(next);
+    let order = agent.order().await;
+    agent.started(&order).await;
+    // Started again while it runs: no second run. Stopped while it runs: ends after this one.
+    event(&stage, "j", JobEvent::Start);
+    stage.eventually("start is dropped", |stage| stage.job("j").state.event == JobEvent::None).await;
+    assert_eq!(stage.job("j").state.status, JobStatus::Running);
+    event(&stage, "j", JobEvent::Stop);
+    stage.eventually("unplanned", |stage| stage.job("j").next_run_at.is_none()).await;
+    assert_eq!(agent.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Continue);
+    let job = stage.job("j");
+    assert_eq!(
+        (job.state.status, job.state.event, job.state.result),
+        (JobStatus::Completed, JobEvent::None, JobResult::Success)
+    );
+    assert_eq!(stage.runs("j").len(), 1);
+    conductor.stop().await;
+}
+
+pub async fn abort_reaches_the_agent(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job(
+        "j",
+        json!({"schedule_date": "2026-01-01T00:00:00"}),
+        &[action("a", 3, false), action("b", 0, true)],
+    );
+    let order = agent.order().await;
+    agent.started(&order).await;
+    event(&stage, "j", JobEvent::Abort);
+    let abort = agent.abort_order().await;
+    assert_eq!((&abort.run_id, abort.epoch), (&order.run_id, order.epoch));
+    assert_eq!(stage.job("j").state.status, JobStatus::Aborting);
+    assert_eq!(agent.progress(&order, 1).await, Verdict::Abort);
+    assert_eq!(agent.heartbeat(vec![held(&order)]).await.abort, [held(&order)]);
+    agent.finished(&order, StepOutcome::Aborted, json!({})).await;
+    let (run, job) = (stage.run("j"), stage.job("j"));
+    assert_eq!(run.state, RunState::Aborted);
+    assert_eq!(
+        (job.state.status, job.state.result, job.state.event),
+        (JobStatus::Completed, JobResult::Aborted, JobEvent::None)
+    );
+    assert_eq!(agent.unasked().await, 0);
+    conductor.stop().await;
+}
+
+pub async fn abort_before_anybody_began(stage: Stage) {
+    let conductor = stage.conductor().await;
+    Agent::start(&stage).await.leave().await;
+    stage.put_job("j", json!({"schedule_date": "2026-01-01T00:00:00"}), &[action("a", 3, false)]);
+    stage
+        .eventually("waits for the agent", |stage| {
+            stage.runs("j").first().is_some_and(|run| run.error.is_some() && run.state == RunState::Queued)
+        })
+        .await;
+    event(&stage, "j", JobEvent::Abort);
+    stage.job_is("j", JobStatus::Completed).await;
+    assert_eq!((stage.run("j").state, stage.job("j").state.result), (RunState::Aborted, JobResult::Aborted));
+    conductor.stop().await;
+}
+
+pub async fn a_polling_client_is_left_alone(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let poller = Client {
+        project_id: ProjectId::from("p"),
+        client_id: ClientId::from("node1"),
+        uuid: "u".into(),
+        user_id: UserId::from("user"),
+        hostname: None,
+        description: Some("kept".into()),
+        capabilities: Capabilities::default(),
+        is_central: false,
+        link: Link::Poll,
+        agent_version: None,
+        created_at: T0,
+        last_seen_at: None,
+    };
+    stage.db.transaction(|tx| tx.clients().insert(&poller)).unwrap();
+    stage.put_job("j", json!({"schedule_date": "2026-01-01T00:00:00"}), &[action("a", 0, false)]);
+    stage.change_job("j", |job| job.state.event = JobEvent::Start);
+    stage
+        .eventually("looked at", |stage| stage.db.read(|tx| tx.jobs().next_attention()).unwrap().is_none())
+        .await;
+    let job = stage.job("j");
+    assert_eq!(
+        (job.state.event, job.state.status, job.next_run_at),
+        (JobEvent::Start, JobStatus::None, None)
+    );
+    assert!(stage.runs("j").is_empty());
+    // An agent of ours takes the client over: now the job is driven, and what the user wrote stays.
+    let agent = Agent::start(&stage).await;
+    agent.work(StepOutcome::Success).await;
+    let client =
+        stage.db.read(|tx| tx.clients().get(&poller.project_id, &poller.client_id)).unwrap().unwrap();
+    assert_eq!(
+        (client.link, client.description.as_deref(), client.uuid.as_str()),
+        (Link::Amqp, Some("kept"), "u")
+    );
+    conductor.stop().await;
+}
+
+pub async fn an_unreadable_plan_ends_the_job(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let _agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({"schedule_interval": "1 day"}), &[action("a", 0, false)]);
+    stage.job_is("j", JobStatus::Completed).await;
+    assert_eq!(stage.job("j").state.result, JobResult::Fail);
+    conductor.stop().await;
+}
+
+pub async fn one_client_id_is_one_agent(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let first = Agent::start(&stage).await;
+    let second = Agent::listen(&stage, "other", "node1").await;
+    let refused = second.try_hello().await.unwrap_err();
+    assert!(refused.to_string().contains("another project"), "{refused}");
+    let clients = || stage.db.read(|tx| tx.clients().of_any_project(&ClientId::from("node1"))).unwrap();
+    assert_eq!(clients().len(), 1);
+    // After a long silence the name is free, and the old row is driven no more.
+    first.leave().await;
+    stage.clock.advance(LEASE * 3);
+    second.hello(vec![]).await;
+    let links: Vec<_> =
+        clients().into_iter().map(|client| (client.project_id.into_string(), client.link)).collect();
+    assert_eq!(links, [("p".to_owned(), Link::Poll), ("other".to_owned(), Link::Amqp)]);
+    stage.put_job("j", json!({"schedule_date": "2026-01-01T00:00:00"}), &[action("a", 0, false)]);
+    stage
+        .eventually("looked at", |stage| stage.db.read(|tx| tx.jobs().next_attention()).unwrap().is_none())
+        .await;
+    assert!(stage.runs("j").is_empty());
+    assert_eq!(second.unasked().await, 0);
+    conductor.stop().await;
+}
+
+pub async fn an_edited_plan_is_followed(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let _agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({"schedule_interval": "1 hours"}), &[action("a", 0, false)]);
+    stage.job_is("j", JobStatus::Scheduled).await;
+    stage.change_job("j", |job| {
+        job.plan = object(json!({"schedule_hour": "5"}));
+        job.plan_version += 1;
+    });
+    let five = T0.plus(Duration::from_secs(5 * 3600));
+    stage.eventually("replanned", |stage| stage.job("j").next_run_at == Some(five)).await;
+    conductor.stop().await;
+}

@@ -1,0 +1,179 @@
+//! The way of a job from its plan to its record.
+
+use crate::stage::*;
+use freezer_database::*;
+use freezer_model::*;
+use serde_json::json;
+use std::time::Duration;
+
+pub async fn fires_on_time_and_records_the_backup(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({"schedule_interval": "1 hours"}), &[action("a", 0, false)]);
+    conductor.poke();
+    stage.job_is("j", JobStatus::Scheduled).await;
+    let due = T0.plus(Duration::from_secs(3600));
+    assert_eq!(stage.job("j").next_run_at, Some(due));
+    assert!(stage.runs("j").is_empty());
+    stage.clock.set(due);
+    let order = agent.order().await;
+    assert_eq!((order.epoch, order.attempt, order.action_index), (Epoch(1), 1, 0));
+    assert_eq!(order.freezer_action, action("a", 0, false).freezer_action);
+    assert_eq!(stage.job("j").state.status, JobStatus::Running);
+    agent.started(&order).await;
+    agent.progress(&order, 77).await;
+    let run = stage.run("j");
+    assert_eq!((run.state, run.progress.bytes_done, run.created_at), (RunState::Running, 77, due));
+    assert_eq!(stage.job("j").state.current_pid, Some(4711));
+    stage.clock.advance(Duration::from_secs(100));
+    let metadata = json!({"container": "c", "hostname": "h", "backup_name": "n", "time_stamp": 5});
+    agent.finished(&order, StepOutcome::Success, json!({"backup_metadata": metadata})).await;
+    let (job, run) = (stage.job("j"), stage.run("j"));
+    assert_eq!((run.state, run.error.as_deref(), run.attention_at), (RunState::Success, None, None));
+    assert_eq!((job.state.status, job.state.result), (JobStatus::Scheduled, JobResult::Success));
+    assert_eq!((job.state.time_started, job.state.time_ended), (due.secs(), due.secs() + 100));
+    assert_eq!(job.next_run_at, Some(due.plus(Duration::from_secs(3600))));
+    let filter = BackupFilter { job_id: Some(JobId::from("j")), ..BackupFilter::default() };
+    let backups =
+        stage.db.read(|tx| tx.backups().list(&ProjectId::from("p"), &filter, None, Page::ALL)).unwrap();
+    assert_eq!(backups.len(), 1);
+    assert_eq!(
+        (&backups[0].metadata["job_id"], &backups[0].metadata["time_stamp"]),
+        (&json!("j"), &json!(5))
+    );
+    assert_eq!(backups[0].user_id.as_str(), "user");
+    conductor.stop().await;
+}
+
+pub async fn retries_after_the_interval(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({}), &[action("a", 1, false)]);
+    stage.eventually("planned", |stage| stage.job("j").next_run_at.is_some()).await;
+    stage.clock.advance(Duration::from_secs(2));
+    agent.work(StepOutcome::Fail).await;
+    let run = stage.run("j");
+    assert_eq!((run.state, run.attempt, run.cause.as_str()), (RunState::Queued, 1, "start"));
+    assert_eq!(run.attention_at, Some(stage.clock.now().plus(Duration::from_secs(6))));
+    stage.clock.advance(Duration::from_secs(6));
+    let order = agent.work(StepOutcome::Fail).await;
+    assert_eq!((order.attempt, order.epoch), (2, Epoch(2)));
+    let (run, job) = (stage.run("j"), stage.job("j"));
+    assert_eq!((run.state, run.steps.len()), (RunState::Fail, 2));
+    assert!(run.error.unwrap().contains("disk full"));
+    assert_eq!((job.state.status, job.state.result), (JobStatus::Completed, JobResult::Fail));
+    conductor.stop().await;
+}
+
+pub async fn mandatory_actions_run_after_a_failure(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    let actions = [action("a", 0, false), action("b", 0, false), action("c", 0, true), action("d", 0, false)];
+    stage.put_job("j", json!({"schedule_date": "2026-01-01T00:00:00"}), &actions);
+    assert_eq!(agent.work(StepOutcome::Fail).await.action_index, 0);
+    assert_eq!(agent.work(StepOutcome::Success).await.action_index, 2);
+    let run = stage.run("j");
+    let outcomes: Vec<_> = run.steps.iter().map(|step| (step.action_index, step.outcome.unwrap())).collect();
+    let expected = [StepOutcome::Fail, StepOutcome::Skipped, StepOutcome::Success, StepOutcome::Skipped];
+    assert_eq!(outcomes, expected.into_iter().enumerate().collect::<Vec<_>>());
+    assert_eq!((run.state, stage.job("j").state.result), (RunState::Fail, JobResult::Fail));
+    assert_eq!(agent.unasked().await, 0);
+    conductor.stop().await;
+}
+
+pub async fn partial_is_not_retried_and_keeps_the_gate_open(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job(
+        "j",
+        json!({"schedule_date": "2026-01-01T00:00:00"}),
+        &[action("a", 5, false), action("b", 5, false)],
+    );
+    agent.work(StepOutcome::Partial).await;
+    assert_eq!(agent.work(StepOutcome::Success).await.action_index, 1);
+    assert_eq!((stage.run("j").state, stage.job("j").state.result), (RunState::Partial, JobResult::Fail));
+    conductor.stop().await;
+}
+
+pub async fn an_overdue_firing_waits_for_the_running_one(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({"schedule_interval": "1 minutes"}), &[action("a", 0, false)]);
+    stage.job_is("j", JobStatus::Scheduled).await;
+    stage.clock.advance(Duration::from_secs(60));
+    let order = agent.order().await;
+    agent.started(&order).await;
+    for _ in 0..5 {
+        stage.clock.advance(Duration::from_secs(50));
+        agent.heartbeat(vec![held(&order)]).await;
+    }
+    let expected = T0.plus(Duration::from_secs(360));
+    stage
+        .eventually("the missed firings fall together", |stage| stage.job("j").next_run_at == Some(expected))
+        .await;
+    agent.finished(&order, StepOutcome::Success, json!({})).await;
+    assert_eq!(stage.job("j").state.status, JobStatus::Scheduled);
+    assert_eq!(stage.runs("j").len(), 1);
+    stage.clock.set(expected);
+    agent.work(StepOutcome::Success).await;
+    assert_eq!(stage.runs("j").len(), 2);
+    conductor.stop().await;
+}
+
+pub async fn continuous_follows_the_end(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({"schedule_interval": "continuous"}), &[action("a", 0, false)]);
+    stage.job_is("j", JobStatus::Scheduled).await;
+    stage.clock.advance(Duration::from_secs(1));
+    let order = agent.order().await;
+    agent.started(&order).await;
+    assert_eq!(stage.job("j").next_run_at, None);
+    stage.clock.advance(Duration::from_secs(30));
+    agent.finished(&order, StepOutcome::Success, json!({})).await;
+    let job = stage.job("j");
+    assert_eq!(job.next_run_at, Some(stage.clock.now().plus(Duration::from_secs(1))));
+    assert_eq!(job.state.status, JobStatus::Scheduled);
+    stage.clock.advance(Duration::from_secs(1));
+    agent.work(StepOutcome::Success).await;
+    conductor.stop().await;
+}
+
+pub async fn a_job_without_actions_succeeds(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({"schedule_date": "2026-01-01T00:00:00"}), &[]);
+    stage.job_is("j", JobStatus::Completed).await;
+    assert_eq!(stage.job("j").state.result, JobResult::Success);
+    assert_eq!(agent.unasked().await, 0);
+    conductor.stop().await;
+}
+
+pub async fn metrics_are_served(stage: Stage) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let conductor = stage.conductor_with(|options| options.metrics_bind_port = Some(0)).await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({"schedule_date": "2026-01-01T00:00:00"}), &[action("a", 0, false)]);
+    agent.work(StepOutcome::Success).await;
+    stage.put_job("k", json!({"schedule_date": "2026-01-01T00:00:00"}), &[action("a", 0, false)]);
+    let order = agent.order().await;
+    agent.started(&order).await;
+    stage.clock.advance(Duration::from_secs(42));
+    let address = conductor.metrics_address().unwrap();
+    let get = |path: &'static str| async move {
+        let answer = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, text) = get("/metrics").await;
+    assert_eq!(status, 200);
+    for line in [
+        "freezer_conductor_runs{state=\"running\"} 1",
+        "freezer_conductor_due_jobs 0",
+        "freezer_conductor_last_success_age_seconds{project_id=\"p\",job_id=\"j\"} 42",
+        "freezer_conductor_dispatch_latency_seconds_count 2",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
+    }
+    assert_eq!(get("/healthcheck").await, (200, "OK\n".to_owned()));
+    conductor.stop().await;
+}

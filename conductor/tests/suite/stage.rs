@@ -1,0 +1,327 @@
+//! What the tests need around them: services, a clock, conductors, a scripted agent.
+
+use async_trait::async_trait;
+use freezer_conductor::{Conductor, ConductorOptions, ConductorParts, start};
+use freezer_database::*;
+use freezer_model::rpc::*;
+use freezer_model::*;
+use oslo_messaging::{
+    Context, Endpoint, EndpointTarget, RabbitOptions, RemoteFailure, RpcClient, RpcServer, ServerOptions,
+    Target, Transport,
+};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, mpsc};
+
+pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const T0: Timestamp = Timestamp(1_767_225_600_000);
+pub const LEASE: Duration = Duration::from_secs(60);
+
+pub struct Stage {
+    pub db: Database,
+    pub clock: Arc<ManualClock>,
+    pub bus: String,
+    _kept: Vec<Box<dyn std::any::Any + Send>>,
+}
+
+impl Stage {
+    pub fn embedded() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:///{}", folder.path().join("freezer.sqlite").display());
+        Self::new(&url, format!("fake://{}/", RunId::random()), vec![Box::new(folder)])
+    }
+
+    #[cfg(feature = "mysql")]
+    pub fn real() -> Self {
+        let database = freezer_testkit::TestDatabase::create();
+        let vhost = freezer_testkit::TestVhost::create();
+        let (url, bus) = (database.url(), vhost.url());
+        Self::new(&url, bus, vec![Box::new(database), Box::new(vhost)])
+    }
+
+    fn new(url: &str, bus: String, kept: Vec<Box<dyn std::any::Any + Send>>) -> Self {
+        let options = DatabaseOptions { max_overflow: 10, max_retries: 0, ..DatabaseOptions::new(url) };
+        let db = Database::connect(&options).unwrap();
+        db.sync().unwrap();
+        Self { db, clock: Arc::new(ManualClock::at(T0)), bus, _kept: kept }
+    }
+
+    pub fn transport(&self) -> Transport {
+        Transport::connect(&self.bus, RabbitOptions::default()).unwrap()
+    }
+
+    pub async fn conductor(&self) -> Conductor {
+        self.conductor_with(|_| {}).await
+    }
+
+    pub async fn conductor_with(&self, adjust: impl FnOnce(&mut ConductorOptions)) -> Conductor {
+        let mut options = ConductorOptions {
+            poll_interval: Duration::from_millis(20),
+            lease: LEASE,
+            offline_timeout: Duration::from_secs(600),
+            max_losses: 1,
+            ..ConductorOptions::default()
+        };
+        adjust(&mut options);
+        let parts = ConductorParts {
+            db: self.db.clone(),
+            transport: self.transport(),
+            clock: self.clock.clone(),
+            options,
+        };
+        start(parts).await.unwrap()
+    }
+
+    /// Stores a job of project `p` on client `node1`, asks for attention as the API does.
+    pub fn put_job(&self, id: &str, plan: Value, actions: &[Action]) {
+        let job = Job {
+            project_id: ProjectId::from("p"),
+            job_id: JobId::from(id),
+            user_id: UserId::from("user"),
+            client_id: ClientId::from("node1"),
+            description: None,
+            session_id: None,
+            session_tag: 0,
+            plan: object(plan),
+            state: JobState::fresh(self.clock.now()),
+            actions: actions.to_vec(),
+            credentials: None,
+            created_at: self.clock.now(),
+            plan_version: 1,
+            next_run_at: None,
+        };
+        self.db
+            .transaction(|tx| -> Result<(), DbError> {
+                for action in actions {
+                    if tx.actions().get(&action.project_id, &action.action_id)?.is_none() {
+                        tx.actions().insert(action)?;
+                    }
+                }
+                tx.jobs().insert(&job)?;
+                tx.jobs().request_attention(&job.project_id, &job.job_id, self.clock.now())?;
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    pub fn change_job(&self, id: &str, change: impl Fn(&mut Job)) {
+        let (project, id) = (ProjectId::from("p"), JobId::from(id));
+        self.db
+            .transaction(|tx| -> Result<(), DbError> {
+                let mut job = tx.jobs().get_for_update(&project, &id)?.unwrap();
+                change(&mut job);
+                tx.jobs().save(&job)?;
+                tx.jobs().request_attention(&project, &id, self.clock.now())?;
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    pub fn job(&self, id: &str) -> Job {
+        self.db.read(|tx| tx.jobs().get(&ProjectId::from("p"), &JobId::from(id))).unwrap().unwrap()
+    }
+
+    /// The job's runs, oldest first.
+    pub fn runs(&self, job: &str) -> Vec<Run> {
+        let filter = RunFilter { job_id: Some(JobId::from(job)), ..RunFilter::default() };
+        let mut runs =
+            self.db.read(|tx| tx.runs().list(&ProjectId::from("p"), &filter, None, Page::ALL)).unwrap();
+        runs.reverse();
+        runs
+    }
+
+    pub fn run(&self, job: &str) -> Run {
+        self.runs(job).into_iter().next_back().unwrap()
+    }
+
+    /// Waits for a condition on what is stored.
+    pub async fn eventually(&self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !condition(self) {
+            assert!(Instant::now() < end, "{what} did not come true within {PATIENCE:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub async fn job_is(&self, id: &str, status: JobStatus) {
+        self.eventually(&format!("status {status:?} of {id}"), |stage| stage.job(id).state.status == status)
+            .await;
+    }
+}
+
+pub fn object(value: Value) -> Map<String, Value> {
+    value.as_object().unwrap().clone()
+}
+
+pub fn action(id: &str, max_retries: i32, mandatory: bool) -> Action {
+    Action {
+        project_id: ProjectId::from("p"),
+        action_id: ActionId::from(id),
+        user_id: UserId::from("user"),
+        freezer_action: object(json!({"action": "backup", "path_to_backup": format!("/{id}")})),
+        max_retries,
+        max_retries_interval: 6,
+        mandatory,
+        created_at: T0,
+    }
+}
+
+/// An agent's two ends: the queue of its orders, and the calls of its reports.
+pub struct Agent {
+    pub project: ProjectId,
+    pub client_id: ClientId,
+    server: RpcServer,
+    orders: Mutex<mpsc::UnboundedReceiver<RunAction>>,
+    aborts: Mutex<mpsc::UnboundedReceiver<AbortRun>>,
+    calls: RpcClient,
+    _transport: Transport,
+}
+
+struct Ears {
+    orders: mpsc::UnboundedSender<RunAction>,
+    aborts: mpsc::UnboundedSender<AbortRun>,
+}
+
+#[async_trait]
+impl Endpoint for Ears {
+    fn target(&self) -> EndpointTarget {
+        EndpointTarget::version(VERSION)
+    }
+    fn methods(&self) -> &[&str] {
+        &["run_action", "abort_run"]
+    }
+    async fn call(&self, _ctx: &Context, method: &str, args: Value) -> Result<Value, RemoteFailure> {
+        match method {
+            "run_action" => drop(self.orders.send(serde_json::from_value(args).unwrap())),
+            _ => drop(self.aborts.send(serde_json::from_value(args).unwrap())),
+        }
+        Ok(Value::Null)
+    }
+}
+
+impl Agent {
+    /// Listens and says hello.
+    pub async fn start(stage: &Stage) -> Self {
+        let agent = Self::listen(stage, "p", "node1").await;
+        agent.hello(vec![]).await;
+        agent
+    }
+
+    pub async fn listen(stage: &Stage, project: &str, client_id: &str) -> Self {
+        let transport = stage.transport();
+        let (orders, their_orders) = mpsc::unbounded_channel();
+        let (aborts, their_aborts) = mpsc::unbounded_channel();
+        let target = Target::topic(AGENT_TOPIC).exchange(EXCHANGE).version(VERSION).server(client_id);
+        let options = ServerOptions { delete_server_queue: true, ..ServerOptions::default() };
+        let server = RpcServer::start(&transport, target, vec![Arc::new(Ears { orders, aborts })], options)
+            .await
+            .unwrap();
+        let calls =
+            RpcClient::new(&transport, Target::topic(CONDUCTOR_TOPIC).exchange(EXCHANGE).version(VERSION));
+        Self {
+            project: ProjectId::from(project),
+            client_id: ClientId::from(client_id),
+            server,
+            orders: Mutex::new(their_orders),
+            aborts: Mutex::new(their_aborts),
+            calls: calls.timeout(PATIENCE),
+            _transport: transport,
+        }
+    }
+
+    /// Ends as a process does that is stopped: its queue goes.
+    pub async fn leave(self) {
+        self.server.stop().await;
+    }
+
+    pub async fn call(&self, method: &str, args: Value) -> Result<Value, oslo_messaging::Error> {
+        self.calls.call(&Context::new(), method, args).await
+    }
+
+    fn hello_args(&self, held: Vec<HeldStep>) -> Value {
+        json!(AgentHello {
+            project_id: self.project.clone(),
+            client_id: self.client_id.clone(),
+            hostname: "host".into(),
+            agent_version: "1".into(),
+            capabilities: Capabilities::default(),
+            is_central: false,
+            held,
+        })
+    }
+
+    pub async fn hello(&self, held: Vec<HeldStep>) -> HelloReply {
+        let reply = self.call("agent_hello", self.hello_args(held)).await.unwrap();
+        serde_json::from_value(reply).unwrap()
+    }
+
+    pub async fn try_hello(&self) -> Result<Value, oslo_messaging::Error> {
+        self.call("agent_hello", self.hello_args(vec![])).await
+    }
+
+    pub async fn heartbeat(&self, held: Vec<HeldStep>) -> HelloReply {
+        let reply = self.call("agent_heartbeat", self.hello_args(held)).await.unwrap();
+        serde_json::from_value(reply).unwrap()
+    }
+
+    /// The next order; fails when none comes.
+    pub async fn order(&self) -> RunAction {
+        tokio::time::timeout(PATIENCE, async { self.orders.lock().await.recv().await })
+            .await
+            .expect("an order was expected")
+            .unwrap()
+    }
+
+    pub async fn abort_order(&self) -> AbortRun {
+        tokio::time::timeout(PATIENCE, async { self.aborts.lock().await.recv().await })
+            .await
+            .expect("an abort was expected")
+            .unwrap()
+    }
+
+    /// What has arrived and was not taken.
+    pub async fn unasked(&self) -> usize {
+        self.orders.lock().await.len()
+    }
+
+    pub async fn started(&self, order: &RunAction) -> Verdict {
+        let report = StepStarted { run_id: order.run_id.clone(), epoch: order.epoch, pid: 4711 };
+        verdict(self.call("step_started", json!(report)).await.unwrap())
+    }
+
+    pub async fn progress(&self, order: &RunAction, bytes: u64) -> Verdict {
+        let progress = Progress { phase: "read".into(), bytes_done: bytes, ..Progress::default() };
+        let report = StepProgress { run_id: order.run_id.clone(), epoch: order.epoch, progress };
+        verdict(self.call("step_progress", json!(report)).await.unwrap())
+    }
+
+    pub async fn finished(&self, order: &RunAction, outcome: StepOutcome, result: Value) -> Verdict {
+        let report = StepFinished {
+            run_id: order.run_id.clone(),
+            epoch: order.epoch,
+            outcome,
+            exit_code: Some(if outcome == StepOutcome::Success { 0 } else { 1 }),
+            error: (outcome == StepOutcome::Fail).then(|| "disk full".to_owned()),
+            progress: Progress::default(),
+            result: object(result),
+        };
+        verdict(self.call("step_finished", json!(report)).await.unwrap())
+    }
+
+    /// Takes the next order and does it with this outcome.
+    pub async fn work(&self, outcome: StepOutcome) -> RunAction {
+        let order = self.order().await;
+        assert_eq!(self.started(&order).await, Verdict::Continue);
+        assert_eq!(self.finished(&order, outcome, json!({})).await, Verdict::Continue);
+        order
+    }
+}
+
+fn verdict(value: Value) -> Verdict {
+    serde_json::from_value::<ReportReply>(value).unwrap().verdict
+}
+
+pub fn held(order: &RunAction) -> HeldStep {
+    HeldStep { run_id: order.run_id.clone(), epoch: order.epoch }
+}

@@ -1,0 +1,209 @@
+//! Backup records. The keys that searches use most stand in columns beside the metadata.
+
+use crate::connect::AnyConnection;
+use crate::limits::{self, fits, fits_if_any};
+use crate::page::{Cut, collect};
+use crate::schema::backups;
+use crate::{DbError, Page, Residual, Tx, json};
+use diesel::prelude::*;
+use freezer_model::{Backup, BackupId, BackupStatus, JobId, ProjectId, Timestamp, UserId};
+use serde_json::Value;
+
+const NOUN: &str = "backup";
+
+/// Repository of one transaction; see [`Tx::backups`].
+pub struct Backups<'t> {
+    pub(crate) tx: &'t mut Tx,
+}
+
+/// Conditions that an index decides; `None` = any.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BackupFilter {
+    pub backup_id: Option<BackupId>,
+    pub job_id: Option<JobId>,
+    pub status: Option<BackupStatus>,
+    pub container: Option<String>,
+    pub hostname: Option<String>,
+    pub backup_name: Option<String>,
+    /// Inclusive, in seconds, on `backup_metadata.time_stamp`.
+    pub time_after: Option<i64>,
+    pub time_before: Option<i64>,
+}
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset, Clone)]
+#[diesel(table_name = backups, primary_key(project_id, backup_id), treat_none_as_null = true)]
+struct BackupRow {
+    project_id: String,
+    backup_id: String,
+    user_id: String,
+    job_id: Option<String>,
+    status: String,
+    status_is_explicit: bool,
+    time_stamp: Option<i64>,
+    backup_name: Option<String>,
+    container: Option<String>,
+    hostname: Option<String>,
+    metadata: String,
+    created_at: i64,
+}
+
+impl BackupRow {
+    fn of(backup: &Backup) -> Result<Self, DbError> {
+        let text = |key: &str| backup.metadata.get(key).and_then(Value::as_str).map(str::to_owned);
+        let row = Self {
+            project_id: backup.project_id.to_string(),
+            backup_id: backup.backup_id.to_string(),
+            user_id: backup.user_id.to_string(),
+            job_id: backup.job_id.as_ref().map(ToString::to_string),
+            status: backup.status.as_str().to_owned(),
+            status_is_explicit: backup.status_is_explicit,
+            time_stamp: backup.metadata.get("time_stamp").and_then(Value::as_i64),
+            backup_name: text("backup_name"),
+            container: text("container"),
+            hostname: text("hostname"),
+            metadata: json::to_text(NOUN, &backup.metadata)?,
+            created_at: backup.created_at.0,
+        };
+        fits("project_id", &row.project_id, limits::PROJECT_ID)?;
+        fits("backup_id", &row.backup_id, limits::ID)?;
+        fits("user_id", &row.user_id, limits::USER_ID)?;
+        fits_if_any("job_id", row.job_id.as_deref(), limits::ID)?;
+        fits_if_any("backup_name", row.backup_name.as_deref(), limits::NAME)?;
+        fits_if_any("container", row.container.as_deref(), limits::NAME)?;
+        fits_if_any("hostname", row.hostname.as_deref(), limits::SHORT_TEXT)?;
+        Ok(row)
+    }
+
+    fn into_model(self) -> Result<Backup, DbError> {
+        let status = BackupStatus::parse(&self.status)
+            .ok_or_else(|| json::corrupt(NOUN, &self.backup_id, "status", &self.status))?;
+        let metadata = json::from_text(NOUN, &self.backup_id, "metadata", &self.metadata)?;
+        Ok(Backup {
+            project_id: ProjectId::from(self.project_id),
+            backup_id: BackupId::from(self.backup_id),
+            user_id: UserId::from(self.user_id),
+            job_id: self.job_id.map(JobId::from),
+            status,
+            status_is_explicit: self.status_is_explicit,
+            metadata,
+            created_at: Timestamp(self.created_at),
+        })
+    }
+}
+
+impl Backups<'_> {
+    pub fn get(&mut self, project: &ProjectId, id: &BackupId) -> Result<Option<Backup>, DbError> {
+        let row = self.tx.run(NOUN, id.as_str(), |conn| {
+            backups::table
+                .find((project.as_str(), id.as_str()))
+                .select(BackupRow::as_select())
+                .first(conn)
+                .optional()
+        })?;
+        row.map(BackupRow::into_model).transpose()
+    }
+
+    /// As [`Self::get`], and keeps others from changing the row until the transaction ends.
+    pub fn get_for_update(&mut self, project: &ProjectId, id: &BackupId) -> Result<Option<Backup>, DbError> {
+        macro_rules! one {
+            () => {
+                backups::table.find((project.as_str(), id.as_str())).select(BackupRow::as_select())
+            };
+        }
+        let row = self.tx.run(NOUN, id.as_str(), |conn| match conn {
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql(mysql) => one!().for_update().first(mysql).optional(),
+            AnyConnection::Sqlite(sqlite) => one!().first(sqlite).optional(),
+        })?;
+        row.map(BackupRow::into_model).transpose()
+    }
+
+    /// Oldest first. One statement, or one for each 1000 rows looked at with a residual condition.
+    pub fn list(
+        &mut self,
+        project: &ProjectId,
+        filter: &BackupFilter,
+        residual: Residual<'_, Backup>,
+        page: Page,
+    ) -> Result<Vec<Backup>, DbError> {
+        collect(page, residual, |cut| self.cut(project, filter, &cut))
+    }
+
+    fn cut(
+        &mut self,
+        project: &ProjectId,
+        filter: &BackupFilter,
+        cut: &Cut<'_, Backup>,
+    ) -> Result<Vec<Backup>, DbError> {
+        let rows: Vec<BackupRow> = self.tx.run(NOUN, "", |conn| {
+            let mut query = backups::table.filter(backups::project_id.eq(project.as_str())).into_boxed();
+            if let Some(id) = &filter.backup_id {
+                query = query.filter(backups::backup_id.eq(id.as_str()));
+            }
+            if let Some(job) = &filter.job_id {
+                query = query.filter(backups::job_id.eq(job.as_str()));
+            }
+            if let Some(status) = filter.status {
+                query = query.filter(backups::status.eq(status.as_str()));
+            }
+            if let Some(container) = &filter.container {
+                query = query.filter(backups::container.eq(container.as_str()));
+            }
+            if let Some(hostname) = &filter.hostname {
+                query = query.filter(backups::hostname.eq(hostname.as_str()));
+            }
+            if let Some(name) = &filter.backup_name {
+                query = query.filter(backups::backup_name.eq(name.as_str()));
+            }
+            if let Some(after) = filter.time_after {
+                query = query.filter(backups::time_stamp.ge(after));
+            }
+            if let Some(before) = filter.time_before {
+                query = query.filter(backups::time_stamp.le(before));
+            }
+            if let Some(last) = cut.after {
+                let (at, id) = (last.created_at.0, last.backup_id.as_str());
+                query = query.filter(
+                    backups::created_at.gt(at).or(backups::created_at.eq(at).and(backups::backup_id.gt(id))),
+                );
+            }
+            query
+                .order((backups::created_at, backups::backup_id))
+                .offset(cut.offset)
+                .limit(cut.limit)
+                .select(BackupRow::as_select())
+                .load(conn)
+        })?;
+        rows.into_iter().map(BackupRow::into_model).collect()
+    }
+
+    /// [`DbError::Conflict`] when the id is taken in this project.
+    pub fn insert(&mut self, backup: &Backup) -> Result<(), DbError> {
+        let row = BackupRow::of(backup)?;
+        self.tx.run(NOUN, backup.backup_id.as_str(), |conn| {
+            diesel::insert_into(backups::table).values(row).execute(conn)
+        })?;
+        Ok(())
+    }
+
+    /// Writes all fields of a record that exists.
+    pub fn save(&mut self, backup: &Backup) -> Result<(), DbError> {
+        let row = BackupRow::of(backup)?;
+        let (project, id) = (row.project_id.clone(), row.backup_id.clone());
+        let changed = self.tx.run(NOUN, &id, |conn| {
+            diesel::update(backups::table.find((project, id.as_str()))).set(row).execute(conn)
+        })?;
+        if changed == 0 {
+            return Err(DbError::Missing { noun: NOUN, id });
+        }
+        Ok(())
+    }
+
+    /// Removes the record (never the data). Returns whether it was there.
+    pub fn delete(&mut self, project: &ProjectId, id: &BackupId) -> Result<bool, DbError> {
+        let deleted = self.tx.run(NOUN, id.as_str(), |conn| {
+            diesel::delete(backups::table.find((project.as_str(), id.as_str()))).execute(conn)
+        })?;
+        Ok(deleted > 0)
+    }
+}

@@ -1,0 +1,241 @@
+//! Registered clients. A project sees its own ones and every central one; its own win.
+
+use crate::limits::{self, fits, fits_if_any};
+use crate::page::{Cut, collect};
+use crate::schema::clients;
+use crate::{DbError, Page, Residual, Tx, json};
+use diesel::prelude::*;
+use freezer_model::{Client, ClientId, Link, ProjectId, Timestamp, UserId};
+
+const NOUN: &str = "client";
+
+/// Repository of one transaction; see [`Tx::clients`].
+pub struct Clients<'t> {
+    pub(crate) tx: &'t mut Tx,
+}
+
+/// Conditions that an index decides; `None` = any.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClientFilter {
+    pub client_id: Option<ClientId>,
+    pub uuid: Option<String>,
+}
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset, Clone)]
+#[diesel(table_name = clients, primary_key(project_id, client_id), treat_none_as_null = true)]
+struct ClientRow {
+    project_id: String,
+    client_id: String,
+    uuid: String,
+    user_id: String,
+    hostname: Option<String>,
+    description: Option<String>,
+    capabilities: String,
+    is_central: bool,
+    link: String,
+    agent_version: Option<String>,
+    created_at: i64,
+    last_seen_at: Option<i64>,
+}
+
+fn link_word(link: Link) -> &'static str {
+    match link {
+        Link::Poll => "poll",
+        Link::Amqp => "amqp",
+        Link::Http => "http",
+    }
+}
+
+impl ClientRow {
+    fn of(client: &Client) -> Result<Self, DbError> {
+        fits("project_id", client.project_id.as_str(), limits::PROJECT_ID)?;
+        fits("client_id", client.client_id.as_str(), limits::CLIENT_ID)?;
+        fits("uuid", &client.uuid, limits::ID)?;
+        fits("user_id", client.user_id.as_str(), limits::USER_ID)?;
+        fits_if_any("hostname", client.hostname.as_deref(), limits::SHORT_TEXT)?;
+        fits_if_any("description", client.description.as_deref(), limits::SHORT_TEXT)?;
+        fits_if_any("agent_version", client.agent_version.as_deref(), limits::SHORT_TEXT)?;
+        Ok(Self {
+            project_id: client.project_id.to_string(),
+            client_id: client.client_id.to_string(),
+            uuid: client.uuid.clone(),
+            user_id: client.user_id.to_string(),
+            hostname: client.hostname.clone(),
+            description: client.description.clone(),
+            capabilities: json::to_text(NOUN, &client.capabilities)?,
+            is_central: client.is_central,
+            link: link_word(client.link).to_owned(),
+            agent_version: client.agent_version.clone(),
+            created_at: client.created_at.0,
+            last_seen_at: client.last_seen_at.map(|at| at.0),
+        })
+    }
+
+    fn into_model(self) -> Result<Client, DbError> {
+        let link = [Link::Poll, Link::Amqp, Link::Http]
+            .into_iter()
+            .find(|link| link_word(*link) == self.link)
+            .ok_or_else(|| json::corrupt(NOUN, &self.client_id, "link", &self.link))?;
+        Ok(Client {
+            capabilities: json::from_text(NOUN, &self.client_id, "capabilities", &self.capabilities)?,
+            project_id: ProjectId::from(self.project_id),
+            client_id: ClientId::from(self.client_id),
+            uuid: self.uuid,
+            user_id: UserId::from(self.user_id),
+            hostname: self.hostname,
+            description: self.description,
+            is_central: self.is_central,
+            link,
+            agent_version: self.agent_version,
+            created_at: Timestamp(self.created_at),
+            last_seen_at: self.last_seen_at.map(Timestamp),
+        })
+    }
+}
+
+impl Clients<'_> {
+    /// The project's own client of that id, else the central one of any project (the oldest, if several).
+    pub fn get(&mut self, project: &ProjectId, id: &ClientId) -> Result<Option<Client>, DbError> {
+        let rows: Vec<ClientRow> = self.tx.run(NOUN, id.as_str(), |conn| {
+            clients::table
+                .filter(clients::client_id.eq(id.as_str()))
+                .filter(clients::project_id.eq(project.as_str()).or(clients::is_central.eq(true)))
+                .order((clients::created_at, clients::project_id))
+                .select(ClientRow::as_select())
+                .load(conn)
+        })?;
+        let own = rows.iter().position(|row| row.project_id == project.as_str()).unwrap_or(0);
+        rows.into_iter().nth(own).map(ClientRow::into_model).transpose()
+    }
+
+    /// Every row with that client id, whatever the project: for the conductor, which must not confuse them.
+    pub fn of_any_project(&mut self, id: &ClientId) -> Result<Vec<Client>, DbError> {
+        let rows: Vec<ClientRow> = self.tx.run(NOUN, id.as_str(), |conn| {
+            clients::table
+                .filter(clients::client_id.eq(id.as_str()))
+                .order((clients::created_at, clients::project_id))
+                .select(ClientRow::as_select())
+                .load(conn)
+        })?;
+        rows.into_iter().map(ClientRow::into_model).collect()
+    }
+
+    /// Own and central clients, oldest first. One statement, or one for each 1000 rows looked at with a
+    /// residual condition.
+    pub fn list(
+        &mut self,
+        project: &ProjectId,
+        filter: &ClientFilter,
+        residual: Residual<'_, Client>,
+        page: Page,
+    ) -> Result<Vec<Client>, DbError> {
+        collect(page, residual, |cut| self.cut(project, filter, &cut))
+    }
+
+    fn cut(
+        &mut self,
+        project: &ProjectId,
+        filter: &ClientFilter,
+        cut: &Cut<'_, Client>,
+    ) -> Result<Vec<Client>, DbError> {
+        let rows: Vec<ClientRow> = self.tx.run(NOUN, "", |conn| {
+            let mut query = clients::table
+                .filter(clients::project_id.eq(project.as_str()).or(clients::is_central.eq(true)))
+                .into_boxed();
+            if let Some(id) = &filter.client_id {
+                query = query.filter(clients::client_id.eq(id.as_str()));
+            }
+            if let Some(uuid) = &filter.uuid {
+                query = query.filter(clients::uuid.eq(uuid.as_str()));
+            }
+            if let Some(last) = cut.after {
+                let (at, id, project) =
+                    (last.created_at.0, last.client_id.as_str(), last.project_id.as_str());
+                query = query.filter(
+                    clients::created_at.gt(at).or(clients::created_at.eq(at).and(
+                        clients::client_id
+                            .gt(id)
+                            .or(clients::client_id.eq(id).and(clients::project_id.gt(project))),
+                    )),
+                );
+            }
+            query
+                .order((clients::created_at, clients::client_id, clients::project_id))
+                .offset(cut.offset)
+                .limit(cut.limit)
+                .select(ClientRow::as_select())
+                .load(conn)
+        })?;
+        rows.into_iter().map(ClientRow::into_model).collect()
+    }
+
+    /// [`DbError::Conflict`] when the id (or the uuid) is taken in this project.
+    pub fn insert(&mut self, client: &Client) -> Result<(), DbError> {
+        let row = ClientRow::of(client)?;
+        self.tx.run(NOUN, client.client_id.as_str(), |conn| {
+            diesel::insert_into(clients::table).values(row).execute(conn)
+        })?;
+        Ok(())
+    }
+
+    /// Writes all fields of a client that exists.
+    pub fn save(&mut self, client: &Client) -> Result<(), DbError> {
+        match self.update(client)? {
+            true => Ok(()),
+            false => Err(DbError::Missing { noun: NOUN, id: client.client_id.to_string() }),
+        }
+    }
+
+    /// Writes the client, new or not. The key is (project, client id); everything else is overwritten.
+    pub fn upsert(&mut self, client: &Client) -> Result<(), DbError> {
+        if self.update(client)? {
+            return Ok(());
+        }
+        match self.insert(client) {
+            // Somebody registered it in between: then theirs is the row to change.
+            Err(DbError::Conflict { .. }) => self.save(client),
+            outcome => outcome,
+        }
+    }
+
+    fn update(&mut self, client: &Client) -> Result<bool, DbError> {
+        let row = ClientRow::of(client)?;
+        let (project, id) = (row.project_id.clone(), row.client_id.clone());
+        let changed = self.tx.run(NOUN, &id, |conn| {
+            diesel::update(clients::table.find((project, id.as_str()))).set(row).execute(conn)
+        })?;
+        Ok(changed > 0)
+    }
+
+    /// Notes a sign of life. Returns whether the client exists.
+    pub fn touch(&mut self, project: &ProjectId, id: &ClientId, seen_at: Timestamp) -> Result<bool, DbError> {
+        let changed = self.tx.run(NOUN, id.as_str(), |conn| {
+            diesel::update(clients::table.find((project.as_str(), id.as_str())))
+                .set(clients::last_seen_at.eq(Some(seen_at.0)))
+                .execute(conn)
+        })?;
+        Ok(changed > 0)
+    }
+
+    /// Clients with a link of ours that were last seen before `before`, longest silent first.
+    pub fn list_silent_since(&mut self, before: Timestamp, limit: u32) -> Result<Vec<Client>, DbError> {
+        let rows: Vec<ClientRow> = self.tx.run(NOUN, "", |conn| {
+            clients::table
+                .filter(clients::last_seen_at.lt(before.0))
+                .filter(clients::link.ne(link_word(Link::Poll)))
+                .order((clients::last_seen_at, clients::client_id, clients::project_id))
+                .limit(i64::from(limit))
+                .select(ClientRow::as_select())
+                .load(conn)
+        })?;
+        rows.into_iter().map(ClientRow::into_model).collect()
+    }
+
+    /// Deletes a client of this very project. Returns whether it was there.
+    pub fn delete(&mut self, project: &ProjectId, id: &ClientId) -> Result<bool, DbError> {
+        let deleted = self.tx.run(NOUN, id.as_str(), |conn| {
+            diesel::delete(clients::table.find((project.as_str(), id.as_str()))).execute(conn)
+        })?;
+        Ok(deleted > 0)
+    }
+}

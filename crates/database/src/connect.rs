@@ -1,0 +1,152 @@
+//! One connection of either kind, and the pool's recipe for making and checking it.
+//!
+//! SQLite: WAL, foreign keys on, waits for the writer. MySQL: READ COMMITTED, strict mode, utf8mb4, English messages
+//! (some conditions are told by text only).
+
+use crate::{DbError, target::Target};
+use diesel::connection::{Instrumentation, InstrumentationEvent, SimpleConnection, TransactionManager};
+use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[derive(diesel::MultiConnection)]
+pub(crate) enum AnyConnection {
+    #[cfg(feature = "mysql")]
+    Mysql(diesel::MysqlConnection),
+    Sqlite(SqliteConnection),
+}
+
+const SQLITE_SESSION: &str = "PRAGMA busy_timeout = 30000; PRAGMA foreign_keys = ON; \
+     PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
+
+#[cfg(feature = "mysql")]
+const MYSQL_SESSION: [&str; 4] = [
+    "SET SESSION transaction_isolation = 'READ-COMMITTED'",
+    // What diesel itself relies on (PIPES_AS_CONCAT) on top of strictness.
+    "SET SESSION sql_mode = 'TRADITIONAL,PIPES_AS_CONCAT'",
+    "SET NAMES utf8mb4",
+    "SET SESSION lc_messages = 'en_US'",
+];
+
+/// MariaDB took over MySQL's name of this variable only in 11.1.
+#[cfg(feature = "mysql")]
+const MYSQL_ISOLATION_OLD: &str = "SET SESSION tx_isolation = 'READ-COMMITTED'";
+
+pub(crate) struct Connector {
+    pub target: Target,
+    pub statements: Arc<AtomicU64>,
+}
+
+impl Connector {
+    pub(crate) fn open(&self) -> ConnectionResult<AnyConnection> {
+        let mut connection = match &self.target {
+            Target::SqliteMemory => open_sqlite(":memory:")?,
+            Target::SqliteFile(path) => open_sqlite(path)?,
+            Target::Mysql(url) => open_mysql(url)?,
+        };
+        connection.set_instrumentation(Counter(self.statements.clone()));
+        Ok(connection)
+    }
+}
+
+fn open_sqlite(path: &str) -> ConnectionResult<AnyConnection> {
+    let mut connection = SqliteConnection::establish(path)?;
+    connection.batch_execute(SQLITE_SESSION).map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(AnyConnection::Sqlite(connection))
+}
+
+#[cfg(feature = "mysql")]
+fn open_mysql(url: &str) -> ConnectionResult<AnyConnection> {
+    let mut connection = diesel::MysqlConnection::establish(url)?;
+    let mut settings = MYSQL_SESSION.iter();
+    if let Some(isolation) = settings.next()
+        && connection.batch_execute(isolation).is_err()
+    {
+        connection.batch_execute(MYSQL_ISOLATION_OLD).map_err(ConnectionError::CouldntSetupConfiguration)?;
+    }
+    for setting in settings {
+        connection.batch_execute(setting).map_err(ConnectionError::CouldntSetupConfiguration)?;
+    }
+    Ok(AnyConnection::Mysql(connection))
+}
+
+#[cfg(not(feature = "mysql"))]
+fn open_mysql(_url: &str) -> ConnectionResult<AnyConnection> {
+    Err(ConnectionError::BadConnection("this build has no MySQL".to_owned()))
+}
+
+/// Counts statements, so that tests can assert how many a call costs. The statements that open and
+/// close a transaction are not counted.
+struct Counter(Arc<AtomicU64>);
+
+impl Instrumentation for Counter {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        let InstrumentationEvent::StartQuery { query, .. } = event else { return };
+        let text = query.to_string();
+        let is_frame =
+            ["BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SELECT 1"]
+                .iter()
+                .any(|word| text.starts_with(word) && !text.contains("FROM"));
+        if !is_frame {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl diesel::r2d2::ManageConnection for Connector {
+    type Connection = AnyConnection;
+    type Error = diesel::r2d2::Error;
+
+    fn connect(&self) -> Result<AnyConnection, Self::Error> {
+        self.open().map_err(diesel::r2d2::Error::ConnectionError)
+    }
+
+    fn is_valid(&self, connection: &mut AnyConnection) -> Result<(), Self::Error> {
+        connection.batch_execute("SELECT 1").map_err(diesel::r2d2::Error::QueryError)
+    }
+
+    fn has_broken(&self, connection: &mut AnyConnection) -> bool {
+        std::thread::panicking()
+            || <AnyConnection as Connection>::TransactionManager::is_broken_transaction_manager(connection)
+    }
+}
+
+/// What a transaction is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Read,
+    Write,
+}
+
+/// Opens a transaction. SQLite takes the writer's place at once when it is going to write: waiting then is
+/// safe, while a reader that turns into a writer could be refused in the middle.
+pub(crate) fn begin(connection: &mut AnyConnection, purpose: Purpose) -> diesel::QueryResult<()> {
+    use diesel::connection::AnsiTransactionManager as Ansi;
+    match connection {
+        #[cfg(feature = "mysql")]
+        AnyConnection::Mysql(mysql) => match purpose {
+            Purpose::Read => Ansi::begin_transaction_sql(mysql, "START TRANSACTION READ ONLY"),
+            Purpose::Write => Ansi::begin_transaction_sql(mysql, "START TRANSACTION"),
+        },
+        AnyConnection::Sqlite(sqlite) => match purpose {
+            Purpose::Read => Ansi::begin_transaction_sql(sqlite, "BEGIN DEFERRED"),
+            Purpose::Write => Ansi::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE"),
+        },
+    }
+}
+
+pub(crate) fn commit(connection: &mut AnyConnection) -> diesel::QueryResult<()> {
+    <AnyConnection as Connection>::TransactionManager::commit_transaction(connection)
+}
+
+pub(crate) fn rollback(connection: &mut AnyConnection) -> diesel::QueryResult<()> {
+    <AnyConnection as Connection>::TransactionManager::rollback_transaction(connection)
+}
+
+/// Without the feature, says so before anything is tried.
+pub(crate) fn refuse_without_build(target: &Target, url: &str) -> Result<(), DbError> {
+    if cfg!(not(feature = "mysql")) && matches!(target, Target::Mysql(_)) {
+        return Err(DbError::NeedsMysqlBuild { url: crate::target::without_secrets(url) });
+    }
+    Ok(())
+}

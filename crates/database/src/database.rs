@@ -1,0 +1,236 @@
+//! The pool, and transactions on it.
+//!
+//! A write transaction that loses a deadlock is run again from its start, with a growing random wait; its closure must
+//! therefore not do anything that a second run would do twice.
+
+use crate::connect::{AnyConnection, Connector, Purpose, begin, commit, refuse_without_build, rollback};
+use crate::error::translate;
+use crate::target::{Target, without_secrets};
+use crate::{Actions, Backups, Clients, DbError, Jobs, Runs};
+use diesel::QueryResult;
+use diesel::r2d2::{Pool, PooledConnection};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The options of oslo.db's `[database]` group that matter here.
+#[derive(Clone)]
+pub struct DatabaseOptions {
+    /// `[database] connection`.
+    pub url: String,
+    pub max_pool_size: u32,
+    /// Connections beyond `max_pool_size` at peaks; they are closed when idle.
+    pub max_overflow: u32,
+    /// How long a caller waits for a free connection.
+    pub pool_timeout: Duration,
+    /// Attempts to reach the database at start after the first one; -1 = for ever.
+    pub max_retries: i32,
+    pub retry_interval: Duration,
+    /// Retries of a transaction that lost a deadlock.
+    pub deadlock_retries: u32,
+}
+
+impl DatabaseOptions {
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            max_pool_size: 5,
+            max_overflow: 50,
+            pool_timeout: Duration::from_secs(30),
+            max_retries: 10,
+            retry_interval: Duration::from_secs(10),
+            deadlock_retries: 20,
+        }
+    }
+}
+
+impl std::fmt::Debug for DatabaseOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "DatabaseOptions({}, pool {}+{})",
+            without_secrets(&self.url),
+            self.max_pool_size,
+            self.max_overflow
+        )
+    }
+}
+
+/// A pool of connections to one database; clones share it.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool<Connector>,
+    statements: Arc<AtomicU64>,
+    deadlock_retries: u32,
+    place: Arc<str>,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Database({})", self.place)
+    }
+}
+
+impl Database {
+    /// Opens the pool after one connection has been made; waits for a database that is not up yet
+    /// as long as the options say.
+    pub fn connect(options: &DatabaseOptions) -> Result<Self, DbError> {
+        let target = Target::parse(&options.url)?;
+        refuse_without_build(&target, &options.url)?;
+        let statements = Arc::new(AtomicU64::new(0));
+        let in_memory = target == Target::SqliteMemory;
+        let place = without_secrets(&options.url);
+        let connector = Connector { target, statements: statements.clone() };
+        if !in_memory {
+            reach(&connector, options, &place)?;
+        }
+        // A database in memory lives in its one connection.
+        let size =
+            if in_memory { 1 } else { options.max_pool_size.saturating_add(options.max_overflow).max(1) };
+        let idle = if in_memory { 1 } else { options.max_pool_size.clamp(0, size).min(1) };
+        let mut builder = Pool::builder()
+            .max_size(size)
+            .min_idle(Some(idle))
+            .connection_timeout(options.pool_timeout)
+            .test_on_check_out(!in_memory);
+        if in_memory {
+            builder = builder.max_lifetime(None).idle_timeout(None);
+        }
+        let pool = builder
+            .build(connector)
+            .map_err(|error| DbError::Connect { url: place.clone(), reason: error.to_string() })?;
+        Ok(Self { pool, statements, deadlock_retries: options.deadlock_retries, place: place.into() })
+    }
+
+    /// Whether the database answers.
+    pub fn ping(&self) -> Result<(), DbError> {
+        self.checkout()?
+            .run("ping", "", |conn| diesel::connection::SimpleConnection::batch_execute(conn, "SELECT 1"))
+    }
+
+    /// Statements sent so far by all connections of this pool, without those that open and close transactions.
+    /// For tests that assert what a call costs.
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// Runs `work` in a transaction that does not write.
+    pub fn read<T, E: From<DbError>>(&self, work: impl FnOnce(&mut Tx) -> Result<T, E>) -> Result<T, E> {
+        let mut tx = self.begin(Purpose::Read)?;
+        let outcome = work(&mut tx);
+        // A failed rollback marks the connection as broken and the pool throws it away.
+        let _ = rollback(&mut tx.connection);
+        outcome
+    }
+
+    /// Runs `work` in a transaction and commits when it returns `Ok`; any error undoes everything. `work` may be
+    /// run several times (see the module's head).
+    pub fn transaction<T, E: From<DbError>>(
+        &self,
+        mut work: impl FnMut(&mut Tx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut attempt = 0;
+        loop {
+            let mut tx = self.begin(Purpose::Write)?;
+            let outcome = work(&mut tx);
+            let lost = match outcome {
+                // Whatever the closure made of the error, the database has undone its work already.
+                _ if tx.lost_deadlock => outcome,
+                Err(error) => {
+                    let _ = rollback(&mut tx.connection);
+                    return Err(error);
+                }
+                Ok(value) => match tx.run("transaction", "", commit) {
+                    Ok(()) => return Ok(value),
+                    Err(error) => Err(error.into()),
+                },
+            };
+            let _ = rollback(&mut tx.connection);
+            if !tx.lost_deadlock || attempt >= self.deadlock_retries {
+                return match lost {
+                    Ok(_) => Err(DbError::Contention { reason: "deadlock".to_owned() }.into()),
+                    Err(error) => Err(error),
+                };
+            }
+            drop(tx);
+            attempt += 1;
+            std::thread::sleep(back_off(attempt));
+        }
+    }
+
+    fn begin(&self, purpose: Purpose) -> Result<Tx, DbError> {
+        let mut tx = self.checkout()?;
+        tx.run("transaction", "", |connection| begin(connection, purpose))?;
+        Ok(tx)
+    }
+
+    pub(crate) fn checkout(&self) -> Result<Tx, DbError> {
+        let connection = self.pool.get().map_err(|error| DbError::Unavailable {
+            reason: format!("no connection to {} became free: {error}", self.place),
+        })?;
+        Ok(Tx { connection, lost_deadlock: false })
+    }
+}
+
+/// Connects once, so that a wrong password is told at start and not as a pool's timeout.
+fn reach(connector: &Connector, options: &DatabaseOptions, place: &str) -> Result<(), DbError> {
+    let mut attempt = 0;
+    loop {
+        let error = match connector.open() {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        if options.max_retries >= 0 && attempt >= options.max_retries {
+            return Err(DbError::Connect { url: place.to_owned(), reason: error.to_string() });
+        }
+        attempt = attempt.saturating_add(1);
+        tracing::warn!(database = place, attempt, "cannot connect: {error}; trying again");
+        std::thread::sleep(options.retry_interval);
+    }
+}
+
+/// A random wait that grows with each attempt: at most 10 ms after the first, 500 ms in the end.
+fn back_off(attempt: u32) -> Duration {
+    let most_ms = 10u64.saturating_mul(1 << attempt.min(6)).min(500);
+    let random = u64::from(uuid::Uuid::new_v4().as_fields().0);
+    Duration::from_millis(1 + random % most_ms)
+}
+
+/// An open transaction. The repositories borrow it, one at a time.
+pub struct Tx {
+    connection: PooledConnection<Connector>,
+    /// The database has chosen this transaction as a deadlock's victim.
+    lost_deadlock: bool,
+}
+
+impl Tx {
+    pub fn clients(&mut self) -> Clients<'_> {
+        Clients { tx: self }
+    }
+    pub fn actions(&mut self) -> Actions<'_> {
+        Actions { tx: self }
+    }
+    pub fn jobs(&mut self) -> Jobs<'_> {
+        Jobs { tx: self }
+    }
+    pub fn runs(&mut self) -> Runs<'_> {
+        Runs { tx: self }
+    }
+    pub fn backups(&mut self) -> Backups<'_> {
+        Backups { tx: self }
+    }
+
+    /// The only door to the connection: one or more statements about one row (or a list, with `id` empty).
+    pub(crate) fn run<T>(
+        &mut self,
+        noun: &'static str,
+        id: &str,
+        statements: impl FnOnce(&mut AnyConnection) -> QueryResult<T>,
+    ) -> Result<T, DbError> {
+        statements(&mut self.connection).map_err(|error| {
+            let error = translate(noun, id, error);
+            self.lost_deadlock |= matches!(error, DbError::Contention { .. });
+            error
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! What the conductor needs: rows held for a transaction, and the time at which a job must be looked at.
+//!
+//! The locking reads are written once for each back end: MySQL locks rows and skips those of other conductors; SQLite has
+//! one writer at a time, and a write transaction holds that place from its first statement.
+
+use super::{JobRow, Jobs, NOUN};
+use crate::connect::AnyConnection;
+use crate::schema::jobs;
+use crate::{DbError, Scope, Tx};
+use diesel::prelude::*;
+use freezer_model::{ClientId, Job, JobId, ProjectId, Timestamp};
+
+/// A job whose time has come, held by this transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DueJob {
+    pub job: Job,
+    /// The `plan_version` that `next_run_at` was computed from; `None` = never planned.
+    pub planned_version: Option<i64>,
+    /// When a conductor wanted, or was asked, to look at it.
+    pub attention_at: Option<Timestamp>,
+}
+
+/// What the conductor has decided about a job's future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planning {
+    pub planned_version: Option<i64>,
+    pub next_run_at: Option<Timestamp>,
+    pub attention_at: Option<Timestamp>,
+}
+
+/// `.load` with the rows kept from others, those of others left out on request.
+macro_rules! locking {
+    ($tx:expr, $id:expr, $query:expr, |$q:ident| $mysql:expr, $load:ident) => {
+        $tx.run(NOUN, $id, |conn| match conn {
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql(mysql) => {
+                let $q = $query;
+                $mysql.$load(mysql)
+            }
+            AnyConnection::Sqlite(sqlite) => $query.$load(sqlite),
+        })
+    };
+}
+
+pub(super) fn lock_row(tx: &mut Tx, project: &ProjectId, id: &JobId) -> Result<Option<JobRow>, DbError> {
+    let row: Result<JobRow, DbError> = locking!(
+        tx,
+        id.as_str(),
+        jobs::table.find((project.as_str(), id.as_str())).select(JobRow::as_select()),
+        |query| query.for_update(),
+        first
+    );
+    match row {
+        Ok(row) => Ok(Some(row)),
+        Err(DbError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Jobs<'_> {
+    /// Up to `limit` jobs whose attention time has come, longest overdue first, kept from other
+    /// conductors until this transaction ends. The caller must move their attention time.
+    pub fn claim_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<DueJob>, DbError> {
+        let rows: Vec<(JobRow, Option<i64>, Option<i64>)> = locking!(
+            self.tx,
+            "",
+            jobs::table
+                .filter(jobs::attention_at.le(now.0))
+                .order((jobs::attention_at, jobs::project_id, jobs::job_id))
+                .limit(i64::from(limit))
+                .select((JobRow::as_select(), jobs::planned_version, jobs::attention_at)),
+            |query| query.for_update().skip_locked(),
+            load
+        )?;
+        self.due_jobs(rows)
+    }
+
+    /// The job as the conductor sees it, kept from others.
+    pub fn planning_for_update(
+        &mut self,
+        project: &ProjectId,
+        id: &JobId,
+    ) -> Result<Option<DueJob>, DbError> {
+        let rows: Vec<(JobRow, Option<i64>, Option<i64>)> = locking!(
+            self.tx,
+            id.as_str(),
+            jobs::table.find((project.as_str(), id.as_str())).select((
+                JobRow::as_select(),
+                jobs::planned_version,
+                jobs::attention_at
+            )),
+            |query| query.for_update(),
+            load
+        )?;
+        Ok(self.due_jobs(rows)?.into_iter().next())
+    }
+
+    fn due_jobs(&mut self, rows: Vec<(JobRow, Option<i64>, Option<i64>)>) -> Result<Vec<DueJob>, DbError> {
+        let (rows, times): (Vec<_>, Vec<_>) =
+            rows.into_iter().map(|(row, version, at)| (row, (version, at))).unzip();
+        let jobs = self.with_actions(rows, Scope::All)?;
+        Ok(jobs
+            .into_iter()
+            .zip(times)
+            .map(|(job, (planned_version, at))| DueJob {
+                job,
+                planned_version,
+                attention_at: at.map(Timestamp),
+            })
+            .collect())
+    }
+
+    /// Asks a conductor to look at the job at `at` or earlier. Returns whether the job exists.
+    pub fn request_attention(
+        &mut self,
+        project: &ProjectId,
+        id: &JobId,
+        at: Timestamp,
+    ) -> Result<bool, DbError> {
+        let changed = self.tx.run(NOUN, id.as_str(), |conn| {
+            let earlier = diesel::update(
+                jobs::table
+                    .find((project.as_str(), id.as_str()))
+                    .filter(jobs::attention_at.is_null().or(jobs::attention_at.gt(at.0))),
+            )
+            .set(jobs::attention_at.eq(Some(at.0)))
+            .execute(conn)?;
+            if earlier > 0 {
+                return Ok(1);
+            }
+            jobs::table.find((project.as_str(), id.as_str())).count().get_result::<i64>(conn)
+        })?;
+        Ok(changed > 0)
+    }
+
+    /// Asks a conductor to look, now, at every job of the client that none is going to look at: its agent has just come to
+    /// our link. `project` limits it to one project's jobs (`None` for a central client). Returns how many there are.
+    pub fn request_attention_for_client(
+        &mut self,
+        project: Option<&ProjectId>,
+        client: &ClientId,
+        at: Timestamp,
+    ) -> Result<usize, DbError> {
+        self.tx.run(NOUN, "", |conn| {
+            let waiting =
+                jobs::table.filter(jobs::client_id.eq(client.as_str())).filter(jobs::attention_at.is_null());
+            let set = jobs::attention_at.eq(Some(at.0));
+            match project {
+                Some(project) => diesel::update(waiting.filter(jobs::project_id.eq(project.as_str())))
+                    .set(set)
+                    .execute(conn),
+                None => diesel::update(waiting).set(set).execute(conn),
+            }
+        })
+    }
+
+    /// Writes the conductor's decision. Returns whether the job exists.
+    pub fn set_planning(
+        &mut self,
+        project: &ProjectId,
+        id: &JobId,
+        planning: Planning,
+    ) -> Result<bool, DbError> {
+        let changed = self.tx.run(NOUN, id.as_str(), |conn| {
+            diesel::update(jobs::table.find((project.as_str(), id.as_str())))
+                .set((
+                    jobs::planned_version.eq(planning.planned_version),
+                    jobs::next_run_at.eq(planning.next_run_at.map(|at| at.0)),
+                    jobs::attention_at.eq(planning.attention_at.map(|at| at.0)),
+                ))
+                .execute(conn)
+        })?;
+        Ok(changed > 0)
+    }
+
+    /// The earliest attention time of any job; `None` when none waits.
+    pub fn next_attention(&mut self) -> Result<Option<Timestamp>, DbError> {
+        let at: Option<i64> = self
+            .tx
+            .run(NOUN, "", |conn| jobs::table.select(diesel::dsl::min(jobs::attention_at)).first(conn))?;
+        Ok(at.map(Timestamp))
+    }
+
+    /// How many jobs are due and not looked at yet.
+    pub fn count_due(&mut self, now: Timestamp) -> Result<i64, DbError> {
+        self.tx
+            .run(NOUN, "", |conn| jobs::table.filter(jobs::attention_at.le(now.0)).count().get_result(conn))
+    }
+}

@@ -1,0 +1,314 @@
+//! Runs: the history of firings, and the queue of those that are not over.
+
+use crate::connect::AnyConnection;
+use crate::limits::{self, fits, fits_if_any};
+use crate::page::{Cut, collect};
+use crate::schema::{jobs, runs};
+use crate::{DbError, Page, Residual, Tx, json};
+use diesel::prelude::*;
+use freezer_model::{ClientId, Epoch, JobId, ProjectId, Run, RunId, RunState, Timestamp};
+
+const NOUN: &str = "run";
+const ACTIVE: [&str; 3] = ["queued", "dispatched", "running"];
+const HELD: [&str; 2] = ["dispatched", "running"];
+const CAUSE: usize = 32;
+
+/// Repository of one transaction; see [`Tx::runs`].
+pub struct Runs<'t> {
+    pub(crate) tx: &'t mut Tx,
+}
+
+/// Conditions that an index decides; `None` = any.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunFilter {
+    pub job_id: Option<JobId>,
+    pub client_id: Option<ClientId>,
+    pub state: Option<RunState>,
+}
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset, Clone)]
+#[diesel(table_name = runs, primary_key(run_id), treat_none_as_null = true)]
+struct RunRow {
+    run_id: String,
+    project_id: String,
+    job_id: String,
+    client_id: String,
+    state: String,
+    epoch: i64,
+    action_index: i32,
+    attempt: i32,
+    losses: i32,
+    actions: String,
+    steps: String,
+    progress: String,
+    error: Option<String>,
+    abort_requested: bool,
+    cause: String,
+    request_id: Option<String>,
+    due_at: i64,
+    created_at: i64,
+    started_at: Option<i64>,
+    finished_at: Option<i64>,
+    attention_at: Option<i64>,
+}
+
+impl RunRow {
+    fn of(run: &Run) -> Result<Self, DbError> {
+        fits("run_id", run.run_id.as_str(), limits::ID)?;
+        fits("project_id", run.project_id.as_str(), limits::PROJECT_ID)?;
+        fits("job_id", run.job_id.as_str(), limits::ID)?;
+        fits("client_id", run.client_id.as_str(), limits::CLIENT_ID)?;
+        fits("cause", &run.cause, CAUSE)?;
+        fits_if_any("request_id", run.request_id.as_deref(), limits::SHORT_TEXT)?;
+        Ok(Self {
+            run_id: run.run_id.to_string(),
+            project_id: run.project_id.to_string(),
+            job_id: run.job_id.to_string(),
+            client_id: run.client_id.to_string(),
+            state: run.state.as_str().to_owned(),
+            epoch: run.epoch.0,
+            action_index: json::stored_index("action_index", run.action_index)?,
+            attempt: run.attempt,
+            losses: run.losses,
+            actions: json::to_text(NOUN, &run.actions)?,
+            steps: json::to_text(NOUN, &run.steps)?,
+            progress: json::to_text(NOUN, &run.progress)?,
+            error: run.error.clone(),
+            abort_requested: run.abort_requested,
+            cause: run.cause.clone(),
+            request_id: run.request_id.clone(),
+            due_at: run.due_at.0,
+            created_at: run.created_at.0,
+            started_at: run.started_at.map(|at| at.0),
+            finished_at: run.finished_at.map(|at| at.0),
+            attention_at: run.attention_at.map(|at| at.0),
+        })
+    }
+
+    fn into_model(self) -> Result<Run, DbError> {
+        let id = self.run_id.as_str();
+        let unreadable = |field, reason: &str| json::corrupt(NOUN, id, field, reason);
+        Ok(Run {
+            state: RunState::parse(&self.state).ok_or_else(|| unreadable("state", &self.state))?,
+            actions: json::from_text(NOUN, id, "actions", &self.actions)?,
+            steps: json::from_text(NOUN, id, "steps", &self.steps)?,
+            progress: json::from_text(NOUN, id, "progress", &self.progress)?,
+            action_index: usize::try_from(self.action_index)
+                .map_err(|_| unreadable("action_index", "negative"))?,
+            run_id: RunId::from(self.run_id),
+            project_id: ProjectId::from(self.project_id),
+            job_id: JobId::from(self.job_id),
+            client_id: ClientId::from(self.client_id),
+            epoch: Epoch(self.epoch),
+            attempt: self.attempt,
+            losses: self.losses,
+            error: self.error,
+            abort_requested: self.abort_requested,
+            cause: self.cause,
+            request_id: self.request_id,
+            due_at: Timestamp(self.due_at),
+            created_at: Timestamp(self.created_at),
+            started_at: self.started_at.map(Timestamp),
+            finished_at: self.finished_at.map(Timestamp),
+            attention_at: self.attention_at.map(Timestamp),
+        })
+    }
+}
+
+fn models(rows: Vec<RunRow>) -> Result<Vec<Run>, DbError> {
+    rows.into_iter().map(RunRow::into_model).collect()
+}
+
+impl Runs<'_> {
+    pub fn insert(&mut self, run: &Run) -> Result<(), DbError> {
+        let row = RunRow::of(run)?;
+        self.tx.run(NOUN, run.run_id.as_str(), |conn| {
+            diesel::insert_into(runs::table).values(row).execute(conn)
+        })?;
+        Ok(())
+    }
+
+    /// Writes all fields of a run that exists. Read it with [`Self::get_for_update`] before, in the same transaction.
+    pub fn save(&mut self, run: &Run) -> Result<(), DbError> {
+        let row = RunRow::of(run)?;
+        let changed = self.tx.run(NOUN, run.run_id.as_str(), |conn| {
+            diesel::update(runs::table.find(run.run_id.as_str())).set(row).execute(conn)
+        })?;
+        if changed == 0 {
+            return Err(DbError::Missing { noun: NOUN, id: run.run_id.to_string() });
+        }
+        Ok(())
+    }
+
+    pub fn get(&mut self, project: &ProjectId, id: &RunId) -> Result<Option<Run>, DbError> {
+        let row = self.tx.run(NOUN, id.as_str(), |conn| {
+            runs::table
+                .find(id.as_str())
+                .filter(runs::project_id.eq(project.as_str()))
+                .select(RunRow::as_select())
+                .first(conn)
+                .optional()
+        })?;
+        row.map(RunRow::into_model).transpose()
+    }
+
+    /// A run of whatever project, kept from others until the transaction ends.
+    pub fn get_for_update(&mut self, id: &RunId) -> Result<Option<Run>, DbError> {
+        let row = self.tx.run(NOUN, id.as_str(), |conn| match conn {
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql(mysql) => {
+                runs::table.find(id.as_str()).select(RunRow::as_select()).for_update().first(mysql).optional()
+            }
+            AnyConnection::Sqlite(sqlite) => {
+                runs::table.find(id.as_str()).select(RunRow::as_select()).first(sqlite).optional()
+            }
+        })?;
+        row.map(RunRow::into_model).transpose()
+    }
+
+    /// Up to `limit` runs whose attention time has come, longest overdue first, kept from other conductors until
+    /// this transaction ends. The caller must move their attention time.
+    pub fn claim_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<Run>, DbError> {
+        macro_rules! due {
+            () => {
+                runs::table
+                    .filter(runs::attention_at.le(now.0))
+                    .order((runs::attention_at, runs::run_id))
+                    .limit(i64::from(limit))
+                    .select(RunRow::as_select())
+            };
+        }
+        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| match conn {
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql(mysql) => due!().for_update().skip_locked().load(mysql),
+            AnyConnection::Sqlite(sqlite) => due!().load(sqlite),
+        })?;
+        models(rows)
+    }
+
+    /// Runs of the job that are not over, oldest first.
+    pub fn active_for_job(&mut self, project: &ProjectId, job: &JobId) -> Result<Vec<Run>, DbError> {
+        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {
+            runs::table
+                .filter(runs::project_id.eq(project.as_str()))
+                .filter(runs::job_id.eq(job.as_str()))
+                .filter(runs::state.eq_any(ACTIVE))
+                .order((runs::created_at, runs::run_id))
+                .select(RunRow::as_select())
+                .load(conn)
+        })?;
+        models(rows)
+    }
+
+    /// Runs of any project that are handed to the client of that id, oldest first.
+    pub fn held_by(&mut self, client: &ClientId) -> Result<Vec<Run>, DbError> {
+        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {
+            runs::table
+                .filter(runs::client_id.eq(client.as_str()))
+                .filter(runs::state.eq_any(HELD))
+                .order((runs::created_at, runs::run_id))
+                .select(RunRow::as_select())
+                .load(conn)
+        })?;
+        models(rows)
+    }
+
+    /// Runs of any project that wait to be handed to the client of that id, oldest first.
+    pub fn queued_for(&mut self, client: &ClientId) -> Result<Vec<Run>, DbError> {
+        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {
+            runs::table
+                .filter(runs::client_id.eq(client.as_str()))
+                .filter(runs::state.eq(RunState::Queued.as_str()))
+                .order((runs::created_at, runs::run_id))
+                .select(RunRow::as_select())
+                .load(conn)
+        })?;
+        models(rows)
+    }
+
+    /// When each job that still exists had its last run without any failure.
+    pub fn last_successes(&mut self) -> Result<Vec<(ProjectId, JobId, Timestamp)>, DbError> {
+        let rows: Vec<(String, String, Option<i64>)> = self.tx.run(NOUN, "", |conn| {
+            runs::table
+                .filter(runs::state.eq(RunState::Success.as_str()))
+                .filter(diesel::dsl::exists(
+                    jobs::table
+                        .filter(jobs::project_id.eq(runs::project_id))
+                        .filter(jobs::job_id.eq(runs::job_id)),
+                ))
+                .group_by((runs::project_id, runs::job_id))
+                .select((runs::project_id, runs::job_id, diesel::dsl::max(runs::finished_at)))
+                .load(conn)
+        })?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(project, job, at)| {
+                Some((ProjectId::from(project), JobId::from(job), Timestamp(at?)))
+            })
+            .collect())
+    }
+
+    /// Newest first (the only list in this order). One statement, or one for each 1000 rows looked at with a
+    /// residual condition.
+    pub fn list(
+        &mut self,
+        project: &ProjectId,
+        filter: &RunFilter,
+        residual: Residual<'_, Run>,
+        page: Page,
+    ) -> Result<Vec<Run>, DbError> {
+        collect(page, residual, |cut| self.cut(project, filter, &cut))
+    }
+
+    fn cut(
+        &mut self,
+        project: &ProjectId,
+        filter: &RunFilter,
+        cut: &Cut<'_, Run>,
+    ) -> Result<Vec<Run>, DbError> {
+        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {
+            let mut query = runs::table.filter(runs::project_id.eq(project.as_str())).into_boxed();
+            if let Some(job) = &filter.job_id {
+                query = query.filter(runs::job_id.eq(job.as_str()));
+            }
+            if let Some(client) = &filter.client_id {
+                query = query.filter(runs::client_id.eq(client.as_str()));
+            }
+            if let Some(state) = filter.state {
+                query = query.filter(runs::state.eq(state.as_str()));
+            }
+            if let Some(last) = cut.after {
+                let (at, id) = (last.created_at.0, last.run_id.as_str());
+                query = query
+                    .filter(runs::created_at.lt(at).or(runs::created_at.eq(at).and(runs::run_id.lt(id))));
+            }
+            query
+                .order((runs::created_at.desc(), runs::run_id.desc()))
+                .offset(cut.offset)
+                .limit(cut.limit)
+                .select(RunRow::as_select())
+                .load(conn)
+        })?;
+        models(rows)
+    }
+
+    /// How many runs there are in each state that is not over.
+    pub fn count_active(&mut self) -> Result<Vec<(RunState, i64)>, DbError> {
+        let mut counts = Vec::new();
+        for state in [RunState::Queued, RunState::Dispatched, RunState::Running] {
+            let count = self.tx.run(NOUN, "", |conn| {
+                runs::table.filter(runs::state.eq(state.as_str())).count().get_result(conn)
+            })?;
+            counts.push((state, count));
+        }
+        Ok(counts)
+    }
+
+    /// The earliest attention time of any run; `None` when none waits.
+    pub fn next_attention(&mut self) -> Result<Option<Timestamp>, DbError> {
+        let at: Option<i64> = self
+            .tx
+            .run(NOUN, "", |conn| runs::table.select(diesel::dsl::min(runs::attention_at)).first(conn))?;
+        Ok(at.map(Timestamp))
+    }
+}

@@ -1,0 +1,50 @@
+//! One suite, both back ends. Each test has a database of its own and removes it.
+//!
+//! MySQL needs the feature: `cargo test -p freezer-database --features mysql`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "suite/claims.rs"]
+mod claims;
+#[path = "suite/place.rs"]
+mod place;
+#[path = "suite/rows.rs"]
+mod rows;
+#[path = "suite/values.rs"]
+mod values;
+
+macro_rules! conformance_suite {
+    ($($module:ident: $($test:ident),+ $(,)?;)+) => {
+        mod sqlite {
+            $($(
+                #[test]
+                fn $test() {
+                    let place = crate::place::Place::sqlite();
+                    crate::$module::$test(&place);
+                }
+            )+)+
+        }
+        #[cfg(feature = "mysql")]
+        mod mysql {
+            $($(
+                #[test]
+                fn $test() {
+                    let place = crate::place::Place::mysql();
+                    crate::$module::$test(&place);
+                }
+            )+)+
+        }
+    };
+}
+
+conformance_suite! {
+    rows:
+        clients_own_before_central, client_upsert_and_silence, actions_and_their_jobs, jobs_round_trip,
+        job_lists, lists_cost_a_fixed_number_of_statements, runs_round_trip_and_lists, backups_filters,
+        deleted_ids_can_be_used_again, purge_keeps_the_newest_run, sync_is_repeatable;
+    values:
+        four_byte_text_and_odd_ids, too_long_is_told_by_field, large_documents, ids_are_case_sensitive,
+        conflicts_and_missing_rows;
+    claims:
+        threads_claim_each_job_once, threads_claim_each_run_once, attention_moves_only_earlier,
+        a_failed_transaction_leaves_nothing, increments_are_not_lost, projects_are_apart;
+}

@@ -1,0 +1,198 @@
+//! Several conductors at once, and what a failed transaction leaves.
+
+use crate::place::*;
+use freezer_database::*;
+use freezer_model::*;
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+type Outcome = Result<(), DbError>;
+
+const DUE: usize = 1000;
+const THREADS: usize = 8;
+
+fn claim_all(claim: impl Fn() -> Vec<String> + Sync) {
+    let seen: Mutex<HashMap<String, usize>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                // Several empty answers: others may hold what is left.
+                let mut empty = 0;
+                while empty < 3 {
+                    let claimed = claim();
+                    empty = if claimed.is_empty() { empty + 1 } else { 0 };
+                    let mut seen = seen.lock().unwrap();
+                    claimed.into_iter().for_each(|id| *seen.entry(id).or_default() += 1);
+                }
+            });
+        }
+    });
+    let mut seen = seen.into_inner().unwrap();
+    for id in claim() {
+        *seen.entry(id).or_default() += 1;
+    }
+    assert_eq!(seen.len(), DUE);
+    assert!(seen.values().all(|times| *times == 1));
+}
+
+pub fn threads_claim_each_job_once(place: &Place) {
+    let db = &place.db;
+    db.transaction(|tx| -> Outcome {
+        for n in 0..DUE {
+            let id = JobId::from(format!("j{n}"));
+            tx.jobs().insert(&job("a", id.as_str(), &[]))?;
+            tx.jobs().request_attention(&p("a"), &id, Timestamp(100))?;
+        }
+        tx.jobs().insert(&job("a", "later", &[]))?;
+        tx.jobs().request_attention(&p("a"), &JobId::from("later"), Timestamp(101))?;
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(db.read(|tx| tx.jobs().count_due(Timestamp(100))).unwrap(), DUE as i64);
+    claim_all(|| {
+        db.transaction(|tx| -> Result<Vec<String>, DbError> {
+            let due = tx.jobs().claim_due(Timestamp(100), 10)?;
+            for DueJob { job, .. } in &due {
+                let planning = Planning { planned_version: Some(1), next_run_at: None, attention_at: None };
+                tx.jobs().set_planning(&job.project_id, &job.job_id, planning)?;
+            }
+            Ok(due.into_iter().map(|due| due.job.job_id.into_string()).collect())
+        })
+        .unwrap()
+    });
+    assert_eq!(db.read(|tx| tx.jobs().next_attention()).unwrap(), Some(Timestamp(101)));
+}
+
+pub fn threads_claim_each_run_once(place: &Place) {
+    let db = &place.db;
+    db.transaction(|tx| -> Outcome {
+        for n in 0..DUE {
+            tx.runs().insert(&run("a", "j", &format!("r{n}")))?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    claim_all(|| {
+        db.transaction(|tx| -> Result<Vec<String>, DbError> {
+            let mut due = tx.runs().claim_due(Timestamp(3), 7)?;
+            for run in &mut due {
+                run.state = RunState::Dispatched;
+                run.epoch = run.epoch.next();
+                run.attention_at = Some(Timestamp(1_000));
+                tx.runs().save(run)?;
+            }
+            Ok(due.into_iter().map(|run| run.run_id.into_string()).collect())
+        })
+        .unwrap()
+    });
+}
+
+pub fn attention_moves_only_earlier(place: &Place) {
+    let db = &place.db;
+    let id = JobId::from("j");
+    db.transaction(|tx| tx.jobs().insert(&job("a", "j", &[]))).unwrap();
+    let ask =
+        |at: i64| db.transaction(|tx| tx.jobs().request_attention(&p("a"), &id, Timestamp(at))).unwrap();
+    let next = || db.read(|tx| tx.jobs().next_attention()).unwrap();
+    assert_eq!(next(), None);
+    assert!(ask(50));
+    assert!(ask(70));
+    assert_eq!(next(), Some(Timestamp(50)));
+    assert!(ask(20));
+    assert_eq!(next(), Some(Timestamp(20)));
+    assert!(!db.transaction(|tx| tx.jobs().request_attention(&p("b"), &id, Timestamp(1))).unwrap());
+    let planning = Planning {
+        planned_version: Some(4),
+        next_run_at: Some(Timestamp(7)),
+        attention_at: Some(Timestamp(8)),
+    };
+    assert!(db.transaction(|tx| tx.jobs().set_planning(&p("a"), &id, planning)).unwrap());
+    let due = db.transaction(|tx| tx.jobs().planning_for_update(&p("a"), &id)).unwrap().unwrap();
+    assert_eq!(
+        (due.planned_version, due.job.next_run_at, due.attention_at),
+        (Some(4), Some(Timestamp(7)), Some(Timestamp(8)))
+    );
+    // Saving the job leaves the conductor's bookkeeping alone.
+    db.transaction(|tx| tx.jobs().save(&job("a", "j", &[]))).unwrap();
+    assert_eq!(next(), Some(Timestamp(8)));
+}
+
+pub fn a_failed_transaction_leaves_nothing(place: &Place) {
+    let db = &place.db;
+    let outcome = db.transaction(|tx| -> Outcome {
+        tx.actions().insert(&action("a", "x"))?;
+        tx.jobs().insert(&job("a", "j", &["x"]))?;
+        tx.jobs().insert(&job("a", "j", &["x"]))
+    });
+    assert!(matches!(outcome, Err(DbError::Conflict { .. })));
+    assert!(db.read(|tx| tx.actions().get(&p("a"), &ActionId::from("x"))).unwrap().is_none());
+    // Nor does one that panics: its connection is thrown away.
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        db.transaction(|tx| -> Outcome {
+            tx.actions().insert(&action("a", "x"))?;
+            panic!("on purpose")
+        })
+    }));
+    assert!(panicked.is_err());
+    assert!(db.read(|tx| tx.actions().get(&p("a"), &ActionId::from("x"))).unwrap().is_none());
+    db.transaction(|tx| tx.actions().insert(&action("a", "x"))).unwrap();
+}
+
+pub fn increments_are_not_lost(place: &Place) {
+    let db = &place.db;
+    // Two jobs taken in opposite orders: on MySQL this deadlocks now and then, and the loser runs again.
+    for id in ["j", "k"] {
+        db.transaction(|tx| tx.jobs().insert(&job("a", id, &[]))).unwrap();
+    }
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                for _ in 0..10 {
+                    let order = if thread % 2 == 0 { ["j", "k"] } else { ["k", "j"] };
+                    db.transaction(|tx| -> Outcome {
+                        for id in order {
+                            let mut job = tx.jobs().get_for_update(&p("a"), &JobId::from(id))?.unwrap();
+                            job.session_tag += 1;
+                            tx.jobs().save(&job)?;
+                        }
+                        Ok(())
+                    })
+                    .unwrap();
+                }
+            });
+        }
+    });
+    for id in ["j", "k"] {
+        let job = db.read(|tx| tx.jobs().get(&p("a"), &JobId::from(id))).unwrap().unwrap();
+        assert_eq!(job.session_tag, (THREADS * 10) as i64);
+    }
+}
+
+pub fn projects_are_apart(place: &Place) {
+    let db = &place.db;
+    for project in ["a", "b"] {
+        db.transaction(|tx| -> Outcome {
+            tx.actions().insert(&action(project, "x"))?;
+            tx.jobs().insert(&job(project, "j", &["x"]))?;
+            tx.backups().insert(&backup(project, "b", 1))?;
+            tx.clients().insert(&client(project, "c"))?;
+            tx.runs().insert(&run(project, "j", &format!("r-{project}")))
+        })
+        .unwrap();
+    }
+    db.read(|tx| -> Outcome {
+        let project = p("a");
+        assert_eq!(tx.actions().list(&project, None, Page::ALL)?.len(), 1);
+        assert_eq!(tx.backups().list(&project, &BackupFilter::default(), None, Page::ALL)?.len(), 1);
+        assert_eq!(tx.clients().list(&project, &ClientFilter::default(), None, Page::ALL)?.len(), 1);
+        assert_eq!(tx.runs().list(&project, &RunFilter::default(), None, Page::ALL)?.len(), 1);
+        let jobs = tx.jobs().list(Scope::Project(&project), &JobFilter::default(), None, Page::ALL)?;
+        assert_eq!(jobs.len(), 1);
+        assert!(jobs[0].actions.iter().all(|action| action.project_id == project));
+        let all = tx.jobs().list(Scope::All, &JobFilter::default(), None, Page::ALL)?;
+        assert_eq!(all.len(), 2);
+        assert!(all.iter().all(|job| job.actions.len() == 1 && job.actions[0].project_id == job.project_id));
+        Ok(())
+    })
+    .unwrap();
+}

@@ -1,0 +1,68 @@
+//! The options of oslo.messaging in a configuration file, and a transport made from them.
+
+use crate::{Error, RabbitOptions, Result, Transport};
+use oslo_config::{Config, Opt, OptGroup};
+
+/// `[DEFAULT] transport_url` and what of `[oslo_messaging_rabbit]` has an effect here. The defaults are
+/// those of [`RabbitOptions::default`]: an option that is not set is not passed on.
+pub fn options() -> Vec<OptGroup> {
+    let transport = Opt::str("transport_url")
+        .default("rabbit://")
+        .secret()
+        .help("Message bus: rabbit://user:password@host:port/vhost (several hosts separated by commas, credentials repeated), or fake:// inside one process.");
+    vec![OptGroup::new("DEFAULT", vec![transport]), OptGroup::new("oslo_messaging_rabbit", rabbit())]
+}
+
+fn rabbit() -> Vec<Opt> {
+    let rows: [(&str, &str); 26] = [
+        ("amqp_durable_queues", "Durable exchanges and queues (default false)."),
+        ("amqp_auto_delete", "Queues go with their last consumer (default false)."),
+        ("rabbit_quorum_queue", "Quorum queues for topics (default false)."),
+        ("rabbit_transient_quorum_queue", "Quorum queues for fanout and replies (default false)."),
+        ("rabbit_quorum_delivery_limit", "Deliveries of one message of a quorum queue; 0 is no limit."),
+        ("rabbit_quorum_max_memory_length", "Messages of a quorum queue in memory; 0 is no limit."),
+        ("rabbit_quorum_max_memory_bytes", "Bytes of a quorum queue in memory; 0 is no limit."),
+        ("rabbit_stream_fanout", "One stream for all fanouts (default false)."),
+        ("rabbit_ha_queues", "Mirrored queues of old RabbitMQ (default false)."),
+        ("enable_cancel_on_failover", "Be told when a mirrored queue moves (default false)."),
+        ("rabbit_transient_queues_ttl", "Seconds an unused fanout or reply queue stays (default 1800)."),
+        ("rabbit_qos_prefetch_count", "Messages held unacknowledged; 0 is as many as are worked on."),
+        (
+            "heartbeat_timeout_threshold",
+            "Seconds without a sign of life after which a connection is dead; 0 disables (default 60).",
+        ),
+        ("rabbit_retry_interval", "Seconds before the second round of connecting (default 1)."),
+        ("rabbit_retry_backoff", "Seconds added to that after each round (default 2)."),
+        ("rabbit_interval_max", "Longest pause between two rounds in seconds (default 30)."),
+        ("kombu_reconnect_delay", "Seconds after a loss before connecting again (default 1)."),
+        ("kombu_reconnect_splay", "Random seconds added to that (default 0)."),
+        (
+            "kombu_missing_consumer_retry_timeout",
+            "Seconds a reply is tried while its queue is missing (default 60).",
+        ),
+        ("kombu_failover_strategy", "round-robin or shuffle."),
+        ("kombu_compression", "gzip or bzip2 (default none)."),
+        ("rabbit_login_method", "AMQPLAIN or PLAIN."),
+        ("ssl", "Connect with TLS (default false)."),
+        ("ssl_ca_file", "Certificates that are trusted."),
+        ("ssl_cert_file", "Certificate of this client."),
+        ("ssl_key_file", "Its key."),
+    ];
+    rows.into_iter().map(|(name, help)| Opt::str(name).help(help)).collect()
+}
+
+/// A transport for `[DEFAULT] transport_url` under the options of `[oslo_messaging_rabbit]`.
+///
+/// # Errors
+/// [`Error::InvalidUrl`] and [`Error::InvalidOption`], with the option's name.
+pub fn connect(config: &Config) -> Result<Transport> {
+    let mut rabbit = RabbitOptions::default();
+    for (name, value) in config.section_raw("oslo_messaging_rabbit").unwrap_or_default() {
+        match rabbit.set(&name, &value) {
+            // An option this crate does not know was reported as unknown, with file and line, at loading.
+            Err(Error::InvalidOption { reason, .. }) if reason == "there is no such option" => {}
+            other => other?,
+        }
+    }
+    Transport::connect(config.str("DEFAULT", "transport_url"), rabbit)
+}

@@ -1,0 +1,263 @@
+//! Large objects: segments beside the object, several on their way at once, and a manifest at the end.
+//!
+//! A segment is uploaded when it is complete, with its length and MD5 in the request, so that a slow
+//! source never lets a request time out and Swift itself checks what arrived. Its pieces are kept until Swift
+//! acknowledged them; it is sent again as often as [`crate::Retry`] allows.
+
+use super::SwiftStore;
+use super::client::{Pieces, Request};
+use super::names::{manifest_header, segments_folder};
+use crate::store::{LargeWriter, ObjectName, StoreError};
+use async_trait::async_trait;
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use reqwest::header::HeaderValue;
+use reqwest::{Method, StatusCode};
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+pub(super) struct SwiftWriter {
+    store: SwiftStore,
+    name: ObjectName,
+    folder: ObjectName,
+    current: Vec<Bytes>,
+    current_bytes: usize,
+    /// Each answers the bytes it held. Dropping the set stops them.
+    uploads: JoinSet<Result<usize, StoreError>>,
+    in_flight_bytes: usize,
+    segments: Vec<ObjectName>,
+    total_bytes: u64,
+}
+
+impl SwiftWriter {
+    /// Clears away what an earlier attempt left under the same name, or its segments would be read
+    /// as part of this one. Segments that belong to another object are never touched.
+    pub(super) async fn create(store: SwiftStore, name: &ObjectName) -> Result<Self, StoreError> {
+        let folder = segments_folder(name)?;
+        let leftovers = store.objects_page(&store.root.container, &store.root.full(&folder), "").await?;
+        if !leftovers.is_empty() {
+            store.refuse_if_owned_by_another(name, &folder).await?;
+            store.delete_object(&store.root.full(name)).await?;
+            store.delete_below(&folder).await?;
+        }
+        Ok(Self {
+            store,
+            name: name.clone(),
+            folder,
+            current: Vec::new(),
+            current_bytes: 0,
+            uploads: JoinSet::new(),
+            in_flight_bytes: 0,
+            segments: Vec::new(),
+            total_bytes: 0,
+        })
+    }
+
+    /// Waits for any of the uploads; answers whether there was one.
+    async fn wait_for_one(&mut self) -> Result<bool, StoreError> {
+        let Some(joined) = self.uploads.join_next().await else { return Ok(false) };
+        self.took_off(joined)?;
+        Ok(true)
+    }
+
+    fn took_off(
+        &mut self,
+        joined: Result<Result<usize, StoreError>, tokio::task::JoinError>,
+    ) -> Result<(), StoreError> {
+        let bytes = joined.map_err(|error| {
+            self.store.client.other(self.name.as_str(), format!("upload task: {error}"))
+        })??;
+        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
+        Ok(())
+    }
+
+    /// Tells of a failed upload at the next call, not only at the end.
+    fn reap(&mut self) -> Result<(), StoreError> {
+        while let Some(joined) = self.uploads.try_join_next() {
+            self.took_off(joined)?;
+        }
+        Ok(())
+    }
+
+    async fn drain(&mut self) -> Result<(), StoreError> {
+        while self.wait_for_one().await? {}
+        Ok(())
+    }
+
+    async fn put_manifest(&self) -> Result<(), StoreError> {
+        let value = manifest_header(&self.store.root.container, &self.store.root.full(&self.folder));
+        let value =
+            HeaderValue::from_str(&value).map_err(|_| StoreError::BadName { name: self.name.to_string() })?;
+        let full = self.store.root.full(&self.name);
+        self.store.put_object(&full, Arc::default(), Some(value)).await
+    }
+
+    /// Container listings may lag behind. What readers go by must show all of the object before it is
+    /// reported as written.
+    async fn see_all(&self) -> Result<(), StoreError> {
+        let prefix = format!("{}/", self.store.root.full(&self.folder));
+        let listed = self.store.names_below(&self.store.root.container, &prefix).await?;
+        let bytes: u64 = listed.iter().map(|segment| segment.bytes).sum();
+        if listed.len() == self.segments.len() && bytes == self.total_bytes {
+            return Ok(());
+        }
+        let cause = format!(
+            "the container's listing shows {} segments with {bytes} bytes instead of {} with {}",
+            listed.len(),
+            self.segments.len(),
+            self.total_bytes
+        );
+        Err(self.store.client.unavailable(self.name.as_str(), cause))
+    }
+}
+
+#[async_trait]
+impl LargeWriter for SwiftWriter {
+    async fn write(&mut self, piece: Bytes) -> Result<(), StoreError> {
+        self.reap()?;
+        while self.in_flight_bytes + self.current_bytes + piece.len() > self.store.buffer_bytes {
+            if !self.wait_for_one().await? {
+                // A segment larger than the budget still has to be kept whole.
+                break;
+            }
+        }
+        if !piece.is_empty() {
+            self.current_bytes += piece.len();
+            self.current.push(piece);
+        }
+        Ok(())
+    }
+
+    async fn end_segment(&mut self) -> Result<(), StoreError> {
+        self.reap()?;
+        if self.current.is_empty() {
+            return Ok(());
+        }
+        while self.uploads.len() >= self.store.segments_in_flight {
+            self.wait_for_one().await?;
+        }
+        let bytes = std::mem::take(&mut self.current_bytes);
+        let pieces: Pieces = Arc::new(std::mem::take(&mut self.current));
+        let segment = self.folder.join(&format!("{:08}", self.segments.len()))?;
+        let full = self.store.root.full(&segment);
+        let store = self.store.clone();
+        self.segments.push(segment);
+        self.in_flight_bytes += bytes;
+        self.total_bytes += bytes as u64;
+        self.uploads.spawn(async move { store.put_again_and_again(&full, pieces).await.map(|()| bytes) });
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<Vec<ObjectName>, StoreError> {
+        self.end_segment().await?;
+        self.drain().await?;
+        let retry = self.store.retry.clone();
+        retry.run(|| self.put_manifest()).await?;
+        retry.run(|| self.see_all()).await?;
+        Ok(self.segments)
+    }
+
+    async fn abandon(mut self: Box<Self>) {
+        self.uploads.shutdown().await;
+        if self.segments.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.delete_below(&self.folder).await {
+            tracing::warn!(%error, name = %self.name, "segments of an abandoned object stay behind");
+        }
+    }
+}
+
+impl SwiftStore {
+    /// Two large objects in one folder would share their segments: the second is refused.
+    async fn refuse_if_owned_by_another(
+        &self,
+        name: &ObjectName,
+        segments: &ObjectName,
+    ) -> Result<(), StoreError> {
+        let segments = self.root.full(segments);
+        let beside = match name.as_str().rsplit_once('/') {
+            Some((folder, _)) => Some(ObjectName::new(folder)?),
+            None => None,
+        };
+        for entry in self.entries(beside.as_ref()).await? {
+            let full = format!("{}{}", self.root.folder_prefix(beside.as_ref()), entry.name);
+            // A manifest has no bytes of its own.
+            if entry.is_folder || entry.size_bytes > 0 || full == self.root.full(name) {
+                continue;
+            }
+            if self.manifest_of(&full).await?.is_some_and(|at| at.is(&self.root.container, &segments)) {
+                let cause = format!("its folder holds the segments of {full}: one large object per folder");
+                return Err(self.client.other(name.as_str(), cause));
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_again_and_again(&self, full: &str, pieces: Pieces) -> Result<(), StoreError> {
+        let put = || async {
+            let result = self.put_object(full, pieces.clone(), None).await;
+            if let Err(StoreError::Unavailable { .. }) = &result {
+                // A proxy that refuses the token may close the connection while the body is still being
+                // sent, and the 401 is never seen. A small question shows it and renews the token.
+                let _ = self.client.send(&Request::new(Method::HEAD, &self.root.container, None)).await;
+            }
+            result
+        };
+        self.retry.run(put).await
+    }
+
+    /// One PUT of an object by its full name, with its MD5 checked on both sides. A missing container is
+    /// made on the way.
+    pub(super) async fn put_object(
+        &self,
+        full: &str,
+        pieces: Pieces,
+        manifest: Option<HeaderValue>,
+    ) -> Result<(), StoreError> {
+        let digest = self.md5(full, pieces.clone()).await?;
+        let mut request = Request::new(Method::PUT, &self.root.container, Some(full))
+            .header("content-type", HeaderValue::from_static("application/octet-stream"))
+            .body(pieces);
+        if let Ok(etag) = HeaderValue::from_str(&digest) {
+            request = request.header("etag", etag);
+        }
+        if let Some(manifest) = manifest {
+            request = request.header("x-object-manifest", manifest);
+        }
+        let mut answer = self.client.send(&request).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            self.create_container().await?;
+            answer = self.client.send(&request).await?;
+        }
+        match answer.status() {
+            StatusCode::NOT_FOUND => {
+                let cause = format!("container {} was just made and is not yet seen", self.root.container);
+                Err(self.client.unavailable(full, cause))
+            }
+            status if status.is_success() => self.compare(full, &answer, &digest),
+            _ => Err(self.client.failure(full, answer).await),
+        }
+    }
+
+    fn compare(&self, full: &str, answer: &reqwest::Response, digest: &str) -> Result<(), StoreError> {
+        match super::client::header(answer, "etag").map(|etag| etag.trim_matches('"')) {
+            Some(etag) if etag.eq_ignore_ascii_case(digest) => Ok(()),
+            Some(etag) => {
+                Err(self.client.damaged(full, format!("Swift stored MD5 {etag} instead of {digest}")))
+            }
+            // The request's own ETag header was checked by the server.
+            None => Ok(()),
+        }
+    }
+
+    /// On a thread of its own kind: a segment of 32 MiB takes tens of milliseconds.
+    async fn md5(&self, full: &str, pieces: Pieces) -> Result<String, StoreError> {
+        let digest = tokio::task::spawn_blocking(move || {
+            let mut md5 = Md5::new();
+            pieces.iter().for_each(|piece| md5.update(piece));
+            hex::encode(md5.finalize())
+        });
+        digest.await.map_err(|error| self.client.other(full, format!("checksum task: {error}")))
+    }
+}

@@ -1,0 +1,340 @@
+//! Reading objects: whole ones checked against length and ETag, parts of them, and large ones segment by
+//! segment.
+//!
+//! Large objects (`X-Object-Manifest`) are not read through their manifest: Swift slows that down to one
+//! segment per second after the first ten, stops it after a day and checks no checksum. The segments are
+//! listed and read one after the other, each verified.
+
+use super::SwiftStore;
+use super::client::{Client, Request, header};
+use super::names::unescape;
+use crate::store::{ByteStream, ObjectInfo, ObjectName, StoreError};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use md5::{Digest, Md5};
+use reqwest::header::{CONTENT_LENGTH, HeaderValue, RANGE};
+use reqwest::{Method, Response, StatusCode};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Where the segments of a large object are.
+pub(super) struct SegmentsAt {
+    pub container: String,
+    pub prefix: String,
+}
+
+impl SegmentsAt {
+    pub fn is(&self, container: &str, folder: &str) -> bool {
+        self.container == container && self.prefix.trim_end_matches('/') == folder
+    }
+}
+
+impl SwiftStore {
+    /// Where the segments of an object are, by its full name; `None` when it is missing or no large object.
+    pub(super) async fn manifest_of(&self, full: &str) -> Result<Option<SegmentsAt>, StoreError> {
+        Ok(self.head_raw(full).await?.as_ref().and_then(segments_at))
+    }
+
+    pub(super) async fn read(
+        &self,
+        name: &ObjectName,
+        range: Option<Range<u64>>,
+    ) -> Result<ByteStream, StoreError> {
+        let full = self.root.full(name);
+        if range.as_ref().is_some_and(|range| range.start >= range.end) {
+            return match self.info(name).await? {
+                Some(_) => Ok(stream::empty().boxed()),
+                None => Err(self.not_found(name.as_str())),
+            };
+        }
+        let mut request =
+            Request::new(Method::GET, &self.root.container, Some(&full)).query("multipart-manifest", "get");
+        if let Some(range) = &range {
+            request = request.header(RANGE.as_str(), range_header(range));
+        }
+        let answer = self.client.send(&request).await?;
+        match answer.status() {
+            StatusCode::NOT_FOUND => return Err(self.not_found(name.as_str())),
+            StatusCode::RANGE_NOT_SATISFIABLE => return self.read_past_the_end(name, range).await,
+            status if status.is_success() => {}
+            _ => return Err(self.client.failure(&full, answer).await),
+        }
+        if let Some(at) = segments_at(&answer) {
+            return self.read_segments(at, range).await;
+        }
+        if header(&answer, "x-static-large-object").is_some() {
+            // The question for the manifest was answered with it; ask for the content.
+            request.query.clear();
+            let answer = self.client.send(&request).await?;
+            return match answer.status() {
+                StatusCode::RANGE_NOT_SATISFIABLE => Ok(stream::empty().boxed()),
+                status if status.is_success() => Ok(self.body(answer, full, range)),
+                _ => Err(self.client.failure(&full, answer).await),
+            };
+        }
+        Ok(self.body(answer, full, range))
+    }
+
+    /// A range beyond the end of a plain object is empty, but the manifest of a large object is short, and
+    /// a range beyond its end may well be inside of the object.
+    async fn read_past_the_end(
+        &self,
+        name: &ObjectName,
+        range: Option<Range<u64>>,
+    ) -> Result<ByteStream, StoreError> {
+        let full = self.root.full(name);
+        let answer = self.head_raw(&full).await?.ok_or_else(|| self.not_found(name.as_str()))?;
+        if let Some(at) = segments_at(&answer) {
+            return self.read_segments(at, range).await;
+        }
+        let (Some(range), true) = (range, header(&answer, "x-static-large-object").is_some()) else {
+            return Ok(stream::empty().boxed());
+        };
+        let request = Request::new(Method::GET, &self.root.container, Some(&full))
+            .header(RANGE.as_str(), range_header(&range));
+        let answer = self.client.send(&request).await?;
+        match answer.status() {
+            StatusCode::RANGE_NOT_SATISFIABLE => Ok(stream::empty().boxed()),
+            status if status.is_success() => Ok(self.body(answer, full, Some(range))),
+            _ => Err(self.client.failure(&full, answer).await),
+        }
+    }
+
+    async fn head_raw(&self, full: &str) -> Result<Option<Response>, StoreError> {
+        let request =
+            Request::new(Method::HEAD, &self.root.container, Some(full)).query("multipart-manifest", "get");
+        let answer = self.client.send(&request).await?;
+        match answer.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(answer)),
+            _ => Err(self.client.failure(full, answer).await),
+        }
+    }
+
+    pub(super) async fn info(&self, name: &ObjectName) -> Result<Option<ObjectInfo>, StoreError> {
+        let full = self.root.full(name);
+        let Some(answer) = self.head_raw(&full).await? else { return Ok(None) };
+        if let Some(at) = segments_at(&answer) {
+            let segments = self.names_below(&at.container, &at.prefix).await?;
+            return Ok(Some(ObjectInfo { size_bytes: segments.iter().map(|segment| segment.bytes).sum() }));
+        }
+        if header(&answer, "x-static-large-object").is_some() {
+            let request = Request::new(Method::HEAD, &self.root.container, Some(&full));
+            let answer = self.client.send_ok(&request).await?;
+            return self.length(&answer, &full).map(|size_bytes| Some(ObjectInfo { size_bytes }));
+        }
+        self.length(&answer, &full).map(|size_bytes| Some(ObjectInfo { size_bytes }))
+    }
+
+    fn length(&self, answer: &Response, full: &str) -> Result<u64, StoreError> {
+        // Not `Response::content_length`: that is the length of the (absent) body of a HEAD answer.
+        header(answer, CONTENT_LENGTH.as_str())
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| self.client.other(full, "the answer has no length".into()))
+    }
+
+    fn body(&self, answer: Response, full: String, range: Option<Range<u64>>) -> ByteStream {
+        let ignored_range = range.is_some() && answer.status() != StatusCode::PARTIAL_CONTENT;
+        let check = if range.is_none() { Check::whole(&answer) } else { Check::part(&answer) };
+        let body = checked_body(self.client.clone(), answer, full, check);
+        let body = match range {
+            Some(range) if ignored_range => window(body, range),
+            _ => body,
+        };
+        self.client.limits.slow_download(body)
+    }
+
+    async fn read_segments(
+        &self,
+        at: SegmentsAt,
+        range: Option<Range<u64>>,
+    ) -> Result<ByteStream, StoreError> {
+        let wanted = range.unwrap_or(0..u64::MAX);
+        let mut plan = VecDeque::new();
+        let mut offset = 0u64;
+        for segment in self.names_below(&at.container, &at.prefix).await? {
+            let end = offset + segment.bytes;
+            let (from, to) = (wanted.start.max(offset), wanted.end.min(end));
+            if from < to {
+                let part = (from > offset || to < end).then(|| from - offset..to - offset);
+                plan.push_back((segment.name, part));
+            }
+            offset = end;
+        }
+        let state =
+            SegmentReader { client: self.client.clone(), container: at.container, plan, current: None };
+        let body = stream::unfold(Some(state), |state| async move {
+            let mut state = state?;
+            match state.next().await? {
+                Ok(bytes) => Some((Ok(bytes), Some(state))),
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+        Ok(self.client.limits.slow_download(body.boxed()))
+    }
+}
+
+struct SegmentReader {
+    client: Arc<Client>,
+    container: String,
+    /// Full names, each with the part that is wanted (`None`: all of it).
+    plan: VecDeque<(String, Option<Range<u64>>)>,
+    current: Option<ByteStream>,
+}
+
+impl SegmentReader {
+    async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
+        loop {
+            if let Some(current) = &mut self.current {
+                match current.next().await {
+                    Some(item) => return Some(item),
+                    None => self.current = None,
+                }
+            }
+            let (name, part) = self.plan.pop_front()?;
+            match open_segment(&self.client, &self.container, &name, part).await {
+                Ok(body) => self.current = Some(body),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+async fn open_segment(
+    client: &Arc<Client>,
+    container: &str,
+    name: &str,
+    part: Option<Range<u64>>,
+) -> Result<ByteStream, StoreError> {
+    let mut request = Request::new(Method::GET, container, Some(name));
+    if let Some(part) = &part {
+        request = request.header(RANGE.as_str(), range_header(part));
+    }
+    let answer = client.send_ok(&request).await?;
+    if part.is_some() && answer.status() != StatusCode::PARTIAL_CONTENT {
+        return Err(client.other(name, "the server ignores ranges".into()));
+    }
+    let check = if part.is_none() { Check::whole(&answer) } else { Check::part(&answer) };
+    Ok(checked_body(client.clone(), answer, name.to_string(), check))
+}
+
+/// Where the segments of the answered object are, if it is a manifest.
+fn segments_at(answer: &Response) -> Option<SegmentsAt> {
+    // Bytes, not text: Swift may send back names outside ASCII as they are.
+    let value = answer.headers().get("x-object-manifest")?;
+    let value = unescape(std::str::from_utf8(value.as_bytes()).ok()?)?;
+    let (container, prefix) = value.split_once('/')?;
+    Some(SegmentsAt { container: container.to_string(), prefix: prefix.to_string() })
+}
+
+fn range_header(range: &Range<u64>) -> HeaderValue {
+    let text = match range.end {
+        u64::MAX => format!("bytes={}-", range.start),
+        end => format!("bytes={}-{}", range.start, end - 1),
+    };
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("bytes=0-"))
+}
+
+/// What a body must turn out to be.
+struct Check {
+    bytes: Option<u64>,
+    md5: Option<(Md5, String)>,
+}
+
+impl Check {
+    fn part(answer: &Response) -> Self {
+        Self { bytes: header(answer, CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok()), md5: None }
+    }
+
+    fn whole(answer: &Response) -> Self {
+        let plain = header(answer, "x-static-large-object").is_none();
+        let etag = header(answer, "etag").map(|etag| etag.trim_matches('"').to_ascii_lowercase());
+        let is_md5 = |etag: &String| etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let md5 = etag.filter(|etag| plain && is_md5(etag)).map(|etag| (Md5::new(), etag));
+        Self { md5, ..Self::part(answer) }
+    }
+
+    fn verdict(self, seen: u64) -> Result<(), Fault> {
+        if let Some(bytes) = self.bytes.filter(|bytes| *bytes != seen) {
+            return Err(Fault::Short(format!("{seen} of {bytes} bytes arrived")));
+        }
+        if let Some((md5, expected)) = self.md5 {
+            let found = hex::encode(md5.finalize());
+            if found != expected {
+                return Err(Fault::Wrong(format!("MD5 {found} instead of {expected}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Fault {
+    Short(String),
+    Wrong(String),
+}
+
+/// The body of an answer, watched for stalls and checked at its end.
+fn checked_body(client: Arc<Client>, answer: Response, name: String, check: Check) -> ByteStream {
+    struct State {
+        client: Arc<Client>,
+        name: String,
+        check: Option<Check>,
+        seen: u64,
+        body: ByteStream,
+    }
+    let transport = client.clone();
+    let what = name.clone();
+    let body =
+        answer.bytes_stream().map(move |item| item.map_err(|e| transport.transport(&what, &e))).boxed();
+    let state = State { client, name, check: Some(check), seen: 0, body };
+    stream::unfold(state, |mut state| async move {
+        let check = state.check.as_mut()?;
+        let limit = state.client.stall_timeout;
+        let error = match tokio::time::timeout(limit, state.body.next()).await {
+            Ok(Some(Ok(bytes))) => {
+                state.seen += bytes.len() as u64;
+                if let Some((md5, _)) = &mut check.md5 {
+                    md5.update(&bytes);
+                }
+                return Some((Ok(bytes), state));
+            }
+            Ok(Some(Err(error))) => error,
+            Ok(None) => match state.check.take()?.verdict(state.seen) {
+                Ok(()) => return None,
+                Err(Fault::Short(cause)) => state.client.unavailable(&state.name, cause),
+                Err(Fault::Wrong(cause)) => state.client.damaged(&state.name, cause),
+            },
+            Err(_) => state.client.unavailable(&state.name, format!("nothing came for {limit:?}")),
+        };
+        state.check = None;
+        Some((Err(error), state))
+    })
+    .boxed()
+}
+
+/// The bytes `range` of a body that came whole though a part was asked for.
+fn window(body: ByteStream, range: Range<u64>) -> ByteStream {
+    let state = (body, 0u64, range);
+    stream::unfold(state, |(mut body, mut offset, range)| async move {
+        while offset < range.end {
+            match body.next().await? {
+                Err(error) => {
+                    // Nothing follows an error.
+                    return Some((Err(error), (stream::empty().boxed(), u64::MAX, range)));
+                }
+                Ok(piece) => {
+                    let start = offset;
+                    offset += piece.len() as u64;
+                    let at = |edge: u64| usize::try_from(edge.clamp(start, offset) - start).unwrap_or(0);
+                    let part = piece.slice(at(range.start)..at(range.end));
+                    if !part.is_empty() {
+                        return Some((Ok(part), (body, offset, range)));
+                    }
+                }
+            }
+        }
+        None
+    })
+    .boxed()
+}

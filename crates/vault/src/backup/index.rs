@@ -1,0 +1,112 @@
+//! The stored form of the tar engine's index: zstd, and encrypted like the payload.
+
+use crate::VaultError;
+use crate::catalogue::{Level, read_whole};
+use crate::codecs::{Compression, compress_all, decompress_all};
+use crate::encryption::{Decryptor, EncryptionOptions, Encryptor, HEADER_BYTES, MacKey, PassPhrase};
+use crate::layout::{ENGINE_METADATA, Hbn, INDEX};
+use crate::manifest::{Attachment, Manifest};
+use crate::tar::Index;
+use bytes::Bytes;
+use freezer_storage::Store;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// An index or snapshot file longer than this is taken for damage.
+const MOST_INDEX_BYTES: u64 = 16 << 30;
+
+/// Hashes of a small object.
+pub(crate) fn attachment(body: &[u8], key: Option<&MacKey>) -> Result<Attachment, VaultError> {
+    Ok(Attachment {
+        size_bytes: body.len() as u64,
+        sha256: hex::encode(Sha256::digest(body)),
+        hmac: key.map(|key| key.code_of(body)).transpose()?,
+    })
+}
+
+/// What is wrong with `body`, if anything.
+pub(crate) fn attachment_fault(
+    body: Option<&[u8]>,
+    expected: &Attachment,
+    key: Option<&MacKey>,
+) -> Result<Option<String>, VaultError> {
+    let Some(body) = body else { return Ok(Some("it is missing".into())) };
+    let found = body.len() as u64;
+    if found != expected.size_bytes {
+        return Ok(Some(format!("it has {found} bytes instead of {}", expected.size_bytes)));
+    }
+    if hex::encode(Sha256::digest(body)) != expected.sha256 {
+        return Ok(Some("its content does not fit its SHA-256".into()));
+    }
+    if let (Some(key), Some(code)) = (key, &expected.hmac)
+        && !key.matches(body, code)?
+    {
+        return Ok(Some("its content does not fit its authentication code".into()));
+    }
+    Ok(None)
+}
+
+/// The object to store.
+pub(super) fn pack(index: &Index, encryption: Option<&EncryptionOptions>) -> Result<Bytes, VaultError> {
+    let mut packed = compress_all(Compression::Zstd, &index.to_bytes())?;
+    let Some(options) = encryption else { return Ok(Bytes::from(packed)) };
+    let mut encryptor = Encryptor::new(&options.pass_phrase, options.derivation)?;
+    encryptor.encrypt(&mut packed);
+    let mut body = Vec::with_capacity(HEADER_BYTES + packed.len());
+    body.extend_from_slice(&encryptor.header());
+    body.extend_from_slice(&packed);
+    Ok(Bytes::from(body))
+}
+
+fn unpack(body: Vec<u8>, manifest: &Manifest, pass: Option<&PassPhrase>) -> Result<Index, VaultError> {
+    let packed = match (&manifest.encryption, pass) {
+        (None, _) => body,
+        (Some(record), Some(pass)) => decrypt_all(&body, record.derivation, pass)?,
+        (Some(_), None) => return Err(VaultError::PassPhraseMissing { backup: manifest.hbn.clone() }),
+    };
+    Ok(Index::from_bytes(&decompress_all(Compression::Zstd, packed, MOST_INDEX_BYTES)?)?)
+}
+
+fn decrypt_all(
+    body: &[u8],
+    derivation: crate::encryption::KeyDerivation,
+    pass: &PassPhrase,
+) -> Result<Vec<u8>, VaultError> {
+    let fail = || VaultError::Codec { cause: "the index has no encryption header".into() };
+    let (header, rest) = body.split_first_chunk::<HEADER_BYTES>().ok_or_else(fail)?;
+    let mut decryptor = Decryptor::new(pass, derivation, header)?.ok_or_else(fail)?;
+    let mut rest = rest.to_vec();
+    decryptor.decrypt(&mut rest);
+    Ok(rest)
+}
+
+/// Reads what the next level compares with: our index, or upstream's snapshot file.
+/// `Ok(Err(cause))`: it is missing or damaged, and a new chain must start.
+pub(super) async fn load(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    level: &Level,
+    key: Option<MacKey>,
+    pass: Option<PassPhrase>,
+) -> Result<Result<Index, String>, VaultError> {
+    let part = if level.manifest().is_some() { INDEX } else { ENGINE_METADATA };
+    let name = level.id.object(hbn, part)?;
+    let Some(body) = read_whole(store, &name, MOST_INDEX_BYTES).await? else {
+        return Ok(Err(format!("{name} is missing")));
+    };
+    let sealed = level.sealed.clone();
+    let parse = move || match &sealed {
+        None => Index::from_snar(&body).map_err(|error| error.to_string()),
+        Some(sealed) => {
+            let fault = attachment_fault(Some(&body), &sealed.manifest.index, key.as_ref());
+            match fault.map_err(|error| error.to_string())? {
+                Some(fault) => Err(fault),
+                None => unpack(body, &sealed.manifest, pass.as_ref()).map_err(|error| error.to_string()),
+            }
+        }
+    };
+    let parsed = tokio::task::spawn_blocking(parse)
+        .await
+        .map_err(|error| VaultError::Internal { what: "reading the index", cause: error.to_string() })?;
+    Ok(parsed.map_err(|cause| format!("{name} cannot be used: {cause}")))
+}

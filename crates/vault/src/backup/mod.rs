@@ -1,0 +1,101 @@
+//! Making a backup: from a folder or a file to a committed level of a chain.
+//!
+//! Invariants: nothing is visible before the manifest is written, and that is the last thing written;
+//! whatever fails or is cancelled before, what was stored is removed again as well as possible.
+//! Never reads a clock: the time comes with the request.
+
+mod base;
+mod commit;
+mod index;
+mod run;
+mod scan;
+mod stages;
+mod upload;
+
+pub use crate::tar::{Dereference, Source};
+pub(crate) use index::attachment_fault;
+pub use run::backup;
+pub(crate) use stages::MonitorWatch;
+
+use crate::codecs::{Compression, CompressionOptions};
+use crate::encryption::EncryptionOptions;
+use crate::levels::LevelPolicy;
+use crate::manifest::ParentLink;
+use crate::problem::FileProblem;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Upstream's `max_segment_size` when nothing is said.
+pub const USUAL_SEGMENT_BYTES: u64 = 33_554_432;
+/// A lock nobody renewed for so long is taken over.
+pub const USUAL_LOCK_EXPIRY: Duration = Duration::from_secs(3600);
+
+/// Everything [`backup`] needs to know. Start from [`BackupRequest::new`].
+#[derive(Clone, Debug)]
+pub struct BackupRequest {
+    pub hostname: String,
+    /// Templates already resolved.
+    pub backup_name: String,
+    pub source: Source,
+    pub compression: CompressionOptions,
+    pub encryption: Option<EncryptionOptions>,
+    pub max_segment_size_bytes: u64,
+    pub levels: LevelPolicy,
+    /// Seconds since 1970, UTC. The backup's id unless one as new exists already.
+    pub now_secs: i64,
+    pub lock_expiry: Duration,
+    /// Count files and bytes in a thread of its own, so that progress has totals.
+    pub scan_totals: bool,
+    /// Read, compress and encrypt, but store nothing.
+    pub dry_run: bool,
+}
+
+impl BackupRequest {
+    pub fn new(hostname: &str, backup_name: &str, source: Source, now_secs: i64) -> Self {
+        Self {
+            hostname: hostname.into(),
+            backup_name: backup_name.into(),
+            source,
+            compression: CompressionOptions::default(),
+            encryption: None,
+            max_segment_size_bytes: USUAL_SEGMENT_BYTES,
+            levels: LevelPolicy::default(),
+            now_secs,
+            lock_expiry: USUAL_LOCK_EXPIRY,
+            scan_totals: false,
+            dry_run: false,
+        }
+    }
+}
+
+/// What was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackupReport {
+    /// `<hostname>_<backup_name>`.
+    pub hbn: String,
+    pub level: u32,
+    /// Id of this backup.
+    pub timestamp: i64,
+    /// Id of the chain: timestamp of its level 0.
+    pub chain_timestamp: i64,
+    pub parent: Option<ParentLink>,
+    /// Why this level was chosen.
+    pub level_reason: String,
+    /// Folder of the data below the store's root.
+    pub folder: String,
+    pub compression: Compression,
+    pub encrypted: bool,
+    /// Bytes of file content read.
+    pub bytes_read: u64,
+    /// Bytes of the payload as stored.
+    pub bytes_stored: u64,
+    pub segments: u64,
+    pub files: u64,
+    /// Something that should be in the backup is not; `problems` says what.
+    pub is_partial: bool,
+    /// Trouble with single files, notices included.
+    pub problems: Vec<FileProblem>,
+    /// How many there are; `problems` is cut at some length.
+    pub problem_count: u64,
+    pub dry_run: bool,
+}

@@ -1,0 +1,303 @@
+//! Compressing with several threads.
+//!
+//! gzip, bzip2 and xz are cut into blocks that become independent members (streams), which their
+//! tools read one after the other. zstd has threads of its own. At most a handful of blocks is in
+//! memory at once: whoever writes waits while the reader of [`Packed`] is behind.
+
+use super::{Compression, CompressionOptions};
+use crate::VaultError;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+
+/// Longest block handed on, in bytes.
+const BLOCK_BYTES: usize = 1 << 20;
+/// xz finds repetitions only inside a block, so it gets a longer one; its memory is ten times that.
+const XZ_BLOCK_BYTES: usize = 3 << 20;
+/// zstd works on so much input per thread.
+const ZSTD_JOB_BYTES: u32 = 4 << 20;
+/// More threads than this only cost memory.
+const MOST_THREADS: usize = 64;
+
+type Block = io::Result<Vec<u8>>;
+
+enum Step {
+    /// A worker will answer here.
+    Promised(Receiver<Block>),
+    Ready(Vec<u8>),
+    /// Everything was written and finished.
+    End,
+}
+
+struct Job {
+    input: Vec<u8>,
+    answer: SyncSender<Block>,
+}
+
+/// Where the stream to compress is written. Must be finished, or [`Packed`] ends with an error.
+pub struct Compressor {
+    kind: Kind,
+}
+
+enum Kind {
+    Pool(Pool),
+    Zstd(Box<zstd::stream::write::Encoder<'static, Outlet>>),
+    Plain(Outlet),
+}
+
+/// The compressed stream, block by block, in order.
+pub struct Packed {
+    steps: Receiver<Step>,
+    ended: bool,
+}
+
+impl Compressor {
+    /// A compressor and the other end of it, which belongs into another thread.
+    pub fn start(options: &CompressionOptions) -> Result<(Self, Packed), VaultError> {
+        let level = options.checked_level()?;
+        let threads = options.threads.clamp(1, MOST_THREADS);
+        let (sender, steps) = sync_channel(threads + 1);
+        let outlet = Outlet { block: Vec::new(), steps: sender };
+        let kind = match options.format {
+            Compression::None => Kind::Plain(outlet),
+            Compression::Zstd => Kind::Zstd(Box::new(zstd_encoder(outlet, level, threads).map_err(codec_error)?)),
+            format => Kind::Pool(Pool::start(format, level, threads, outlet.steps).map_err(codec_error)?),
+        };
+        Ok((Self { kind }, Packed { steps, ended: false }))
+    }
+
+    /// Compresses what is left and marks the end.
+    pub fn finish(self) -> io::Result<()> {
+        match self.kind {
+            Kind::Pool(pool) => pool.finish(),
+            Kind::Zstd(encoder) => encoder.finish()?.finish(),
+            Kind::Plain(outlet) => outlet.finish(),
+        }
+    }
+}
+
+impl Write for Compressor {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match &mut self.kind {
+            Kind::Pool(pool) => pool.write(data),
+            Kind::Zstd(encoder) => encoder.write(data),
+            Kind::Plain(outlet) => outlet.write(data),
+        }
+    }
+    /// Does nothing: blocks are handed on when they are full, whoever flushes.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Iterator for Packed {
+    type Item = Block;
+    fn next(&mut self) -> Option<Block> {
+        if self.ended {
+            return None;
+        }
+        let block = match self.steps.recv() {
+            Ok(Step::Ready(block)) => Ok(block),
+            Ok(Step::Promised(answer)) => {
+                answer.recv().unwrap_or_else(|_| Err(io::Error::other("a compressing thread stopped unexpectedly")))
+            }
+            Ok(Step::End) => {
+                self.ended = true;
+                return None;
+            }
+            Err(_) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the stream was not written to its end")),
+        };
+        self.ended = block.is_err();
+        Some(block)
+    }
+}
+
+/// Collects small writes into blocks.
+struct Outlet {
+    block: Vec<u8>,
+    steps: SyncSender<Step>,
+}
+
+impl Outlet {
+    fn send(&mut self) -> io::Result<()> {
+        let block = std::mem::take(&mut self.block);
+        self.steps.send(Step::Ready(block)).map_err(|_| reader_gone())
+    }
+    fn finish(mut self) -> io::Result<()> {
+        if !self.block.is_empty() {
+            self.send()?;
+        }
+        self.steps.send(Step::End).map_err(|_| reader_gone())
+    }
+}
+
+impl Write for Outlet {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let taken = fill(&mut self.block, data, BLOCK_BYTES);
+        if self.block.len() >= BLOCK_BYTES {
+            self.send()?;
+        }
+        Ok(taken)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Workers that compress blocks independently.
+struct Pool {
+    block: Vec<u8>,
+    block_bytes: usize,
+    jobs: SyncSender<Job>,
+    steps: SyncSender<Step>,
+    empty: bool,
+}
+
+impl Pool {
+    fn start(format: Compression, level: u32, threads: usize, steps: SyncSender<Step>) -> io::Result<Self> {
+        let (jobs, inbox) = sync_channel::<Job>(threads);
+        let inbox = Arc::new(Mutex::new(inbox));
+        for _ in 0..threads {
+            let inbox = inbox.clone();
+            std::thread::Builder::new().name(format!("compress-{format}")).spawn(move || {
+                loop {
+                    // The guard is dropped before the work: the lock is only held while waiting.
+                    let job = inbox.lock().map(|inbox| inbox.recv());
+                    let Ok(Ok(Job { input, answer })) = job else { return };
+                    // Nobody waits for the answer any more when the other end gave up.
+                    let _ = answer.send(compress_block(format, level, &input));
+                }
+            })?;
+        }
+        let block_bytes = block_bytes(format, level);
+        Ok(Self { block: Vec::new(), block_bytes, jobs, steps, empty: true })
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let (answer, promise) = sync_channel(1);
+        // First the place in the order: it is what makes the writer wait when the reader is behind.
+        self.steps.send(Step::Promised(promise)).map_err(|_| reader_gone())?;
+        let input = std::mem::take(&mut self.block);
+        self.empty = false;
+        self.jobs.send(Job { input, answer }).map_err(|_| reader_gone())
+    }
+
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let taken = fill(&mut self.block, data, self.block_bytes);
+        if self.block.len() >= self.block_bytes {
+            self.send()?;
+        }
+        Ok(taken)
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        // An empty stream still is a member: no bytes at all are no valid file of any format.
+        if !self.block.is_empty() || self.empty {
+            self.send()?;
+        }
+        self.steps.send(Step::End).map_err(|_| reader_gone())
+    }
+}
+
+fn fill(block: &mut Vec<u8>, data: &[u8], block_bytes: usize) -> usize {
+    if block.capacity() == 0 {
+        block.reserve_exact(block_bytes);
+    }
+    let taken = data.len().min(block_bytes.saturating_sub(block.len()));
+    block.extend_from_slice(data.get(..taken).unwrap_or_default());
+    taken
+}
+
+fn block_bytes(format: Compression, level: u32) -> usize {
+    match format {
+        // One block of bzip2 itself; its first stage may grow the input a little.
+        Compression::Bzip2 => usize::try_from(level).unwrap_or(9) * 100_000 - 1_000,
+        Compression::Xz => XZ_BLOCK_BYTES,
+        _ => BLOCK_BYTES,
+    }
+}
+
+fn reader_gone() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "whoever takes the compressed stream has stopped")
+}
+
+fn codec_error(error: io::Error) -> VaultError {
+    VaultError::Codec { cause: error.to_string() }
+}
+
+fn zstd_encoder<W: Write>(
+    out: W,
+    level: u32,
+    threads: usize,
+) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
+    let mut encoder = zstd::stream::write::Encoder::new(out, i32::try_from(level).unwrap_or(3))?;
+    encoder.include_checksum(true)?;
+    if threads > 1 {
+        encoder.multithread(u32::try_from(threads).unwrap_or(1))?;
+        encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(ZSTD_JOB_BYTES))?;
+    }
+    Ok(encoder)
+}
+
+fn xz_stream(level: u32) -> io::Result<liblzma::stream::Stream> {
+    use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
+    let mut options = LzmaOptions::new_preset(level)?;
+    if level > 0 {
+        // A dictionary longer than the block is memory for nothing. Preset 0 has a shorter one.
+        options.dict_size(u32::try_from(XZ_BLOCK_BYTES).unwrap_or(1 << 20).min(preset_dictionary_bytes(level)));
+    }
+    let mut filters = Filters::new();
+    filters.lzma2(&options);
+    Ok(Stream::new_stream_encoder(&filters, Check::Crc64)?)
+}
+
+/// The dictionaries of xz's presets 1 to 9.
+fn preset_dictionary_bytes(level: u32) -> u32 {
+    match level {
+        0 => 1 << 18,
+        1 => 1 << 20,
+        2 => 1 << 21,
+        3 | 4 => 1 << 22,
+        _ => 1 << 23,
+    }
+}
+
+/// One complete member, stream or frame.
+fn compress_block(format: Compression, level: u32, input: &[u8]) -> Block {
+    let mut packed = match format {
+        Compression::Gzip => {
+            let level = flate2::Compression::new(level);
+            let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(input.len() / 2), level);
+            encoder.write_all(input)?;
+            encoder.finish()?
+        }
+        Compression::Bzip2 => {
+            let level = bzip2::Compression::new(level);
+            let mut encoder = bzip2::write::BzEncoder::new(Vec::with_capacity(input.len() / 2), level);
+            encoder.write_all(input)?;
+            encoder.finish()?
+        }
+        Compression::Xz => {
+            let out = Vec::with_capacity(input.len() / 2);
+            let mut encoder = liblzma::write::XzEncoder::new_stream(out, xz_stream(level)?);
+            encoder.write_all(input)?;
+            encoder.finish()?
+        }
+        Compression::Zstd => {
+            let mut encoder = zstd_encoder(Vec::with_capacity(input.len() / 2), level, 1)?;
+            encoder.write_all(input)?;
+            encoder.finish()?
+        }
+        Compression::None => input.to_vec(),
+    };
+    if packed.capacity() > 2 * packed.len() {
+        packed.shrink_to_fit();
+    }
+    Ok(packed)
+}
+
+/// Compresses something small in one go.
+pub fn compress_all(format: Compression, data: &[u8]) -> Result<Vec<u8>, VaultError> {
+    let level = CompressionOptions::of(format).checked_level()?;
+    compress_block(format, level, data).map_err(codec_error)
+}

@@ -1,0 +1,102 @@
+//! AES-256-CFB128 over a stream, in place, with the `openssl enc` header.
+
+use super::derive::KeyAndIv;
+use super::{HEADER_BYTES, KeyDerivation, PassPhrase, SALT_BYTES, SALTED_MAGIC, random_bytes};
+use crate::VaultError;
+use aes::Aes256;
+use cfb_mode::cipher::KeyIvInit;
+use cfb_mode::{BufDecryptor, BufEncryptor};
+
+/// Encrypts a stream piece by piece.
+pub struct Encryptor {
+    state: BufEncryptor<Aes256>,
+    header: [u8; HEADER_BYTES],
+}
+
+impl Encryptor {
+    /// Starts a stream with a salt of its own.
+    pub fn new(pass: &PassPhrase, derivation: KeyDerivation) -> Result<Self, VaultError> {
+        Self::with_salt(pass, derivation, random_bytes())
+    }
+
+    fn with_salt(
+        pass: &PassPhrase,
+        derivation: KeyDerivation,
+        salt: [u8; SALT_BYTES],
+    ) -> Result<Self, VaultError> {
+        let keys = derivation.derive(pass, &salt);
+        let state = BufEncryptor::new_from_slices(keys.key(), keys.iv()).map_err(|_| wrong_lengths())?;
+        let mut header = [0u8; HEADER_BYTES];
+        for (to, from) in header.iter_mut().zip(SALTED_MAGIC.iter().chain(salt.iter())) {
+            *to = *from;
+        }
+        Ok(Self { state, header })
+    }
+
+    /// What stands before the ciphertext.
+    pub fn header(&self) -> [u8; HEADER_BYTES] {
+        self.header
+    }
+    /// Encrypts the next bytes of the stream where they are.
+    pub fn encrypt(&mut self, data: &mut [u8]) {
+        self.state.encrypt(data);
+    }
+}
+
+/// Decrypts a stream piece by piece.
+pub struct Decryptor {
+    state: BufDecryptor<Aes256>,
+}
+
+impl Decryptor {
+    /// Takes the first [`HEADER_BYTES`] of a stream; `None` when they are no `openssl enc` header.
+    pub fn new(
+        pass: &PassPhrase,
+        derivation: KeyDerivation,
+        header: &[u8; HEADER_BYTES],
+    ) -> Result<Option<Self>, VaultError> {
+        let Some(salt) = header.strip_prefix(SALTED_MAGIC.as_slice()) else { return Ok(None) };
+        let Ok(salt) = <[u8; SALT_BYTES]>::try_from(salt) else { return Ok(None) };
+        let keys: KeyAndIv = derivation.derive(pass, &salt);
+        let state = BufDecryptor::new_from_slices(keys.key(), keys.iv()).map_err(|_| wrong_lengths())?;
+        Ok(Some(Self { state }))
+    }
+    /// Decrypts the next bytes of the stream where they are.
+    pub fn decrypt(&mut self, data: &mut [u8]) {
+        self.state.decrypt(data);
+    }
+}
+
+fn wrong_lengths() -> VaultError {
+    VaultError::Internal { what: "encryption", cause: "key or initial vector of a wrong length".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cfb_vectors() {
+        let pass = PassPhrase::new("secret").unwrap();
+        for (kind, expected) in
+            [(KeyDerivation::EvpSha256, "be666f0b9316"), (KeyDerivation::EvpMd5, "629158adfc7b")]
+        {
+            let mut stream = Encryptor::with_salt(&pass, kind, [0, 1, 2, 3, 4, 5, 6, 7]).unwrap();
+            let mut text = b"hello\n".to_vec();
+            // In two pieces: state must carry over inside a block.
+            let (first, second) = text.split_at_mut(2);
+            stream.encrypt(first);
+            stream.encrypt(second);
+            assert_eq!(hex::encode(&text), expected);
+            let mut back = Decryptor::new(&pass, kind, &stream.header()).unwrap().unwrap();
+            back.decrypt(&mut text);
+            assert_eq!(text, b"hello\n");
+        }
+    }
+
+    #[test]
+    fn foreign_header_is_told_apart() {
+        let pass = PassPhrase::new("secret").unwrap();
+        assert!(Decryptor::new(&pass, KeyDerivation::EvpMd5, b"0123456789abcdef").unwrap().is_none());
+    }
+}

@@ -1,0 +1,64 @@
+//! Encryption as `openssl enc -aes-256-cfb` writes it, and the authentication `openssl enc` lacks.
+//!
+//! Ciphertext is `Salted__`, 8 bytes of salt, then AES-256 in CFB128 mode without padding, so that the
+//! openssl tool and upstream's agent can read it. Over the ciphertext go HMAC-SHA-256 codes, kept in the
+//! manifest; their key has its own salt and a slow derivation. Keys and pass phrases are wiped on drop
+//! and never shown.
+
+mod authenticate;
+mod cipher;
+mod derive;
+mod key_ring;
+mod pass_phrase;
+
+pub(crate) use authenticate::MacState;
+pub use authenticate::{MacKey, MacParameters};
+pub use cipher::{Decryptor, Encryptor};
+pub use derive::{KeyDerivation, SALT_BYTES};
+pub(crate) use key_ring::KeyRing;
+pub use pass_phrase::PassPhrase;
+
+/// First bytes of everything `openssl enc` writes with a salt.
+pub const SALTED_MAGIC: &[u8; 8] = b"Salted__";
+/// Magic and salt together, in bytes.
+pub const HEADER_BYTES: usize = SALTED_MAGIC.len() + SALT_BYTES;
+
+/// Iterations of PBKDF2 for the authentication key, unless told otherwise.
+pub const USUAL_MAC_ITERATIONS: u32 = 600_000;
+/// Fewer iterations than this are refused, on writing and on reading.
+pub const LEAST_MAC_ITERATIONS: u32 = 200_000;
+/// More than this is taken for damage: it would only keep a restore busy.
+pub const MOST_ITERATIONS: u32 = 50_000_000;
+
+/// How to encrypt a new backup.
+#[derive(Clone, Debug)]
+pub struct EncryptionOptions {
+    pub pass_phrase: PassPhrase,
+    /// [`KeyDerivation::EvpSha256`] is what upstream's agent and a bare `openssl enc -d` can read.
+    pub derivation: KeyDerivation,
+    pub mac_iterations: u32,
+}
+
+impl EncryptionOptions {
+    /// The parameters upstream's agent can read.
+    pub fn new(pass_phrase: PassPhrase) -> Self {
+        Self { pass_phrase, derivation: KeyDerivation::EvpSha256, mac_iterations: USUAL_MAC_ITERATIONS }
+    }
+}
+
+/// `N` bytes nobody can guess, from the system's generator.
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+    use sha2::{Digest, Sha256};
+    let mut out = [0u8; N];
+    for part in out.chunks_mut(32) {
+        // Two random UUIDs carry 244 bits from the system's generator; the hash spreads them evenly.
+        let mut hash = Sha256::new();
+        hash.update(uuid::Uuid::new_v4().as_bytes());
+        hash.update(uuid::Uuid::new_v4().as_bytes());
+        let digest = hash.finalize();
+        for (to, from) in part.iter_mut().zip(digest.iter()) {
+            *to = *from;
+        }
+    }
+    out
+}

@@ -1,0 +1,150 @@
+//! Names of objects: upstream's layout B for the engine `tar`, and ours beside it.
+//!
+//! ```text
+//! metadata/tar/<HBN>/<T0>/<L>_<T>/metadata             JSON, upstream's commit marker
+//! data/tar/<HBN>/<T0>/<L>_<T>/data                     payload
+//! data/tar/<HBN>/<T0>/<L>_<T>/segments/%08d            payload on object stores
+//! data/tar/<HBN>/<T0>/<L>_<T>/engine_metadata          GNU tar snapshot file
+//! data/tar/<HBN>/<T0>/<L>_<T>/index                    ours: what the next level compares with
+//! data/tar/<HBN>/<T0>/<L>_<T>/manifest                 ours: the commit of this project's backups
+//! locks/tar/<HBN>/<id>                                 ours: who is working on this HBN
+//! ```
+//! `HBN` is `<hostname>_<backup_name>` and may itself hold `/`, blanks and braces.
+
+use crate::VaultError;
+use freezer_storage::{ObjectName, StoreError};
+use std::fmt;
+
+pub const ENGINE: &str = "tar";
+pub const DATA: &str = "data";
+pub const ENGINE_METADATA: &str = "engine_metadata";
+pub const INDEX: &str = "index";
+pub const MANIFEST: &str = "manifest";
+pub const METADATA: &str = "metadata";
+pub const SEGMENTS: &str = "segments";
+
+const METADATA_ROOT: &str = "metadata/tar";
+const DATA_ROOT: &str = "data/tar";
+const LOCK_ROOT: &str = "locks/tar";
+
+/// `<hostname>_<backup_name>`: what chains belong to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hbn(String);
+
+impl Hbn {
+    pub fn new(hostname: &str, backup_name: &str) -> Result<Self, VaultError> {
+        if hostname.is_empty() || backup_name.is_empty() {
+            return Err(VaultError::BadRequest { cause: "host name and backup name must not be empty".into() });
+        }
+        Self::from_text(format!("{hostname}_{backup_name}"))
+    }
+    /// From the name of a folder on the storage.
+    pub fn from_text(text: impl Into<String>) -> Result<Self, VaultError> {
+        let text = text.into();
+        ObjectName::new(text.clone()).map_err(|_| VaultError::BadRequest {
+            cause: format!("'{text}' cannot be used as host name and backup name: no empty, '.' or '..' part"),
+        })?;
+        Ok(Self(text))
+    }
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    pub(crate) fn metadata_folder(&self) -> Result<ObjectName, StoreError> {
+        ObjectName::new(format!("{METADATA_ROOT}/{}", self.0))
+    }
+    pub(crate) fn data_folder(&self) -> Result<ObjectName, StoreError> {
+        ObjectName::new(format!("{DATA_ROOT}/{}", self.0))
+    }
+    pub(crate) fn lock_folder(&self) -> Result<ObjectName, StoreError> {
+        ObjectName::new(format!("{LOCK_ROOT}/{}", self.0))
+    }
+}
+
+impl fmt::Display for Hbn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Folder all HBNs have their metadata in.
+pub(crate) fn metadata_root() -> Result<ObjectName, StoreError> {
+    ObjectName::new(METADATA_ROOT)
+}
+
+/// One level of a chain, by its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LevelId {
+    pub chain_timestamp: i64,
+    pub timestamp: i64,
+    pub level: u32,
+}
+
+impl LevelId {
+    fn folder_name(&self) -> String {
+        format!("{}_{}", self.level, self.timestamp)
+    }
+    /// `<L>_<T>` below `<T0>`.
+    pub(crate) fn parse(chain_timestamp: i64, folder_name: &str) -> Option<Self> {
+        let (level, timestamp) = folder_name.split_once('_')?;
+        let id = Self { chain_timestamp, timestamp: parse_timestamp(timestamp)?, level: level.parse().ok()? };
+        // Only names in the one spelling that leads back to the same object.
+        (id.folder_name() == folder_name).then_some(id)
+    }
+    pub(crate) fn metadata_folder(&self, hbn: &Hbn) -> Result<ObjectName, StoreError> {
+        hbn.metadata_folder()?.join(&format!("{}/{}", self.chain_timestamp, self.folder_name()))
+    }
+    pub(crate) fn data_folder(&self, hbn: &Hbn) -> Result<ObjectName, StoreError> {
+        hbn.data_folder()?.join(&format!("{}/{}", self.chain_timestamp, self.folder_name()))
+    }
+    pub(crate) fn metadata(&self, hbn: &Hbn) -> Result<ObjectName, StoreError> {
+        self.metadata_folder(hbn)?.join(METADATA)
+    }
+    /// An object of the data folder.
+    pub(crate) fn object(&self, hbn: &Hbn, part: &str) -> Result<ObjectName, StoreError> {
+        self.data_folder(hbn)?.join(part)
+    }
+}
+
+impl fmt::Display for LevelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "level {} of {} in chain {}", self.level, self.timestamp, self.chain_timestamp)
+    }
+}
+
+/// Whole seconds, not negative, without leading zeros or sign.
+pub(crate) fn parse_timestamp(text: &str) -> Option<i64> {
+    let number: i64 = text.parse().ok()?;
+    (number >= 0 && number.to_string() == text).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_layout_b() {
+        let hbn = Hbn::new("h1", "freezer_{mode}_{resource_id}").unwrap();
+        let id = LevelId { chain_timestamp: 10, timestamp: 20, level: 1 };
+        assert_eq!(
+            id.metadata(&hbn).unwrap().as_str(),
+            "metadata/tar/h1_freezer_{mode}_{resource_id}/10/1_20/metadata"
+        );
+        let hbn = Hbn::new("h", "a b/c").unwrap();
+        assert_eq!(id.object(&hbn, DATA).unwrap().as_str(), "data/tar/h_a b/c/10/1_20/data");
+    }
+
+    #[test]
+    fn only_exact_names_are_levels() {
+        assert!(LevelId::parse(1, "0_1").is_some());
+        for name in ["0_01", "00_1", "0_", "_1", "0_1_2", "a_1", "0_-1", "+0_1", "lock"] {
+            assert!(LevelId::parse(1, name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_cannot_leave_the_root() {
+        assert!(Hbn::new("h", "a/../b").is_err());
+        assert!(Hbn::new("h", "a//b").is_err());
+        assert!(Hbn::new("", "a").is_err());
+    }
+}

@@ -1,0 +1,240 @@
+//! One worker per HBN at a time.
+//!
+//! A store has no exclusive create, so a worker announces itself under a name of its own and then looks
+//! for others: if two come at once, both see each other and both give up, which is safe. A lock is
+//! renewed while work goes on, and expires when nobody renews it; one left by a process of this very
+//! machine that is gone is taken over at once. Upstream's agent knows nothing of these locks.
+
+use crate::VaultError;
+use crate::layout::Hbn;
+use bytes::Bytes;
+use chrono::DateTime;
+use freezer_storage::{ObjectName, Store, StoreError};
+use futures_util::TryStreamExt;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::task::AbortOnDropHandle;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Note {
+    host: String,
+    purpose: String,
+    since_secs: i64,
+    renewed_secs: i64,
+    expiry_secs: u64,
+    process: Option<ProcessMark>,
+}
+
+/// Tells a process apart from every other one of every machine and boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct ProcessMark {
+    boot_id: String,
+    pid_namespace: String,
+    pid: u32,
+    start_ticks: u64,
+}
+
+impl ProcessMark {
+    fn own() -> Option<Self> {
+        let pid = std::process::id();
+        Some(Self {
+            boot_id: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned(),
+            pid_namespace: std::fs::read_link("/proc/self/ns/pid").ok()?.to_string_lossy().into_owned(),
+            pid,
+            start_ticks: start_ticks(pid)?,
+        })
+    }
+    /// Certain only for processes this one can see.
+    fn is_gone(&self) -> bool {
+        let Some(own) = Self::own() else { return false };
+        let visible = own.boot_id == self.boot_id && own.pid_namespace == self.pid_namespace;
+        visible && start_ticks(self.pid) != Some(self.start_ticks)
+    }
+}
+
+/// Field 22 of `/proc/<pid>/stat`: when the process started, in ticks since boot.
+fn start_ticks(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the name in parentheses and may itself hold blanks and parentheses.
+    let after_name = stat.get(stat.rfind(')')? + 1..)?;
+    after_name.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// A lock that is held. Release it with [`Lock::release`].
+pub(crate) struct Lock {
+    store: Arc<dyn Store>,
+    hbn: Hbn,
+    name: ObjectName,
+    now_secs: i64,
+    started: Instant,
+    renewal: AbortOnDropHandle<()>,
+    released: bool,
+    note: Note,
+}
+
+impl Lock {
+    /// Takes the lock of `hbn` or says who has it.
+    pub(crate) async fn take(
+        store: &Arc<dyn Store>,
+        hbn: &Hbn,
+        purpose: &str,
+        now_secs: i64,
+        expiry: Duration,
+    ) -> Result<Self, VaultError> {
+        let name = hbn.lock_folder()?.join(&uuid::Uuid::new_v4().simple().to_string())?;
+        let note = Note {
+            host: machine_name(),
+            purpose: purpose.into(),
+            since_secs: now_secs,
+            renewed_secs: now_secs,
+            expiry_secs: expiry.as_secs().max(1),
+            process: ProcessMark::own(),
+        };
+        refuse_if_held(store, hbn, &name, now_secs).await?;
+        write(store, &name, &note).await?;
+        if let Err(error) = refuse_if_held(store, hbn, &name, now_secs).await {
+            store.delete(&name).await?;
+            return Err(error);
+        }
+        let started = Instant::now();
+        let renewal = tokio::spawn(renew(store.clone(), name.clone(), note.clone(), started, expiry));
+        Ok(Self {
+            store: store.clone(),
+            hbn: hbn.clone(),
+            name,
+            now_secs,
+            started,
+            renewal: AbortOnDropHandle::new(renewal),
+            released: false,
+            note,
+        })
+    }
+
+    /// Proves, before something becomes visible or vanishes, that nobody took the lock over.
+    pub(crate) async fn still_held(&self) -> Result<(), VaultError> {
+        let lost = |cause: String| VaultError::LockLost { hbn: self.hbn.to_string(), cause };
+        if self.store.head(&self.name).await?.is_none() {
+            return Err(lost("somebody removed it".into()));
+        }
+        let now_secs = self.now_secs.saturating_add(seconds(self.started.elapsed()));
+        refuse_if_held(&self.store, &self.hbn, &self.name, now_secs).await.map_err(|error| match error {
+            VaultError::Locked { owner, .. } => lost(format!("{owner} took it over")),
+            other => other,
+        })
+    }
+
+    pub(crate) async fn release(mut self) {
+        self.released = true;
+        // A renewal on its way could bring the lock back after its removal.
+        self.renewal.abort();
+        let _ = (&mut self.renewal).await;
+        let Err(error) = self.store.delete(&self.name).await else { return };
+        // A lock that cannot be removed can still say that it is over.
+        let over = Note { expiry_secs: 0, renewed_secs: 0, process: None, ..self.note.clone() };
+        if write(&self.store, &self.name, &over).await.is_err() {
+            tracing::warn!(lock = %self.name, %error, "the lock could not be removed and stays until it expires");
+        }
+    }
+}
+
+impl Drop for Lock {
+    /// Whoever lets go of the work without releasing (a panic, a dropped future) frees the name still.
+    fn drop(&mut self) {
+        if self.released {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (store, name) = (self.store.clone(), self.name.clone());
+            runtime.spawn(async move { store.delete(&name).await });
+        }
+    }
+}
+
+fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "an unnamed machine".into() } else { name.trim().to_owned() }
+}
+
+async fn renew(store: Arc<dyn Store>, name: ObjectName, mut note: Note, started: Instant, expiry: Duration) {
+    let taken_secs = note.renewed_secs;
+    loop {
+        tokio::time::sleep((expiry / 4).max(Duration::from_secs(1))).await;
+        note.renewed_secs = taken_secs.saturating_add(seconds(started.elapsed()));
+        // Never brings a lock back that somebody removed.
+        if !matches!(store.head(&name).await, Ok(Some(_))) {
+            continue;
+        }
+        if let Err(error) = write(&store, &name, &note).await {
+            tracing::warn!(lock = %name, %error, "the lock could not be renewed; trying again");
+        }
+    }
+}
+
+/// Fails when a lock of somebody else is valid; removes those that are not.
+async fn refuse_if_held(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    own: &ObjectName,
+    now_secs: i64,
+) -> Result<(), VaultError> {
+    let folder = hbn.lock_folder()?;
+    for entry in store.list(Some(&folder)).await?.into_iter().filter(|entry| !entry.is_folder) {
+        let name = folder.join(&entry.name)?;
+        if name == *own {
+            continue;
+        }
+        let body = match read(store, &name).await {
+            Ok(body) => body,
+            Err(StoreError::NotFound { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let note: Option<Note> = serde_json::from_slice(&body).ok();
+        if let Some(error) = note.as_ref().and_then(|note| refusal(hbn, note, now_secs)) {
+            return Err(error);
+        }
+        tracing::info!(lock = %name, "removing a lock that nobody holds any more");
+        store.delete(&name).await?;
+    }
+    Ok(())
+}
+
+/// `None` when the lock has expired or its holder is gone.
+fn refusal(hbn: &Hbn, note: &Note, now_secs: i64) -> Option<VaultError> {
+    let expires = note.renewed_secs.saturating_add(i64::try_from(note.expiry_secs).unwrap_or(i64::MAX));
+    if expires <= now_secs || note.process.as_ref().is_some_and(ProcessMark::is_gone) {
+        return None;
+    }
+    let pid = note.process.as_ref().map(|mark| format!(", process {}", mark.pid)).unwrap_or_default();
+    Some(VaultError::Locked {
+        hbn: hbn.to_string(),
+        owner: format!("a {} on {}{pid}", note.purpose, note.host),
+        since: time_text(note.since_secs),
+        expires: time_text(expires),
+    })
+}
+
+async fn write(store: &Arc<dyn Store>, name: &ObjectName, note: &Note) -> Result<(), VaultError> {
+    let body = serde_json::to_vec(note)
+        .map_err(|error| VaultError::Internal { what: "lock", cause: error.to_string() })?;
+    Ok(store.put(name, Bytes::from(body)).await?)
+}
+
+async fn read(store: &Arc<dyn Store>, name: &ObjectName) -> Result<Vec<u8>, StoreError> {
+    let mut body = Vec::new();
+    // Nothing longer is a lock of ours.
+    let mut stream = store.get(name, Some(0..65_536)).await?;
+    while let Some(piece) = stream.try_next().await? {
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// A time for people, UTC.
+pub(crate) fn time_text(secs: i64) -> String {
+    DateTime::from_timestamp(secs, 0).map_or_else(|| secs.to_string(), |time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+}

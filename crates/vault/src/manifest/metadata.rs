@@ -1,0 +1,60 @@
+//! The `metadata` object: upstream's commit marker, one line of JSON.
+//!
+//! Ours carries one key more, which says that a manifest must exist beside the data; a backup with that
+//! key and without manifest is not complete. Upstream ignores keys it does not know.
+
+use super::MANIFEST_VERSION;
+use crate::codecs::Compression;
+use crate::layout::ENGINE;
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+const MANIFEST_KEY: &str = "freezer_manifest";
+
+/// What a metadata object says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    pub kind: MetadataKind,
+    /// `None` when it does not say, or says something unknown.
+    pub compression: Option<Compression>,
+    pub encrypted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataKind {
+    /// A manifest must exist.
+    Ours,
+    Upstream,
+}
+
+impl Metadata {
+    /// As upstream writes it, and our key.
+    pub fn to_body(&self) -> Bytes {
+        let mut map = Map::new();
+        map.insert("engine_name".into(), json!(ENGINE));
+        map.insert("compression".into(), json!(self.compression.unwrap_or_default().name()));
+        map.insert("encryption".into(), json!(self.encrypted));
+        if self.kind == MetadataKind::Ours {
+            map.insert(MANIFEST_KEY.into(), json!(MANIFEST_VERSION));
+        }
+        Bytes::from(Value::Object(map).to_string())
+    }
+
+    /// Reads it; errors are causes for people.
+    pub fn parse(body: &[u8]) -> Result<Self, String> {
+        let map: Map<String, Value> =
+            serde_json::from_slice(body).map_err(|error| format!("it is no JSON object: {error}"))?;
+        if let Some(engine) = map.get("engine_name").and_then(Value::as_str).filter(|name| *name != ENGINE) {
+            return Err(format!("it belongs to the engine '{engine}'"));
+        }
+        let encrypted = match map.get("encryption") {
+            None | Some(Value::Null | Value::Bool(false)) => false,
+            Some(Value::String(text)) => !text.is_empty() && text != "False",
+            Some(_) => true,
+        };
+        let compression = map.get("compression").and_then(Value::as_str).and_then(|name| name.parse().ok());
+        let kind =
+            if map.contains_key(MANIFEST_KEY) { MetadataKind::Ours } else { MetadataKind::Upstream };
+        Ok(Self { kind, compression, encrypted })
+    }
+}

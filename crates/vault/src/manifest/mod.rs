@@ -1,0 +1,154 @@
+//! The manifest: the one object that makes a backup of ours exist, naming every other object of it with
+//! size, SHA-256 and (when encrypted) HMAC-SHA-256.
+//!
+//! It is compact JSON. Its last keys, `sha256` and `hmac`, are computed over the same text without
+//! these two keys (the canonical form), so that later versions may add keys and stay verifiable.
+
+mod metadata;
+mod seal;
+
+pub(crate) use metadata::{Metadata, MetadataKind};
+pub(crate) use seal::{Sealed, seal};
+
+use crate::codecs::Compression;
+use crate::encryption::{KeyDerivation, MacParameters};
+use crate::layout::LevelId;
+use crate::problem::FileProblem;
+use serde::{Deserialize, Serialize};
+
+/// Version of the manifest this program writes; it reads this one and older ones.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// Longest piece that has hashes of its own, in bytes: what a restore holds in memory before using it.
+pub const MOST_PIECE_BYTES: u64 = 33_554_432;
+
+/// The backup a level is built on, pinned by the hash of its manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentLink {
+    pub level: u32,
+    pub timestamp: i64,
+    /// `sha256` of the parent's manifest; missing when the parent is a backup of upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_sha256: Option<String>,
+}
+
+/// A run of bytes of the payload that is hashed as one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// Object below the level's data folder; missing when the payload is one object, `data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// Where the piece starts in that object.
+    pub offset_bytes: u64,
+    pub size_bytes: u64,
+    pub sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hmac: Option<String>,
+}
+
+/// A small object beside the payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    pub size_bytes: u64,
+    pub sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hmac: Option<String>,
+}
+
+/// How payload and index are encrypted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncryptionRecord {
+    /// `aes-256-cfb`, in the framing of `openssl enc`.
+    pub cipher: String,
+    pub derivation: KeyDerivation,
+    pub mac: MacParameters,
+}
+
+pub(crate) const CIPHER: &str = "aes-256-cfb";
+
+/// Sums over the payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    pub files: u64,
+    /// File content read from the source.
+    pub read_bytes: u64,
+    /// Length of the tar stream.
+    pub tar_bytes: u64,
+    /// Payload as stored.
+    pub stored_bytes: u64,
+}
+
+/// What could not be backed up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemSummary {
+    pub count: u64,
+    /// The first of them.
+    pub first: Vec<FileProblem>,
+}
+
+/// Everything about one backup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub version: u32,
+    pub tool: String,
+    pub engine: String,
+    pub hbn: String,
+    pub level: u32,
+    pub timestamp: i64,
+    pub chain_timestamp: i64,
+    pub parent: Option<ParentLink>,
+    pub compression: Compression,
+    pub encryption: Option<EncryptionRecord>,
+    pub segment_size_bytes: u64,
+    pub pieces: Vec<Piece>,
+    pub engine_metadata: Attachment,
+    pub index: Attachment,
+    pub metadata: Attachment,
+    pub totals: Totals,
+    pub problems: ProblemSummary,
+}
+
+impl Manifest {
+    pub fn id(&self) -> LevelId {
+        LevelId { chain_timestamp: self.chain_timestamp, timestamp: self.timestamp, level: self.level }
+    }
+    /// Faults in what the manifest says about itself, beyond its hash.
+    pub(crate) fn fault(&self) -> Option<String> {
+        if self.version > MANIFEST_VERSION {
+            return Some(format!("version {} is newer than this program; update it", self.version));
+        }
+        let stored: Option<u64> = self.pieces.iter().try_fold(0u64, |sum, piece| sum.checked_add(piece.size_bytes));
+        if stored != Some(self.totals.stored_bytes) {
+            return Some("the sizes of its pieces do not add up".into());
+        }
+        if self.pieces.iter().any(|piece| piece.size_bytes == 0 || piece.size_bytes > MOST_PIECE_BYTES) {
+            return Some("it has a piece of an impossible size".into());
+        }
+        if (self.level == 0) != self.parent.is_none() {
+            return Some("level and parent contradict each other".into());
+        }
+        let unsigned = |hmac: &Option<String>| hmac.is_none();
+        if self.encryption.is_some()
+            && (self.pieces.iter().any(|piece| unsigned(&piece.hmac)) || unsigned(&self.index.hmac))
+        {
+            return Some("it is encrypted but a piece has no authentication code".into());
+        }
+        self.piece_fault()
+    }
+
+    /// Pieces must follow each other without gaps, object by object.
+    fn piece_fault(&self) -> Option<String> {
+        let mut object: Option<&Option<String>> = None;
+        let mut end = 0u64;
+        for piece in &self.pieces {
+            let continues = object == Some(&piece.object);
+            let expected = if continues { end } else { 0 };
+            if piece.offset_bytes != expected || (object.is_some() && !continues && piece.object.is_none()) {
+                return Some("its pieces leave a gap".into());
+            }
+            object = Some(&piece.object);
+            end = piece.offset_bytes.saturating_add(piece.size_bytes);
+        }
+        None
+    }
+}

@@ -1,0 +1,93 @@
+//! Restoring: choose the levels, prove that all of them are there, replay them in order.
+//!
+//! Invariants: no byte of one of our backups is used before the SHA-256 (and, when encrypted, the HMAC)
+//! of its piece was checked; a wrong pass phrase is recognised before anything is written; a chain with
+//! a hole is refused as a whole. Upstream's backups are restored too; they carry nothing to check.
+
+mod fetch;
+mod merge;
+mod plan;
+mod replay;
+mod stream;
+
+pub use plan::{PlannedLevel, RestorePlan, plan};
+pub use replay::restore;
+pub(crate) use fetch::fetch_piece;
+pub(crate) use stream::{open_payload, sniff_upstream};
+
+use crate::codecs::Compression;
+use crate::encryption::PassPhrase;
+use crate::problem::FileProblem;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Which backups may be restored as far as authentication goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Authenticity {
+    /// Check what is recorded; upstream's backups and unencrypted ones have nothing.
+    #[default]
+    WhenRecorded,
+    /// Refuse every level without a valid authentication code.
+    Required,
+}
+
+/// Everything [`restore`] needs to know. Start from [`RestoreRequest::new`].
+#[derive(Clone, Debug)]
+pub struct RestoreRequest {
+    pub hostname: String,
+    pub backup_name: String,
+    /// Other spellings of the backup name, tried in order when the first has no backup: upstream
+    /// stores under the unresolved template.
+    pub also_named: Vec<String>,
+    /// Created when missing.
+    pub target: PathBuf,
+    /// Allow a target that is not empty. Files the backup does not know are left alone even then.
+    pub overwrite: bool,
+    /// Newest state not after this time (seconds since 1970, UTC); `None`: the newest.
+    pub not_after_secs: Option<i64>,
+    pub pass_phrase: Option<PassPhrase>,
+    pub authenticity: Authenticity,
+    /// Taken when a backup of upstream does not say how it is compressed and its bytes do not tell either.
+    pub compression_fallback: Compression,
+    /// Choose and check, and read everything, but write nothing.
+    pub dry_run: bool,
+}
+
+impl RestoreRequest {
+    pub fn new(hostname: &str, backup_name: &str, target: impl Into<PathBuf>) -> Self {
+        Self {
+            hostname: hostname.into(),
+            backup_name: backup_name.into(),
+            also_named: Vec::new(),
+            target: target.into(),
+            overwrite: false,
+            not_after_secs: None,
+            pass_phrase: None,
+            authenticity: Authenticity::WhenRecorded,
+            compression_fallback: Compression::Gzip,
+            dry_run: false,
+        }
+    }
+}
+
+/// What was restored.
+#[derive(Clone, Debug, Serialize)]
+pub struct RestoreReport {
+    pub hbn: String,
+    pub chain_timestamp: i64,
+    /// Timestamp of the state that was restored.
+    pub timestamp: i64,
+    /// Timestamps of the levels replayed, level 0 first.
+    pub levels: Vec<i64>,
+    pub files: u64,
+    pub bytes_written: u64,
+    pub bytes_fetched: u64,
+    /// Something of the backup is not in the target; `problems` says what.
+    pub is_partial: bool,
+    /// Members that could not be restored, or not wholly.
+    pub problems: Vec<FileProblem>,
+    pub problem_count: u64,
+    /// Things worth knowing: unfinished newer backups that were passed over, levels without checksums.
+    pub warnings: Vec<String>,
+    pub dry_run: bool,
+}

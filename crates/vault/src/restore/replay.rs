@@ -1,0 +1,256 @@
+//! Replaying the levels of a plan into a folder.
+
+use super::fetch::{Arrival, Payload};
+use super::merge::{Staging, merge};
+use super::plan::{PlannedLevel, RestorePlan, plan};
+use super::{RestoreReport, RestoreRequest, open_payload};
+use crate::VaultError;
+use crate::backup::MonitorWatch;
+use crate::encryption::PassPhrase;
+use crate::monitor::{Monitor, Phase};
+use crate::problem::{FileProblem, Weight};
+use crate::tar::{Extract, Restored, Severity, TarError, list_archive, read_archive};
+use freezer_storage::Store;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// Pieces waiting for the reading thread, beside the one it works on and the one being fetched.
+const WAITING_PIECES: usize = 1;
+/// Blocks of the tar stream waiting for the extracting thread.
+const WAITING_BLOCKS: usize = 4;
+const BLOCK_BYTES: usize = 256 * 1024;
+/// So many problems are reported in full.
+const MOST_PROBLEMS: usize = 1000;
+
+/// Restores. When the returned future is dropped, the restore is cancelled.
+pub async fn restore(
+    store: Arc<dyn Store>,
+    request: RestoreRequest,
+    monitor: Arc<Monitor>,
+) -> Result<RestoreReport, VaultError> {
+    let guard = monitor.token().clone().drop_guard();
+    let result = tokio::spawn(run(store, request, monitor.clone())).await;
+    guard.disarm();
+    monitor.set_phase(Phase::Finished);
+    result.map_err(|error| VaultError::Internal { what: "the restore", cause: error.to_string() })?
+}
+
+async fn run(
+    store: Arc<dyn Store>,
+    request: RestoreRequest,
+    monitor: Arc<Monitor>,
+) -> Result<RestoreReport, VaultError> {
+    monitor.set_phase(Phase::Planning);
+    check_target(&request)?;
+    let planned = monitor.token().run_until_cancelled(plan(&store, &request)).await;
+    let plan = planned.unwrap_or(Err(VaultError::Cancelled))?;
+    announce_totals(&plan, &monitor);
+    if !request.dry_run {
+        make_target(&request.target)?;
+    }
+    monitor.set_phase(Phase::Transferring);
+    let newest = plan.levels.last().map_or(0, |level| level.id.timestamp);
+    let mut report = RestoreReport {
+        hbn: plan.hbn.to_string(),
+        chain_timestamp: plan.levels.first().map_or(0, |level| level.id.timestamp),
+        timestamp: newest,
+        levels: plan.levels.iter().map(|level| level.id.timestamp).collect(),
+        files: 0,
+        bytes_written: 0,
+        bytes_fetched: 0,
+        is_partial: false,
+        problems: Vec::new(),
+        problem_count: 0,
+        warnings: plan.warnings,
+        dry_run: request.dry_run,
+    };
+    let staging = stage(&request, plan.levels.len())?;
+    let target = staging.as_ref().map_or(request.target.as_path(), Staging::path);
+    for level in plan.levels {
+        tracing::info!(hbn = %plan.hbn, level = level.id.level, timestamp = level.id.timestamp, "restoring level");
+        let payload = Payload { store: store.clone(), hbn: plan.hbn.clone(), level };
+        let restored = replay_level(payload, &request, target, &monitor).await?;
+        add(&mut report, restored);
+    }
+    if let Some(staging) = staging {
+        monitor.set_phase(Phase::Committing);
+        let target = request.target.clone();
+        let moving = spawn_blocking(move || merge(&staging, &target));
+        add_problems(&mut report, join("moving files in", moving).await?);
+    }
+    report.bytes_fetched = monitor.progress().bytes_stored;
+    Ok(report)
+}
+
+/// Before anything is asked of the store: a restore that may not happen should say so at once.
+fn check_target(request: &RestoreRequest) -> Result<(), VaultError> {
+    let local = |error: io::Error| VaultError::Local { path: request.target.clone(), cause: error.to_string() };
+    match std::fs::read_dir(&request.target) {
+        Ok(mut entries) => {
+            if entries.next().is_some() && !request.overwrite && !request.dry_run {
+                return Err(VaultError::TargetNotEmpty { path: request.target.clone() });
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(local(error)),
+    }
+}
+
+fn make_target(target: &Path) -> Result<(), VaultError> {
+    std::fs::create_dir_all(target)
+        .map_err(|error| VaultError::Local { path: target.to_path_buf(), cause: error.to_string() })
+}
+
+fn announce_totals(plan: &RestorePlan, monitor: &Monitor) {
+    let bytes = plan.levels.iter().map(|level| level.content_bytes).sum::<Option<u64>>();
+    let files = plan.levels.iter().map(|level| level.files).sum::<Option<u64>>();
+    if let (Some(bytes), Some(files)) = (bytes, files) {
+        monitor.set_totals(bytes, files);
+    }
+}
+
+fn add(report: &mut RestoreReport, restored: Restored) {
+    report.files = report.files.saturating_add(restored.members);
+    report.bytes_written = report.bytes_written.saturating_add(restored.content_bytes);
+    report.is_partial |= restored.worst == Some(Severity::Partial);
+    let count = (restored.problems.len() as u64).saturating_add(restored.unlisted_problems);
+    report.problem_count = report.problem_count.saturating_add(count);
+    let room = MOST_PROBLEMS.saturating_sub(report.problems.len());
+    report.problems.extend(restored.problems.iter().take(room).map(FileProblem::from));
+}
+
+fn add_problems(report: &mut RestoreReport, problems: Vec<FileProblem>) {
+    report.is_partial |= problems.iter().any(|problem| problem.weight == Weight::Partial);
+    report.problem_count = report.problem_count.saturating_add(problems.len() as u64);
+    let room = MOST_PROBLEMS.saturating_sub(report.problems.len());
+    report.problems.extend(problems.into_iter().take(room));
+}
+
+/// Replaying more than one level deletes what is not listed: that must not hit files which were in the
+/// target before.
+fn stage(request: &RestoreRequest, levels: usize) -> Result<Option<Staging>, VaultError> {
+    if request.dry_run || levels < 2 {
+        return Ok(None);
+    }
+    let local = |error: io::Error| VaultError::Local { path: request.target.clone(), cause: error.to_string() };
+    let occupied = std::fs::read_dir(&request.target).map_err(local)?.next().is_some();
+    if occupied { Staging::inside(&request.target).map(Some) } else { Ok(None) }
+}
+
+/// Fetch (async) → decrypt and decompress (thread) → extract (thread).
+async fn replay_level(
+    payload: Payload,
+    request: &RestoreRequest,
+    target: &Path,
+    monitor: &Arc<Monitor>,
+) -> Result<Restored, VaultError> {
+    let (arrivals, incoming) = mpsc::channel(WAITING_PIECES);
+    let (blocks, stream) = sync_channel(WAITING_BLOCKS);
+    let (level, pass) = (payload.level.clone(), request.pass_phrase.clone());
+    let unpacking = spawn_blocking(move || unpack(incoming, &level, pass.as_ref(), &blocks));
+    let target = (!request.dry_run).then(|| target.to_path_buf());
+    let (level, watch) = (payload.level.id.level, monitor.clone());
+    let extracting = spawn_blocking(move || extract(BlockReader::new(stream), target, level, watch));
+
+    let fetched = payload.fetch(arrivals, monitor).await;
+    let unpacked = join("unpacking", unpacking).await;
+    let extracted = join("extracting", extracting).await;
+    // The first cause counts: what fails early makes what comes after it fail.
+    fetched?;
+    if monitor.is_cancelled() {
+        return Err(VaultError::Cancelled);
+    }
+    match (unpacked, extracted) {
+        (Err(unpacked), Err(VaultError::Tar(TarError::Input { .. }))) => Err(unpacked),
+        (_, Err(error)) => Err(error),
+        (Err(error), Ok(_)) => Err(error),
+        (Ok(()), Ok(restored)) => Ok(restored),
+    }
+}
+
+fn unpack(
+    arrivals: mpsc::Receiver<Arrival>,
+    level: &PlannedLevel,
+    pass: Option<&PassPhrase>,
+    blocks: &SyncSender<Option<Vec<u8>>>,
+) -> Result<(), VaultError> {
+    let mut reader = open_payload(arrivals, level, pass)?;
+    loop {
+        let mut block = Vec::with_capacity(BLOCK_BYTES);
+        let mut limited = (&mut reader).take(BLOCK_BYTES as u64);
+        limited.read_to_end(&mut block).map_err(|error| VaultError::Unreadable {
+            backup: level.id.to_string(),
+            cause: error.to_string(),
+        })?;
+        let done = block.is_empty();
+        // When the extracting thread has gone, it says why itself.
+        if blocks.send((!done).then_some(block)).is_err() || done {
+            return Ok(());
+        }
+    }
+}
+
+fn extract(
+    mut stream: BlockReader,
+    target: Option<PathBuf>,
+    level: u32,
+    monitor: Arc<Monitor>,
+) -> Result<Restored, VaultError> {
+    let mut watch = MonitorWatch(monitor);
+    let restored = match target {
+        Some(target) => {
+            // Deletions replay from level 1 on; level 0 has nothing before it to delete, so that files
+            // which were there before stay.
+            let options = Extract { incremental: level > 0, ..Extract::default() };
+            read_archive(&mut stream, &target, &options, &mut watch)?
+        }
+        None => {
+            let members = list_archive(&mut stream, &mut |_| {}, &mut watch)?;
+            Restored { members, ..Restored::default() }
+        }
+    };
+    // What follows the end of the archive belongs to the backup too and must be in order.
+    io::copy(&mut stream, &mut io::sink()).map_err(|error| VaultError::Unreadable {
+        backup: format!("level {level}"),
+        cause: error.to_string(),
+    })?;
+    Ok(restored)
+}
+
+/// Reads blocks another thread sends; a channel closed before the end mark is an error.
+struct BlockReader {
+    blocks: Receiver<Option<Vec<u8>>>,
+    current: io::Cursor<Vec<u8>>,
+    ended: bool,
+}
+
+impl BlockReader {
+    fn new(blocks: Receiver<Option<Vec<u8>>>) -> Self {
+        Self { blocks, current: io::Cursor::new(Vec::new()), ended: false }
+    }
+}
+
+impl Read for BlockReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.current.read(out)?;
+            if count > 0 || out.is_empty() || self.ended {
+                return Ok(count);
+            }
+            match self.blocks.recv() {
+                Ok(Some(block)) => self.current = io::Cursor::new(block),
+                Ok(None) => self.ended = true,
+                Err(_) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "unpacking the backup failed")),
+            }
+        }
+    }
+}
+
+async fn join<T>(what: &'static str, task: JoinHandle<Result<T, VaultError>>) -> Result<T, VaultError> {
+    task.await.map_err(|error| VaultError::Internal { what, cause: error.to_string() })?
+}

@@ -1,0 +1,144 @@
+//! From fetched bytes to the tar stream: decryption and decompression as `Read`s, for a thread.
+
+use super::PlannedLevel;
+use super::fetch::Arrival;
+use crate::VaultError;
+use crate::catalogue::Level;
+use crate::codecs::{Compression, decompressor};
+use crate::encryption::{Decryptor, HEADER_BYTES, KeyDerivation, PassPhrase, SALTED_MAGIC};
+use crate::layout::{DATA, Hbn};
+use bytes::{Buf, Bytes};
+use freezer_storage::{Store, StoreError};
+use futures_util::TryStreamExt;
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Reads what a fetching task sends. For threads that may block.
+struct ArrivalReader {
+    arrivals: mpsc::Receiver<Arrival>,
+    waiting: VecDeque<Bytes>,
+    ended: bool,
+}
+
+impl Read for ArrivalReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            if let Some(front) = self.waiting.front_mut() {
+                if front.is_empty() {
+                    self.waiting.pop_front();
+                    continue;
+                }
+                let count = front.len().min(out.len());
+                let (part, _) = out.split_at_mut(count);
+                front.copy_to_slice(part);
+                return Ok(count);
+            }
+            if self.ended {
+                return Ok(0);
+            }
+            match self.arrivals.blocking_recv() {
+                Some(Arrival::Bytes(bytes)) => self.waiting.extend(bytes),
+                Some(Arrival::End) => self.ended = true,
+                None => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "fetching the backup failed")),
+            }
+        }
+    }
+}
+
+/// Decrypts what another reader gives, in the caller's buffer.
+struct DecryptingReader<R> {
+    inner: R,
+    decryptor: Decryptor,
+}
+
+impl<R: Read> Read for DecryptingReader<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(out)?;
+        if let Some(part) = out.get_mut(..count) {
+            self.decryptor.decrypt(part);
+        }
+        Ok(count)
+    }
+}
+
+/// The tar stream of a level. Blocks for its first bytes when it is encrypted.
+pub(crate) fn open_payload(
+    arrivals: mpsc::Receiver<Arrival>,
+    level: &PlannedLevel,
+    pass: Option<&PassPhrase>,
+) -> Result<Box<dyn Read + Send>, VaultError> {
+    let backup = level.id.to_string();
+    let unreadable = |cause: String| VaultError::Unreadable { backup: backup.clone(), cause };
+    let mut reader = ArrivalReader { arrivals, waiting: VecDeque::new(), ended: false };
+    let reader: Box<dyn Read + Send> = match (level.derivation, pass) {
+        (None, _) => Box::new(reader),
+        (Some(_), None) => return Err(VaultError::PassPhraseMissing { backup }),
+        (Some(derivation), Some(pass)) => {
+            let mut header = [0u8; HEADER_BYTES];
+            reader.read_exact(&mut header).map_err(|error| unreadable(format!("encryption header: {error}")))?;
+            let decryptor = Decryptor::new(pass, derivation, &header)?;
+            let decryptor = decryptor.ok_or_else(|| unreadable("it has no encryption header".into()))?;
+            Box::new(DecryptingReader { inner: reader, decryptor })
+        }
+    };
+    decompressor(level.compression, reader).map_err(|error| unreadable(error.to_string()))
+}
+
+/// What the first bytes of one of upstream's backups tell.
+pub(crate) struct Sniffed {
+    /// `Some`: encrypted, and this derivation of the given pass phrase fits.
+    pub derivation: Option<KeyDerivation>,
+    pub compression: Option<Compression>,
+}
+
+/// Enough to see the magic of bare tar.
+const SNIFFED_BYTES: usize = HEADER_BYTES + 512;
+
+/// Upstream records neither the digest (it depends on the openssl of its host) nor, at times, the
+/// compression. Both digests are tried; the one that gives a known format is right.
+pub(crate) async fn sniff_upstream(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    level: &Level,
+    pass: Option<&PassPhrase>,
+) -> Result<Sniffed, VaultError> {
+    let name = level.id.object(hbn, DATA)?;
+    let backup = format!("{hbn}, {}", level.id);
+    let head = read_head(store, &name).await?;
+    let expected = level.compression();
+    let Some((header, body)) = head.split_first_chunk::<HEADER_BYTES>().filter(|_| head.starts_with(SALTED_MAGIC))
+    else {
+        if level.is_encrypted() {
+            let cause = format!("{name} has no encryption header although its metadata says that it is encrypted");
+            return Err(VaultError::Unreadable { backup, cause });
+        }
+        return Ok(Sniffed { derivation: None, compression: Compression::sniff(&head).or(expected) });
+    };
+    let Some(pass) = pass else { return Err(VaultError::PassPhraseMissing { backup }) };
+    for derivation in [KeyDerivation::EvpSha256, KeyDerivation::EvpMd5] {
+        let Some(mut decryptor) = Decryptor::new(pass, derivation, header)? else { continue };
+        let mut clear = body.to_vec();
+        decryptor.decrypt(&mut clear);
+        if let Some(found) = Compression::sniff(&clear) {
+            return Ok(Sniffed { derivation: Some(derivation), compression: Some(found) });
+        }
+    }
+    Err(VaultError::WrongPassPhrase { backup })
+}
+
+async fn read_head(store: &Arc<dyn Store>, name: &freezer_storage::ObjectName) -> Result<Vec<u8>, StoreError> {
+    let mut head = Vec::with_capacity(SNIFFED_BYTES);
+    let mut stream = store.get(name, Some(0..SNIFFED_BYTES as u64)).await?;
+    while let Some(bytes) = stream.try_next().await? {
+        head.extend_from_slice(&bytes);
+        if head.len() >= SNIFFED_BYTES {
+            break;
+        }
+    }
+    Ok(head)
+}

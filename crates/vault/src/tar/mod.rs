@@ -1,0 +1,52 @@
+//! The tar engine: a directory tree in, a tar stream out, and back.
+//!
+//! The stream is what GNU tar writes with `--listed-incremental`: every directory is a member of type `D` whose
+//! body (the dumpdir) names what the directory held, so deletions replay when levels are extracted in order,
+//! by us or by `tar --incremental --extract`. On top of that it carries what GNU's default format loses:
+//! nanosecond times, extended attributes, ACLs, holes and devices.
+//!
+//! Invariants: names are bytes; nothing is followed through a symbolic link below the root or the destination;
+//! memory does not grow with file sizes; a file that misbehaves while it is read never breaks the archive.
+//! The engine never compresses, encrypts, throttles or talks to a store, and it is synchronous: callers run it
+//! in a thread of its own.
+
+mod acl;
+mod attributes;
+mod descent;
+mod error;
+mod exclude;
+mod facts;
+mod header;
+mod index;
+mod owners;
+mod pax;
+mod problem;
+mod read;
+mod source;
+mod stamp;
+mod write;
+
+pub use error::TarError;
+pub use facts::Kind;
+pub use index::{Index, Kept};
+pub use problem::{Problem, ProblemKind, Severity};
+pub use read::{Existing, Extract, Listed, Restored, list_archive, read_archive};
+pub use source::{Dereference, Source};
+pub use stamp::Stamp;
+pub use write::{Written, write_archive};
+
+/// What the caller wants to see and say while an archive is written or read.
+///
+/// All methods have defaults, so `&mut ()` is a watch that sees nothing.
+pub trait Watch {
+    /// So many more bytes of file content were read from the source, or written to the destination.
+    fn on_bytes(&mut self, _count: u64) {}
+    /// Work on this member begins; the path is relative to the root, without a leading `./`.
+    fn on_file(&mut self, _path: &[u8]) {}
+    /// Asked often; `true` ends the work with [`TarError::Cancelled`].
+    fn cancelled(&mut self) -> bool {
+        false
+    }
+}
+
+impl Watch for () {}

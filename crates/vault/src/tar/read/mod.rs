@@ -1,0 +1,148 @@
+//! An archive becomes a tree.
+//!
+//! Every object is made under a temporary name (`.freezer-…`) in its directory and renamed when it is complete,
+//! so a torn restore leaves no torn file. Names that would leave the destination are refused, links in the way
+//! are never followed. With `incremental`, each directory's dumpdir is obeyed: renames first, then whatever is
+//! not listed is deleted.
+
+mod directories;
+mod extract;
+mod member;
+mod metadata;
+mod objects;
+mod remove;
+mod stream;
+
+use super::facts::Kind;
+use super::{Problem, Severity, Stamp, TarError, Watch};
+use member::{Member, Members, Shape};
+use std::io::Read;
+use std::path::Path;
+use stream::Stream;
+
+/// What to do when a restored object's name is taken in the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Existing {
+    /// Put the restored one in its place.
+    #[default]
+    Replace,
+    /// Leave it, and say so.
+    Keep,
+    /// Stop.
+    Refuse,
+}
+
+/// How to restore.
+#[derive(Debug, Clone)]
+pub struct Extract {
+    /// Delete what a directory's dumpdir does not list, so that a chain of levels replays. Foreign files in the
+    /// destination are deleted too: off for a restore into a directory that holds something.
+    pub incremental: bool,
+    /// What to do with names that are taken. Directories are merged in any case.
+    pub existing: Existing,
+    /// Use the numeric ids of the archive and not its names.
+    pub numeric_owner: bool,
+    /// Give everything its owner and group (needs root).
+    pub restore_owner: bool,
+    /// Set extended attributes.
+    pub restore_xattrs: bool,
+    /// Set ACLs.
+    pub restore_acls: bool,
+}
+
+impl Default for Extract {
+    /// A chain replayed by root, or what an ordinary user can do.
+    fn default() -> Self {
+        Self {
+            incremental: true,
+            existing: Existing::Replace,
+            numeric_owner: false,
+            restore_owner: rustix::process::geteuid().is_root(),
+            restore_xattrs: true,
+            restore_acls: true,
+        }
+    }
+}
+
+/// What was restored.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Members of the archive.
+    pub members: u64,
+    /// Bytes of file content written.
+    pub content_bytes: u64,
+    /// Bytes of the archive.
+    pub archive_bytes: u64,
+    /// Objects deleted because a dumpdir did not list them.
+    pub deleted: u64,
+    /// Trouble with single files, at most 10,000 of it.
+    pub problems: Vec<Problem>,
+    /// Trouble beyond those.
+    pub unlisted_problems: u64,
+    /// The worst of it.
+    pub worst: Option<Severity>,
+}
+
+impl Restored {
+    /// Something in the archive is not in the destination.
+    pub fn is_partial(&self) -> bool {
+        self.worst == Some(Severity::Partial)
+    }
+}
+
+/// One member of an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// As stored, e.g. `./sub/file`.
+    pub name: Vec<u8>,
+    /// Target of a symbolic or hard link.
+    pub link: Option<Vec<u8>>,
+    pub hard_link: bool,
+    /// `File` for a hard link.
+    pub kind: Kind,
+    pub mode: u32,
+    pub uid: u64,
+    pub gid: u64,
+    /// Of the restored file, in bytes.
+    pub size: u64,
+    pub mtime: Stamp,
+    /// Codes (`Y N D R T X`) and names of what a directory held.
+    pub dumpdir: Option<Vec<(u8, Vec<u8>)>>,
+}
+
+/// Restores an archive into `dest`, which is created (with parents) if missing.
+///
+/// Levels of a chain are restored by one call each, lowest first.
+pub fn read_archive(
+    input: &mut dyn Read,
+    dest: &Path,
+    options: &Extract,
+    watch: &mut dyn Watch,
+) -> Result<Restored, TarError> {
+    extract::Extractor::open(dest, options, watch)?.run(Members::new(Stream::new(input)))
+}
+
+/// Reads an archive to its end, which also proves that it is whole, and shows its members.
+/// Returns the number of bytes read.
+pub fn list_archive(
+    input: &mut dyn Read,
+    each: &mut dyn FnMut(Listed),
+    watch: &mut dyn Watch,
+) -> Result<u64, TarError> {
+    let mut members = Members::new(Stream::new(input));
+    while let Some(member) = members.next(&mut || if watch.cancelled() { Err(TarError::Cancelled) } else { Ok(()) })? {
+        each(listed(member));
+    }
+    Ok(members.stream.offset)
+}
+
+fn listed(member: Member) -> Listed {
+    let hard_link = member.shape == Shape::HardLink;
+    let kind = match member.shape {
+        Shape::Object(kind) => kind,
+        Shape::HardLink | Shape::Unknown(_) => Kind::File,
+    };
+    let Member { name, link, mode, uid, gid, size, mtime, dumpdir, .. } = member;
+    let link = (hard_link || kind == Kind::Symlink).then_some(link);
+    Listed { name, link, hard_link, kind, mode, uid, gid, size, mtime, dumpdir }
+}

@@ -1,0 +1,55 @@
+//! What to archive and how to look at it.
+
+use std::path::PathBuf;
+
+/// Which links are stored as what they point to (upstream's `dereference_symlink`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dereference {
+    /// Links are stored as links.
+    #[default]
+    None,
+    /// Symbolic links are stored as the files and directories they lead to.
+    Soft,
+    /// Each name of a hard-linked file is stored in full.
+    Hard,
+    /// Both.
+    All,
+}
+
+impl Dereference {
+    pub(super) fn soft(self) -> bool {
+        matches!(self, Self::Soft | Self::All)
+    }
+
+    pub(super) fn hard(self) -> bool {
+        matches!(self, Self::Hard | Self::All)
+    }
+}
+
+/// A directory tree or a single file to archive.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// A directory (members are `./…`) or one file (the member is its base name). A symbolic link here is followed.
+    pub root: PathBuf,
+    /// GNU tar `--exclude` patterns: unanchored, `*` matches `/` too. The root itself is never excluded.
+    pub excludes: Vec<Vec<u8>>,
+    /// Which links are followed below the root.
+    pub dereference: Dereference,
+    /// Leave out what is mounted below the root (default true). A mount point is kept as an empty directory.
+    pub one_file_system: bool,
+    /// Flush the file system of the root first (upstream's `sync`); failure is ignored.
+    pub sync: bool,
+}
+
+impl Source {
+    /// Everything below `root`, with upstream's defaults.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            excludes: Vec::new(),
+            dereference: Dereference::None,
+            one_file_system: true,
+            sync: false,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Reading backups again and checking every hash and code, without restoring anything.
+
+use crate::VaultError;
+use crate::backup::attachment_fault;
+use crate::catalogue::{self, Chain, Level, Standing, read_whole};
+use crate::encryption::{KeyRing, MacKey, PassPhrase};
+use crate::layout::{ENGINE_METADATA, Hbn, INDEX};
+use crate::monitor::{Monitor, Phase};
+use crate::restore::fetch_piece;
+use freezer_storage::{ObjectName, Store};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Longest small object that is read for verification.
+const MOST_ATTACHMENT_BYTES: u64 = 16 << 30;
+
+/// How much to check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// The newest state and all it is built on.
+    #[default]
+    Newest,
+    /// Every level of every chain.
+    All,
+}
+
+#[derive(Clone, Debug)]
+pub struct VerifyRequest {
+    pub hbn: Hbn,
+    pub scope: Scope,
+    /// Without it encrypted backups are checked by their SHA-256 only.
+    pub pass_phrase: Option<PassPhrase>,
+}
+
+/// What was found about one level.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    pub level: u32,
+    pub timestamp: i64,
+    pub chain_timestamp: i64,
+    pub bytes_checked: u64,
+    /// Everything that is not as it was written; empty: all is well as far as it could be checked.
+    pub faults: Vec<String>,
+    /// What could not be checked, and why.
+    pub notes: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct VerifyReport {
+    pub hbn: String,
+    pub levels: Vec<Verdict>,
+}
+
+impl VerifyReport {
+    pub fn is_sound(&self) -> bool {
+        self.levels.iter().all(|verdict| verdict.faults.is_empty())
+    }
+}
+
+/// Checks. Damage is a finding, not an error; errors are stores that do not answer and the like.
+pub async fn verify(
+    store: Arc<dyn Store>,
+    request: VerifyRequest,
+    monitor: Arc<Monitor>,
+) -> Result<VerifyReport, VaultError> {
+    let work = run(&store, &request, &monitor);
+    let result = monitor.token().run_until_cancelled(work).await.unwrap_or(Err(VaultError::Cancelled));
+    monitor.set_phase(Phase::Finished);
+    result
+}
+
+async fn run(
+    store: &Arc<dyn Store>,
+    request: &VerifyRequest,
+    monitor: &Monitor,
+) -> Result<VerifyReport, VaultError> {
+    monitor.set_phase(Phase::Planning);
+    let catalogue = catalogue::list(store, &request.hbn).await?;
+    let finished = |level: &&Level| level.standing != Standing::Uncommitted;
+    let all = catalogue.chains.iter().flat_map(|chain| chain.levels.iter().map(move |level| (chain, level)));
+    let mut wanted: Vec<(&Chain, &Level)> = all.filter(|(_, level)| finished(&level)).collect();
+    let newest = wanted.iter().max_by_key(|(_, level)| level.id.timestamp).copied();
+    let Some((chain, newest)) = newest else {
+        let (hbn, before) = (request.hbn.to_string(), String::new());
+        return Err(VaultError::NoBackup { hbn, before, store: store.describe() });
+    };
+    if request.scope == Scope::Newest {
+        let lineage = chain.lineage(newest).unwrap_or_else(|_| vec![newest]);
+        wanted = lineage.into_iter().map(|level| (chain, level)).collect();
+    }
+    let bytes = wanted.iter().filter_map(|(_, level)| level.stored_bytes()).sum();
+    monitor.set_totals(bytes, wanted.len() as u64);
+    monitor.set_phase(Phase::Transferring);
+    let keys = request.pass_phrase.clone().map(KeyRing::new);
+    let mut levels = Vec::new();
+    for (chain, level) in wanted {
+        monitor.set_current(&level.id.to_string());
+        let level = level.whole(store, &request.hbn).await?;
+        levels.push(check_level(store, request, chain, &level, keys.as_ref(), monitor).await?);
+        monitor.add_file();
+    }
+    Ok(VerifyReport { hbn: request.hbn.to_string(), levels })
+}
+
+async fn check_level(
+    store: &Arc<dyn Store>,
+    request: &VerifyRequest,
+    chain: &Chain,
+    level: &Level,
+    keys: Option<&KeyRing>,
+    monitor: &Monitor,
+) -> Result<Verdict, VaultError> {
+    let id = level.id;
+    let mut verdict = Verdict {
+        level: id.level,
+        timestamp: id.timestamp,
+        chain_timestamp: id.chain_timestamp,
+        bytes_checked: 0,
+        faults: Vec::new(),
+        notes: Vec::new(),
+    };
+    if let Standing::Damaged(cause) = &level.standing {
+        verdict.faults.push(cause.clone());
+        return Ok(verdict);
+    }
+    if let Err(cause) = chain.lineage(level) {
+        verdict.faults.push(cause);
+    }
+    let key = match authentic_key(level, keys, &mut verdict).await? {
+        Ok(key) => key,
+        Err(cause) => {
+            verdict.faults.push(cause);
+            return Ok(verdict);
+        }
+    };
+    let Some(manifest) = level.manifest() else {
+        verdict.notes.push("made by upstream's agent: there are no checksums".into());
+        let presence = catalogue::check_presence(store, &request.hbn, level).await?;
+        verdict.faults.extend(presence);
+        return Ok(verdict);
+    };
+    let parts = [
+        (id.object(&request.hbn, ENGINE_METADATA)?, &manifest.engine_metadata),
+        (id.object(&request.hbn, INDEX)?, &manifest.index),
+        (id.metadata(&request.hbn)?, &manifest.metadata),
+    ];
+    for (name, expected) in parts {
+        let body = read_whole(store, &name, MOST_ATTACHMENT_BYTES).await?;
+        let fault = attachment_fault(body.as_deref(), expected, key.as_ref())?;
+        verdict.faults.extend(fault.map(|cause| fault_text(&name, &cause)));
+    }
+    for piece in &manifest.pieces {
+        match fetch_piece(store, &request.hbn, &id, piece, key.as_ref()).await {
+            Ok(_) => {
+                verdict.bytes_checked = verdict.bytes_checked.saturating_add(piece.size_bytes);
+                monitor.add_read(piece.size_bytes);
+                monitor.add_stored(piece.size_bytes);
+            }
+            Err(VaultError::Damaged { place, cause }) => {
+                monitor.add_error();
+                verdict.faults.push(format!("{place}: {cause}"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if verdict.faults.is_empty() {
+        // Every piece is right; what was added behind the last one shows in the sizes.
+        verdict.faults.extend(catalogue::check_presence(store, &request.hbn, level).await?);
+    }
+    Ok(verdict)
+}
+
+fn fault_text(name: &ObjectName, cause: &str) -> String {
+    format!("{name}: {cause}")
+}
+
+/// The authentication key, or why this level is not authentic. Without pass phrase there is none.
+async fn authentic_key(
+    level: &Level,
+    keys: Option<&KeyRing>,
+    verdict: &mut Verdict,
+) -> Result<Result<Option<MacKey>, String>, VaultError> {
+    let Some(sealed) = &level.sealed else { return Ok(Ok(None)) };
+    let Some(record) = &sealed.manifest.encryption else { return Ok(Ok(None)) };
+    let Some(keys) = keys else {
+        verdict.notes.push("no pass phrase: the authentication codes were not checked".into());
+        return Ok(Ok(None));
+    };
+    if let Err(cause) = record.mac.checked_salt() {
+        return Ok(Err(cause));
+    }
+    let key = keys.key(&record.mac).await?;
+    if sealed.is_authentic(&key)? {
+        return Ok(Ok(Some(key)));
+    }
+    Ok(Err("wrong pass phrase, or its manifest was forged".into()))
+}

@@ -1,0 +1,188 @@
+//! The whole of it on a real Swift: segments, increments, damage, cancelling, retention.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use bytes::Bytes;
+use freezer_storage::{ObjectName, SessionAccess, Store, StoreConfig, SwiftConfig, open};
+use freezer_vault::codecs::{Compression, CompressionOptions};
+use freezer_vault::prune::{PruneRequest, Retention, apply, plan};
+use freezer_vault::{BackupRequest, Monitor, RestoreRequest, VaultError, backup, catalogue};
+use futures_util::TryStreamExt;
+use keystone::{Auth, Domain, Named, Scope, Secret, Session, SessionOptions};
+use std::sync::Arc;
+use support::*;
+
+fn variable(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+async fn session() -> Session {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let named = |name: &str| Named::Name { name: name.into(), domain: Domain::Name("Default".into()) };
+    let auth = Auth::Password {
+        user: named("demo"),
+        password: Secret::new(variable("FREEZER_TEST_PASSWORD", "minicloud")),
+        scope: Scope::Project(named("demo")),
+    };
+    let options = SessionOptions::new(variable("FREEZER_TEST_KEYSTONE", "http://127.0.0.1:5000/v3"), auth);
+    let session = Session::new(options).unwrap();
+    if let Err(error) = session.token().await {
+        panic!("no Keystone for the tests ({error}); start the services: make services");
+    }
+    session
+}
+
+/// A room whose store is a container of its own.
+struct Cloud {
+    room: Room,
+    session: Session,
+    container: String,
+}
+
+impl Cloud {
+    async fn new(test: &str) -> Self {
+        let session = session().await;
+        let container = format!("freezer_test_vault_{test}_{}", uuid::Uuid::new_v4().simple());
+        let access = Arc::new(SessionAccess::new(session.clone()));
+        let config = SwiftConfig::new(access, format!("{container}/pre fix"));
+        let store = open(StoreConfig::Swift(config)).unwrap();
+        Self { room: Room { store, ..Room::new() }, session, container }
+    }
+
+    async fn objects(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut waiting: Vec<Option<ObjectName>> = vec![None];
+        while let Some(folder) = waiting.pop() {
+            for entry in self.room.store.list(folder.as_ref()).await.unwrap() {
+                let name = match &folder {
+                    Some(folder) => folder.join(&entry.name).unwrap(),
+                    None => ObjectName::new(entry.name).unwrap(),
+                };
+                if entry.is_folder { waiting.push(Some(name)) } else { found.push(name.to_string()) }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    async fn read(&self, name: &str) -> Vec<u8> {
+        let stream = self.room.store.get(&ObjectName::new(name).unwrap(), None).await.unwrap();
+        stream.try_fold(Vec::new(), |mut all, piece| async move {
+            all.extend_from_slice(&piece);
+            Ok(all)
+        })
+        .await
+        .unwrap()
+    }
+
+    async fn remove(self) {
+        for folder in ["data", "metadata", "locks"] {
+            self.room.store.delete_tree(&ObjectName::new(folder).unwrap()).await.unwrap();
+        }
+        let endpoint = self.session.endpoint("object-store", None, None).await.unwrap();
+        let token = self.session.token().await.unwrap();
+        let url = format!("{endpoint}/{}", self.container);
+        let request = self.session.http().delete(url).header("X-Auth-Token", token.expose());
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "removing the container: {}", answer.status());
+    }
+}
+
+fn folder(level: i64) -> String {
+    format!("tar/host1_daily job/{T0}/{level}_{}", T0 + level)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_chain_and_its_damage() {
+    let cloud = Cloud::new("chain").await;
+    let room = &cloud.room;
+    plant(&room.source());
+    let mut trees = Vec::new();
+    for level in 0..2 {
+        if level > 0 {
+            change(&room.source(), 1);
+        }
+        let request = BackupRequest {
+            encryption: encryption("secret words"),
+            max_segment_size_bytes: 1_000_000,
+            ..room.incremental(T0 + level)
+        };
+        let report = room.backup(request).await.unwrap();
+        assert_eq!(i64::from(report.level), level, "{}", report.level_reason);
+        trees.push(tree(&room.source()));
+    }
+    let objects = cloud.objects().await;
+    assert!(objects.contains(&format!("data/{}/segments/00000003", folder(0))), "{objects:?}");
+    assert!(!objects.iter().any(|name| name.starts_with("locks/")), "{objects:?}");
+    let restore = |target: &str| RestoreRequest { pass_phrase: Some(pass("secret words")), ..room.to(target) };
+    room.expect(restore("newest"), &trees[1]).await;
+    room.expect(RestoreRequest { not_after_secs: Some(T0), ..restore("older") }, &trees[0]).await;
+
+    // Plain tools read what Swift puts together.
+    std::fs::write(room.path("pass"), "secret words\n").unwrap();
+    let decrypt = format!("openssl enc -d -aes-256-cfb -pass file:{}", room.path("pass").display());
+    for level in 0..2 {
+        std::fs::write(room.path("data"), cloud.read(&format!("data/{}/data", folder(level))).await).unwrap();
+        extract_with_tools(&room.path("data"), &room.path("tools"), Some(&decrypt), "gzip");
+    }
+    assert_eq!(tree(&room.path("tools")).keys().collect::<Vec<_>>(), trees[1].keys().collect::<Vec<_>>());
+
+    // One byte of one segment, then the segment as a whole.
+    let name = ObjectName::new(format!("data/{}/segments/00000001", folder(0))).unwrap();
+    let mut body = cloud.read(name.as_str()).await;
+    body[777] ^= 1;
+    room.store.put(&name, Bytes::from(body)).await.unwrap();
+    let error = room.restore(restore("flipped")).await.unwrap_err();
+    assert!(matches!(error, VaultError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains(name.as_str()), "{error}");
+    room.store.delete(&name).await.unwrap();
+    let error = room.restore(restore("missing")).await.unwrap_err().to_string();
+    assert!(error.contains("segments/00000001 is missing"), "{error}");
+    assert!(!room.path("missing").exists());
+    cloud.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_leaves_no_segment() {
+    let cloud = Cloud::new("cancel").await;
+    let room = &cloud.room;
+    for number in 0..20 {
+        std::fs::write(room.source().join(format!("file {number}")), noise(number + 1, 1_000_000)).unwrap();
+    }
+    let monitor = Arc::new(Monitor::new());
+    let compression = CompressionOptions::of(Compression::Zstd);
+    let request = BackupRequest { max_segment_size_bytes: 500_000, compression, ..room.request(T0) };
+    let task = tokio::spawn(backup(room.store.clone(), request, monitor.clone()));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while monitor.progress().bytes_stored < 2_000_000 {
+        assert!(std::time::Instant::now() < deadline, "nothing is stored");
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    monitor.cancel();
+    let error = task.await.unwrap().unwrap_err();
+    assert!(matches!(error, VaultError::Cancelled), "{error}");
+    assert_eq!(cloud.objects().await, Vec::<String>::new());
+    cloud.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_removes_segments_too() {
+    let cloud = Cloud::new("prune").await;
+    let room = &cloud.room;
+    plant(&room.source());
+    for level in 0..3 {
+        let request = BackupRequest { max_segment_size_bytes: 500_000, ..room.request(T0 + level) };
+        room.backup(request).await.unwrap();
+    }
+    let retention = Retention { keep_last: Some(1), ..Retention::default() };
+    let request = PruneRequest::new(hbn(), retention, T0 + 10);
+    let agreed = plan(&room.store, &request).await.unwrap();
+    let report = apply(&room.store, &request, &agreed, &Monitor::new()).await.unwrap();
+    assert_eq!(report.chains, 2);
+    let kept = format!("/{}/", T0 + 2);
+    assert!(cloud.objects().await.iter().all(|name| name.contains(&kept)), "{:?}", cloud.objects().await);
+    assert_eq!(catalogue::list(&room.store, &hbn()).await.unwrap().chains.len(), 1);
+    room.expect(room.to("target"), &tree(&room.source())).await;
+    cloud.remove().await;
+}

@@ -1,0 +1,120 @@
+//! Backups as upstream's agent makes them (real tar and openssl), restored and continued here, and ours
+//! continued by GNU tar.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use freezer_vault::catalogue::{self, Standing};
+use freezer_vault::restore::Authenticity;
+use freezer_vault::{RestoreRequest, VaultError};
+use support::*;
+
+fn level(number: u32, codec: &str, encrypt: Option<String>) -> UpstreamLevel<'_> {
+    UpstreamLevel { chain: T0, timestamp: T0 + i64::from(number) * DAY, level: number, codec, encrypt }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chains_of_upstream_restore() {
+    for codec in ["gzip", "bzip2", "xz"] {
+        for digest in [None, Some("-md sha256"), Some("-md md5")] {
+            let room = Room::new();
+            std::fs::write(room.path("pass"), "pass of the job\n").unwrap();
+            let encrypt = digest
+                .map(|digest| format!("openssl enc -aes-256-cfb {digest} -pass file:{}", room.path("pass").display()));
+            plant(&room.source());
+            let mut base = None;
+            let mut trees = Vec::new();
+            for number in 0..3 {
+                if number > 0 {
+                    change(&room.source(), u64::from(number));
+                }
+                base = Some(level(number, codec, encrypt.clone()).make(&room, base.as_deref()));
+                trees.push(tree(&room.source()));
+            }
+            let pass_phrase = digest.map(|_| pass("pass of the job"));
+            let request = RestoreRequest { pass_phrase: pass_phrase.clone(), ..room.to("restored") };
+            let report = room.expect(request, &trees[2]).await;
+            assert!(report.warnings.iter().any(|warning| warning.contains("upstream")), "{:?}", report.warnings);
+            let older = RestoreRequest { pass_phrase, not_after_secs: Some(T0 + DAY), ..room.to("older") };
+            room.expect(older, &trees[1]).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_pass_phrase_and_authenticity() {
+    let room = Room::new();
+    std::fs::write(room.path("pass"), "right\n").unwrap();
+    plant(&room.source());
+    let encrypt = format!("openssl enc -aes-256-cfb -pass file:{}", room.path("pass").display());
+    level(0, "gzip", Some(encrypt)).make(&room, None);
+    let with = |text: &str| RestoreRequest { pass_phrase: Some(pass(text)), ..room.to("target") };
+    let error = room.restore(with("wrong")).await.unwrap_err();
+    assert!(matches!(error, VaultError::WrongPassPhrase { .. }), "{error}");
+    let error = room.restore(room.to("target")).await.unwrap_err();
+    assert!(matches!(error, VaultError::PassPhraseMissing { .. }), "{error}");
+    let strict = RestoreRequest { authenticity: Authenticity::Required, ..with("right") };
+    let error = room.restore(strict).await.unwrap_err();
+    assert!(matches!(error, VaultError::NotAuthenticated { .. }), "{error}");
+    assert!(!room.path("target").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hole_in_the_chain_is_refused() {
+    let room = Room::new();
+    plant(&room.source());
+    let mut base = level(0, "gzip", None).make(&room, None);
+    for number in 1..3 {
+        change(&room.source(), u64::from(number));
+        base = level(number, "gzip", None).make(&room, Some(&base));
+    }
+    let folder = room.object("/1_1700086400/metadata");
+    std::fs::remove_file(folder).unwrap();
+    let error = room.restore(room.to("target")).await.unwrap_err();
+    assert!(error.to_string().contains("level 1 is missing"), "{error}");
+    assert!(!room.path("target").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn truncated_payloads_never_pass() {
+    let room = Room::new();
+    plant(&room.source());
+    level(0, "gzip", None).make(&room, None);
+    let data = room.object("/data");
+    let body = std::fs::read(&data).unwrap();
+    std::fs::write(&data, &body[..body.len() / 2]).unwrap();
+    let error = room.restore(room.to("target")).await.unwrap_err();
+    assert!(error.to_string().contains("level 0"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_increment_on_upstreams_chain() {
+    let room = Room::new();
+    plant(&room.source());
+    let base = level(0, "gzip", None).make(&room, None);
+    change(&room.source(), 1);
+    level(1, "gzip", None).make(&room, Some(&base));
+    change(&room.source(), 2);
+    let report = room.backup(room.incremental(T0 + 2 * DAY)).await.unwrap();
+    assert_eq!((report.level, report.chain_timestamp), (2, T0), "{}", report.level_reason);
+    room.expect(room.to("restored"), &tree(&room.source())).await;
+    let found = catalogue::list(&room.store, &hbn()).await.unwrap();
+    let standings: Vec<_> = found.chains[0].levels.iter().map(|level| level.standing.clone()).collect();
+    assert_eq!(standings, [Standing::Upstream, Standing::Upstream, Standing::Complete]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upstreams_increment_on_our_chain() {
+    let room = Room::new();
+    plant(&room.source());
+    room.backup(room.incremental(T0)).await.unwrap();
+    change(&room.source(), 1);
+    let base = room.object("/engine_metadata");
+    level(1, "gzip", None).make(&room, Some(&base));
+    room.expect(room.to("restored"), &tree(&room.source())).await;
+    let target = room.path("tools");
+    for end in [format!("/0_{T0}/data"), format!("/1_{}/data", T0 + DAY)] {
+        extract_with_tools(&room.object(&end), &target, None, "gzip");
+    }
+    assert_eq!(tree(&target).keys().collect::<Vec<_>>(), tree(&room.source()).keys().collect::<Vec<_>>());
+}
