@@ -39,6 +39,7 @@ pub fn definition() -> Command {
         .arg(files)
         .arg(job)
         .subcommand(Command::new("serve").about("Take work from the conductor until stopped"))
+        .subcommand(Command::new("sample-config").about("Print a sample configuration file with every option"))
         .subcommand(Command::new("run-step").hide(true).about("Do the step given on standard input"));
     command_line::flags(command)
 }
@@ -68,6 +69,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, step_arguments: &[&str
     let code = runtime.block_on(async {
         match matches.subcommand_name() {
             Some("serve") => serve::run(&matches, step_arguments).await,
+            Some("sample-config") => {
+                print!("{}", crate::config::registry().sample());
+                ExitCode::SUCCESS
+            }
             Some(_) => step_process::run().await,
             None => one_shot::run(&matches).await,
         }

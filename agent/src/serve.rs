@@ -84,7 +84,15 @@ pub fn executor_options(config: &Config, step_arguments: &[&str]) -> Result<Exec
         upload_limit: rate("upload_limit")?,
         download_limit: rate("download_limit")?,
         progress_interval: Duration::from_secs_f64(config.float("agent", "progress_interval")),
+        log: log_options(config),
     })
+}
+
+/// Where and how the daemon logs, for its children.
+fn log_options(config: &Config) -> std::collections::BTreeMap<String, String> {
+    const PASSED_ON: [&str; 5] = ["debug", "log_file", "log_dir", "use_json", "use_syslog"];
+    let set = PASSED_ON.iter().filter(|name| config.is_set("DEFAULT", name));
+    set.filter_map(|name| Some(((*name).to_owned(), config.get("DEFAULT", name).ok()?.to_string()))).collect()
 }
 
 /// A daemon that runs: it takes work and reports until [`Agent::stop`].

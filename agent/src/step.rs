@@ -23,6 +23,9 @@ pub struct StepInput {
     /// Bytes a second for this step, whatever the action asks for.
     pub upload_limit: Option<u64>,
     pub download_limit: Option<u64>,
+    /// Log options of the daemon (`log_file`, `debug`, …): the child writes to the same place.
+    #[serde(default)]
+    pub log: BTreeMap<String, String>,
 }
 
 /// One line on the child's standard output.

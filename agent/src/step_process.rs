@@ -17,9 +17,6 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tracing::Instrument;
 
 pub async fn run() -> ExitCode {
-    if let Err(error) = log_to_stderr() {
-        return say_error(&error);
-    }
     let mut stdin = BufReader::new(tokio::io::stdin());
     let mut line = String::new();
     if let Err(error) = stdin.read_line(&mut line).await {
@@ -29,15 +26,20 @@ pub async fn run() -> ExitCode {
         Ok(input) => input,
         Err(error) => return say_error(&format!("the step is not readable: {error}")),
     };
-    line.clear();
+    if let Err(error) = set_up_log(&input) {
+        return say_error(&error);
+    }
     let context = oslo_log::RequestContext { request_id: input.request_id.clone(), ..Default::default() };
     work(input, stdin).instrument(oslo_log::span(&context)).await
 }
 
-/// The child logs to standard error, which the daemon passes on to its own log's place.
-fn log_to_stderr() -> Result<(), String> {
+/// The child logs where its daemon does; without options that is standard error, which it inherits.
+fn set_up_log(input: &StepInput) -> Result<(), String> {
     let registry = oslo_config::Registry::new("freezer", "freezer-agent").groups_of(oslo_log::options());
-    let config = registry.load(oslo_config::LoadArgs::default()).map_err(|error| error.to_string())?;
+    let arguments = input.log.iter().fold(oslo_config::LoadArgs::default(), |arguments, (name, text)| {
+        arguments.option("DEFAULT", name, text.clone())
+    });
+    let config = registry.load(arguments).map_err(|error| error.to_string())?;
     oslo_log::setup(&config, "freezer-agent").map(|_| ()).map_err(|error| error.to_string())
 }
 

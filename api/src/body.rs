@@ -43,7 +43,8 @@ pub async fn take(request: &HttpRequest, mut payload: Payload, limit: usize) -> 
     let mut seen = 0_usize;
     let mut is_too_large = announced.is_some_and(|length| length > limit);
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| ApiError::bad_request(format!("The body could not be read: {error}")))?;
+        let chunk =
+            chunk.map_err(|error| ApiError::bad_request(format!("The body could not be read: {error}")))?;
         seen = seen.saturating_add(chunk.len());
         is_too_large |= seen > limit;
         if !is_too_large {

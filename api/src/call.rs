@@ -67,7 +67,11 @@ impl Call {
     /// Refuses (403) unless policy lets the caller do this in the path's project.
     pub fn enforce(&self, rule: &str) -> Result<(), ApiError> {
         let target = Map::from_iter([("project_id".to_owned(), json!(self.project))]);
-        if self.state.policy.allows(rule, &target, &self.caller) { Ok(()) } else { Err(ApiError::forbidden()) }
+        if self.state.policy.allows(rule, &target, &self.caller) {
+            Ok(())
+        } else {
+            Err(ApiError::forbidden())
+        }
     }
 
     /// Whether policy lets the caller do this whatever the project.

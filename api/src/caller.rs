@@ -32,7 +32,9 @@ impl Caller {
 /// The identity the authentication left in the request.
 pub fn require_identity(request: &HttpRequest) -> Result<Identity, ApiError> {
     let found = request.extensions().get::<Identity>().cloned();
-    found.ok_or_else(|| ApiError::internal("a request passed authentication without an identity: check delay_auth_decision"))
+    found.ok_or_else(|| {
+        ApiError::internal("a request passed authentication without an identity: check delay_auth_decision")
+    })
 }
 
 /// What log lines of this request say from now on.

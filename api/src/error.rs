@@ -180,7 +180,9 @@ impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         match &error {
             DbError::TooLong { .. } | DbError::OutOfRange { .. } => Self::bad_request(error.to_string()),
-            DbError::Conflict { noun, id } => Self::conflict(format!("{} already registered with ID {id}", title_case(noun))),
+            DbError::Conflict { noun, id } => {
+                Self::conflict(format!("{} already registered with ID {id}", title_case(noun)))
+            }
             DbError::Missing { noun, id } => Self::not_found(&title_case(noun), id),
             DbError::Connect { .. } => Self::unavailable(error.to_string()),
             _ if error.is_transient() => Self::unavailable(error.to_string()),

@@ -1,11 +1,11 @@
 //! `freezer-api`: reads the configuration, opens the database, serves until it is told to stop.
 
 use clap::Parser;
+use freezer_api::ApiParts;
 use freezer_api::notices::Notices;
 use freezer_api::options::{self, AuthStrategy};
 use freezer_api::policy::Policy;
 use freezer_api::serve::project_of_path;
-use freezer_api::ApiParts;
 use freezer_database::Database;
 use freezer_model::SystemClock;
 use keystone::{AuthToken, TokenValidator};
@@ -17,9 +17,14 @@ use std::sync::Arc;
 
 /// Freezer's REST API.
 #[derive(Parser)]
-#[command(name = "freezer-api", version, about, after_help = "Configuration: --config-file FILE and --config-dir DIR, \
+#[command(
+    name = "freezer-api",
+    version,
+    about,
+    after_help = "Configuration: --config-file FILE and --config-dir DIR, \
     repeatable, later ones win; without any, freezer.conf and freezer-api.conf in ~/.freezer, ~, /etc/freezer, /etc. \
-    A sample file: freezer-manage config sample api")]
+    A sample file: freezer-manage config sample api"
+)]
 struct Arguments {
     /// Address to listen on, instead of [DEFAULT] bind_host
     #[arg(long)]
@@ -64,7 +69,9 @@ async fn serve(config: Config, guard: oslo_log::Guard) -> Result<(), Box<dyn Err
     let transport = match config.opt_str("DEFAULT", "transport_url").filter(|url| !url.is_empty()) {
         Some(url) => Some(Transport::connect(url, options::rabbit(&config)?)?),
         None => {
-            tracing::warn!("[DEFAULT] transport_url is not set: conductors are not told about changes and only poll");
+            tracing::warn!(
+                "[DEFAULT] transport_url is not set: conductors are not told about changes and only poll"
+            );
             None
         }
     };

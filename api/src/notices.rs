@@ -35,8 +35,13 @@ impl Notices {
         let send = async move {
             match tokio::time::timeout(PATIENCE, client.cast(&context, "job_changed", json!(notice))).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!("job {}: conductors were not told, they will poll: {error}", notice.job_id),
-                Err(_) => tracing::warn!("job {}: conductors were not told, they will poll: the bus is slow", notice.job_id),
+                Ok(Err(error)) => {
+                    tracing::warn!("job {}: conductors were not told, they will poll: {error}", notice.job_id)
+                }
+                Err(_) => tracing::warn!(
+                    "job {}: conductors were not told, they will poll: the bus is slow",
+                    notice.job_id
+                ),
             }
         };
         actix_web::rt::spawn(tracing::Instrument::instrument(send, span));

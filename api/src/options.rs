@@ -24,7 +24,14 @@ pub fn registry(program: &str) -> Registry {
 
 /// The options declared here.
 pub fn options() -> Vec<OptGroup> {
-    vec![default_group(), api_group(), database_group(), authtoken_group(), middleware_group(), healthcheck_group()]
+    vec![
+        default_group(),
+        api_group(),
+        database_group(),
+        authtoken_group(),
+        middleware_group(),
+        healthcheck_group(),
+    ]
 }
 
 fn default_group() -> OptGroup {
@@ -121,13 +128,19 @@ fn healthcheck_group() -> OptGroup {
     OptGroup::new(
         "healthcheck",
         vec![
-            Opt::list("backends").default("disable_by_file").help("What decides: disable_by_file, disable_by_files_ports, enable_by_files."),
-            Opt::str("disable_by_file_path").default("/etc/freezer/healthcheck_disable").help("While this file exists /healthcheck answers 503."),
+            Opt::list("backends")
+                .default("disable_by_file")
+                .help("What decides: disable_by_file, disable_by_files_ports, enable_by_files."),
+            Opt::str("disable_by_file_path")
+                .default("/etc/freezer/healthcheck_disable")
+                .help("While this file exists /healthcheck answers 503."),
             Opt::list("disable_by_file_paths").help("The same for each port: port:path."),
             Opt::list("enable_by_file_paths").help("All of these files must exist."),
             Opt::bool("detailed").default("false").help("Say more in JSON answers."),
             Opt::list("allowed_source_ranges").help("Networks that may ask, such as 10.0.0.0/8; empty: all."),
-            Opt::bool("ignore_proxied_requests").default("false").help("Answer 404 to requests that came through a proxy."),
+            Opt::bool("ignore_proxied_requests")
+                .default("false")
+                .help("Answer 404 to requests that came through a proxy."),
         ],
     )
 }
@@ -161,7 +174,8 @@ pub fn api(config: &Config) -> Result<ApiOptions, SettingError> {
         bind_host: config.str("DEFAULT", "bind_host").to_owned(),
         bind_port: config.port("DEFAULT", "bind_port"),
         workers: config.opt_int("api", "workers").and_then(|workers| usize::try_from(workers).ok()),
-        max_body_bytes: usize::try_from(config.int("oslo_middleware", "max_request_body_size")).unwrap_or(1 << 20),
+        max_body_bytes: usize::try_from(config.int("oslo_middleware", "max_request_body_size"))
+            .unwrap_or(1 << 20),
         max_limit: config.int("api", "max_limit").unsigned_abs(),
         backup_status: match config.str("api", "backup_status") {
             "always" => StatusShown::Always,
@@ -181,7 +195,11 @@ fn prefix(text: &str) -> Result<String, SettingError> {
     if text.is_empty() || text.starts_with('/') {
         return Ok(text.to_owned());
     }
-    Err(SettingError { group: "api", name: "url_prefix", reason: format!("{text:?} must start with a slash") })
+    Err(SettingError {
+        group: "api",
+        name: "url_prefix",
+        reason: format!("{text:?} must start with a slash"),
+    })
 }
 
 fn health(config: &Config) -> Result<HealthOptions, SettingError> {
@@ -199,18 +217,26 @@ fn health(config: &Config) -> Result<HealthOptions, SettingError> {
     let mut options = HealthOptions {
         backends,
         disable_by_file_path: config.opt_str(GROUP, "disable_by_file_path").map(PathBuf::from),
-        enable_by_file_paths: config.list(GROUP, "enable_by_file_paths").into_iter().map(PathBuf::from).collect(),
+        enable_by_file_paths: config
+            .list(GROUP, "enable_by_file_paths")
+            .into_iter()
+            .map(PathBuf::from)
+            .collect(),
         detailed: config.bool(GROUP, "detailed"),
         ignore_proxied_requests: config.bool(GROUP, "ignore_proxied_requests"),
         ..HealthOptions::default()
     };
     for text in config.list(GROUP, "disable_by_file_paths") {
         let marker = health::port_and_path(&text);
-        options.disable_by_file_paths.push(marker.ok_or_else(|| refuse("disable_by_file_paths", &text, "port:path"))?);
+        options
+            .disable_by_file_paths
+            .push(marker.ok_or_else(|| refuse("disable_by_file_paths", &text, "port:path"))?);
     }
     for text in config.list(GROUP, "allowed_source_ranges") {
         let network = Network::parse(&text);
-        options.allowed_sources.push(network.ok_or_else(|| refuse("allowed_source_ranges", &text, "a network"))?);
+        options
+            .allowed_sources
+            .push(network.ok_or_else(|| refuse("allowed_source_ranges", &text, "a network"))?);
     }
     Ok(options)
 }
@@ -240,7 +266,8 @@ pub fn rabbit(config: &Config) -> oslo_messaging::Result<RabbitOptions> {
 /// `[keystone_authtoken]`, with the login from another section where `auth_section` names one.
 pub fn authtoken(config: &Config) -> Result<AuthTokenConfig, KeystoneError> {
     let own = |name: &str| text_of(config, name);
-    let Some(section) = config.opt_str(AUTHTOKEN, "auth_section").filter(|section| *section != AUTHTOKEN) else {
+    let Some(section) = config.opt_str(AUTHTOKEN, "auth_section").filter(|section| *section != AUTHTOKEN)
+    else {
         return AuthTokenConfig::from_section(&own);
     };
     let login = config.section_raw(section).unwrap_or_default();

@@ -89,7 +89,10 @@ mod tests {
             ("limit=x", "The \"limit\" parameter is invalid. The value must be an integer."),
             ("offset=1.5", "The \"offset\" parameter is invalid. The value must be an integer."),
             ("offset=-1", "The \"offset\" parameter is invalid. The value must not be negative."),
-            ("limit=99999999999999999999", "The \"limit\" parameter is invalid. The value must be an integer."),
+            (
+                "limit=99999999999999999999",
+                "The \"limit\" parameter is invalid. The value must be an integer.",
+            ),
         ] {
             assert_eq!(query(text).page(1000).unwrap_err().description.as_deref(), Some(why), "{text}");
         }

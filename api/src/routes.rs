@@ -13,7 +13,9 @@ use actix_web::{Handler, HttpResponse, Responder, Route};
 
 /// The paths behind authentication.
 pub fn configure(app: &mut ServiceConfig) {
-    app.service(web::resource("/v2").route(web::get().to(versions::home)).default_service(refuse(&[Method::GET])));
+    app.service(
+        web::resource("/v2").route(web::get().to(versions::home)).default_service(refuse(&[Method::GET])),
+    );
 
     path(app, "/jobs", vec![get(jobs::list), post(jobs::create)]);
     path(
@@ -38,7 +40,11 @@ pub fn configure(app: &mut ServiceConfig) {
     path(app, "/clients/{client_id}", vec![get(clients::show), delete(clients::delete)]);
 
     path(app, "/backups", vec![get(backups::list), post(backups::create)]);
-    path(app, "/backups/{backup_id}", vec![get(backups::show), patch(backups::update), delete(backups::delete)]);
+    path(
+        app,
+        "/backups/{backup_id}",
+        vec![get(backups::show), patch(backups::update), delete(backups::delete)],
+    );
 }
 
 type Verb = (Method, Route);

@@ -28,7 +28,9 @@ pub struct ApiParts {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("cannot listen on {address}: {source}; is the port taken, or [DEFAULT] bind_host not of this machine?")]
+    #[error(
+        "cannot listen on {address}: {source}; is the port taken, or [DEFAULT] bind_host not of this machine?"
+    )]
     Bind { address: String, source: std::io::Error },
     #[error("the HTTP server failed: {0}")]
     Run(#[from] std::io::Error),
@@ -117,7 +119,14 @@ impl Listening {
 /// Opens the ports. Runs in any tokio runtime; signals are the caller's business.
 pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
     let ApiParts { db, policy, notices, clock, auth, options } = parts;
-    let state = ApiState { db, policy, notices, clock, metrics: metrics::Metrics::default(), options: options.clone() };
+    let state = ApiState {
+        db,
+        policy,
+        notices,
+        clock,
+        metrics: metrics::Metrics::default(),
+        options: options.clone(),
+    };
     let state = web::Data::new(state);
     let shared = state.clone();
     let mut server = HttpServer::new(move || app(shared.clone(), auth.clone()))
@@ -151,7 +160,8 @@ pub async fn serve(parts: ApiParts) -> Result<(), ServeError> {
 /// Ready when the process is asked to end.
 pub async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         tracing::error!("signals cannot be caught: only SIGKILL will end this process");
         return std::future::pending().await;
@@ -162,9 +172,15 @@ pub async fn stop_signal() {
     }
 }
 
-fn metrics_server(state: web::Data<ApiState>, host: &str, port: u16) -> Result<(Server, Vec<SocketAddr>), ServeError> {
+fn metrics_server(
+    state: web::Data<ApiState>,
+    host: &str,
+    port: u16,
+) -> Result<(Server, Vec<SocketAddr>), ServeError> {
     let server = HttpServer::new(move || {
-        App::new().app_data(state.clone()).service(web::resource("/metrics").route(web::get().to(metrics::show)))
+        App::new()
+            .app_data(state.clone())
+            .service(web::resource("/metrics").route(web::get().to(metrics::show)))
     })
     .disable_signals()
     .workers(1)

@@ -58,7 +58,10 @@ impl Default for ApiOptions {
             trusts_proxy_headers: false,
             url_prefix: String::new(),
             shutdown_timeout: Duration::from_secs(30),
-            health: HealthOptions { backends: vec!["disable_by_file".to_owned()], ..HealthOptions::default() },
+            health: HealthOptions {
+                backends: vec!["disable_by_file".to_owned()],
+                ..HealthOptions::default()
+            },
         }
     }
 }

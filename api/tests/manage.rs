@@ -15,7 +15,8 @@ fn printed(output: &Output) -> String {
 
 fn configuration(folder: &Path) -> String {
     let path = folder.join("freezer.conf");
-    std::fs::write(&path, format!("[database]\nconnection = sqlite:///{}/f.sqlite\n", folder.display())).unwrap();
+    std::fs::write(&path, format!("[database]\nconnection = sqlite:///{}/f.sqlite\n", folder.display()))
+        .unwrap();
     path.to_str().unwrap().to_owned()
 }
 
@@ -27,7 +28,8 @@ fn the_schema_is_made_and_known() {
     let before = printed(&run(&["db", "version"]));
     assert!(before.starts_with("empty\nmissing: "), "{before}");
     // the service does not start on such a database
-    let service = Command::new(env!("CARGO_BIN_EXE_freezer-api")).args(["--config-file", &file]).output().unwrap();
+    let service =
+        Command::new(env!("CARGO_BIN_EXE_freezer-api")).args(["--config-file", &file]).output().unwrap();
     let said = String::from_utf8_lossy(&service.stderr).into_owned();
     assert!(!service.status.success() && said.contains("run: freezer-manage db sync"), "{said}");
     assert!(printed(&run(&["db", "sync"])).starts_with("done: "));
@@ -60,7 +62,14 @@ fn samples_need_no_configuration_and_load_back() {
     let path = folder.path().join("sample.conf");
     std::fs::write(&path, sample).unwrap();
     let override_file = configuration(folder.path());
-    printed(&manage(&["--config-file", path.to_str().unwrap(), "--config-file", &override_file, "db", "sync"]));
+    printed(&manage(&[
+        "--config-file",
+        path.to_str().unwrap(),
+        "--config-file",
+        &override_file,
+        "db",
+        "sync",
+    ]));
     let policy = printed(&manage(&["policy", "sample"]));
     assert!(policy.contains("#\"runs:get\": \"rule:admin_or_reader_or_service\""), "{policy}");
     assert!(policy.contains("#\"sessions:job:remove\": \"rule:admin_or_owner\""), "{policy}");

@@ -115,6 +115,7 @@ async fn start_agent(folder: &Path, transport: &Transport, client_id: &str) -> R
         .option("agent", "project_id", PROJECT)
         .option("agent", "concurrent_jobs", "2")
         .option("agent", "progress_interval", "0.2")
+        .option("DEFAULT", "log_file", folder.join("freezer.log").display().to_string())
         .option("agent", "state_dir", folder.join("agent").display().to_string());
     let config = registry.load(arguments).map_err(|error| error.to_string())?;
     // The children are this very program, started as an agent.

@@ -78,7 +78,7 @@ fn done(options: &ActionOptions, around: &Surroundings, report: &BackupReport) -
     result.insert("report".into(), serde_json::to_value(listed(report)).unwrap_or_default());
     let mut summary = vec![
         format!("Backup       {} level {} ({})", report.hbn, report.level, report.level_reason),
-        format!("Read         {} in {} files", people(report.bytes_read), report.files),
+        format!("Read         {} in {} entries", people(report.bytes_read), report.files),
         format!(
             "Stored       {} in {} segments, {}{}",
             people(report.bytes_stored),

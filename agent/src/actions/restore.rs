@@ -52,7 +52,7 @@ fn done(options: &ActionOptions, report: &RestoreReport) -> Done {
     let mut summary = vec![
         format!("Restored     {} as of {} from {} levels", report.hbn, report.timestamp, report.levels.len()),
         format!(
-            "Written      {} in {} files ({} fetched)",
+            "Written      {} in {} entries ({} fetched)",
             people(report.bytes_written),
             report.files,
             people(report.bytes_fetched)

@@ -33,6 +33,8 @@ pub struct ExecutorOptions {
     pub download_limit: Option<u64>,
     /// Time between two progress reports of one step.
     pub progress_interval: Duration,
+    /// Log options of the children; see [`crate::step::StepInput`].
+    pub log: BTreeMap<String, String>,
 }
 
 /// Why a step goes on or ends early.

@@ -72,6 +72,7 @@ async fn run_child(
         disable_exec: options.disable_exec,
         upload_limit: options.upload_limit,
         download_limit: options.download_limit,
+        log: options.log.clone(),
     };
     let child = match StepChild::start(&options.step_program, &input).await {
         Ok(child) => child,

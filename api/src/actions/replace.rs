@@ -14,7 +14,9 @@ pub async fn replace(mut call: Call) -> Result<HttpResponse, ApiError> {
     call.enforce("actions:replace")?;
     let id = action_id(&call);
     if !names::is_id(id.as_str()) || id.as_str().chars().count() > ID_MAX {
-        return Err(ApiError::bad_request("'action_id' in the path must be made of letters, digits, '_' and '-'"));
+        return Err(ApiError::bad_request(
+            "'action_id' in the path must be made of letters, digits, '_' and '-'",
+        ));
     }
     let body = call.object().await?;
     let fields = Object::new(&body, "");

@@ -3,8 +3,8 @@
 use super::action_id;
 use crate::call::Call;
 use crate::error::ApiError;
-use crate::validate::action::{self, ActionBody};
 use crate::validate::Object;
+use crate::validate::action::{self, ActionBody};
 use actix_web::HttpResponse;
 use freezer_model::Action;
 use serde_json::{Map, Value, json};

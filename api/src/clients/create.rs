@@ -2,8 +2,8 @@
 
 use crate::call::Call;
 use crate::error::ApiError;
-use crate::validate::client::{self, ClientBody};
 use crate::validate::Object;
+use crate::validate::client::{self, ClientBody};
 use actix_web::HttpResponse;
 use freezer_database::{DbError, Tx};
 use freezer_model::{Client, Link};

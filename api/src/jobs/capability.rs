@@ -56,7 +56,10 @@ pub fn check_plan(client: &Client, plan: &Map<String, Value>) -> Result<(), ApiE
     if client.link == Link::Poll {
         return Ok(());
     }
-    Schedule::parse(plan)
-        .map(|_| ())
-        .map_err(|error| ApiError::bad_request(format!("'job_schedule.{}': {} is not accepted; expected {}", error.key, error.value, error.expected)))
+    Schedule::parse(plan).map(|_| ()).map_err(|error| {
+        ApiError::bad_request(format!(
+            "'job_schedule.{}': {} is not accepted; expected {}",
+            error.key, error.value, error.expected
+        ))
+    })
 }

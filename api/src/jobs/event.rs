@@ -37,10 +37,7 @@ fn wanted(body: Option<Value>) -> Result<JobEvent, ApiError> {
 }
 
 fn note(tx: &mut Tx, owner: &Owner, id: &JobId, wanted: JobEvent) -> Result<String, ApiError> {
-    let job = tx
-        .jobs()
-        .get_for_update(&owner.project, id)?
-        .ok_or_else(|| ApiError::not_found("Job", id))?;
+    let job = tx.jobs().get_for_update(&owner.project, id)?.ok_or_else(|| ApiError::not_found("Job", id))?;
     if job.state.event == wanted {
         return Ok(format!("{} already requested", wanted.as_str()));
     }

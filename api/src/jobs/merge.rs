@@ -16,7 +16,14 @@ pub enum StateOwner {
 }
 
 /// A job that was not there. Times are the server's, the rest of the state is kept as sent.
-pub fn created(owner: &Owner, id: JobId, client_id: ClientId, body: JobBody, actions: Vec<Action>, who: StateOwner) -> Job {
+pub fn created(
+    owner: &Owner,
+    id: JobId,
+    client_id: ClientId,
+    body: JobBody,
+    actions: Vec<Action>,
+    who: StateOwner,
+) -> Job {
     let mut state = JobState::fresh(owner.now);
     let schedule = body.schedule.unwrap_or_default();
     let sent = StatePatch { time_created: None, time_started: None, time_ended: None, ..schedule.state };
@@ -45,17 +52,27 @@ fn first_state(sent: StatePatch, who: StateOwner) -> StatePatch {
         StateOwner::Client => sent,
         StateOwner::Conductor => StatePatch {
             event: sent.event,
-            status: sent.status.filter(|status| matches!(status, JobStatus::Stop | JobStatus::Completed)),
+            status: sent.status.filter(|status| {
+                matches!(status, JobStatus::Stop | JobStatus::Completed | JobStatus::Removed)
+            }),
             ..StatePatch::default()
         },
     }
 }
 
 /// POST on a job that is there: what was not sent goes back to its default. Creator, trust and time of creation stay.
-pub fn replaced(stored: Job, client_id: ClientId, body: JobBody, actions: Vec<Action>, who: StateOwner) -> Job {
+pub fn replaced(
+    stored: Job,
+    client_id: ClientId,
+    body: JobBody,
+    actions: Vec<Action>,
+    who: StateOwner,
+) -> Job {
     let schedule = body.schedule.unwrap_or_default();
     let mut state = match who {
-        StateOwner::Client => JobState { time_created: stored.state.time_created, ..JobState::fresh(stored.created_at) },
+        StateOwner::Client => {
+            JobState { time_created: stored.state.time_created, ..JobState::fresh(stored.created_at) }
+        }
         StateOwner::Conductor => stored.state.clone(),
     };
     let sent = StatePatch { time_created: None, ..schedule.state };

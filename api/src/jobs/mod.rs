@@ -34,7 +34,10 @@ fn job_id(call: &Call) -> JobId {
 }
 
 fn viewer(call: &Call) -> Viewer {
-    Viewer { is_privileged: call.is_allowed_everywhere(ALL_PROJECTS), project: call.caller.project_id.clone() }
+    Viewer {
+        is_privileged: call.is_allowed_everywhere(ALL_PROJECTS),
+        project: call.caller.project_id.clone(),
+    }
 }
 
 fn owner(call: &Call) -> Owner {

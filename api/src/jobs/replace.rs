@@ -4,9 +4,9 @@ use super::resolve::Owner;
 use super::{capability, create, job_id, merge, owner, resolve, state_owner};
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::validate::Object;
 use crate::validate::job::{self, JobBody};
 use crate::validate::names::{self, ID_MAX};
-use crate::validate::Object;
 use actix_web::HttpResponse;
 use freezer_database::Tx;
 use freezer_model::{Job, JobId};
@@ -17,7 +17,9 @@ pub async fn replace(mut call: Call) -> Result<HttpResponse, ApiError> {
     call.enforce("jobs:create")?;
     let id = job_id(&call);
     if !names::is_id(id.as_str()) || id.as_str().chars().count() > ID_MAX {
-        return Err(ApiError::bad_request("'job_id' in the path must be made of letters, digits, '_' and '-'"));
+        return Err(ApiError::bad_request(
+            "'job_id' in the path must be made of letters, digits, '_' and '-'",
+        ));
     }
     let body = call.object().await?;
     let body = job::parse_new(&Object::new(&body, ""))?;

@@ -4,8 +4,8 @@ use super::resolve::Owner;
 use super::{capability, job_id, merge, owner, resolve, state_owner};
 use crate::call::Call;
 use crate::error::ApiError;
-use crate::validate::job::{self, JobBody};
 use crate::validate::Object;
+use crate::validate::job::{self, JobBody};
 use actix_web::HttpResponse;
 use freezer_database::Tx;
 use freezer_model::{Client, Job, JobId};
@@ -25,10 +25,8 @@ pub async fn update(mut call: Call) -> Result<HttpResponse, ApiError> {
 }
 
 fn patch(tx: &mut Tx, owner: &Owner, id: &JobId, body: JobBody) -> Result<(), ApiError> {
-    let stored = tx
-        .jobs()
-        .get_for_update(&owner.project, id)?
-        .ok_or_else(|| ApiError::not_found("Job", id))?;
+    let stored =
+        tx.jobs().get_for_update(&owner.project, id)?.ok_or_else(|| ApiError::not_found("Job", id))?;
     let client = client_after(tx, owner, &stored, &body)?;
     let actions = match &body.actions {
         Some(entries) => Some(resolve::actions(tx, owner, entries)?),
@@ -52,7 +50,12 @@ fn patch(tx: &mut Tx, owner: &Owner, id: &JobId, body: JobBody) -> Result<(), Ap
 
 /// The job's client after the patch. It must exist only if the patch is about it or about actions: a scheduler's
 /// reports are taken even after its registration was deleted.
-fn client_after(tx: &mut Tx, owner: &Owner, stored: &Job, body: &JobBody) -> Result<Option<Client>, ApiError> {
+fn client_after(
+    tx: &mut Tx,
+    owner: &Owner,
+    stored: &Job,
+    body: &JobBody,
+) -> Result<Option<Client>, ApiError> {
     let id = body.client_id.as_ref().unwrap_or(&stored.client_id);
     if body.client_id.is_some() || body.actions.is_some() {
         return capability::client(tx, &owner.project, id).map(Some);

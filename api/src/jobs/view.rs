@@ -35,7 +35,8 @@ impl Viewer {
     fn own_clients(&self, tx: &mut Tx, jobs: &[Job]) -> Result<HashSet<ClientId>, ApiError> {
         let with_pid: HashSet<&ClientId> =
             jobs.iter().filter(|job| job.state.current_pid.is_some()).map(|job| &job.client_id).collect();
-        let Some(project) = self.project.as_ref().filter(|_| !self.is_privileged && !with_pid.is_empty()) else {
+        let Some(project) = self.project.as_ref().filter(|_| !self.is_privileged && !with_pid.is_empty())
+        else {
             return Ok(HashSet::new());
         };
         let is_own = |client: &Client| client.project_id == *project && with_pid.contains(&client.client_id);

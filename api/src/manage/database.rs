@@ -59,7 +59,12 @@ fn version(db: &Database, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn purge(db: &Database, older_than: Timestamp, is_dry: bool, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+fn purge(
+    db: &Database,
+    older_than: Timestamp,
+    is_dry: bool,
+    out: &mut dyn Write,
+) -> Result<(), Box<dyn Error>> {
     let plan = if is_dry { db.purge_plan(older_than)? } else { db.purge(older_than)? };
     let verb = if is_dry { "would delete" } else { "deleted" };
     writeln!(out, "{verb}: {} runs, {} backup records", plan.runs, plan.backups)?;

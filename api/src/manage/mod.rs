@@ -11,8 +11,13 @@ use std::io::Write;
 
 /// Manages Freezer's database and sample files.
 #[derive(Parser)]
-#[command(name = "freezer-manage", version, about, after_help = "Configuration: --config-file FILE and --config-dir DIR, \
-    anywhere on the line; without any, freezer.conf and freezer-manage.conf in ~/.freezer, ~, /etc/freezer, /etc.")]
+#[command(
+    name = "freezer-manage",
+    version,
+    about,
+    after_help = "Configuration: --config-file FILE and --config-dir DIR, \
+    anywhere on the line; without any, freezer.conf and freezer-manage.conf in ~/.freezer, ~, /etc/freezer, /etc."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -48,10 +53,7 @@ enum PolicyCommand {
 }
 
 /// Runs one command line, program name first.
-pub fn run(
-    arguments: impl IntoIterator<Item = OsString>,
-    out: &mut dyn Write,
-) -> Result<(), Box<dyn Error>> {
+pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let (load, rest) = LoadArgs::from_process().take_from(arguments)?;
     match Arguments::try_parse_from(rest) {
         Ok(arguments) => obey(arguments.command, load, out),

@@ -26,8 +26,10 @@ fn admits_json(accept: &str) -> bool {
             let is_refused = parts.any(|part| {
                 part.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0)
             });
-            let is_json =
-                matches!(media.as_str(), "*/*" | "application/*" | "application/json" | "application/json-home");
+            let is_json = matches!(
+                media.as_str(),
+                "*/*" | "application/*" | "application/json" | "application/json-home"
+            );
             is_json && !is_refused
         })
 }
@@ -38,10 +40,18 @@ mod tests {
 
     #[test]
     fn ranges() {
-        for good in ["", "*/*", "application/json", "text/html, */*;q=0.1", "application/*", "Application/JSON; charset=utf-8"] {
+        for good in [
+            "",
+            "*/*",
+            "application/json",
+            "text/html, */*;q=0.1",
+            "application/*",
+            "Application/JSON; charset=utf-8",
+        ] {
             assert!(admits_json(good), "{good}");
         }
-        for bad in ["text/html", "application/xml", "application/json;q=0", "text/*, application/json; q=0.0"] {
+        for bad in ["text/html", "application/xml", "application/json;q=0", "text/*, application/json; q=0.0"]
+        {
             assert!(!admits_json(bad), "{bad}");
         }
     }

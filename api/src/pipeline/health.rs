@@ -79,12 +79,16 @@ fn findings(options: &HealthOptions, port: u16) -> Vec<Finding> {
         .backends
         .iter()
         .filter_map(|backend| match backend.as_str() {
-            "disable_by_file" => {
-                Some(disabled("DisableByFileHealthcheck", options.disable_by_file_path.as_ref().is_some_and(exists)))
-            }
+            "disable_by_file" => Some(disabled(
+                "DisableByFileHealthcheck",
+                options.disable_by_file_path.as_ref().is_some_and(exists),
+            )),
             "disable_by_files_ports" => {
                 let marked = |(of, path): &(u16, PathBuf)| *of == port && path.exists();
-                Some(disabled("DisableByFilesPortsHealthcheck", options.disable_by_file_paths.iter().any(marked)))
+                Some(disabled(
+                    "DisableByFilesPortsHealthcheck",
+                    options.disable_by_file_paths.iter().any(marked),
+                ))
             }
             "enable_by_files" => {
                 let is_well = options.enable_by_file_paths.iter().all(exists);
@@ -127,8 +131,11 @@ fn as_json(findings: &[Finding], is_detailed: bool) -> String {
 }
 
 fn as_html(findings: &[Finding]) -> String {
-    let rows: String = findings.iter().map(|finding| format!("<tr><td>{}</td></tr>", finding.reason)).collect();
-    format!("<html><head><title>Healthcheck Status</title></head><body><table><tr><th>Reason</th></tr>{rows}</table></body></html>")
+    let rows: String =
+        findings.iter().map(|finding| format!("<tr><td>{}</td></tr>", finding.reason)).collect();
+    format!(
+        "<html><head><title>Healthcheck Status</title></head><body><table><tr><th>Reason</th></tr>{rows}</table></body></html>"
+    )
 }
 
 /// An address range in CIDR form.
@@ -150,7 +157,9 @@ impl Network {
 
     fn contains(&self, source: IpAddr) -> bool {
         let (own, other, width) = match (self.address, source.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => (u128::from(own.to_bits()), u128::from(other.to_bits()), 32),
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (u128::from(own.to_bits()), u128::from(other.to_bits()), 32)
+            }
             (IpAddr::V6(own), IpAddr::V6(other)) => (own.to_bits(), other.to_bits(), 128),
             _ => return false,
         };

@@ -39,7 +39,8 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("freezer_api");
         let requests = Family::default();
-        let seconds: Family<Asked, Histogram, fn() -> Histogram> = Family::new_with_constructor(|| Histogram::new(SECONDS));
+        let seconds: Family<Asked, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(SECONDS));
         let open = Gauge::default();
         registry.register("requests", "Requests answered", requests.clone());
         registry.register("request_duration_seconds", "Time from head to answer", seconds.clone());

@@ -29,7 +29,9 @@ struct Said {
 
 /// `Forwarded` (its first element) or else the `X-Forwarded-…` headers; the prefix is only among the latter.
 fn said_by_proxy(headers: &HeaderMap) -> Said {
-    let prefix = text(headers, "x-forwarded-prefix").map(|prefix| first(&prefix)).filter(|prefix| prefix.starts_with('/'));
+    let prefix = text(headers, "x-forwarded-prefix")
+        .map(|prefix| first(&prefix))
+        .filter(|prefix| prefix.starts_with('/'));
     if let Some(forwarded) = text(headers, "forwarded") {
         let element = first(&forwarded);
         let field = |name: &str| {
@@ -56,7 +58,11 @@ fn first(list: &str) -> String {
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned).filter(|text| !text.trim().is_empty())
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned)
+        .filter(|text| !text.trim().is_empty())
 }
 
 #[cfg(test)]
@@ -73,11 +79,18 @@ mod tests {
             }
             request.to_srv_request()
         };
-        let proxied = [("x-forwarded-proto", "https"), ("x-forwarded-host", "a.example, b"), ("x-forwarded-prefix", "/backup/")];
+        let proxied = [
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "a.example, b"),
+            ("x-forwarded-prefix", "/backup/"),
+        ];
         assert_eq!(Origin::of(&request(&proxied), false, "").0, "http://inside:9090");
         assert_eq!(Origin::of(&request(&proxied), true, "").0, "https://a.example/backup");
         let standard = [("forwarded", "for=1.2.3.4;proto=https;host=\"c.example:8443\", for=x")];
         assert_eq!(Origin::of(&request(&standard), true, "/b").0, "https://c.example:8443/b");
-        assert_eq!(Origin::of(&request(&[("x-forwarded-proto", "javascript")]), true, "").0, "http://inside:9090");
+        assert_eq!(
+            Origin::of(&request(&[("x-forwarded-proto", "javascript")]), true, "").0,
+            "http://inside:9090"
+        );
     }
 }

@@ -23,7 +23,10 @@ pub fn settle(request: &mut ServiceRequest, prefix: &str) {
 fn settled(path: &str, prefix: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let mut settled = format!("/{}", parts.join("/"));
-    if !prefix.is_empty() && let Some(rest) = settled.strip_prefix(prefix) && (rest.is_empty() || rest.starts_with('/')) {
+    if !prefix.is_empty()
+        && let Some(rest) = settled.strip_prefix(prefix)
+        && (rest.is_empty() || rest.starts_with('/'))
+    {
         settled = if rest.is_empty() { "/".to_owned() } else { rest.to_owned() };
     }
     (settled != path).then_some(settled)

@@ -1,16 +1,16 @@
 //! Jobs: closed at the top level and in `job_schedule`, open inside `job_actions`.
 
 use super::action::{self, ActionBody};
+use super::client;
 use super::names::{self, ID_MAX, TEXT_MAX};
 use super::object::{Object, Refusal};
 use super::schedule::{self, ScheduleBody};
-use super::client;
 use freezer_model::{ClientId, JobId};
 use serde_json::{Map, Value};
 
 /// Accepted keys. Those after `action_defaults` are the server's: read documents are sent back whole, so they
 /// are taken without complaint and never looked at.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 14] = [
     "job_actions",
     "job_schedule",
     "client_id",
@@ -25,7 +25,6 @@ const KNOWN: [&str; 15] = [
     "project_id",
     "user_credentials",
     "next_run_at",
-    "runs",
 ];
 
 /// More entries than any real job has; each one is a row.

@@ -55,9 +55,7 @@ impl<'a> Object<'a> {
         };
         let place = if self.at.is_empty() { String::new() } else { format!(" in '{}'", self.at) };
         let shown: String = unknown.chars().take(64).collect();
-        Err(Refusal(format!(
-            "Additional properties are not allowed ('{shown}' was unexpected){place}"
-        )))
+        Err(Refusal(format!("Additional properties are not allowed ('{shown}' was unexpected){place}")))
     }
 
     /// A text of at most `max` characters; `null` is refused.

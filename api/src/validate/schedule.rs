@@ -90,7 +90,9 @@ fn plan(schedule: &Object<'_>) -> Result<Map<String, Value>, Refusal> {
     for key in schedule.map().keys().filter(|key| key.starts_with("schedule_")) {
         let Some(text) = schedule.text(key, TEXT_MAX)? else { continue };
         let kept = if DATE_KEYS.contains(&key.as_str()) {
-            names::is_date(text).then(|| text.to_owned()).ok_or("is not a date of the form YYYY-MM-DDThh:mm:ss")
+            names::is_date(text)
+                .then(|| text.to_owned())
+                .ok_or("is not a date of the form YYYY-MM-DDThh:mm:ss")
         } else if key == "schedule_interval" {
             names::interval(text).ok_or(
                 "is neither 'continuous' nor a number and one of 'weeks', 'days', 'hours', 'minutes', 'seconds'",
@@ -167,9 +169,15 @@ mod tests {
             (json!({"schedule_year": "26"}), "'job_schedule.schedule_year': is not a year"),
             (json!({"schedule_hour": 3}), "'job_schedule.schedule_hour': a number is not of type 'string'"),
             (json!({"time_started": "1"}), "'job_schedule.time_started': a string is not of type 'integer'"),
-            (json!({"time_started": true}), "'job_schedule.time_started': a boolean is not of type 'integer'"),
+            (
+                json!({"time_started": true}),
+                "'job_schedule.time_started': a boolean is not of type 'integer'",
+            ),
             (json!({"time_started": 1.5}), "'job_schedule.time_started': 1.5 is not of type 'integer'"),
-            (json!({"time_started": u64::MAX}), "'job_schedule.time_started': 18446744073709551615 is out of range"),
+            (
+                json!({"time_started": u64::MAX}),
+                "'job_schedule.time_started': 18446744073709551615 is out of range",
+            ),
             (json!([]), "'job_schedule': an array is not of type 'object'"),
         ] {
             let refused = read(schedule.clone()).unwrap_err();

@@ -25,8 +25,10 @@ const RESOURCES: [(&str, &str, &[&str], &[&str]); 12] = [
 /// Answers with the relations and their templates.
 pub async fn home(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     crate::caller::require_identity(&request)?;
-    let resources: Map<String, Value> =
-        RESOURCES.iter().map(|(relation, path, query, verbs)| ((*relation).to_owned(), entry(path, query, verbs))).collect();
+    let resources: Map<String, Value> = RESOURCES
+        .iter()
+        .map(|(relation, path, query, verbs)| ((*relation).to_owned(), entry(path, query, verbs)))
+        .collect();
     let document = json!({ "resources": resources });
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json-home")).body(document.to_string()))
 }

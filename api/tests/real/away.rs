@@ -26,11 +26,18 @@ async fn the_database_is_away_and_comes_back() {
     let demo = stage.person("demo", "demo").await;
     stage.call(&demo, "POST", "/actions/a", json!({"freezer_action": {"action": "info"}})).await.expect(201);
     mariadb.daemon.kill();
-    for (method, path, body) in [("GET", "/actions", Value::Null), ("POST", "/actions/b", json!({"freezer_action": {"action": "info"}}))] {
+    for (method, path, body) in [
+        ("GET", "/actions", Value::Null),
+        ("POST", "/actions/b", json!({"freezer_action": {"action": "info"}})),
+    ] {
         let answer = stage.call(&demo, method, path, body).await.expect(503);
         assert_eq!(answer.json()["title"], "Service Unavailable");
         assert_eq!(answer.header("retry-after"), "10");
-        assert!(!answer.text.contains("127.0.0.1") && !answer.text.to_lowercase().contains("mysql"), "{}", answer.text);
+        assert!(
+            !answer.text.contains("127.0.0.1") && !answer.text.to_lowercase().contains("mysql"),
+            "{}",
+            answer.text
+        );
     }
     mariadb.start_again();
     let deadline = Instant::now() + Duration::from_secs(60);

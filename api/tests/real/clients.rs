@@ -9,11 +9,16 @@ use std::process::Command;
 /// The folder with the programs, made once: `FREEZER_TEST_VENV` with `-client` after it.
 fn programs() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let place = std::env::var_os("FREEZER_TEST_VENV").map_or_else(|| here.join("../target/test-venv"), PathBuf::from);
+    let place =
+        std::env::var_os("FREEZER_TEST_VENV").map_or_else(|| here.join("../target/test-venv"), PathBuf::from);
     let mut place = place.into_os_string();
     place.push("-client");
     let output = Command::new(here.join("tests/real/make-venv")).arg(place).output().unwrap();
-    assert!(output.status.success(), "python-freezerclient cannot be installed: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "python-freezerclient cannot be installed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
@@ -44,7 +49,8 @@ impl Shell<'_> {
             .env("HOME", self.stage.folder.path())
             .output()
             .unwrap();
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.success(), text)
     }
 
@@ -96,14 +102,18 @@ async fn every_freezer_command_of_these_nouns() {
 
     let job = shell.file("job.json", json!({"description": "cli job", "job_schedule": {"schedule_interval": "1 days"},
         "job_actions": [{"freezer_action": {"action": "backup", "mode": "fs", "backup_name": "b", "path_to_backup": "/etc", "container": "c"}}]}));
-    let created = shell.json(&["job-create", "--file", &job, "--client", "test-tenant_5253_test-hostname_19544"]);
+    let created =
+        shell.json(&["job-create", "--file", &job, "--client", "test-tenant_5253_test-hostname_19544"]);
     let id_of_job = created["Job ID"].as_str().unwrap().to_owned();
     assert_eq!(created["Description"], "cli job");
     let listed = shell.json(&["job-list", "-C", "test-tenant_5253_test-hostname_19544"]);
     assert_eq!((listed.as_array().unwrap().len(), &listed[0]["Job ID"]), (1, &json!(id_of_job)));
     assert_eq!(shell.json(&["job-list", "-C", "other-node"]), json!([]));
     assert_eq!(shell.json(&["job-list", "--search", "[{\"mode\": \"nova\"}]"]), json!([]));
-    assert_eq!(shell.json(&["job-list", "--search", "cli job", "--all-projects"]).as_array().unwrap().len(), 1);
+    assert_eq!(
+        shell.json(&["job-list", "--search", "cli job", "--all-projects"]).as_array().unwrap().len(),
+        1
+    );
     for command in ["job-stop", "job-start", "job-abort", "job-show"] {
         shell.freezer(&[command, &id_of_job]);
     }
@@ -111,10 +121,19 @@ async fn every_freezer_command_of_these_nouns() {
     let changed = shell.file("changed.json", json!({"description": "changed", "user_credentials": {}}));
     assert!(shell.freezer(&["job-update", &id_of_job, &changed]).contains("changed"));
 
-    let backup = shell.file("backup.json", json!({"container": "vault", "hostname": "h", "backup_name": "etc", "curr_backup_level": 0}));
+    let backup = shell.file(
+        "backup.json",
+        json!({"container": "vault", "hostname": "h", "backup_name": "etc", "curr_backup_level": 0}),
+    );
     shell.freezer(&["backup-create", "--file", &backup]);
     let listed = shell.json(&["backup-list"]);
-    let id_of_backup = listed[0].as_object().unwrap().values().find_map(|v| v.as_str().filter(|id| id.len() == 32)).unwrap().to_owned();
+    let id_of_backup = listed[0]
+        .as_object()
+        .unwrap()
+        .values()
+        .find_map(|v| v.as_str().filter(|id| id.len() == 32))
+        .unwrap()
+        .to_owned();
     assert!(shell.freezer(&["backup-show", &id_of_backup]).contains(&id_of_backup));
 
     shell.freezer(&["backup-delete", &id_of_backup]);
@@ -135,7 +154,10 @@ async fn every_freezer_command_of_these_nouns() {
 async fn openstack_backup_commands() {
     let stage = Stage::start();
     let programs = programs();
-    let (demo, other) = (Shell { stage: &stage, programs: programs.clone(), user: "demo" }, Shell { stage: &stage, programs, user: "other" });
+    let (demo, other) = (
+        Shell { stage: &stage, programs: programs.clone(), user: "demo" },
+        Shell { stage: &stage, programs, user: "other" },
+    );
     let client = demo.file("client.json", json!({"client_id": "node1"}));
     let job = demo.file("job.json", json!({"job_actions": [{"freezer_action": {"action": "backup"}}]}));
     for words in [

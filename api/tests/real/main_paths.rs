@@ -2,7 +2,9 @@
 
 use crate::stage::{Stage, manage};
 use freezer_model::rpc::{CONDUCTOR_TOPIC, EXCHANGE, VERSION};
-use oslo_messaging::{Context, Endpoint, RabbitOptions, RemoteFailure, RpcServer, ServerOptions, Target, Transport};
+use oslo_messaging::{
+    Context, Endpoint, RabbitOptions, RemoteFailure, RpcServer, ServerOptions, Target, Transport,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,19 +25,28 @@ async fn tokens_open_their_own_project_and_no_other() {
     stage.ask(None, "GET", "/v2/x/unknown", Value::Null).await.expect(401);
     stage.ask(None, "GET", "/", Value::Null).await.expect(300);
     stage.ask(None, "GET", "/healthcheck", Value::Null).await.expect(200);
-    assert!(stage.ask(None, "GET", "/metrics", Value::Null).await.expect(200).text.contains("status=\"401\""));
+    assert!(
+        stage.ask(None, "GET", "/metrics", Value::Null).await.expect(200).text.contains("status=\"401\"")
+    );
 
     let demo = stage.person("demo", "demo").await;
     stage.ask(Some(&demo.token), "GET", "/v2/", Value::Null).await.expect(200);
     stage.ask(Some(&demo.token), "GET", "/v1", Value::Null).await.expect(404);
     stage.call(&demo, "POST", "/clients/", json!({"client_id": "node1"})).await.expect(201);
-    let id = stage.call(&demo, "POST", "/jobs/", job("node1")).await.expect(201).json()["job_id"].as_str().unwrap().to_owned();
+    let id = stage.call(&demo, "POST", "/jobs/", job("node1")).await.expect(201).json()["job_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let shown = stage.call(&demo, "GET", &format!("/jobs/{id}"), Value::Null).await.expect(200).json();
     assert_eq!((&shown["user_id"], &shown["project_id"]), (&json!(demo.user_id), &json!(demo.project_id)));
     assert_eq!(shown["description"], "nightly \u{1F4BE}");
     stage.call(&demo, "POST", &format!("/jobs/{id}/event"), json!({"stop": null})).await.expect(202);
     let search = json!({"match": [{"client_id": "node1"}], "match_not": [{"status": "completed"}]});
-    let listed = stage.call(&demo, "GET", "/jobs/?limit=10&offset=0&all_projects=False", search).await.expect(200).json();
+    let listed = stage
+        .call(&demo, "GET", "/jobs/?limit=10&offset=0&all_projects=False", search)
+        .await
+        .expect(200)
+        .json();
     assert_eq!(listed["jobs"].as_array().unwrap().len(), 1);
     let backup = json!({"container": "c", "hostname": "h", "backup_name": "b", "job_id": id});
     stage.call(&demo, "POST", "/backups", backup).await.expect(201);
@@ -46,7 +57,11 @@ async fn tokens_open_their_own_project_and_no_other() {
     stage.call(&other, "GET", &format!("/jobs/{id}"), Value::Null).await.expect(404);
     stage.call(&other, "DELETE", &format!("/jobs/{id}"), Value::Null).await.expect(204);
     for list in ["jobs", "clients", "actions", "backups", "runs"] {
-        let own = stage.call(&other, "GET", &format!("/{list}?all_projects=True"), Value::Null).await.expect(200).json();
+        let own = stage
+            .call(&other, "GET", &format!("/{list}?all_projects=True"), Value::Null)
+            .await
+            .expect(200)
+            .json();
         assert_eq!(own, json!({list: []}));
     }
 
@@ -58,7 +73,10 @@ async fn tokens_open_their_own_project_and_no_other() {
     let all = stage.call(&admin, "GET", "/jobs?all_projects=True", Value::Null).await.expect(200).json();
     assert_eq!(all["jobs"].as_array().unwrap().len(), 1);
     let service = stage.person("freezer", "service").await;
-    stage.call(&service, "POST", "/clients", json!({"client_id": "central", "is_central": true})).await.expect(201);
+    stage
+        .call(&service, "POST", "/clients", json!({"client_id": "central", "is_central": true}))
+        .await
+        .expect(201);
     let seen = stage.call(&demo, "GET", "/clients/central", Value::Null).await.expect(200).json();
     assert_eq!(seen["project_id"], json!(service.project_id));
     stage.call(&demo, "DELETE", "/clients/central", Value::Null).await.expect(403);
@@ -89,11 +107,15 @@ async fn conductors_hear_over_rabbitmq_and_the_request_id_is_logged() {
     let demo = stage.person("demo", "demo").await;
     stage.call(&demo, "POST", "/clients", json!({"client_id": "node1"})).await.expect(201);
     let created = stage.call(&demo, "POST", "/jobs", job("node1")).await.expect(201);
-    let (request_id, notice) = tokio::time::timeout(Duration::from_secs(30), ear.recv()).await.expect("a notice comes").unwrap();
+    let (request_id, notice) =
+        tokio::time::timeout(Duration::from_secs(30), ear.recv()).await.expect("a notice comes").unwrap();
     assert_eq!(notice, json!({"project_id": demo.project_id, "job_id": created.json()["job_id"]}));
     assert_eq!(request_id, created.header("x-openstack-request-id"));
     let log = stage.daemon.log();
-    let line = log.lines().find(|line| line.contains(&request_id) && line.contains("status: 201")).expect("a line about the request");
+    let line = log
+        .lines()
+        .find(|line| line.contains(&request_id) && line.contains("status: 201"))
+        .expect("a line about the request");
     assert!(line.contains(&format!("{} {}", demo.user_id, demo.project_id)), "{line}");
     assert!(!log.contains(&demo.token), "tokens stay out of the log");
     assert!(!log.contains(freezer_testkit::services::password().as_str()), "passwords stay out of the log");
@@ -107,7 +129,10 @@ async fn it_stops_when_it_is_told_to_and_manage_knows_the_schema() {
     let configuration = stage.folder.path().join("freezer.conf");
     let version = manage(&configuration, &["db", "version"]);
     assert!(!version.contains("missing") && version.trim() != "empty", "{version}");
-    assert_eq!(manage(&configuration, &["db", "purge", "--older-than-days", "1", "--dry-run"]), "would delete: 0 runs, 0 backup records\n");
+    assert_eq!(
+        manage(&configuration, &["db", "purge", "--older-than-days", "1", "--dry-run"]),
+        "would delete: 0 runs, 0 backup records\n"
+    );
     assert_eq!(manage(&configuration, &["db", "purge"]), "deleted: 0 runs, 0 backup records\n");
     let ended = stage.daemon.stop(Duration::from_secs(20)).expect("it ends by itself");
     assert!(ended.success(), "{ended}: {}", stage.daemon.last_words());

@@ -97,8 +97,13 @@ impl Stage {
         let domain = json!({"name": "Default"});
         let body = json!({"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": user, "domain": domain,
             "password": services::password()}}}, "scope": {"project": {"name": project, "domain": domain}}}});
-        let answer = self.http.post(format!("{}/auth/tokens", services::keystone_url())).body(body.to_string());
-        let answer = answer.header("Content-Type", "application/json").send().await.expect("Keystone answers: make services");
+        let answer =
+            self.http.post(format!("{}/auth/tokens", services::keystone_url())).body(body.to_string());
+        let answer = answer
+            .header("Content-Type", "application/json")
+            .send()
+            .await
+            .expect("Keystone answers: make services");
         assert_eq!(answer.status(), 201, "{user} logs in");
         let token = answer.headers()["X-Subject-Token"].to_str().unwrap().to_owned();
         let document: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
@@ -109,7 +114,8 @@ impl Stage {
     /// A call with any token (or none) to any path.
     pub async fn ask(&self, token: Option<&str>, method: &str, path: &str, body: Value) -> Answer {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).header("Accept", "application/json");
+        let mut request =
+            self.http.request(method, format!("{}{path}", self.base)).header("Accept", "application/json");
         if let Some(token) = token {
             request = request.header("X-Auth-Token", token);
         }

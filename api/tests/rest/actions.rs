@@ -29,7 +29,10 @@ async fn ids_and_defaults() {
     let body = json!({"action_id": "mine", "freezer_action": {"action": "info"}, "max_retries": null, "max_retries_interval": null, "mandatory": null});
     api.call(ALICE, "POST", "/actions", body.clone()).await.expect(201);
     let shown = api.get(ALICE, "/actions/mine").await.json();
-    assert_eq!((&shown["max_retries"], &shown["max_retries_interval"], &shown["mandatory"]), (&json!(5), &json!(6), &json!(false)));
+    assert_eq!(
+        (&shown["max_retries"], &shown["max_retries_interval"], &shown["mandatory"]),
+        (&json!(5), &json!(6), &json!(false))
+    );
     let again = api.call(ALICE, "POST", "/actions", body.clone()).await;
     again.expect_error(409, "Document already existing", "Action already registered with ID mine");
     api.call(OTTO, "POST", "/actions", body).await.expect(201);
@@ -39,7 +42,8 @@ async fn ids_and_defaults() {
 async fn patches_keep_what_they_do_not_name() {
     let api = Api::start().await;
     let options = json!({"action": "backup", "mode": "fs", "storage": "swift", "max_level": 2});
-    let body = json!({"freezer_action": options, "max_retries": 3, "max_retries_interval": 60, "mandatory": true});
+    let body =
+        json!({"freezer_action": options, "max_retries": 3, "max_retries_interval": 60, "mandatory": true});
     api.call(ALICE, "POST", "/actions/a", body).await.expect(201);
     let patch = async |body: Value| {
         let answer = api.call(ALICE, "PATCH", "/actions/a", body).await.expect(200).json();
@@ -49,15 +53,26 @@ async fn patches_keep_what_they_do_not_name() {
     let before = api.get(ALICE, "/actions/a").await.json();
     assert_eq!(patch(Value::Null).await, before);
     assert_eq!(patch(json!({})).await, before);
-    assert_eq!(patch(json!({"unknown": 1, "project_id": "p2", "user_id": "x", "action_id": "y"})).await, before);
+    assert_eq!(
+        patch(json!({"unknown": 1, "project_id": "p2", "user_id": "x", "action_id": "y"})).await,
+        before
+    );
     let after = patch(json!({"max_retries": 1})).await;
-    assert_eq!((&after["max_retries"], &after["max_retries_interval"], &after["mandatory"]), (&json!(1), &json!(60), &json!(true)));
+    assert_eq!(
+        (&after["max_retries"], &after["max_retries_interval"], &after["mandatory"]),
+        (&json!(1), &json!(60), &json!(true))
+    );
     let after = patch(json!({"max_retries": null, "max_retries_interval": null})).await;
     assert_eq!((&after["max_retries"], &after["max_retries_interval"]), (&json!(5), &json!(6)));
     // options are one thing: replaced whole, except that an action always has a verb
     let after = patch(json!({"freezer_action": {"backup_name": "n2"}})).await["freezer_action"].clone();
-    assert_eq!((&after["action"], &after["backup_name"], &after["mode"], after.get("storage")), (&json!("backup"), &json!("n2"), &Value::Null, None));
-    api.call(ALICE, "PATCH", "/actions/a", json!({"freezer_action": []})).await.expect_refusal("'freezer_action'");
+    assert_eq!(
+        (&after["action"], &after["backup_name"], &after["mode"], after.get("storage")),
+        (&json!("backup"), &json!("n2"), &Value::Null, None)
+    );
+    api.call(ALICE, "PATCH", "/actions/a", json!({"freezer_action": []}))
+        .await
+        .expect_refusal("'freezer_action'");
 }
 
 #[tokio::test]
@@ -68,11 +83,22 @@ async fn posting_an_item_creates_or_replaces() {
         assert_eq!(answer, json!({"action_id": "a", "version": "a"}));
         api.get(ALICE, "/actions/a").await.json()
     };
-    let first = post(ALICE, json!({"freezer_action": {"action": "backup", "mode": "fs"}, "max_retries": 2, "mandatory": true})).await;
+    let first = post(
+        ALICE,
+        json!({"freezer_action": {"action": "backup", "mode": "fs"}, "max_retries": 2, "mandatory": true}),
+    )
+    .await;
     assert_eq!((&first["max_retries"], &first["mandatory"]), (&json!(2), &json!(true)));
     let second = post(ANN, json!({"freezer_action": {"action": "exec"}})).await;
-    assert_eq!((&second["max_retries"], &second["mandatory"], &second["user_id"]), (&json!(5), &json!(false), &json!("alice")));
+    assert_eq!(
+        (&second["max_retries"], &second["mandatory"], &second["user_id"]),
+        (&json!(5), &json!(false), &json!("alice"))
+    );
     assert_eq!(second["freezer_action"]["mode"], Value::Null);
-    api.call(ALICE, "POST", "/actions/bad%2Fid", json!({"freezer_action": {"action": "exec"}})).await.expect_refusal("action_id");
-    api.call(ALICE, "POST", "/actions/a", json!({"freezer_action": {}})).await.expect_refusal("'freezer_action.action' is a required property");
+    api.call(ALICE, "POST", "/actions/bad%2Fid", json!({"freezer_action": {"action": "exec"}}))
+        .await
+        .expect_refusal("action_id");
+    api.call(ALICE, "POST", "/actions/a", json!({"freezer_action": {}}))
+        .await
+        .expect_refusal("'freezer_action.action' is a required property");
 }

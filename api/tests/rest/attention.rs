@@ -17,7 +17,8 @@ fn next_attention(api: &Api) -> Option<Timestamp> {
 /// What a conductor does after it has looked.
 fn looked(api: &Api) {
     let (project, id) = (ProjectId::from("p1"), JobId::from("j"));
-    let planning = freezer_database::Planning { planned_version: Some(1), next_run_at: None, attention_at: None };
+    let planning =
+        freezer_database::Planning { planned_version: Some(1), next_run_at: None, attention_at: None };
     api.db.transaction(|tx| tx.jobs().set_planning(&project, &id, planning)).unwrap();
     assert_eq!(next_attention(api), None);
 }
@@ -103,7 +104,8 @@ async fn conductors_are_told_after_the_commit() {
     api.client(ALICE, "node1").await;
     let mut expect = async |method: &str, path: &str, body: Value, status: u16| {
         let id = "req-3f1f8c4e-5b3a-4a57-9a0e-0f1a2b3c4d5e";
-        let mut request = api.request(ALICE, method, &format!("/v2/p1{path}")).header("X-OpenStack-Request-ID", id);
+        let mut request =
+            api.request(ALICE, method, &format!("/v2/p1{path}")).header("X-OpenStack-Request-ID", id);
         if !body.is_null() {
             request = request.body(body.to_string());
         }

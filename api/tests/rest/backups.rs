@@ -21,7 +21,8 @@ async fn create(api: &Api, body: Value) -> String {
 async fn records_read_back_exactly() {
     let api = Api::start().await;
     let id = create(&api, sample()).await;
-    let expected = json!({"project_id": "p1", "user_id": "alice", "backup_id": id, "backup_metadata": sample()});
+    let expected =
+        json!({"project_id": "p1", "user_id": "alice", "backup_id": id, "backup_metadata": sample()});
     // what old clients compare: no status on an ordinary record
     assert_eq!(api.get(ALICE, "/backups/").await.expect(200).json(), json!({"backups": [expected]}));
     let mut item = expected.clone();
@@ -37,14 +38,23 @@ async fn the_status_is_shown_when_it_tells_something() {
         let mut body = sample();
         body["status"] = json!("creating");
         let told = create(&api, body).await;
-        let status = async |id: &str| api.get(ALICE, &format!("/backups/{id}")).await.json().get("status").cloned();
+        let status =
+            async |id: &str| api.get(ALICE, &format!("/backups/{id}")).await.json().get("status").cloned();
         assert_eq!(status(&plain).await, always.then(|| json!("available")));
         assert_eq!(status(&told).await, Some(json!("creating")));
-        assert_eq!(api.get(ALICE, &format!("/backups/{told}")).await.json()["backup_metadata"].get("status"), None);
-        let patched = api.call(ALICE, "PATCH", &format!("/backups/{told}"), json!({"status": "available"})).await.expect(200).json();
+        assert_eq!(
+            api.get(ALICE, &format!("/backups/{told}")).await.json()["backup_metadata"].get("status"),
+            None
+        );
+        let patched = api
+            .call(ALICE, "PATCH", &format!("/backups/{told}"), json!({"status": "available"}))
+            .await
+            .expect(200)
+            .json();
         assert_eq!(patched["status"], "available");
         // a search takes a missing status for available
-        let found = api.call(ALICE, "GET", "/backups", json!({"match": [{"status": "available"}]})).await.json();
+        let found =
+            api.call(ALICE, "GET", "/backups", json!({"match": [{"status": "available"}]})).await.json();
         assert_eq!(found["backups"].as_array().unwrap().len(), 2);
     }
 }
@@ -61,7 +71,11 @@ async fn time_stamps_are_always_numbers() {
         let mut body = sample();
         body["time_stamp"] = sent.clone();
         let id = create(&api, body).await;
-        assert_eq!(api.get(ALICE, &format!("/backups/{id}")).await.json()["backup_metadata"]["time_stamp"], kept, "{sent}");
+        assert_eq!(
+            api.get(ALICE, &format!("/backups/{id}")).await.json()["backup_metadata"]["time_stamp"],
+            kept,
+            "{sent}"
+        );
     }
     let mut body = sample();
     body.as_object_mut().unwrap().remove("time_stamp");
@@ -110,12 +124,17 @@ async fn patches_are_laid_over_the_metadata() {
     metadata["job_id"] = json!("other");
     metadata["hostname"] = json!("db2");
     metadata["extra"] = json!({"a": 1});
-    assert_eq!(answer, json!({"project_id": "p1", "user_id": "alice", "backup_id": id, "status": "error", "backup_metadata": metadata}));
+    assert_eq!(
+        answer,
+        json!({"project_id": "p1", "user_id": "alice", "backup_id": id, "status": "error", "backup_metadata": metadata})
+    );
     let by_job = api.call(ALICE, "GET", "/backups", json!({"match": [{"job_id": "other"}]})).await.json();
     assert_eq!(by_job["backups"].as_array().unwrap().len(), 1);
     api.call(ALICE, "PATCH", &path, Value::Null).await.expect(400);
     api.call(ALICE, "PATCH", &path, json!({"backup_metadata": []})).await.expect_refusal("'backup_metadata'");
-    api.call(ALICE, "PATCH", &path, json!({"backup_metadata": {"hostname": ""}})).await.expect_refusal("'backup_metadata.hostname'");
+    api.call(ALICE, "PATCH", &path, json!({"backup_metadata": {"hostname": ""}}))
+        .await
+        .expect_refusal("'backup_metadata.hostname'");
     assert_eq!(api.get(ALICE, &path).await.json()["backup_metadata"], metadata);
 }
 

@@ -31,7 +31,9 @@ async fn with_rows() -> Api {
 async fn bodies_that_are_no_objects() {
     let api = with_rows().await;
     for (method, path) in WRITES {
-        let raw = async |body: Vec<u8>| api.send(api.request(ALICE, method, &format!("/v2/p1{path}")).body(body)).await;
+        let raw = async |body: Vec<u8>| {
+            api.send(api.request(ALICE, method, &format!("/v2/p1{path}")).body(body)).await
+        };
         for body in ["{", "{\"a\":}", "nul", "{} x", "\u{0}", "{\"a\": 1e999}", "\"\\ud800\""] {
             let answer = raw(body.as_bytes().to_vec()).await.expect(400);
             assert_eq!(answer.json()["title"], "Malformed JSON", "{method} {path} {body}");
@@ -60,19 +62,37 @@ async fn wrong_types_are_named() {
         (json!({"job_actions": [1]}), "'job_actions[0]'"),
         (json!({"job_actions": [{"freezer_action": null}]}), "'job_actions[0].freezer_action'"),
         (json!({"job_actions": [{}]}), "'job_actions[0].freezer_action' is a required property"),
-        (json!({"job_actions": [{"freezer_action": {"mode": "fs"}}]}), "'job_actions[0].freezer_action.action' is a required property"),
-        (json!({"job_actions": option("action", json!("destroy"))}), "'job_actions[0].freezer_action.action'"),
+        (
+            json!({"job_actions": [{"freezer_action": {"mode": "fs"}}]}),
+            "'job_actions[0].freezer_action.action' is a required property",
+        ),
+        (
+            json!({"job_actions": option("action", json!("destroy"))}),
+            "'job_actions[0].freezer_action.action'",
+        ),
         (json!({"job_actions": option("mode", json!("tape"))}), "'job_actions[0].freezer_action.mode'"),
         (json!({"job_actions": option("storage", json!(5))}), "'job_actions[0].freezer_action.storage'"),
         (json!({"job_actions": option("timeout", json!("soon"))}), "'job_actions[0].freezer_action.timeout'"),
         (json!({"job_actions": option("priority", json!(1.5))}), "'job_actions[0].freezer_action.priority'"),
-        (json!({"job_actions": option("cindernative_freezer_only", json!("yes"))}), "'job_actions[0].freezer_action.cindernative_freezer_only'"),
-        (json!({"job_actions": option("backup_name", json!("x".repeat(256)))}), "'job_actions[0].freezer_action.backup_name'"),
-        (json!({"job_actions": option("log_file", json!("x".repeat(256)))}), "'job_actions[0].freezer_action.log_file'"),
+        (
+            json!({"job_actions": option("cindernative_freezer_only", json!("yes"))}),
+            "'job_actions[0].freezer_action.cindernative_freezer_only'",
+        ),
+        (
+            json!({"job_actions": option("backup_name", json!("x".repeat(256)))}),
+            "'job_actions[0].freezer_action.backup_name'",
+        ),
+        (
+            json!({"job_actions": option("log_file", json!("x".repeat(256)))}),
+            "'job_actions[0].freezer_action.log_file'",
+        ),
         (json!({"job_actions": entry("max_retries", json!(-1))}), "'job_actions[0].max_retries'"),
         (json!({"job_actions": entry("max_retries", json!("5"))}), "'job_actions[0].max_retries'"),
         (json!({"job_actions": entry("max_retries", json!(true))}), "'job_actions[0].max_retries'"),
-        (json!({"job_actions": entry("max_retries_interval", json!(1u64 << 40))}), "'job_actions[0].max_retries_interval'"),
+        (
+            json!({"job_actions": entry("max_retries_interval", json!(1u64 << 40))}),
+            "'job_actions[0].max_retries_interval'",
+        ),
         (json!({"job_actions": entry("mandatory", json!("true"))}), "'job_actions[0].mandatory'"),
         (json!({"job_actions": entry("action_id", json!("a b"))}), "'job_actions[0].action_id'"),
         (json!({"job_actions": entry("action_id", json!("x".repeat(65)))}), "'job_actions[0].action_id'"),
@@ -112,7 +132,11 @@ async fn wrong_types_are_named() {
     for key in ["client_id", "job_actions"] {
         let mut body = job_body();
         body.as_object_mut().unwrap().remove(key);
-        api.call(ALICE, "POST", "/jobs", body).await.expect_error(400, "Bad request format", &format!("'{key}' is a required property"));
+        api.call(ALICE, "POST", "/jobs", body).await.expect_error(
+            400,
+            "Bad request format",
+            &format!("'{key}' is a required property"),
+        );
     }
     for (change, field) in [
         (json!({"freezer_action": null}), "'freezer_action'"),
@@ -126,7 +150,9 @@ async fn wrong_types_are_named() {
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         api.call(ALICE, "POST", "/actions", body).await.expect_refusal(field);
     }
-    api.call(ALICE, "POST", "/actions", json!({})).await.expect_refusal("'freezer_action' is a required property");
+    api.call(ALICE, "POST", "/actions", json!({}))
+        .await
+        .expect_refusal("'freezer_action' is a required property");
 }
 
 #[tokio::test]
@@ -134,18 +160,26 @@ async fn large_bodies_are_refused_with_the_limit_whether_chunked_or_not() {
     let api = Api::start_with(|options| options.max_body_bytes = 64 << 10, Notices::default()).await;
     let big = format!("{{\"container\": \"{}\"}}", "x".repeat(10 << 20));
     let answer = api.send(api.request(ALICE, "POST", "/v2/p1/backups").body(big.clone())).await;
-    answer.expect_error(413, "Request body too large", "The body is larger than 65536 bytes, the most this service takes");
-    let chunks: Vec<Result<Vec<u8>, std::io::Error>> = big.into_bytes().chunks(10_000).map(|chunk| Ok(chunk.to_vec())).collect();
+    answer.expect_error(
+        413,
+        "Request body too large",
+        "The body is larger than 65536 bytes, the most this service takes",
+    );
+    let chunks: Vec<Result<Vec<u8>, std::io::Error>> =
+        big.into_bytes().chunks(10_000).map(|chunk| Ok(chunk.to_vec())).collect();
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
     api.send(api.request(ALICE, "POST", "/v2/p1/backups").body(body)).await.expect(413);
     // the server goes on
-    let small: Vec<Result<&str, std::io::Error>> = vec![Ok("{\"container\": \"c\","), Ok("\"hostname\": \"h\", \"backup_name\""), Ok(": \"b\"}")];
+    let small: Vec<Result<&str, std::io::Error>> =
+        vec![Ok("{\"container\": \"c\","), Ok("\"hostname\": \"h\", \"backup_name\""), Ok(": \"b\"}")];
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter(small));
     api.send(api.request(ALICE, "POST", "/v2/p1/backups").body(body)).await.expect(201);
-    let search: Vec<Result<&str, std::io::Error>> = vec![Ok("{\"match\": [{\"backup_name\""), Ok(": \"other\"}]}")];
+    let search: Vec<Result<&str, std::io::Error>> =
+        vec![Ok("{\"match\": [{\"backup_name\""), Ok(": \"other\"}]}")];
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter(search));
     // the client would not send a chunked body with GET unless told to
-    let request = api.request(ALICE, "GET", "/v2/p1/backups").header("Transfer-Encoding", "chunked").body(body);
+    let request =
+        api.request(ALICE, "GET", "/v2/p1/backups").header("Transfer-Encoding", "chunked").body(body);
     let found = api.send(request).await.expect(200);
     assert_eq!(found.json(), json!({"backups": []}));
 }
@@ -153,7 +187,9 @@ async fn large_bodies_are_refused_with_the_limit_whether_chunked_or_not() {
 #[tokio::test]
 async fn odd_ids_in_paths_are_simply_absent() {
     let api = with_rows().await;
-    for id in ["%2F", "%00", "..%2F..", "a%20b", "%F0%9F%92%BE", "'%20OR%201=1--", "%25", "%E9", &"x".repeat(2000)] {
+    for id in
+        ["%2F", "%00", "..%2F..", "a%20b", "%F0%9F%92%BE", "'%20OR%201=1--", "%25", "%E9", &"x".repeat(2000)]
+    {
         for noun in ["jobs", "actions", "clients", "backups", "runs"] {
             let answer = api.get(ALICE, &format!("/{noun}/{id}")).await;
             assert_eq!(answer.status, 404, "{noun}/{id}: {}", answer.text);
@@ -168,11 +204,53 @@ async fn odd_ids_in_paths_are_simply_absent() {
 /// Keys the service knows, so that random documents get past the first check.
 fn key() -> impl Strategy<Value = String> {
     let known = [
-        "job_actions", "job_schedule", "client_id", "description", "job_id", "session_id", "session_tag", "action_defaults", "session_name",
-        "_version", "user_credentials", "freezer_action", "action_id", "max_retries", "max_retries_interval", "mandatory", "action", "mode",
-        "storage", "engine_name", "timeout", "priority", "log_file", "path_to_backup", "schedule_date", "schedule_interval", "schedule_hour",
-        "event", "status", "result", "current_pid", "time_started", "container", "hostname", "backup_name", "time_stamp", "backup_metadata",
-        "supported_modes", "is_central", "uuid", "match", "match_not", "_all", "time_after", "time_before", "start", "stop",
+        "job_actions",
+        "job_schedule",
+        "client_id",
+        "description",
+        "job_id",
+        "session_id",
+        "session_tag",
+        "action_defaults",
+        "session_name",
+        "_version",
+        "user_credentials",
+        "freezer_action",
+        "action_id",
+        "max_retries",
+        "max_retries_interval",
+        "mandatory",
+        "action",
+        "mode",
+        "storage",
+        "engine_name",
+        "timeout",
+        "priority",
+        "log_file",
+        "path_to_backup",
+        "schedule_date",
+        "schedule_interval",
+        "schedule_hour",
+        "event",
+        "status",
+        "result",
+        "current_pid",
+        "time_started",
+        "container",
+        "hostname",
+        "backup_name",
+        "time_stamp",
+        "backup_metadata",
+        "supported_modes",
+        "is_central",
+        "uuid",
+        "match",
+        "match_not",
+        "_all",
+        "time_after",
+        "time_before",
+        "start",
+        "stop",
     ];
     prop_oneof![9 => prop::sample::select(known.to_vec()).prop_map(str::to_owned), 1 => ".{0,8}"]
 }
@@ -185,7 +263,19 @@ fn scalar() -> impl Strategy<Value = Value> {
         any::<u64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         ".{0,12}".prop_map(Value::from),
-        prop::sample::select(vec!["node1", "backup", "fs", "a", "j", "2026-01-02T03:00:00", "1 days", "running", "", "[{\"mode\": 1}]"]).prop_map(Value::from),
+        prop::sample::select(vec![
+            "node1",
+            "backup",
+            "fs",
+            "a",
+            "j",
+            "2026-01-02T03:00:00",
+            "1 days",
+            "running",
+            "",
+            "[{\"mode\": 1}]"
+        ])
+        .prop_map(Value::from),
         (250usize..600).prop_map(|length| Value::from("é".repeat(length))),
     ]
 }
@@ -194,7 +284,8 @@ fn document() -> impl Strategy<Value = Value> {
     scalar().prop_recursive(5, 40, 6, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((key(), inner), 0..8).prop_map(|pairs| Value::Object(Map::from_iter(pairs))),
+            prop::collection::vec((key(), inner), 0..8)
+                .prop_map(|pairs| Value::Object(Map::from_iter(pairs))),
         ]
     })
 }
@@ -220,14 +311,31 @@ fn random_documents_never_make_the_service_fail() {
     let api = runtime.block_on(with_rows());
     let mut runner = TestRunner::new(Config { cases: 400, failure_persistence: None, ..Config::default() });
     let body = prop_oneof![1 => document(), 3 => nearly_right()];
-    let operations: Vec<(&str, &str)> =
-        WRITES.into_iter().chain([("POST", "/jobs/j/event"), ("GET", "/jobs"), ("GET", "/backups"), ("GET", "/clients"), ("GET", "/actions"), ("GET", "/runs")]).collect();
+    let operations: Vec<(&str, &str)> = WRITES
+        .into_iter()
+        .chain([
+            ("POST", "/jobs/j/event"),
+            ("GET", "/jobs"),
+            ("GET", "/backups"),
+            ("GET", "/clients"),
+            ("GET", "/actions"),
+            ("GET", "/runs"),
+        ])
+        .collect();
     let outcome = runner.run(&(prop::sample::select(operations), body), |((method, path), body)| {
         let answer = runtime.block_on(async {
             let request = api.request(ALICE, method, &format!("/v2/p1{path}")).body(body.to_string());
             api.send(request).await
         });
-        prop_assert!(answer.status < 500, "{} {}: {} {} for {}", method, path, answer.status, answer.text, body);
+        prop_assert!(
+            answer.status < 500,
+            "{} {}: {} {} for {}",
+            method,
+            path,
+            answer.status,
+            answer.text,
+            body
+        );
         if answer.status >= 400 && answer.status != 404 {
             let error: Value = serde_json::from_str(&answer.text).unwrap();
             prop_assert!(error["title"].is_string() && error["description"].is_string(), "{}", answer.text);

@@ -29,14 +29,18 @@ async fn registering_again_updates_what_changes_and_keeps_identity() {
     api.call(ALICE, "POST", "/clients", first).await.expect(201);
     let before = api.get(ALICE, "/clients/node1").await.json();
     assert_eq!(before["client"]["supported_modes"], json!(["nova", "fs"]));
-    let again = json!({"client_id": "node1", "hostname": "two", "uuid": "other", "supported_engines": ["tar"]});
+    let again =
+        json!({"client_id": "node1", "hostname": "two", "uuid": "other", "supported_engines": ["tar"]});
     api.call(ANN, "POST", "/clients", again).await.expect(201);
     let after = api.get(ALICE, "/clients/node1").await.json();
     for key in ["hostname", "uuid", "is_central"] {
         assert_eq!(after["client"][key], before["client"][key]);
     }
     assert_eq!(after["user_id"], "alice");
-    assert_eq!((&after["client"]["description"], &after["client"]["supported_engines"]), (&Value::Null, &json!(["tar"])));
+    assert_eq!(
+        (&after["client"]["description"], &after["client"]["supported_engines"]),
+        (&Value::Null, &json!(["tar"]))
+    );
     assert_eq!(after["client"]["supported_modes"].as_array().unwrap().len(), 8);
     let taken = json!({"client_id": "node2", "uuid": before["client"]["uuid"]});
     let answer = api.call(ALICE, "POST", "/clients", taken).await;
@@ -56,8 +60,16 @@ async fn central_clients_are_seen_by_all_and_owned_by_one() {
     assert_eq!(api.get(OTTO, "/clients").await.json()["clients"].as_array().unwrap().len(), 1);
     // its name is taken, whatever the host name
     let other_host = json!({"client_id": "central", "is_central": true, "hostname": "h2"});
-    api.call(ADMIN, "POST", "/clients", other_host).await.expect_error(409, "Document already existing", CENTRAL_409);
-    api.call(ALICE, "POST", "/clients", json!({"client_id": "central"})).await.expect_error(409, "Document already existing", CENTRAL_409);
+    api.call(ADMIN, "POST", "/clients", other_host).await.expect_error(
+        409,
+        "Document already existing",
+        CENTRAL_409,
+    );
+    api.call(ALICE, "POST", "/clients", json!({"client_id": "central"})).await.expect_error(
+        409,
+        "Document already existing",
+        CENTRAL_409,
+    );
     api.call(ALICE, "DELETE", "/clients/central", Value::Null).await.expect(403);
     api.call_in(ADMIN, "service", "DELETE", "/clients/central", Value::Null).await.expect(204);
     api.get(ALICE, "/clients/central").await.expect(404);
@@ -67,7 +79,9 @@ async fn central_clients_are_seen_by_all_and_owned_by_one() {
 async fn a_central_client_does_not_shadow_a_tenants_own() {
     let api = Api::start().await;
     api.client(ALICE, "central").await;
-    api.call(SERVICE, "POST", "/clients", json!({"client_id": "central", "is_central": true})).await.expect(201);
+    api.call(SERVICE, "POST", "/clients", json!({"client_id": "central", "is_central": true}))
+        .await
+        .expect(201);
     assert_eq!(api.get(ALICE, "/clients/central").await.json()["project_id"], "p1");
     assert_eq!(api.get(OTTO, "/clients/central").await.json()["project_id"], "service");
     // updating one's own is no conflict with the central one; deleting it uncovers the other
@@ -79,11 +93,14 @@ async fn a_central_client_does_not_shadow_a_tenants_own() {
 #[tokio::test]
 async fn the_grammar_of_names() {
     let api = Api::start().await;
-    for good in ["node1", "test_node", "a.b.c-d", "01b0f00a-4ce2_myhost.tld", "test-tenant_5253_test-hostname_19544"] {
+    for good in
+        ["node1", "test_node", "a.b.c-d", "01b0f00a-4ce2_myhost.tld", "test-tenant_5253_test-hostname_19544"]
+    {
         api.client(ALICE, good).await;
         api.get(ALICE, &format!("/clients/{good}")).await.expect(200);
     }
-    for bad in ["-a", "_a", "x_y.z_w", "bad%id_h", "p_bad_hostname.bad/domain.b", "a\n", "", &"a".repeat(300)] {
+    for bad in ["-a", "_a", "x_y.z_w", "bad%id_h", "p_bad_hostname.bad/domain.b", "a\n", "", &"a".repeat(300)]
+    {
         api.call(ALICE, "POST", "/clients", json!({"client_id": bad})).await.expect_refusal("'client_id'");
     }
     for (key, bad) in [
@@ -100,8 +117,16 @@ async fn the_grammar_of_names() {
         ("uuid", json!(5)),
         ("uuid", json!("u".repeat(65))),
     ] {
-        api.call(ALICE, "POST", "/clients", json!({"client_id": "n", key: bad})).await.expect_refusal(&format!("'{key}'"));
+        api.call(ALICE, "POST", "/clients", json!({"client_id": "n", key: bad}))
+            .await
+            .expect_refusal(&format!("'{key}'"));
     }
-    api.call(ALICE, "POST", "/clients", json!({"client_id": "n", "hostname": "test-hostname_19544"})).await.expect(201);
-    api.call(ALICE, "POST", "/clients", json!({"hostname": "h"})).await.expect_error(400, "Bad request format", "'client_id' is a required property");
+    api.call(ALICE, "POST", "/clients", json!({"client_id": "n", "hostname": "test-hostname_19544"}))
+        .await
+        .expect(201);
+    api.call(ALICE, "POST", "/clients", json!({"hostname": "h"})).await.expect_error(
+        400,
+        "Bad request format",
+        "'client_id' is a required property",
+    );
 }

@@ -8,8 +8,16 @@ async fn two_projects() -> Api {
     let api = Api::start().await;
     for who in [ALICE, OTTO] {
         api.client(who, "node1").await;
-        api.call(who, "POST", "/actions/a", json!({"freezer_action": {"action": "backup", "backup_name": who.user}})).await.expect(201);
-        api.job(who, json!({"job_id": "j", "description": who.user, "job_actions": [{"action_id": "a"}]})).await;
+        api.call(
+            who,
+            "POST",
+            "/actions/a",
+            json!({"freezer_action": {"action": "backup", "backup_name": who.user}}),
+        )
+        .await
+        .expect(201);
+        api.job(who, json!({"job_id": "j", "description": who.user, "job_actions": [{"action_id": "a"}]}))
+            .await;
     }
     api
 }
@@ -27,7 +35,11 @@ async fn the_same_ids_live_side_by_side() {
     let api = two_projects().await;
     let alices = everything(&api, ALICE).await;
     for (method, path, body) in [
-        ("PATCH", "/jobs/j", json!({"description": "changed", "job_actions": [{"freezer_action": {"action": "exec"}}]})),
+        (
+            "PATCH",
+            "/jobs/j",
+            json!({"description": "changed", "job_actions": [{"freezer_action": {"action": "exec"}}]}),
+        ),
         ("POST", "/jobs/j/event", json!({"abort": null})),
         ("POST", "/jobs/j", job_body()),
         ("PATCH", "/actions/a", json!({"freezer_action": {"action": "exec"}})),
@@ -51,9 +63,17 @@ async fn bodies_cannot_move_rows_to_other_projects() {
     for (method, path, body) in [
         ("PATCH", "/jobs/j", moved.clone()),
         ("PATCH", "/actions/a", moved.clone()),
-        ("POST", "/actions", json!({"project_id": "p2", "user_id": "otto", "freezer_action": {"action": "info"}})),
+        (
+            "POST",
+            "/actions",
+            json!({"project_id": "p2", "user_id": "otto", "freezer_action": {"action": "info"}}),
+        ),
         ("POST", "/clients", json!({"project_id": "p2", "client_id": "sneaky"})),
-        ("POST", "/backups", json!({"project_id": "p2", "user_id": "otto", "backup_id": "x", "container": "c", "hostname": "h", "backup_name": "b"})),
+        (
+            "POST",
+            "/backups",
+            json!({"project_id": "p2", "user_id": "otto", "backup_id": "x", "container": "c", "hostname": "h", "backup_name": "b"}),
+        ),
     ] {
         let answer = api.call(ALICE, method, path, body).await;
         assert!(answer.status < 300, "{method} {path}: {} {}", answer.status, answer.text);
@@ -78,7 +98,9 @@ async fn foreign_ids_look_absent_and_are_not_betrayed_by_conflicts() {
     api.client(ALICE, "node1").await;
     api.client(OTTO, "node1").await;
     api.job(ALICE, json!({"job_id": "secret"})).await;
-    api.call(ALICE, "POST", "/actions/hidden", json!({"freezer_action": {"action": "backup"}})).await.expect(201);
+    api.call(ALICE, "POST", "/actions/hidden", json!({"freezer_action": {"action": "backup"}}))
+        .await
+        .expect(201);
     for path in ["/jobs/secret", "/actions/hidden"] {
         assert_eq!(api.get(OTTO, path).await.expect(404).text, "");
         api.call(OTTO, "PATCH", path, json!({})).await.expect(404);
@@ -87,11 +109,25 @@ async fn foreign_ids_look_absent_and_are_not_betrayed_by_conflicts() {
     api.call(OTTO, "POST", "/jobs/secret/event", json!({"start": null})).await.expect(404);
     // creating what a neighbour has answers as if the neighbour were not there
     api.job(OTTO, json!({"job_id": "secret"})).await;
-    api.call(OTTO, "POST", "/actions", json!({"action_id": "hidden", "freezer_action": {"action": "backup"}})).await.expect(201);
+    api.call(
+        OTTO,
+        "POST",
+        "/actions",
+        json!({"action_id": "hidden", "freezer_action": {"action": "backup"}}),
+    )
+    .await
+    .expect(201);
     // a job cannot reach a neighbour's action
     let mut body = job_body();
     body["job_actions"] = json!([{"action_id": "a-of-alice"}]);
-    api.call(ALICE, "POST", "/actions/a-of-alice", json!({"freezer_action": {"action": "exec", "command": "id"}})).await.expect(201);
+    api.call(
+        ALICE,
+        "POST",
+        "/actions/a-of-alice",
+        json!({"freezer_action": {"action": "exec", "command": "id"}}),
+    )
+    .await
+    .expect(201);
     api.call(OTTO, "POST", "/jobs", body).await.expect(422);
     api.get(ALICE, "/jobs/secret").await.expect(200);
     api.get(ALICE, "/actions/hidden").await.expect(200);

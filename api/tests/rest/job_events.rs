@@ -23,10 +23,16 @@ async fn events_are_noted_once() {
     expect("stop", "success").await;
     expect("stop", "stop already requested").await;
     let after = schedule(&api).await;
-    assert_eq!((&after["event"], &after["status"], &after["result"]), (&json!("stop"), &json!("completed"), &json!("fail")));
+    assert_eq!(
+        (&after["event"], &after["status"], &after["result"]),
+        (&json!("stop"), &json!("completed"), &json!("fail"))
+    );
     expect("start", "success").await;
     let after = schedule(&api).await;
-    assert_eq!((&after["event"], &after["status"], &after["result"]), (&json!("start"), &json!(""), &json!("")));
+    assert_eq!(
+        (&after["event"], &after["status"], &after["result"]),
+        (&json!("start"), &json!(""), &json!(""))
+    );
     assert_eq!(after["schedule_interval"], "1 days");
     expect("start", "start already requested").await;
     expect("abort", "success").await;

@@ -34,13 +34,20 @@ async fn patches_change_what_they_name() {
     expected["description"] = Value::Null;
     expected["session_id"] = Value::Null;
     expected["session_tag"] = json!(9);
-    assert_eq!(patch(&api, json!({"description": null, "session_id": null, "session_tag": 9})).await, expected);
+    assert_eq!(
+        patch(&api, json!({"description": null, "session_id": null, "session_tag": 9})).await,
+        expected
+    );
     // keys that are the server's are taken and ignored
     let server_keys = json!({"project_id": "p2", "user_id": "otto", "job_id": "other", "user_credentials": {"trust_id": "t"}, "session_name": "n",
         "_version": 3, "next_run_at": 77});
     assert_eq!(patch(&api, server_keys).await, expected);
     let refused = api.call(ALICE, "PATCH", "/jobs/j", json!({"foo": 1})).await;
-    refused.expect_error(400, "Bad request format", "Additional properties are not allowed ('foo' was unexpected)");
+    refused.expect_error(
+        400,
+        "Bad request format",
+        "Additional properties are not allowed ('foo' was unexpected)",
+    );
 }
 
 #[tokio::test]
@@ -103,7 +110,9 @@ async fn the_creator_stays_whoever_writes() {
 #[tokio::test]
 async fn a_new_client_must_exist_and_be_able() {
     let api = with_job().await;
-    api.call(ALICE, "POST", "/clients", json!({"client_id": "node2", "supported_modes": ["nova"]})).await.expect(201);
+    api.call(ALICE, "POST", "/clients", json!({"client_id": "node2", "supported_modes": ["nova"]}))
+        .await
+        .expect(201);
     let moved = api.call(ALICE, "PATCH", "/jobs/j", json!({"client_id": "node2"})).await;
     moved.expect_error(422, "Unprocessable Entity", "Client node2 does not support mode: fs");
     let moved = api.call(ALICE, "PATCH", "/jobs/j", json!({"client_id": "nowhere"})).await;
@@ -136,7 +145,10 @@ async fn posting_an_item_again_resets_what_is_not_sent() {
     body["job_schedule"] = json!({"schedule_interval": "3 hours", "status": "stop"});
     api.call(ALICE, "POST", "/jobs/j", body).await.expect(201);
     let after = job(&api).await;
-    assert_eq!((&after["description"], &after["session_id"], &after["session_tag"]), (&json!(""), &json!(""), &json!(0)));
+    assert_eq!(
+        (&after["description"], &after["session_id"], &after["session_tag"]),
+        (&json!(""), &json!(""), &json!(0))
+    );
     let expected = json!({"schedule_interval": "3 hours", "time_created": NOW, "time_started": -1, "time_ended": -1, "event": "",
         "status": "stop", "result": ""});
     assert_eq!(after["job_schedule"], expected);
@@ -185,9 +197,15 @@ async fn the_state_of_a_driven_job_is_the_conductors() {
     api.call(ALICE, "POST", "/jobs/j/event", json!({"stop": null})).await.expect(202);
     let stale = json!({"job_schedule": {"event": "", "status": "running", "time_started": 5, "schedule_interval": "2 days"}});
     let after = patch(&api, stale).await["job_schedule"].clone();
-    assert_eq!((&after["event"], &after["status"], &after["time_started"]), (&json!("stop"), &json!(""), &json!(-1)));
+    assert_eq!(
+        (&after["event"], &after["status"], &after["time_started"]),
+        (&json!("stop"), &json!(""), &json!(-1))
+    );
     assert_eq!(after["schedule_interval"], "2 days");
-    assert_eq!(patch(&api, json!({"job_schedule": {"event": "start"}})).await["job_schedule"]["event"], "start");
+    assert_eq!(
+        patch(&api, json!({"job_schedule": {"event": "start"}})).await["job_schedule"]["event"],
+        "start"
+    );
     api.call(ALICE, "POST", "/jobs/j", job_body()).await.expect(201);
     assert_eq!(job(&api).await["job_schedule"]["event"], "start");
 }
@@ -201,7 +219,9 @@ async fn a_driven_clients_plan_must_be_understood() {
     let mut body = job_body();
     body["job_schedule"] = json!({"schedule_hour": "at night"});
     api.call(ALICE, "POST", "/jobs", body).await.expect_refusal("job_schedule.schedule_hour");
-    api.call(ALICE, "PATCH", "/jobs/j", json!({"job_schedule": {"schedule_day": "never"}})).await.expect_refusal("job_schedule.schedule_day");
+    api.call(ALICE, "PATCH", "/jobs/j", json!({"job_schedule": {"schedule_day": "never"}}))
+        .await
+        .expect_refusal("job_schedule.schedule_day");
     // what was there before is not held against a patch about something else
     patch(&api, json!({"description": "x"})).await;
     patch(&api, json!({"job_schedule": {"schedule_hour": "3", "schedule_minute": "*/5"}})).await;

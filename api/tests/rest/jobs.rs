@@ -47,7 +47,10 @@ async fn defaults_and_kept_state() {
     assert_eq!(job["job_actions"][0]["max_retries_interval"], 6);
     assert_eq!(job["job_actions"][0]["mandatory"], false);
     let schedule = &job["job_schedule"];
-    assert_eq!((&schedule["event"], &schedule["status"], &schedule["result"]), (&json!("start"), &json!("stop"), &json!("fail")));
+    assert_eq!(
+        (&schedule["event"], &schedule["status"], &schedule["result"]),
+        (&json!("start"), &json!("stop"), &json!("fail"))
+    );
     assert_eq!(schedule["current_pid"], 17);
 }
 
@@ -65,7 +68,9 @@ async fn tempests_sample_is_taken_by_a_polling_client() {
     api.call(ALICE, "POST", "/jobs", sample.clone()).await.expect(201);
     let again = api.call(ALICE, "POST", "/jobs", sample.clone()).await;
     again.expect_error(409, "Document already existing", "Job already registered with ID blabla");
-    for bad in ["bad%project$id_host.domain.tld", "01b0f00a-4ce2-11e6-beb8-9e71128cae77_bad_hostname.bad/domain.b"] {
+    for bad in
+        ["bad%project$id_host.domain.tld", "01b0f00a-4ce2-11e6-beb8-9e71128cae77_bad_hostname.bad/domain.b"]
+    {
         sample["client_id"] = json!(bad);
         api.call(ALICE, "POST", "/jobs", sample.clone()).await.expect_refusal("client_id");
     }
@@ -105,7 +110,10 @@ async fn the_client_must_exist_and_be_able() {
         (json!({"action": "backup", "storage": "", "mode": null}), None),
         (json!({"action": "backup", "engine_name": "rsync"}), Some("engine: rsync")),
         (json!({"action": "backup", "engine": "rsync", "engine_name": "tar"}), Some("engine: rsync")),
-        (json!({"action": "backup", "mode": "fs", "storage": "swift", "engine": "tar", "engine_name": "tar"}), None),
+        (
+            json!({"action": "backup", "mode": "fs", "storage": "swift", "engine": "tar", "engine_name": "tar"}),
+            None,
+        ),
     ] {
         let mut body = job_body();
         body["job_actions"] = json!([{"freezer_action": options}]);
@@ -114,7 +122,11 @@ async fn the_client_must_exist_and_be_able() {
             None => {
                 answer.expect(201);
             }
-            Some(what) => answer.expect_error(422, "Unprocessable Entity", &format!("Client node1 does not support {what}")),
+            Some(what) => answer.expect_error(
+                422,
+                "Unprocessable Entity",
+                &format!("Client node1 does not support {what}"),
+            ),
         }
     }
     // an empty list passes, but the client must be there all the same
@@ -128,7 +140,9 @@ async fn the_client_must_exist_and_be_able() {
 #[tokio::test]
 async fn refused_jobs_leave_nothing_behind() {
     let api = Api::start().await;
-    api.call(ALICE, "POST", "/clients", json!({"client_id": "node1", "supported_storages": ["swift"]})).await.expect(201);
+    api.call(ALICE, "POST", "/clients", json!({"client_id": "node1", "supported_storages": ["swift"]}))
+        .await
+        .expect(201);
     let mut body = job_body();
     body["job_actions"] = json!([{"freezer_action": {"action": "backup"}}, {"freezer_action": {"action": "backup", "storage": "ssh"}}]);
     api.call(ALICE, "POST", "/jobs", body.clone()).await.expect(422);
@@ -139,14 +153,23 @@ async fn refused_jobs_leave_nothing_behind() {
     body["job_actions"] = json!([{"freezer_action": {"action": "backup"}}]);
     api.call(ALICE, "POST", "/jobs", body.clone()).await.expect(201);
     api.call(ALICE, "POST", "/jobs", body.clone()).await.expect(409);
-    api.call(ALICE, "PATCH", "/jobs/absent", json!({"job_actions": [{"freezer_action": {"action": "backup"}}]})).await.expect(404);
+    api.call(
+        ALICE,
+        "PATCH",
+        "/jobs/absent",
+        json!({"job_actions": [{"freezer_action": {"action": "backup"}}]}),
+    )
+    .await
+    .expect(404);
     assert_eq!(api.get(ALICE, "/actions").await.json()["actions"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn process_ids_are_for_those_who_run_the_client() {
     let api = Api::start().await;
-    api.call(ADMIN, "POST", "/clients", json!({"client_id": "central", "is_central": true})).await.expect(201);
+    api.call(ADMIN, "POST", "/clients", json!({"client_id": "central", "is_central": true}))
+        .await
+        .expect(201);
     api.client(ALICE, "node1").await;
     let schedule = json!({"current_pid": 4711});
     api.job(ALICE, json!({"job_id": "own", "job_schedule": schedule})).await;
@@ -180,7 +203,11 @@ async fn trusts_are_shown_and_never_taken_from_a_body() {
     api.client(ALICE, "node1").await;
     let forged = json!({"trust_id": "theirs", "trustor_user_id": "them"});
     let id = api.job(ALICE, json!({"user_credentials": forged})).await;
-    for body in [json!({"user_credentials": forged}), json!({"user_credentials": {}}), json!({"user_credentials": null})] {
+    for body in [
+        json!({"user_credentials": forged}),
+        json!({"user_credentials": {}}),
+        json!({"user_credentials": null}),
+    ] {
         api.call(ALICE, "PATCH", &format!("/jobs/{id}"), body).await.expect(200);
     }
     assert_eq!(api.get(ALICE, &format!("/jobs/{id}")).await.json().get("user_credentials"), None);
@@ -188,11 +215,16 @@ async fn trusts_are_shown_and_never_taken_from_a_body() {
     api.db
         .transaction(|tx| {
             let mut job = tx.jobs().get_for_update(&project, &job_id)?.unwrap();
-            job.credentials = Some(freezer_model::TrustCredentials { trust_id: "t1".into(), trustor_user_id: "alice".into() });
+            job.credentials = Some(freezer_model::TrustCredentials {
+                trust_id: "t1".into(),
+                trustor_user_id: "alice".into(),
+            });
             tx.jobs().save(&job)
         })
         .unwrap();
-    for body in [json!({"user_credentials": forged}), json!({"user_credentials": {}}), json!({"description": "x"})] {
+    for body in
+        [json!({"user_credentials": forged}), json!({"user_credentials": {}}), json!({"description": "x"})]
+    {
         api.call(ALICE, "PATCH", &format!("/jobs/{id}"), body).await.expect(200);
     }
     let mut whole = job_body();

@@ -21,7 +21,14 @@ async fn pages_are_pieces_of_one_stable_order() {
     assert_eq!(all.len(), 8);
     assert_eq!(page("?limit=5").await, all[..5]);
     assert_eq!(page("?limit=3&offset=5").await, all[5..]);
-    for (query, length) in [("?offset=5", 3), ("?offset=8", 0), ("?offset=10", 0), ("?limit=0", 8), ("?limit=&offset=", 8), ("?limit=1000000", 8)] {
+    for (query, length) in [
+        ("?offset=5", 3),
+        ("?offset=8", 0),
+        ("?offset=10", 0),
+        ("?limit=0", 8),
+        ("?limit=&offset=", 8),
+        ("?limit=1000000", 8),
+    ] {
         assert_eq!(page(query).await.len(), length, "{query}");
     }
     assert!(page("?offset=9223372036854775807").await.is_empty());
@@ -37,14 +44,20 @@ async fn pages_are_pieces_of_one_stable_order() {
 async fn ten_is_the_default_and_wrong_numbers_are_named() {
     let api = Api::start().await;
     for index in 0..12 {
-        api.call(ALICE, "POST", &format!("/actions/a{index}"), json!({"freezer_action": {"action": "info"}})).await.expect(201);
+        api.call(ALICE, "POST", &format!("/actions/a{index}"), json!({"freezer_action": {"action": "info"}}))
+            .await
+            .expect(201);
     }
     assert_eq!(api.get(ALICE, "/actions").await.json()["actions"].as_array().unwrap().len(), 10);
     for list in ["/actions", "/jobs", "/clients", "/backups", "/runs"] {
         for name in ["limit", "offset"] {
             for bad in ["x", "1.5", "99999999999999999999", "%00"] {
                 let text = format!("The \"{name}\" parameter is invalid. The value must be an integer.");
-                api.get(ALICE, &format!("{list}?{name}={bad}")).await.expect_error(400, "Invalid parameter", &text);
+                api.get(ALICE, &format!("{list}?{name}={bad}")).await.expect_error(
+                    400,
+                    "Invalid parameter",
+                    &text,
+                );
             }
             let text = format!("The \"{name}\" parameter is invalid. The value must not be negative.");
             api.get(ALICE, &format!("{list}?{name}=-1")).await.expect_error(400, "Invalid parameter", &text);
@@ -60,8 +73,15 @@ async fn all_projects_is_for_those_who_ask_and_may() {
         api.job(who, json!({"job_id": id})).await;
     }
     let seen = async |who: Who, project: &str, query: &str| {
-        let answer = api.call_in(who, project, "GET", &format!("/jobs/{query}"), Value::Null).await.expect(200).json();
-        answer["jobs"].as_array().unwrap().iter().map(|job| job["job_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+        let answer =
+            api.call_in(who, project, "GET", &format!("/jobs/{query}"), Value::Null).await.expect(200).json();
+        answer["jobs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|job| job["job_id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     assert_eq!(seen(ALICE, "p1", "?all_projects=True").await, "j1");
     assert_eq!(seen(ALICE, "p1", "?all_projects=False").await, "j1");

@@ -74,7 +74,10 @@ async fn every_operation_for_every_caller() {
             api.call(ALICE, "POST", "/jobs/j1", job_body()).await.expect(201);
             let answer = api.call_in(who, "p1", method, path, body()).await;
             if answer.status != expected[column] {
-                wrong.lock().unwrap().push(format!("{} {method} {path}: {} {}", who.user, answer.status, answer.text));
+                wrong
+                    .lock()
+                    .unwrap()
+                    .push(format!("{} {method} {path}: {} {}", who.user, answer.status, answer.text));
             }
             if answer.status == 403 {
                 answer.expect_error(403, "Access Forbidden", "You are not allowed to access this resource");

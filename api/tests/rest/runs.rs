@@ -2,7 +2,8 @@
 
 use crate::harness::*;
 use freezer_model::{
-    Action, ActionId, ClientId, Epoch, JobId, Progress, ProjectId, Run, RunId, RunState, Step, StepOutcome, Timestamp, UserId,
+    Action, ActionId, ClientId, Epoch, JobId, Progress, ProjectId, Run, RunId, RunState, Step, StepOutcome,
+    Timestamp, UserId,
 };
 use serde_json::{Map, Value, json};
 
@@ -41,7 +42,12 @@ fn run(id: &str, project: &str, job: &str, state: RunState, at_secs: i64) -> Run
         losses: 0,
         actions: vec![action],
         steps: vec![step],
-        progress: Progress { phase: "read".to_owned(), bytes_done: 10, bytes_total: Some(20), ..Progress::default() },
+        progress: Progress {
+            phase: "read".to_owned(),
+            bytes_done: 10,
+            bytes_total: Some(20),
+            ..Progress::default()
+        },
         error: None,
         abort_requested: false,
         cause: "schedule".to_owned(),
@@ -95,7 +101,8 @@ async fn lists_are_of_a_job_or_of_the_project_and_never_of_others() {
             run("r4", "p2", "j1", RunState::Success, 400),
         ],
     );
-    let mut all = ids(&api.get(ALICE, "/runs").await.json()).iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    let mut all =
+        ids(&api.get(ALICE, "/runs").await.json()).iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
     all.sort();
     assert_eq!(all, ["r1", "r2", "r3"]);
     let of_job = api.get(ALICE, "/jobs/j1/runs").await.expect(200).json();

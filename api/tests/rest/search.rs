@@ -12,7 +12,12 @@ async fn found(api: &Api, path: &str, search: Value) -> String {
         "backups" => row["backup_metadata"]["backup_name"].clone(),
         _ => row["action_id"].clone(),
     };
-    list.as_array().unwrap().iter().map(|row| id(row).as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|row| id(row).as_str().unwrap().to_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[tokio::test]
@@ -21,8 +26,13 @@ async fn jobs() {
     for client in ["node1", "node2"] {
         api.client(ALICE, client).await;
     }
-    let with_mode = |mode: &str| json!([{"freezer_action": {"action": "backup", "mode": mode}, "max_retries": 10}]);
-    for (id, client, status, mode) in [("j1", "node1", "", "fs"), ("j2", "node1", "completed", "nova"), ("j3", "node2", "scheduled", "nova")] {
+    let with_mode =
+        |mode: &str| json!([{"freezer_action": {"action": "backup", "mode": mode}, "max_retries": 10}]);
+    for (id, client, status, mode) in [
+        ("j1", "node1", "", "fs"),
+        ("j2", "node1", "completed", "nova"),
+        ("j3", "node2", "scheduled", "nova"),
+    ] {
         let more = json!({"job_id": id, "client_id": client, "job_schedule": {"status": status}, "job_actions": with_mode(mode), "description": "Nightly"});
         api.job(ALICE, more).await;
     }
@@ -92,7 +102,14 @@ async fn backups_by_time_and_metadata() {
 async fn actions_by_any_key() {
     let api = Api::start().await;
     for (id, mode) in [("a1", "fs"), ("a2", "nova")] {
-        api.call(ALICE, "POST", &format!("/actions/{id}"), json!({"freezer_action": {"action": "backup", "mode": mode}})).await.expect(201);
+        api.call(
+            ALICE,
+            "POST",
+            &format!("/actions/{id}"),
+            json!({"freezer_action": {"action": "backup", "mode": mode}}),
+        )
+        .await
+        .expect(201);
     }
     assert_eq!(found(&api, "/actions", json!({"match": [{"mode": "nova"}]})).await, "a2");
     assert_eq!(found(&api, "/actions", json!({"match": [{"_all": "a1"}]})).await, "a1");
@@ -102,10 +119,18 @@ async fn actions_by_any_key() {
 async fn malformed_searches_are_refused() {
     let api = Api::start().await;
     for list in ["/jobs", "/clients", "/actions", "/backups", "/runs"] {
-        for search in [json!([1]), json!("x"), json!(5), json!({"match": "x"}), json!({"match": ["x"]}), json!({"match_not": {"a": 1}})] {
+        for search in [
+            json!([1]),
+            json!("x"),
+            json!(5),
+            json!({"match": "x"}),
+            json!({"match": ["x"]}),
+            json!({"match_not": {"a": 1}}),
+        ] {
             api.call(ALICE, "GET", list, search).await.expect_refusal("search document");
         }
-        let answer = api.send(api.request(ALICE, "GET", &format!("/v2/p1{list}")).body("{oops")).await.expect(400);
+        let answer =
+            api.send(api.request(ALICE, "GET", &format!("/v2/p1{list}")).body("{oops")).await.expect(400);
         assert_eq!(answer.json()["title"], "Malformed JSON");
     }
 }

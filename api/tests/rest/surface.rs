@@ -14,10 +14,17 @@ async fn the_root_lists_versions_with_links_to_where_the_request_came() {
             "links": [{"href": format!("{}/v2/", api.base), "rel": "self"}]}]});
         assert_eq!(answer.json(), expected);
     }
-    let named = api.request(ALICE, "GET", "/").header("Host", "backup.example:99").header("X-Forwarded-Proto", "https");
-    assert_eq!(api.send(named).await.json()["versions"][0]["links"][0]["href"], "http://backup.example:99/v2/");
+    let named = api
+        .request(ALICE, "GET", "/")
+        .header("Host", "backup.example:99")
+        .header("X-Forwarded-Proto", "https");
+    assert_eq!(
+        api.send(named).await.json()["versions"][0]["links"][0]["href"],
+        "http://backup.example:99/v2/"
+    );
 
-    let behind_proxy = Api::start_with(|options| options.trusts_proxy_headers = true, Notices::default()).await;
+    let behind_proxy =
+        Api::start_with(|options| options.trusts_proxy_headers = true, Notices::default()).await;
     let request = behind_proxy
         .request(ALICE, "GET", "/")
         .header("X-Forwarded-Proto", "https")
@@ -64,7 +71,11 @@ async fn health_follows_the_marker_file() {
     let marker = tempfile::tempdir().unwrap();
     let file = marker.path().join("disable");
     let watched = file.clone();
-    let api = Api::start_with(move |options| options.health.disable_by_file_path = Some(watched), Notices::default()).await;
+    let api = Api::start_with(
+        move |options| options.health.disable_by_file_path = Some(watched),
+        Notices::default(),
+    )
+    .await;
     let ask = async |method: &str, path: &str, accept: &str| {
         api.send(api.request(ALICE, method, path).header("Accept", accept)).await
     };
@@ -73,7 +84,13 @@ async fn health_follows_the_marker_file() {
         ("POST", "/healthcheck/", "*/*", 200, "OK"),
         ("GET", "/healthcheck/deep/down", "image/png", 200, "OK"),
         ("HEAD", "/healthcheck", "*/*", 204, ""),
-        ("GET", "/healthcheck", "application/json", 200, "{\n    \"detailed\": false,\n    \"reasons\": [\n        \"OK\"\n    ]\n}"),
+        (
+            "GET",
+            "/healthcheck",
+            "application/json",
+            200,
+            "{\n    \"detailed\": false,\n    \"reasons\": [\n        \"OK\"\n    ]\n}",
+        ),
     ] {
         let answer = ask(method, path, accept).await;
         assert_eq!((answer.status, answer.text.as_str()), (status, text), "{method} {path}");
@@ -81,7 +98,10 @@ async fn health_follows_the_marker_file() {
     std::fs::write(&file, "").unwrap();
     assert_eq!(ask("GET", "/healthcheck", "*/*").await.expect(503).text, "DISABLED BY FILE");
     assert_eq!(ask("HEAD", "/healthcheck", "*/*").await.expect(503).text, "");
-    assert_eq!(ask("GET", "/healthcheck", "application/json").await.expect(503).json()["reasons"], json!(["DISABLED BY FILE"]));
+    assert_eq!(
+        ask("GET", "/healthcheck", "application/json").await.expect(503).json()["reasons"],
+        json!(["DISABLED BY FILE"])
+    );
     std::fs::remove_file(&file).unwrap();
     ask("GET", "/healthcheck", "*/*").await.expect(200);
 }
@@ -89,7 +109,16 @@ async fn health_follows_the_marker_file() {
 #[tokio::test]
 async fn unknown_routes_and_wrong_methods() {
     let api = Api::start().await;
-    for path in ["/v1", "/v1/jobs", "/v2/p1", "/v2/p1/nothing", "/v2/p1/jobs/a/b", "/v3/p1/jobs", "/favicon.ico", "/v2/p1/sessions"] {
+    for path in [
+        "/v1",
+        "/v1/jobs",
+        "/v2/p1",
+        "/v2/p1/nothing",
+        "/v2/p1/jobs/a/b",
+        "/v3/p1/jobs",
+        "/favicon.ico",
+        "/v2/p1/sessions",
+    ] {
         let answer = api.send(api.request(ALICE, "GET", path)).await.expect(404);
         assert_eq!(answer.json(), json!({"title": "404 Not Found"}), "{path}");
         assert_eq!(answer.header("content-type"), "application/json");
@@ -132,13 +161,21 @@ async fn slashes_are_served_and_never_redirected() {
 async fn content_types_do_not_matter_and_accept_does() {
     let api = Api::start().await;
     for kind in ["", "text/plain", "application/x-www-form-urlencoded", "no type at all"] {
-        let mut request = api.request(ALICE, "POST", "/v2/p1/backups").body(r#"{"container": "c", "hostname": "h", "backup_name": "b"}"#);
+        let mut request = api
+            .request(ALICE, "POST", "/v2/p1/backups")
+            .body(r#"{"container": "c", "hostname": "h", "backup_name": "b"}"#);
         if !kind.is_empty() {
             request = request.header("Content-Type", kind);
         }
         api.send(request).await.expect(201);
     }
-    for (accept, status) in [("application/json", 200), ("*/*", 200), ("text/html, */*;q=0.5", 200), ("text/html", 406), ("application/xml", 406)] {
+    for (accept, status) in [
+        ("application/json", 200),
+        ("*/*", 200),
+        ("text/html, */*;q=0.5", 200),
+        ("text/html", 406),
+        ("application/xml", 406),
+    ] {
         let answer = api.send(api.request(ALICE, "GET", "/v2/p1/backups").header("Accept", accept)).await;
         assert_eq!(answer.status, status, "{accept}");
         assert!(status == 200 || answer.text.is_empty());
@@ -188,7 +225,8 @@ async fn metrics_count_by_route_and_only_where_asked_for() {
     api.get(ALICE, "/jobs/one").await.expect(404);
     api.get(ALICE, "/jobs/two").await.expect(404);
     let text = api.send(api.request(ALICE, "GET", "/metrics")).await.expect(200).text;
-    let line = r#"freezer_api_requests_total{route="/v2/{project_id}/jobs/{job_id}",method="GET",status="404"} 2"#;
+    let line =
+        r#"freezer_api_requests_total{route="/v2/{project_id}/jobs/{job_id}",method="GET",status="404"} 2"#;
     assert!(text.contains(line), "{text}");
     assert!(text.contains("freezer_api_request_duration_seconds_bucket"), "{text}");
     assert!(!text.contains("/jobs/one"), "{text}");

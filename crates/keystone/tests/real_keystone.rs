@@ -104,7 +104,8 @@ async fn post(session: &Session, path: &str, body: Value) -> Value {
     let answer = session.request(Method::POST, "identity", path).json(&body).send().await.unwrap();
     let status = answer.status();
     let body = answer.text().await.unwrap();
-    assert_eq!(status, 201, "{path}: {body}");
+    let roles = session.roles().await.unwrap();
+    assert_eq!(status, 201, "{path} with a token of the roles {roles:?}: {body}");
     serde_json::from_str(&body).unwrap()
 }
 

@@ -4,20 +4,14 @@
 //! (`next_run_at`, `link`, `last_seen_at`, runs) are extra keys that older clients ignore.
 //! Times are whole epoch seconds, `-1` = never. Nothing here decides who may see a document.
 
-use crate::{Action, Backup, BackupStatus, Client, Job, JobEvent, Progress, Run, Step, StepOutcome, Timestamp};
+use crate::{
+    Action, Backup, BackupStatus, Client, Job, JobEvent, Progress, Run, Step, StepOutcome, Timestamp,
+};
 use serde_json::{Map, Value, json};
 
 /// Keys every returned `freezer_action` has, `null` when unset: UIs index them without asking.
-pub const FIXED_ACTION_KEYS: [&str; 8] = [
-    "backup_name",
-    "action",
-    "mode",
-    "container",
-    "timeout",
-    "priority",
-    "path_to_backup",
-    "log_file",
-];
+pub const FIXED_ACTION_KEYS: [&str; 8] =
+    ["backup_name", "action", "mode", "container", "timeout", "priority", "path_to_backup", "log_file"];
 
 /// `freezer_action` as returned: everything that was sent, and the fixed keys.
 pub fn freezer_action(sent: &Map<String, Value>) -> Map<String, Value> {

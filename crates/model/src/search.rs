@@ -169,7 +169,11 @@ fn everywhere(value: &Value, into: &mut Vec<Condition>) {
     }
 }
 
-fn time(body: &Map<String, Value>, key: &'static str, round: fn(f64) -> f64) -> Result<Option<i64>, SearchError> {
+fn time(
+    body: &Map<String, Value>,
+    key: &'static str,
+    round: fn(f64) -> f64,
+) -> Result<Option<i64>, SearchError> {
     let refused = |found: &Value| Err(SearchError::NotATime { key, found: kind(found) });
     match body.get(key) {
         None | Some(Value::Null) => Ok(None),

@@ -29,7 +29,7 @@ fn rabbit() -> Vec<Opt> {
         ("rabbit_qos_prefetch_count", "Messages held unacknowledged; 0 is as many as are worked on."),
         (
             "heartbeat_timeout_threshold",
-            "Seconds without a sign of life after which a connection is dead; 0 disables (default 60).",
+            "Seconds without a sign of life after which a connection is dead; 0 is the broker's own interval (default 60).",
         ),
         ("rabbit_retry_interval", "Seconds before the second round of connecting (default 1)."),
         ("rabbit_retry_backoff", "Seconds added to that after each round (default 2)."),

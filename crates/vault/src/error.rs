@@ -39,7 +39,9 @@ pub enum VaultError {
     PassPhraseFile { path: PathBuf, cause: String },
     #[error("{backup} is encrypted and no pass phrase was given; name its pass phrase file")]
     PassPhraseMissing { backup: String },
-    #[error("wrong pass phrase for {backup}; nothing was restored from it; give the pass phrase it was made with")]
+    #[error(
+        "wrong pass phrase for {backup}; nothing was restored from it; give the pass phrase it was made with"
+    )]
     WrongPassPhrase { backup: String },
     #[error(
         "{backup} is not protected by an authentication code and only authenticated backups were asked for; \
@@ -48,13 +50,17 @@ pub enum VaultError {
     NotAuthenticated { backup: String },
     #[error("{place} is damaged: {cause}; restore an older date, or bring back this object from a copy")]
     Damaged { place: Place, cause: String },
-    #[error("manifest {object} is not valid: {cause}; restore an older date, or bring back this object from a copy")]
+    #[error(
+        "manifest {object} is not valid: {cause}; restore an older date, or bring back this object from a copy"
+    )]
     BadManifest { object: String, cause: String },
     #[error("{hbn}: {cause}; restore an older date")]
     BrokenChain { hbn: String, cause: String },
     #[error("{hbn}: no complete backup{before} in {store}; check host name, backup name, container and date")]
     NoBackup { hbn: String, before: String, store: String },
-    #[error("{hbn} is in use by {owner} since {since}; wait until it ends, or until the lock expires at {expires}")]
+    #[error(
+        "{hbn} is in use by {owner} since {since}; wait until it ends, or until the lock expires at {expires}"
+    )]
     Locked { hbn: String, owner: String, since: String, expires: String },
     #[error("the lock of {hbn} was lost while working ({cause}); nothing was committed, run it again")]
     LockLost { hbn: String, cause: String },

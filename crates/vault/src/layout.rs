@@ -34,7 +34,9 @@ pub struct Hbn(String);
 impl Hbn {
     pub fn new(hostname: &str, backup_name: &str) -> Result<Self, VaultError> {
         if hostname.is_empty() || backup_name.is_empty() {
-            return Err(VaultError::BadRequest { cause: "host name and backup name must not be empty".into() });
+            return Err(VaultError::BadRequest {
+                cause: "host name and backup name must not be empty".into(),
+            });
         }
         Self::from_text(format!("{hostname}_{backup_name}"))
     }
@@ -42,7 +44,9 @@ impl Hbn {
     pub fn from_text(text: impl Into<String>) -> Result<Self, VaultError> {
         let text = text.into();
         ObjectName::new(text.clone()).map_err(|_| VaultError::BadRequest {
-            cause: format!("'{text}' cannot be used as host name and backup name: no empty, '.' or '..' part"),
+            cause: format!(
+                "'{text}' cannot be used as host name and backup name: no empty, '.' or '..' part"
+            ),
         })?;
         Ok(Self(text))
     }

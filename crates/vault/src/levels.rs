@@ -71,7 +71,8 @@ pub fn choose(policy: &LevelPolicy, sound: &[Candidate], now_secs: i64) -> Level
             return LevelChoice::full(format!("level 0 is older than restart_always_level {days} days"));
         }
     }
-    let on = |base: &Candidate, reason: String| LevelChoice { level: base.level + 1, base: Some(*base), reason };
+    let on =
+        |base: &Candidate, reason: String| LevelChoice { level: base.level + 1, base: Some(*base), reason };
     if let Some(always) = always_level.filter(|always| top.level == *always) {
         return match newest_of(always - 1) {
             Some(base) => on(base, format!("always_level {always}: relative to level {}", base.level)),

@@ -236,5 +236,6 @@ fn seconds(duration: Duration) -> i64 {
 
 /// A time for people, UTC.
 pub(crate) fn time_text(secs: i64) -> String {
-    DateTime::from_timestamp(secs, 0).map_or_else(|| secs.to_string(), |time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+    DateTime::from_timestamp(secs, 0)
+        .map_or_else(|| secs.to_string(), |time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

@@ -78,7 +78,7 @@ async fn run(
     let catalogue = catalogue::list(store, &request.hbn).await?;
     let finished = |level: &&Level| level.standing != Standing::Uncommitted;
     let all = catalogue.chains.iter().flat_map(|chain| chain.levels.iter().map(move |level| (chain, level)));
-    let mut wanted: Vec<(&Chain, &Level)> = all.filter(|(_, level)| finished(&level)).collect();
+    let mut wanted: Vec<(&Chain, &Level)> = all.filter(|(_, level)| finished(level)).collect();
     let newest = wanted.iter().max_by_key(|(_, level)| level.id.timestamp).copied();
     let Some((chain, newest)) = newest else {
         let (hbn, before) = (request.hbn.to_string(), String::new());

@@ -9,7 +9,8 @@ use freezer_vault::levels::LevelPolicy;
 use freezer_vault::restore::Authenticity;
 use freezer_vault::verify::{Scope, VerifyRequest};
 use freezer_vault::{
-    BackupRequest, Monitor, Phase, RestoreRequest, VaultError, catalogue, restore::plan as plan_restore, verify,
+    BackupRequest, Monitor, Phase, RestoreRequest, VaultError, catalogue, restore::plan as plan_restore,
+    verify,
 };
 use std::sync::Arc;
 use support::*;
@@ -37,8 +38,8 @@ async fn every_codec_and_encryption_restores_here_and_with_tools() {
     for format in Compression::ALL {
         for kind in kinds {
             let room = Room::new();
-            let secret =
-                kind.map(|derivation| EncryptionOptions { derivation, ..encryption("secret words").unwrap() });
+            let secret = kind
+                .map(|derivation| EncryptionOptions { derivation, ..encryption("secret words").unwrap() });
             let request = |now| BackupRequest {
                 compression: CompressionOptions::of(format),
                 encryption: secret.clone(),
@@ -58,8 +59,8 @@ async fn every_codec_and_encryption_restores_here_and_with_tools() {
 fn with_tools(room: &Room, format: Compression, kind: Option<KeyDerivation>, expected: &Tree) {
     std::fs::write(room.path("pass"), "secret words\n").unwrap();
     let flags = if kind == Some(PBKDF2) { "-pbkdf2 -iter 10000" } else { "" };
-    let decrypt =
-        kind.map(|_| format!("openssl enc -d -aes-256-cfb {flags} -pass file:{}", room.path("pass").display()));
+    let decrypt = kind
+        .map(|_| format!("openssl enc -d -aes-256-cfb {flags} -pass file:{}", room.path("pass").display()));
     let target = room.path("tools");
     for level in 0..3i64 {
         let data = room.object(&format!("{T0}/{level}_{}/data", T0 + level * DAY));
@@ -79,13 +80,18 @@ async fn names_and_objects_are_layout_b() {
     plant(&room.source());
     room.backup(room.request(T0)).await.unwrap();
     let folder = format!("tar/host1_daily job/{T0}/0_{T0}");
-    let mut expected: Vec<String> =
-        ["data", "engine_metadata", "index", "manifest"].iter().map(|part| format!("data/{folder}/{part}")).collect();
+    let mut expected: Vec<String> = ["data", "engine_metadata", "index", "manifest"]
+        .iter()
+        .map(|part| format!("data/{folder}/{part}"))
+        .collect();
     expected.push(format!("metadata/{folder}/metadata"));
     assert_eq!(room.objects(), expected);
     let metadata = std::fs::read_to_string(room.object("/metadata")).unwrap();
     assert_eq!(metadata.lines().count(), 1);
-    assert!(metadata.starts_with(r#"{"engine_name":"tar","compression":"gzip","encryption":false"#), "{metadata}");
+    assert!(
+        metadata.starts_with(r#"{"engine_name":"tar","compression":"gzip","encryption":false"#),
+        "{metadata}"
+    );
     let snapshot = std::fs::read(room.object("/engine_metadata")).unwrap();
     assert!(snapshot.starts_with(b"GNU tar-"), "upstream continues from a snapshot file");
 }

@@ -20,7 +20,7 @@ fn compress(options: CompressionOptions, data: &[u8]) -> Vec<u8> {
             }
             compressor.finish().unwrap();
         });
-        packed.map(Result::unwrap).flatten().collect()
+        packed.flat_map(Result::unwrap).collect()
     })
 }
 

@@ -157,7 +157,9 @@ async fn a_forged_manifest_is_refused() {
     // Somebody without the pass phrase rewrites the manifest and makes its SHA-256 fit.
     let manifest = room.object("/manifest");
     let text = std::fs::read_to_string(&manifest).unwrap();
-    let canonical = text[..text.find(r#","sha256":"#).map_or(0, |_| text.rfind(r#","sha256":"#).unwrap())].to_owned() + "}";
+    let canonical = text[..text.find(r#","sha256":"#).map_or(0, |_| text.rfind(r#","sha256":"#).unwrap())]
+        .to_owned()
+        + "}";
     let forged = canonical.replacen(r#""compression":"gzip""#, r#""compression":"none""#, 1);
     assert_ne!(forged, canonical);
     let digest = shell_digest(&forged);

@@ -3,7 +3,9 @@
 
 mod support;
 
-use freezer_vault::encryption::{Decryptor, Encryptor, HEADER_BYTES, KeyDerivation, MacKey, MacParameters, PassPhrase};
+use freezer_vault::encryption::{
+    Decryptor, Encryptor, HEADER_BYTES, KeyDerivation, MacKey, MacParameters, PassPhrase,
+};
 use support::{noise, pipe};
 
 const ITERATIONS: u32 = 10_000;
@@ -35,7 +37,10 @@ fn openssl_reads_what_we_encrypt() {
             encryptor.encrypt(&mut piece);
             body.extend(piece);
         }
-        let clear = pipe(&format!("openssl enc -d -aes-256-cfb {flags} -pass file:{} 2>/dev/null", path.display()), &body);
+        let clear = pipe(
+            &format!("openssl enc -d -aes-256-cfb {flags} -pass file:{} 2>/dev/null", path.display()),
+            &body,
+        );
         assert!(clear == data, "{kind:?}");
     }
 }
@@ -46,7 +51,10 @@ fn we_decrypt_what_openssl_wrote() {
     let pass = PassPhrase::from_file(&path).unwrap();
     let data = noise(4, 100_003);
     for (kind, flags) in KINDS {
-        let body = pipe(&format!("openssl enc -aes-256-cfb {flags} -pass file:{} 2>/dev/null", path.display()), &data);
+        let body = pipe(
+            &format!("openssl enc -aes-256-cfb {flags} -pass file:{} 2>/dev/null", path.display()),
+            &data,
+        );
         let (header, rest) = body.split_first_chunk::<HEADER_BYTES>().unwrap();
         let mut decryptor = Decryptor::new(&pass, kind, header).unwrap().unwrap();
         let mut clear = rest.to_vec();

@@ -47,7 +47,10 @@ async fn cancelled_backups_leave_nothing() {
         assert!(matches!(error, VaultError::Cancelled), "{error}");
         assert!(asked.elapsed() < Duration::from_secs(10), "{format}: promptly");
         assert_eq!(room.objects(), Vec::<String>::new());
-        assert!(!room.path("store/locks/tar").exists() || tree(&room.path("store/locks")).values().all(|e| e.kind == 'd'));
+        assert!(
+            !room.path("store/locks/tar").exists()
+                || tree(&room.path("store/locks")).values().all(|e| e.kind == 'd')
+        );
     }
 }
 
@@ -84,8 +87,17 @@ async fn cancelled_restores_stop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_store_at_every_call() {
-    let methods =
-        [Method::Prepare, Method::List, Method::Get, Method::Head, Method::Put, Method::CreateLarge, Method::WritePiece, Method::EndSegment, Method::Finish];
+    let methods = [
+        Method::Prepare,
+        Method::List,
+        Method::Get,
+        Method::Head,
+        Method::Put,
+        Method::CreateLarge,
+        Method::WritePiece,
+        Method::EndSegment,
+        Method::Finish,
+    ];
     for method in methods {
         for nth in 1.. {
             let refused = fault_once(method, nth, FaultKind::Refused).await;
@@ -155,7 +167,10 @@ async fn two_at_once_do_not_interleave() {
     let error = room.backup(room.request(T0)).await.unwrap_err();
     assert!(matches!(error, VaultError::Locked { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains("host1_daily job is in use by a backup on") && text.contains("2023-11-14T23:13:20Z"), "{text}");
+    assert!(
+        text.contains("host1_daily job is in use by a backup on") && text.contains("2023-11-14T23:13:20Z"),
+        "{text}"
+    );
     let other = BackupRequest { backup_name: "another".into(), ..room.request(T0) };
     room.backup(other).await.expect("another name is free");
     task.await.unwrap().unwrap();

@@ -95,7 +95,10 @@ async fn the_plan_is_printable_and_changes_nothing() {
     let plan = plan(&room.store, &request).await.unwrap();
     assert_eq!(room.objects(), before);
     let text = plan.to_string();
-    assert!(text.contains("2 to remove, 1 to keep") && text.contains("not among the last 1 states"), "{text}");
+    assert!(
+        text.contains("2 to remove, 1 to keep") && text.contains("not among the last 1 states"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

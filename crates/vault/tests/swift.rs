@@ -4,7 +4,7 @@
 mod support;
 
 use bytes::Bytes;
-use freezer_storage::{ObjectName, SessionAccess, Store, StoreConfig, SwiftConfig, open};
+use freezer_storage::{ObjectName, SessionAccess, StoreConfig, SwiftConfig, open};
 use freezer_vault::codecs::{Compression, CompressionOptions};
 use freezer_vault::prune::{PruneRequest, Retention, apply, plan};
 use freezer_vault::{BackupRequest, Monitor, RestoreRequest, VaultError, backup, catalogue};
@@ -68,12 +68,13 @@ impl Cloud {
 
     async fn read(&self, name: &str) -> Vec<u8> {
         let stream = self.room.store.get(&ObjectName::new(name).unwrap(), None).await.unwrap();
-        stream.try_fold(Vec::new(), |mut all, piece| async move {
-            all.extend_from_slice(&piece);
-            Ok(all)
-        })
-        .await
-        .unwrap()
+        stream
+            .try_fold(Vec::new(), |mut all, piece| async move {
+                all.extend_from_slice(&piece);
+                Ok(all)
+            })
+            .await
+            .unwrap()
     }
 
     async fn remove(self) {
@@ -115,7 +116,8 @@ async fn an_encrypted_chain_and_its_damage() {
     let objects = cloud.objects().await;
     assert!(objects.contains(&format!("data/{}/segments/00000003", folder(0))), "{objects:?}");
     assert!(!objects.iter().any(|name| name.starts_with("locks/")), "{objects:?}");
-    let restore = |target: &str| RestoreRequest { pass_phrase: Some(pass("secret words")), ..room.to(target) };
+    let restore =
+        |target: &str| RestoreRequest { pass_phrase: Some(pass("secret words")), ..room.to(target) };
     room.expect(restore("newest"), &trees[1]).await;
     room.expect(RestoreRequest { not_after_secs: Some(T0), ..restore("older") }, &trees[0]).await;
 

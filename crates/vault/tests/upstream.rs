@@ -19,8 +19,9 @@ async fn chains_of_upstream_restore() {
         for digest in [None, Some("-md sha256"), Some("-md md5")] {
             let room = Room::new();
             std::fs::write(room.path("pass"), "pass of the job\n").unwrap();
-            let encrypt = digest
-                .map(|digest| format!("openssl enc -aes-256-cfb {digest} -pass file:{}", room.path("pass").display()));
+            let encrypt = digest.map(|digest| {
+                format!("openssl enc -aes-256-cfb {digest} -pass file:{}", room.path("pass").display())
+            });
             plant(&room.source());
             let mut base = None;
             let mut trees = Vec::new();
@@ -34,7 +35,11 @@ async fn chains_of_upstream_restore() {
             let pass_phrase = digest.map(|_| pass("pass of the job"));
             let request = RestoreRequest { pass_phrase: pass_phrase.clone(), ..room.to("restored") };
             let report = room.expect(request, &trees[2]).await;
-            assert!(report.warnings.iter().any(|warning| warning.contains("upstream")), "{:?}", report.warnings);
+            assert!(
+                report.warnings.iter().any(|warning| warning.contains("upstream")),
+                "{:?}",
+                report.warnings
+            );
             let older = RestoreRequest { pass_phrase, not_after_secs: Some(T0 + DAY), ..room.to("older") };
             room.expect(older, &trees[1]).await;
         }

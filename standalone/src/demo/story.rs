@@ -123,7 +123,7 @@ async fn restore(rest: &Rest, client_id: &str, places: &Places, target: &Path, a
 fn report(title: &str, run: &Value) {
     let part = |name: &str| number(run, &format!("/steps/0/result/backup_metadata/{name}"));
     println!(
-        "{title}     level {}: read {} in {} files, stored {}, {}",
+        "{title}     level {}: read {} in {} entries, stored {}, {}",
         part("curr_backup_level"),
         HumanBytes(part("bytes_read")),
         part("files"),

@@ -75,17 +75,18 @@ fn all_is_a_text_search_or_conditions() {
         (json!("\"node1\""), true),
         (json!("[1"), false),
     ] {
-        for search in [
-            json!({"match": [{"_all": text}]}),
-            json!({"match": [{"client_id": "node1"}, {"_all": text}]}),
-        ] {
+        for search in
+            [json!({"match": [{"_all": text}]}), json!({"match": [{"client_id": "node1"}, {"_all": text}]})]
+        {
             assert_eq!(found(search.clone()), expected, "{search}");
         }
         let none = json!({"match": [{"_all": text}, {"client_id": "other"}]});
         assert!(!found(none.clone()), "_all never widens: {none}");
     }
     assert!(!found(json!({"match_not": [{"_all": "nightly"}]})));
-    assert!(found(json!({"match": [{"_all": "nightly"}, {"_all": "vault"}], "match_not": [{"_all": "zzz"}]})));
+    assert!(found(
+        json!({"match": [{"_all": "nightly"}, {"_all": "vault"}], "match_not": [{"_all": "zzz"}]})
+    ));
 }
 
 #[test]
@@ -103,8 +104,14 @@ fn wrong_shapes_are_named() {
     for (search, text) in [
         (json!([1]), "search document: must be a JSON object, not a list"),
         (json!({"match": "x"}), "search document: 'match' must be a list of objects, not a string"),
-        (json!({"match": ["x"]}), "search document: 'match' must be a list of objects, not a list with a string"),
-        (json!({"match_not": {"a": 1}}), "search document: 'match_not' must be a list of objects, not an object"),
+        (
+            json!({"match": ["x"]}),
+            "search document: 'match' must be a list of objects, not a list with a string",
+        ),
+        (
+            json!({"match_not": {"a": 1}}),
+            "search document: 'match_not' must be a list of objects, not an object",
+        ),
         (
             json!({"time_after": "yesterday"}),
             "search document: 'time_after' must be a number of seconds since the epoch, not a string",

@@ -6,6 +6,7 @@
 
 use super::SwiftStore;
 use super::client::{Pieces, Request};
+use super::list::Listed;
 use super::names::{manifest_header, segments_folder};
 use crate::store::{LargeWriter, ObjectName, StoreError};
 use async_trait::async_trait;
@@ -14,7 +15,11 @@ use md5::{Digest, Md5};
 use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
+
+/// How long uploads may take to end when their object is given up.
+const SETTLE_TIME: Duration = Duration::from_secs(5);
 
 pub(super) struct SwiftWriter {
     store: SwiftStore,
@@ -158,11 +163,15 @@ impl LargeWriter for SwiftWriter {
     }
 
     async fn abandon(mut self: Box<Self>) {
+        // A body that has arrived in full is stored even if nobody waits for the answer, and perhaps only after
+        // the delete: give those the time to end. One that is cut off is thrown away by Swift.
+        let settle = async { while self.uploads.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(SETTLE_TIME, settle).await;
         self.uploads.shutdown().await;
-        if self.segments.is_empty() {
-            return;
-        }
-        if let Err(error) = self.store.delete_below(&self.folder).await {
+        // By name: a listing may lag behind.
+        let full = |segment: &ObjectName| Listed { name: self.store.root.full(segment), bytes: 0 };
+        let segments: Vec<Listed> = self.segments.iter().map(full).collect();
+        if let Err(error) = self.store.delete_page(&segments).await {
             tracing::warn!(%error, name = %self.name, "segments of an abandoned object stay behind");
         }
     }

@@ -101,6 +101,7 @@ impl SwiftFixture {
         request.send().await.unwrap()
     }
 
+    /// The container and all that is in it.
     pub async fn remove(&self) {
         let base = self.session.endpoint("object-store", None, None).await.unwrap();
         let names = self.raw("GET", "", &[]).await.text().await.unwrap();
@@ -114,6 +115,25 @@ impl SwiftFixture {
         }
         let gone = self.raw("DELETE", "", &[]).await;
         assert!(gone.status().is_success() || gone.status() == 404, "{}: {}", self.container, gone.status());
+    }
+}
+
+/// A failed test leaves nothing behind either.
+impl Drop for SwiftFixture {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let (container, store) = (self.container.clone(), self.store.clone());
+        // A runtime of its own, as the test's cannot be waited for here.
+        let cleaner = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let session = demo_session().await;
+                SwiftFixture { container, session, store }.remove().await;
+            });
+        });
+        let _ = cleaner.join();
     }
 }
 

@@ -35,9 +35,11 @@ pub(super) async fn choose_base(
     // Levels found to be useless, with the cause.
     let mut useless: BTreeMap<i64, String> = BTreeMap::new();
     loop {
-        let sound: Vec<Candidate> = chain.existing().filter(|level| is_sound(chain, level, &useless)).map(candidate).collect();
+        let sound: Vec<Candidate> =
+            chain.existing().filter(|level| is_sound(chain, level, &useless)).map(candidate).collect();
         let mut choice = choose(&request.levels, &sound, request.now_secs);
-        let level = choice.base.and_then(|base| chain.existing().find(|level| level.id.timestamp == base.timestamp));
+        let level =
+            choice.base.and_then(|base| chain.existing().find(|level| level.id.timestamp == base.timestamp));
         let Some(level) = level else {
             let causes: Vec<String> = useless.into_values().collect();
             if !causes.is_empty() {
@@ -48,7 +50,8 @@ pub(super) async fn choose_base(
         match prove(store, catalogue, chain, level, keys).await? {
             Ok(index) => {
                 let manifest_sha256 = level.sealed.as_ref().map(|sealed| sealed.sha256.clone());
-                let link = ParentLink { level: level.id.level, timestamp: level.id.timestamp, manifest_sha256 };
+                let link =
+                    ParentLink { level: level.id.level, timestamp: level.id.timestamp, manifest_sha256 };
                 let record = level.manifest().and_then(|manifest| manifest.encryption.as_ref());
                 let mac = record.map(|record| record.mac.clone());
                 return Ok((choice, Some(Base { link, index, mac })));
@@ -108,9 +111,13 @@ async fn unlock(level: &Level, keys: Option<&KeyRing>) -> Result<Result<Option<M
         (Some(_), false) => Ok(Err(format!("{} is not encrypted and the new backup is", level.id))),
         (Some(keys), true) => {
             let sealed = level.sealed.as_ref();
-            let Some((sealed, record)) = sealed.and_then(|sealed| Some((sealed, sealed.manifest.encryption.as_ref()?)))
+            let Some((sealed, record)) =
+                sealed.and_then(|sealed| Some((sealed, sealed.manifest.encryption.as_ref()?)))
             else {
-                return Ok(Err(format!("{} is encrypted by upstream: its pass phrase cannot be proved", level.id)));
+                return Ok(Err(format!(
+                    "{} is encrypted by upstream: its pass phrase cannot be proved",
+                    level.id
+                )));
             };
             if let Err(cause) = record.mac.checked_salt() {
                 return Ok(Err(format!("{}: {cause}", level.id)));

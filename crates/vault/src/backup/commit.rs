@@ -8,8 +8,8 @@ use crate::VaultError;
 use crate::encryption::{EncryptionOptions, MacKey};
 use crate::layout::{ENGINE, ENGINE_METADATA, INDEX, MANIFEST};
 use crate::manifest::{
-    Attachment, CIPHER, EncryptionRecord, MANIFEST_VERSION, Manifest, Metadata, MetadataKind,
-    ProblemSummary, Totals, seal,
+    Attachment, CIPHER, EncryptionRecord, MANIFEST_VERSION, Manifest, Metadata, MetadataKind, ProblemSummary,
+    Totals, seal,
 };
 use crate::problem::FileProblem;
 use crate::tar::Written;
@@ -100,11 +100,12 @@ fn manifest_of(
     written: &Written,
 ) -> Manifest {
     let stored_bytes = pieces.iter().map(|piece| piece.size_bytes).sum();
-    let encryption = request.encryption.as_ref().zip(plan.mac.as_ref()).map(|(options, mac)| EncryptionRecord {
-        cipher: CIPHER.into(),
-        derivation: options.derivation,
-        mac: mac.parameters.clone(),
-    });
+    let encryption =
+        request.encryption.as_ref().zip(plan.mac.as_ref()).map(|(options, mac)| EncryptionRecord {
+            cipher: CIPHER.into(),
+            derivation: options.derivation,
+            mac: mac.parameters.clone(),
+        });
     Manifest {
         version: MANIFEST_VERSION,
         tool: concat!("freezer ", env!("CARGO_PKG_VERSION")).into(),

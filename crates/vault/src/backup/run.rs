@@ -105,7 +105,8 @@ fn check(request: &BackupRequest) -> Result<(), VaultError> {
 async fn plan(store: &Arc<dyn Store>, request: &BackupRequest, hbn: Hbn) -> Result<Plan, VaultError> {
     let catalogue = catalogue::list(store, &hbn).await?;
     // Timestamps are ids: never one that exists, and always the greatest, whatever the clock says.
-    let timestamp = catalogue.greatest_timestamp().map_or(request.now_secs, |top| request.now_secs.max(top + 1));
+    let timestamp =
+        catalogue.greatest_timestamp().map_or(request.now_secs, |top| request.now_secs.max(top + 1));
     let keys = request.encryption.as_ref().map(|options| KeyRing::new(options.pass_phrase.clone()));
     let (choice, base) = base::choose_base(store, &catalogue, request, keys.as_ref()).await?;
     let chain_timestamp = choice.base.map_or(timestamp, |base| base.chain_timestamp);

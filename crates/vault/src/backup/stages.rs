@@ -110,7 +110,17 @@ impl Sealer {
         let current = PieceState::new(key.as_ref())?;
         let (segment, offset_in_segment, offset_in_payload) = (0, 0, 0);
         let pieces = Vec::new();
-        Ok(Self { encryptor, key, segment_bytes, parts, pieces, segment, offset_in_segment, offset_in_payload, current })
+        Ok(Self {
+            encryptor,
+            key,
+            segment_bytes,
+            parts,
+            pieces,
+            segment,
+            offset_in_segment,
+            offset_in_payload,
+            current,
+        })
     }
 
     /// Runs to the end of `packed`; answers the pieces in order.

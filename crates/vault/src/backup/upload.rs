@@ -45,7 +45,10 @@ pub(super) fn place_pieces(
     let folder = format!("{}/", id.data_folder(hbn)?);
     let count = hashed.last().map_or(0, |piece| piece.segment + 1);
     if !segments.is_empty() && segments.len() != count {
-        return Err(internal(format!("{count} segments were written and the store names {}", segments.len())));
+        return Err(internal(format!(
+            "{count} segments were written and the store names {}",
+            segments.len()
+        )));
     }
     let place = |piece: HashedPiece| {
         let object = match segments.get(piece.segment) {

@@ -41,7 +41,10 @@ impl Chain {
         };
         let fits = |level: &&Level| level.id.level == link.level && level.id.timestamp == link.timestamp;
         let Some(parent) = self.levels.iter().find(fits) else {
-            return Err(format!("level {} of {} is missing, which {} needs", link.level, link.timestamp, child.id));
+            return Err(format!(
+                "level {} of {} is missing, which {} needs",
+                link.level, link.timestamp, child.id
+            ));
         };
         if link.level >= child.id.level || link.timestamp >= child.id.timestamp {
             return Err(format!("{} claims to be built on the later {}", child.id, parent.id));

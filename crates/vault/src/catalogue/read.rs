@@ -70,10 +70,13 @@ pub async fn list_hbns(store: &Arc<dyn Store>) -> Result<Vec<Hbn>, VaultError> {
                     found.insert(Hbn::from_text(name.clone())?);
                 }
                 _ if depth < MOST_NAME_PARTS => {
-                    let longer = name.as_ref().map_or_else(|| child.to_owned(), |name| format!("{name}/{child}"));
+                    let longer =
+                        name.as_ref().map_or_else(|| child.to_owned(), |name| format!("{name}/{child}"));
                     waiting.push((Some(longer), depth + 1));
                 }
-                _ => tracing::warn!(folder = %folder, "too many parts for a backup name; not searched further"),
+                _ => {
+                    tracing::warn!(folder = %folder, "too many parts for a backup name; not searched further")
+                }
             }
         }
     }
@@ -92,14 +95,17 @@ const MOST_KEPT_BYTES: usize = 128 * 1024;
 impl Level {
     /// This level with its whole manifest, read again if the list let go of it.
     pub(crate) async fn whole(&self, store: &Arc<dyn Store>, hbn: &Hbn) -> Result<Level, VaultError> {
-        let Some(thin) = self.sealed.as_ref().filter(|sealed| sealed.is_thin) else { return Ok(self.clone()) };
+        let Some(thin) = self.sealed.as_ref().filter(|sealed| sealed.is_thin) else {
+            return Ok(self.clone());
+        };
         let object = self.id.object(hbn, MANIFEST)?;
         let changed = || VaultError::BadManifest {
             object: object.to_string(),
             cause: "it changed while it was being read".into(),
         };
         let body = read_whole(store, &object, MOST_MANIFEST_BYTES).await?.ok_or_else(changed)?;
-        let sealed = Sealed::open(&body).ok().filter(|sealed| sealed.sha256 == thin.sha256).ok_or_else(changed)?;
+        let sealed =
+            Sealed::open(&body).ok().filter(|sealed| sealed.sha256 == thin.sha256).ok_or_else(changed)?;
         Ok(Level { sealed: Some(Arc::new(sealed)), ..self.clone() })
     }
 }

@@ -60,7 +60,9 @@ impl Compressor {
         let outlet = Outlet { block: Vec::new(), steps: sender };
         let kind = match options.format {
             Compression::None => Kind::Plain(outlet),
-            Compression::Zstd => Kind::Zstd(Box::new(zstd_encoder(outlet, level, threads).map_err(codec_error)?)),
+            Compression::Zstd => {
+                Kind::Zstd(Box::new(zstd_encoder(outlet, level, threads).map_err(codec_error)?))
+            }
             format => Kind::Pool(Pool::start(format, level, threads, outlet.steps).map_err(codec_error)?),
         };
         Ok((Self { kind }, Packed { steps, ended: false }))
@@ -98,14 +100,16 @@ impl Iterator for Packed {
         }
         let block = match self.steps.recv() {
             Ok(Step::Ready(block)) => Ok(block),
-            Ok(Step::Promised(answer)) => {
-                answer.recv().unwrap_or_else(|_| Err(io::Error::other("a compressing thread stopped unexpectedly")))
-            }
+            Ok(Step::Promised(answer)) => answer
+                .recv()
+                .unwrap_or_else(|_| Err(io::Error::other("a compressing thread stopped unexpectedly"))),
             Ok(Step::End) => {
                 self.ended = true;
                 return None;
             }
-            Err(_) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the stream was not written to its end")),
+            Err(_) => {
+                Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the stream was not written to its end"))
+            }
         };
         self.ended = block.is_err();
         Some(block)
@@ -244,7 +248,8 @@ fn xz_stream(level: u32) -> io::Result<liblzma::stream::Stream> {
     let mut options = LzmaOptions::new_preset(level)?;
     if level > 0 {
         // A dictionary longer than the block is memory for nothing. Preset 0 has a shorter one.
-        options.dict_size(u32::try_from(XZ_BLOCK_BYTES).unwrap_or(1 << 20).min(preset_dictionary_bytes(level)));
+        options
+            .dict_size(u32::try_from(XZ_BLOCK_BYTES).unwrap_or(1 << 20).min(preset_dictionary_bytes(level)));
     }
     let mut filters = Filters::new();
     filters.lzma2(&options);

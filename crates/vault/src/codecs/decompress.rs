@@ -23,9 +23,13 @@ pub fn decompressor(format: Compression, input: Box<dyn Read + Send>) -> io::Res
 /// Decompresses something small; more than `most_bytes` of output is an error.
 pub fn decompress_all(format: Compression, data: Vec<u8>, most_bytes: u64) -> Result<Vec<u8>, VaultError> {
     let fail = |cause: String| VaultError::Codec { cause };
-    let reader = decompressor(format, Box::new(io::Cursor::new(data))).map_err(|error| fail(error.to_string()))?;
+    let reader =
+        decompressor(format, Box::new(io::Cursor::new(data))).map_err(|error| fail(error.to_string()))?;
     let mut out = Vec::new();
-    reader.take(most_bytes.saturating_add(1)).read_to_end(&mut out).map_err(|error| fail(error.to_string()))?;
+    reader
+        .take(most_bytes.saturating_add(1))
+        .read_to_end(&mut out)
+        .map_err(|error| fail(error.to_string()))?;
     if out.len() as u64 > most_bytes {
         return Err(fail(format!("more than {most_bytes} bytes come out")));
     }

@@ -76,8 +76,10 @@ impl fmt::Display for Compression {
 impl FromStr for Compression {
     type Err = crate::VaultError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|codec| codec.name() == text).ok_or_else(|| crate::VaultError::BadRequest {
-            cause: format!("compression '{text}' is unknown; use gzip, bzip2, xz, zstd or none"),
+        Self::ALL.into_iter().find(|codec| codec.name() == text).ok_or_else(|| {
+            crate::VaultError::BadRequest {
+                cause: format!("compression '{text}' is unknown; use gzip, bzip2, xz, zstd or none"),
+            }
         })
     }
 }

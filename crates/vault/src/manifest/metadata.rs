@@ -53,8 +53,7 @@ impl Metadata {
             Some(_) => true,
         };
         let compression = map.get("compression").and_then(Value::as_str).and_then(|name| name.parse().ok());
-        let kind =
-            if map.contains_key(MANIFEST_KEY) { MetadataKind::Ours } else { MetadataKind::Upstream };
+        let kind = if map.contains_key(MANIFEST_KEY) { MetadataKind::Ours } else { MetadataKind::Upstream };
         Ok(Self { kind, compression, encrypted })
     }
 }

@@ -117,7 +117,8 @@ impl Manifest {
         if self.version > MANIFEST_VERSION {
             return Some(format!("version {} is newer than this program; update it", self.version));
         }
-        let stored: Option<u64> = self.pieces.iter().try_fold(0u64, |sum, piece| sum.checked_add(piece.size_bytes));
+        let stored: Option<u64> =
+            self.pieces.iter().try_fold(0u64, |sum, piece| sum.checked_add(piece.size_bytes));
         if stored != Some(self.totals.stored_bytes) {
             return Some("the sizes of its pieces do not add up".into());
         }

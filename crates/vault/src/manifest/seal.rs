@@ -24,7 +24,8 @@ pub struct Sealed {
 
 /// The object to store: canonical form and hashes over it. Answers the SHA-256 as well.
 pub fn seal(manifest: &Manifest, key: Option<&MacKey>) -> Result<(Bytes, String), VaultError> {
-    let internal = |error: serde_json::Error| VaultError::Internal { what: "manifest", cause: error.to_string() };
+    let internal =
+        |error: serde_json::Error| VaultError::Internal { what: "manifest", cause: error.to_string() };
     let Value::Object(mut map) = serde_json::to_value(manifest).map_err(internal)? else {
         return Err(VaultError::Internal { what: "manifest", cause: "it is no JSON object".into() });
     };
@@ -53,8 +54,8 @@ impl Sealed {
         if hex::encode(Sha256::digest(&canonical)) != sha256 {
             return Err("its content does not fit its sha256".into());
         }
-        let manifest: Manifest =
-            serde_json::from_value(Value::Object(map)).map_err(|error| format!("it cannot be understood: {error}"))?;
+        let manifest: Manifest = serde_json::from_value(Value::Object(map))
+            .map_err(|error| format!("it cannot be understood: {error}"))?;
         if let Some(fault) = manifest.fault() {
             return Err(fault);
         }

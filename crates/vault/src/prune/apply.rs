@@ -18,7 +18,9 @@ pub async fn apply(
 ) -> Result<PruneReport, VaultError> {
     monitor.set_phase(Phase::Planning);
     if agreed.hbn != request.hbn.as_str() {
-        return Err(VaultError::BadRequest { cause: format!("the plan is for {}, not {}", agreed.hbn, request.hbn) });
+        return Err(VaultError::BadRequest {
+            cause: format!("the plan is for {}, not {}", agreed.hbn, request.hbn),
+        });
     }
     let lock = Lock::take(store, &request.hbn, "prune", request.now_secs, request.lock_expiry).await?;
     let result = under_lock(store, request, agreed, monitor, &lock).await;

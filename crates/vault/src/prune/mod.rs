@@ -83,7 +83,8 @@ pub struct PrunePlan {
 
 impl fmt::Display for PrunePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows = self.remove.iter().map(|row| ("remove", row)).chain(self.keep.iter().map(|row| ("keep", row)));
+        let rows =
+            self.remove.iter().map(|row| ("remove", row)).chain(self.keep.iter().map(|row| ("keep", row)));
         writeln!(f, "{}: {} to remove, {} to keep", self.hbn, self.remove.len(), self.keep.len())?;
         for (verb, row) in rows {
             let subject = match row.subject {

@@ -50,7 +50,11 @@ struct Judged<'a> {
 }
 
 /// The decision itself. `present` are the levels whose payload is there.
-pub(super) fn decide(catalogue: &Catalogue, request: &PruneRequest, present: &BTreeSet<LevelId>) -> PrunePlan {
+pub(super) fn decide(
+    catalogue: &Catalogue,
+    request: &PruneRequest,
+    present: &BTreeSet<LevelId>,
+) -> PrunePlan {
     let mut judged: Vec<Judged> = Vec::new();
     let mut plan = PrunePlan { hbn: catalogue.hbn.to_string(), remove: Vec::new(), keep: Vec::new() };
     for chain in &catalogue.chains {
@@ -61,9 +65,10 @@ pub(super) fn decide(catalogue: &Catalogue, request: &PruneRequest, present: &BT
     }
     let mut points: Vec<i64> = judged.iter().flat_map(|one| one.points.iter().copied()).collect();
     points.sort_unstable_by(|a, b| b.cmp(a));
-    let last: Option<Vec<i64>> = request.retention.keep_last.map(|count| {
-        points.iter().copied().take(usize::try_from(count).unwrap_or(usize::MAX)).collect()
-    });
+    let last: Option<Vec<i64>> = request
+        .retention
+        .keep_last
+        .map(|count| points.iter().copied().take(usize::try_from(count).unwrap_or(usize::MAX)).collect());
     for one in &mut judged {
         one.verdict = judge(one.chain, &one.points, request, last.as_deref());
     }
@@ -124,7 +129,8 @@ fn judge(
     if rules.is_empty() {
         return Err("no rule was given".into());
     }
-    let (names, failing): (Vec<_>, Vec<_>) = rules.iter().map(|(fits, name)| (name.as_str(), (!fits).then_some(name))).unzip();
+    let (names, failing): (Vec<_>, Vec<_>) =
+        rules.iter().map(|(fits, name)| (name.as_str(), (!fits).then_some(name))).unzip();
     match failing.into_iter().flatten().next() {
         Some(name) => Err(format!("{age}: not '{name}'")),
         None => Ok(format!("{age}: {}", names.join(" and "))),

@@ -35,7 +35,11 @@ pub(crate) struct Payload {
 
 impl Payload {
     /// Sends the whole payload, in order; stops in silence when the reading side has gone.
-    pub(crate) async fn fetch(&self, arrivals: mpsc::Sender<Arrival>, monitor: &Monitor) -> Result<(), VaultError> {
+    pub(crate) async fn fetch(
+        &self,
+        arrivals: mpsc::Sender<Arrival>,
+        monitor: &Monitor,
+    ) -> Result<(), VaultError> {
         let work = async {
             match self.level.level.manifest() {
                 Some(manifest) => self.fetch_pieces(&manifest.pieces, &arrivals, monitor).await,
@@ -52,7 +56,8 @@ impl Payload {
         monitor: &Monitor,
     ) -> Result<(), VaultError> {
         for piece in pieces {
-            let bytes = fetch_piece(&self.store, &self.hbn, &self.level.id, piece, self.level.key.as_ref()).await?;
+            let bytes =
+                fetch_piece(&self.store, &self.hbn, &self.level.id, piece, self.level.key.as_ref()).await?;
             monitor.add_stored(piece.size_bytes);
             if arrivals.send(Arrival::Bytes(bytes)).await.is_err() {
                 return Ok(());
@@ -64,7 +69,11 @@ impl Payload {
     }
 
     /// Upstream's payload: nothing to check it with.
-    async fn fetch_plain(&self, arrivals: &mpsc::Sender<Arrival>, monitor: &Monitor) -> Result<(), VaultError> {
+    async fn fetch_plain(
+        &self,
+        arrivals: &mpsc::Sender<Arrival>,
+        monitor: &Monitor,
+    ) -> Result<(), VaultError> {
         let mut stream = self.store.get(&self.level.id.object(&self.hbn, DATA)?, None).await?;
         while let Some(bytes) = stream.try_next().await? {
             monitor.add_stored(bytes.len() as u64);

@@ -9,8 +9,8 @@ use crate::VaultError;
 use crate::problem::{FileProblem, Weight, readable};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, fchmod, fchown, fgetxattr,
-    flistxattr, fsetxattr, fstat, futimens, openat, renameat, statat, unlinkat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, fchmod, fchown,
+    fgetxattr, flistxattr, fsetxattr, fstat, futimens, openat, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, Result};
 use std::path::{Path, PathBuf};
@@ -44,8 +44,12 @@ impl Drop for Staging {
 
 /// Moves everything from `staging` into `target`. Blocking.
 pub(super) fn merge(staging: &Staging, target: &Path) -> std::result::Result<Vec<FileProblem>, VaultError> {
-    let fail = |error: Errno| VaultError::Local { path: target.to_path_buf(), cause: format!("moving files in: {error}") };
-    let open = |path: &Path| openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let fail = |error: Errno| VaultError::Local {
+        path: target.to_path_buf(),
+        cause: format!("moving files in: {error}"),
+    };
+    let open =
+        |path: &Path| openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let from = open(&staging.path).map_err(fail)?;
     let to = open(target).map_err(fail)?;
     let mut problems = Vec::new();
@@ -139,7 +143,8 @@ fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
         size => size?,
     };
     let mut value = vec![0u8; 65_536];
-    for name in list.get(..size).unwrap_or_default().split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    for name in list.get(..size).unwrap_or_default().split(|byte| *byte == 0).filter(|name| !name.is_empty())
+    {
         let size = fgetxattr(from, name, value.as_mut_slice())?;
         fsetxattr(to, name, value.get(..size).unwrap_or_default(), XattrFlags::empty())?;
     }

@@ -10,9 +10,9 @@ mod plan;
 mod replay;
 mod stream;
 
+pub(crate) use fetch::fetch_piece;
 pub use plan::{PlannedLevel, RestorePlan, plan};
 pub use replay::restore;
-pub(crate) use fetch::fetch_piece;
 pub(crate) use stream::{open_payload, sniff_upstream};
 
 use crate::codecs::Compression;

@@ -40,10 +40,16 @@ impl fmt::Display for RestorePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} levels to replay", self.hbn, self.levels.len())?;
         for level in &self.levels {
-            let size = level.stored_bytes.map_or_else(|| "size not recorded".into(), |bytes| format!("{bytes} bytes"));
+            let size = level
+                .stored_bytes
+                .map_or_else(|| "size not recorded".into(), |bytes| format!("{bytes} bytes"));
             let secret = if level.encrypted { ", encrypted" } else { "" };
             let (at, codec) = (time_text(level.id.timestamp), level.compression);
-            writeln!(f, "  level {} of {at} ({}): {codec}{secret}, {size}", level.id.level, level.id.timestamp)?;
+            writeln!(
+                f,
+                "  level {} of {at} ({}): {codec}{secret}, {size}",
+                level.id.level, level.id.timestamp
+            )?;
         }
         self.warnings.iter().try_for_each(|warning| writeln!(f, "  note: {warning}"))
     }
@@ -105,7 +111,10 @@ fn select<'a>(
             }
             Standing::Damaged(cause) => {
                 let hbn = catalogue.hbn.to_string();
-                return Err(VaultError::BrokenChain { hbn, cause: format!("{} is damaged: {cause}", level.id) });
+                return Err(VaultError::BrokenChain {
+                    hbn,
+                    cause: format!("{} is damaged: {cause}", level.id),
+                });
             }
         }
     }
@@ -149,11 +158,20 @@ async fn unlock(
     warnings.push(format!("{} was made by upstream's agent: there are no checksums to verify", level.id));
     let sniffed = sniff_upstream(store, hbn, level, keys.map(KeyRing::pass_phrase)).await?;
     let compression = sniffed.compression.unwrap_or(planned.compression);
-    Ok(PlannedLevel { compression, encrypted: sniffed.derivation.is_some(), derivation: sniffed.derivation, ..planned })
+    Ok(PlannedLevel {
+        compression,
+        encrypted: sniffed.derivation.is_some(),
+        derivation: sniffed.derivation,
+        ..planned
+    })
 }
 
 /// The authentication key of a level of ours, proved against its manifest. `None`: nothing to prove.
-async fn unlock_keys(level: &Level, keys: Option<&KeyRing>, backup: &str) -> Result<Option<MacKey>, VaultError> {
+async fn unlock_keys(
+    level: &Level,
+    keys: Option<&KeyRing>,
+    backup: &str,
+) -> Result<Option<MacKey>, VaultError> {
     let keys = require_pass_phrase(level, keys, backup)?;
     let Some((sealed, keys)) = level.sealed.as_ref().zip(keys) else { return Ok(None) };
     let Some(record) = &sealed.manifest.encryption else { return Ok(None) };

@@ -88,7 +88,8 @@ async fn run(
 
 /// Before anything is asked of the store: a restore that may not happen should say so at once.
 fn check_target(request: &RestoreRequest) -> Result<(), VaultError> {
-    let local = |error: io::Error| VaultError::Local { path: request.target.clone(), cause: error.to_string() };
+    let local =
+        |error: io::Error| VaultError::Local { path: request.target.clone(), cause: error.to_string() };
     match std::fs::read_dir(&request.target) {
         Ok(mut entries) => {
             if entries.next().is_some() && !request.overwrite && !request.dry_run {
@@ -137,7 +138,8 @@ fn stage(request: &RestoreRequest, levels: usize) -> Result<Option<Staging>, Vau
     if request.dry_run || levels < 2 {
         return Ok(None);
     }
-    let local = |error: io::Error| VaultError::Local { path: request.target.clone(), cause: error.to_string() };
+    let local =
+        |error: io::Error| VaultError::Local { path: request.target.clone(), cause: error.to_string() };
     let occupied = std::fs::read_dir(&request.target).map_err(local)?.next().is_some();
     if occupied { Staging::inside(&request.target).map(Some) } else { Ok(None) }
 }
@@ -245,7 +247,9 @@ impl Read for BlockReader {
             match self.blocks.recv() {
                 Ok(Some(block)) => self.current = io::Cursor::new(block),
                 Ok(None) => self.ended = true,
-                Err(_) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "unpacking the backup failed")),
+                Err(_) => {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "unpacking the backup failed"));
+                }
             }
         }
     }

@@ -44,7 +44,9 @@ impl Read for ArrivalReader {
             match self.arrivals.blocking_recv() {
                 Some(Arrival::Bytes(bytes)) => self.waiting.extend(bytes),
                 Some(Arrival::End) => self.ended = true,
-                None => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "fetching the backup failed")),
+                None => {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "fetching the backup failed"));
+                }
             }
         }
     }
@@ -80,7 +82,9 @@ pub(crate) fn open_payload(
         (Some(_), None) => return Err(VaultError::PassPhraseMissing { backup }),
         (Some(derivation), Some(pass)) => {
             let mut header = [0u8; HEADER_BYTES];
-            reader.read_exact(&mut header).map_err(|error| unreadable(format!("encryption header: {error}")))?;
+            reader
+                .read_exact(&mut header)
+                .map_err(|error| unreadable(format!("encryption header: {error}")))?;
             let decryptor = Decryptor::new(pass, derivation, &header)?;
             let decryptor = decryptor.ok_or_else(|| unreadable("it has no encryption header".into()))?;
             Box::new(DecryptingReader { inner: reader, decryptor })
@@ -111,10 +115,12 @@ pub(crate) async fn sniff_upstream(
     let backup = format!("{hbn}, {}", level.id);
     let head = read_head(store, &name).await?;
     let expected = level.compression();
-    let Some((header, body)) = head.split_first_chunk::<HEADER_BYTES>().filter(|_| head.starts_with(SALTED_MAGIC))
+    let Some((header, body)) =
+        head.split_first_chunk::<HEADER_BYTES>().filter(|_| head.starts_with(SALTED_MAGIC))
     else {
         if level.is_encrypted() {
-            let cause = format!("{name} has no encryption header although its metadata says that it is encrypted");
+            let cause =
+                format!("{name} has no encryption header although its metadata says that it is encrypted");
             return Err(VaultError::Unreadable { backup, cause });
         }
         return Ok(Sniffed { derivation: None, compression: Compression::sniff(&head).or(expected) });
@@ -131,7 +137,10 @@ pub(crate) async fn sniff_upstream(
     Err(VaultError::WrongPassPhrase { backup })
 }
 
-async fn read_head(store: &Arc<dyn Store>, name: &freezer_storage::ObjectName) -> Result<Vec<u8>, StoreError> {
+async fn read_head(
+    store: &Arc<dyn Store>,
+    name: &freezer_storage::ObjectName,
+) -> Result<Vec<u8>, StoreError> {
     let mut head = Vec::with_capacity(SNIFFED_BYTES);
     let mut stream = store.get(name, Some(0..SNIFFED_BYTES as u64)).await?;
     while let Some(bytes) = stream.try_next().await? {

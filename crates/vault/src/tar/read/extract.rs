@@ -76,8 +76,10 @@ impl<'a> Extractor<'a> {
             self.member(member, &mut members)?;
         }
         self.finish_directories(None);
-        syncfs(&*self.root)
-            .map_err(|errno| TarError::Destination { path: self.dest.clone(), cause: errno.into() })?;
+        if self.options.sync {
+            let refuse = |errno: Errno| TarError::Destination { path: self.dest.clone(), cause: errno.into() };
+            syncfs(&*self.root).map_err(refuse)?;
+        }
         let Self { mut restored, problems, .. } = self;
         restored.archive_bytes = members.stream.offset;
         restored.problems = problems.listed;

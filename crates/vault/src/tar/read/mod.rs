@@ -48,6 +48,8 @@ pub struct Extract {
     pub restore_xattrs: bool,
     /// Set ACLs.
     pub restore_acls: bool,
+    /// Wait at the end until all is on the disk (the whole file system is flushed); for the last level of a chain.
+    pub sync: bool,
 }
 
 impl Default for Extract {
@@ -60,6 +62,7 @@ impl Default for Extract {
             restore_owner: rustix::process::geteuid().is_root(),
             restore_xattrs: true,
             restore_acls: true,
+            sync: false,
         }
     }
 }
