@@ -39,7 +39,9 @@ pub fn definition() -> Command {
         .arg(files)
         .arg(job)
         .subcommand(Command::new("serve").about("Take work from the conductor until stopped"))
-        .subcommand(Command::new("sample-config").about("Print a sample configuration file with every option"))
+        .subcommand(
+            Command::new("sample-config").about("Print a sample configuration file with every option"),
+        )
         .subcommand(Command::new("run-step").hide(true).about("Do the step given on standard input"));
     command_line::flags(command)
 }

@@ -105,7 +105,11 @@ fn options(input: &StepInput) -> Result<ActionOptions, String> {
 }
 
 /// Ends the work when the daemon is gone (its end of the pipe closes) or asks for it (SIGTERM).
-async fn cancel_when_told(monitor: Arc<Monitor>, mut leash: impl AsyncRead + Unpin, leash_cut: Arc<AtomicBool>) {
+async fn cancel_when_told(
+    monitor: Arc<Monitor>,
+    mut leash: impl AsyncRead + Unpin,
+    leash_cut: Arc<AtomicBool>,
+) {
     let mut rest = [0; 64];
     let let_go = async { while matches!(leash.read(&mut rest).await, Ok(1..)) {} };
     tokio::select! {

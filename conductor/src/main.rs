@@ -24,6 +24,9 @@ struct Arguments {
     /// Log at DEBUG.
     #[arg(short, long)]
     debug: bool,
+    /// Print a sample configuration file with every option, and end.
+    #[arg(long)]
+    sample_config: bool,
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -54,6 +57,10 @@ impl Arguments {
     }
 
     fn run(&self) -> Result<(), Failure> {
+        if self.sample_config {
+            print!("{}", registry("freezer-conductor").sample());
+            return Ok(());
+        }
         let config = self.load()?;
         let log = oslo_log::setup(&config, "freezer-conductor")?;
         for warning in config.warnings() {

@@ -56,7 +56,10 @@ fn main() -> ExitCode {
 }
 
 fn run(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_background();
     outcome
@@ -66,7 +69,9 @@ fn run(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
 fn log_into(folder: &Path) -> Result<(), String> {
     let registry = oslo_config::Registry::new("freezer", "freezer-standalone").groups_of(oslo_log::options());
     let log = folder.join("freezer.log").display().to_string();
-    let config = registry.load(oslo_config::LoadArgs::default().option("DEFAULT", "log_file", log)).map_err(|error| error.to_string())?;
+    let config = registry
+        .load(oslo_config::LoadArgs::default().option("DEFAULT", "log_file", log))
+        .map_err(|error| error.to_string())?;
     oslo_log::setup(&config, "freezer-standalone").map(|_| ()).map_err(|error| error.to_string())
 }
 
@@ -75,7 +80,12 @@ async fn serve(dir: &Path, port: u16) -> Result<(), String> {
     let dir = dir.canonicalize().map_err(|error| format!("{}: {error}", dir.display()))?;
     log_into(&dir)?;
     let service = service::Service::start(&dir, port).await?;
-    println!("Freezer serves on {} for project {}; client {}", service.url, service::PROJECT, service.client_id);
+    println!(
+        "Freezer serves on {} for project {}; client {}",
+        service.url,
+        service::PROJECT,
+        service.client_id
+    );
     println!("  curl -H 'X-Auth-Token: {}' {}/v2/{}/jobs", service::TOKEN, service.url, service::PROJECT);
     println!("Ctrl-C ends it. Log: {}", dir.join("freezer.log").display());
     freezer_agent::serve::stop_signal().await;

@@ -37,17 +37,27 @@ impl Service {
     /// Starts everything; `port` 0 is any free one.
     pub async fn start(folder: &Path, port: u16) -> Result<Self, String> {
         let db = open_database(folder).await?;
-        let transport = Transport::connect("fake://standalone/", RabbitOptions::default()).map_err(|error| error.to_string())?;
+        let transport = Transport::connect("fake://standalone/", RabbitOptions::default())
+            .map_err(|error| error.to_string())?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (address, stop_api, api) = start_api(db.clone(), &transport, clock.clone(), port)?;
-        let options = ConductorOptions { poll_interval: Duration::from_millis(500), ..ConductorOptions::default() };
+        let options =
+            ConductorOptions { poll_interval: Duration::from_millis(500), ..ConductorOptions::default() };
         let parts = ConductorParts { db, transport: transport.clone(), clock, options };
         let conductor = freezer_conductor::start(parts).await.map_err(|error| error.to_string())?;
         let hostname = freezer_agent::serve::hostname();
         let client_id = format!("{PROJECT}_{hostname}");
         let agent = start_agent(folder, &transport, &client_id).await?;
-        let mut service =
-            Self { url: format!("http://{address}"), client_id, hostname, conductor, agent, transport, stop_api, api };
+        let mut service = Self {
+            url: format!("http://{address}"),
+            client_id,
+            hostname,
+            conductor,
+            agent,
+            transport,
+            stop_api,
+            api,
+        };
         service.wait_for_agent().await?;
         Ok(service)
     }
@@ -80,7 +90,8 @@ async fn open_database(folder: &Path) -> Result<Database, String> {
     opened.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
-type Api = (std::net::SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), freezer_api::ServeError>>);
+type Api =
+    (std::net::SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), freezer_api::ServeError>>);
 
 fn start_api(db: Database, transport: &Transport, clock: Arc<dyn Clock>, port: u16) -> Result<Api, String> {
     let options = ApiOptions {
@@ -108,7 +119,11 @@ fn start_api(db: Database, transport: &Transport, clock: Arc<dyn Clock>, port: u
     Ok((address, stop, api))
 }
 
-async fn start_agent(folder: &Path, transport: &Transport, client_id: &str) -> Result<freezer_agent::serve::Agent, String> {
+async fn start_agent(
+    folder: &Path,
+    transport: &Transport,
+    client_id: &str,
+) -> Result<freezer_agent::serve::Agent, String> {
     let registry = freezer_agent::config::registry();
     let arguments = oslo_config::LoadArgs::default()
         .option("agent", "client_id", client_id)

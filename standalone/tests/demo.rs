@@ -12,7 +12,8 @@ fn tree(root: &std::path::Path) {
         let folder = root.join(format!("folder {folder}"));
         std::fs::create_dir_all(&folder).unwrap();
         for file in 0..30 {
-            std::fs::write(folder.join(format!("file{file}")), format!("{file}\n").repeat(file * 50)).unwrap();
+            std::fs::write(folder.join(format!("file{file}")), format!("{file}\n").repeat(file * 50))
+                .unwrap();
         }
     }
     std::os::unix::fs::symlink("folder 1/file2", root.join("link")).unwrap();
@@ -36,7 +37,11 @@ fn the_demo_saves_and_restores_two_states() {
 #[test]
 fn the_demo_refuses_what_it_cannot_use() {
     let work = tempfile::tempdir().unwrap();
-    let missing = demo(&[work.path().join("nothing").to_str().unwrap(), "--dir", work.path().join("d").to_str().unwrap()]);
+    let missing = demo(&[
+        work.path().join("nothing").to_str().unwrap(),
+        "--dir",
+        work.path().join("d").to_str().unwrap(),
+    ]);
     assert!(!missing.status.success());
     let used = demo(&["--dir", work.path().to_str().unwrap(), work.path().to_str().unwrap()]);
     assert!(String::from_utf8_lossy(&used.stderr).contains("not empty"));

@@ -36,7 +36,12 @@ impl Field {
     fn start(folder: &Path, demo: &Login) -> Self {
         let (mariadb, rabbit) = (PrivateMariadb::start(folder), PrivateRabbit::start(folder));
         let (database_url, rabbit_url) = (mariadb.url(), rabbit.url());
-        let parts = Parts { database_url: &database_url, rabbit_url: &rabbit_url, project_id: &demo.project_id, agent_login: ("demo", "demo") };
+        let parts = Parts {
+            database_url: &database_url,
+            rabbit_url: &rabbit_url,
+            project_id: &demo.project_id,
+            agent_login: ("demo", "demo"),
+        };
         let cloud = Cloud::start(folder, &parts);
         Self { cloud, mariadb, rabbit }
     }
@@ -83,7 +88,8 @@ fn job(round: usize, client_id: &str, folder: &Path) -> Value {
 async fn finished(user: &User, job_id: &str) -> Vec<Value> {
     let end = Instant::now() + RECOVERY;
     loop {
-        let document = answered(user, reqwest::Method::GET, &format!("/jobs/{job_id}/runs?limit=10"), None).await;
+        let document =
+            answered(user, reqwest::Method::GET, &format!("/jobs/{job_id}/runs?limit=10"), None).await;
         let runs = document["runs"].as_array().unwrap().clone();
         if !runs.is_empty() && runs.iter().all(|run| run["finished_at"].as_i64().unwrap() > 0) {
             return runs;
@@ -116,7 +122,10 @@ async fn fifty_kills_lose_nothing() {
     let source = work.path().join("source");
     std::fs::create_dir_all(&source).unwrap();
     for number in 0..40 {
-        let status = Command::new("dd").args(["if=/dev/urandom", "bs=64k", "count=1", "status=none"]).arg(format!("of={}", source.join(format!("f{number}")).display())).status();
+        let status = Command::new("dd")
+            .args(["if=/dev/urandom", "bs=64k", "count=1", "status=none"])
+            .arg(format!("of={}", source.join(format!("f{number}")).display()))
+            .status();
         assert!(status.unwrap().success());
     }
     let demo = login("demo", "demo").await;
@@ -138,14 +147,19 @@ async fn fifty_kills_lose_nothing() {
         assert_eq!(runs[0]["state"], "success", "round {round}, {part} killed: {:#}", runs[0]);
         eprintln!("round {round}: {part} killed, {} losses", runs[0]["losses"]);
     }
-    assert!(!work.path().join("twice").exists(), "a step ran twice at a time: {:?}", std::fs::read_to_string(work.path().join("twice")));
+    assert!(
+        !work.path().join("twice").exists(),
+        "a step ran twice at a time: {:?}",
+        std::fs::read_to_string(work.path().join("twice"))
+    );
     every_record_restores(&user, work.path()).await;
 }
 
 async fn every_record_restores(user: &User, folder: &Path) {
     let document = answered(user, reqwest::Method::GET, "/backups?limit=1000", None).await;
     let records = document["backups"].as_array().unwrap();
-    let mut names: Vec<&str> = records.iter().map(|record| record["backup_metadata"]["backup_name"].as_str().unwrap()).collect();
+    let mut names: Vec<&str> =
+        records.iter().map(|record| record["backup_metadata"]["backup_name"].as_str().unwrap()).collect();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), ROUNDS, "every successful round has its record");

@@ -23,7 +23,8 @@ fn make_tree(root: &Path) {
 fn describe(root: &Path) -> String {
     let script = "find . -printf '%P %y %m %u %g %l %TY-%Tm-%TdT%TT %n\\n' | grep -v '^ d' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum; \
         find . -print0 | sort -z | xargs -0 getfattr -h -d -m user. 2>/dev/null; find . ! -type l -print0 | sort -z | xargs -0 getfacl -p";
-    let output = Command::new("bash").arg("-c").arg(script).current_dir(root).env("LC_ALL", "C").output().unwrap();
+    let output =
+        Command::new("bash").arg("-c").arg(script).current_dir(root).env("LC_ALL", "C").output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -34,7 +35,8 @@ fn action(storage: &str, container: &str, more: Value) -> Value {
 }
 
 async fn run_once(user: &User, client_id: &str, actions: Vec<Value>) -> Value {
-    let job = json!({"description": "story", "client_id": client_id, "job_schedule": {}, "job_actions": actions});
+    let job =
+        json!({"description": "story", "client_id": client_id, "job_schedule": {}, "job_actions": actions});
     let created = user.post("/jobs", &job).await;
     user.finished_run(created["job_id"].as_str().unwrap(), 1).await
 }
@@ -45,7 +47,12 @@ async fn the_story_on_real_parts() {
     let (database, vhost) = (TestDatabase::create(), TestVhost::create());
     let demo = login("demo", "demo").await;
     let (database_url, rabbit_url) = (database.url(), vhost.url());
-    let parts = Parts { database_url: &database_url, rabbit_url: &rabbit_url, project_id: &demo.project_id, agent_login: ("demo", "demo") };
+    let parts = Parts {
+        database_url: &database_url,
+        rabbit_url: &rabbit_url,
+        project_id: &demo.project_id,
+        agent_login: ("demo", "demo"),
+    };
     let cloud = Cloud::start(work.path(), &parts);
     let user = User::new(cloud.api_port, &demo);
     cloud.wait_for_agent(&user).await;
@@ -55,7 +62,13 @@ async fn the_story_on_real_parts() {
     let container = format!("story-{}", random_name());
     let pass = work.path().join("pass");
     std::fs::write(&pass, "a pass phrase\n").unwrap();
-    let backup = || action("swift", &container, json!({"action": "backup", "path_to_backup": source, "incremental": true, "encrypt_pass_file": pass, "max_segment_size": 1_048_576}));
+    let backup = || {
+        action(
+            "swift",
+            &container,
+            json!({"action": "backup", "path_to_backup": source, "incremental": true, "encrypt_pass_file": pass, "max_segment_size": 1_048_576}),
+        )
+    };
     let rotation = action("swift", &container, json!({"action": "admin", "keep_last": 5}));
 
     let full = run_once(&user, &cloud.client_id, vec![backup(), rotation.clone()]).await;
@@ -72,7 +85,11 @@ async fn the_story_on_real_parts() {
     let older = chrono::DateTime::from_timestamp(taken, 0).unwrap().format("%Y-%m-%dT%H:%M:%SZ").to_string();
     for (folder, date, wanted) in [("newest", None, &second), ("older", Some(older), &first)] {
         let target = work.path().join(folder);
-        let restore = action("swift", &container, json!({"action": "restore", "restore_abs_path": target, "encrypt_pass_file": pass, "restore_from_date": date}));
+        let restore = action(
+            "swift",
+            &container,
+            json!({"action": "restore", "restore_abs_path": target, "encrypt_pass_file": pass, "restore_from_date": date}),
+        );
         let run = run_once(&user, &cloud.client_id, vec![restore]).await;
         assert_eq!(run["state"], "success", "{run:#}");
         assert_eq!(&describe(&target), wanted, "{folder}");
@@ -84,7 +101,12 @@ async fn the_story_on_real_parts() {
 
 async fn the_records_are_there(user: &User, container: &str) {
     let backups = user.get("/backups?limit=100").await;
-    let records: Vec<&Value> = backups["backups"].as_array().unwrap().iter().filter(|backup| backup["backup_metadata"]["container"] == container).collect();
+    let records: Vec<&Value> = backups["backups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|backup| backup["backup_metadata"]["container"] == container)
+        .collect();
     assert_eq!(records.len(), 2, "{backups:#}");
     let jobs = user.get("/jobs?limit=100").await;
     for job in jobs["jobs"].as_array().unwrap() {
@@ -112,9 +134,14 @@ async fn another_project_sees_nothing(cloud: &Cloud, demo_project: &str, run: &V
 async fn remove_container(login: &cloud::Login, container: &str) {
     let http = cloud::http();
     let base = format!("http://127.0.0.1:8080/v1/AUTH_{}/{container}", login.project_id);
-    let list = http.get(&base).header("X-Auth-Token", &login.token).send().await.unwrap().text().await.unwrap();
+    let list =
+        http.get(&base).header("X-Auth-Token", &login.token).send().await.unwrap().text().await.unwrap();
     for name in list.lines() {
-        let path: String = name.split('/').map(|part| part.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>()).collect::<Vec<_>>().join("/");
+        let path: String = name
+            .split('/')
+            .map(|part| part.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>())
+            .collect::<Vec<_>>()
+            .join("/");
         http.delete(format!("{base}/{path}")).header("X-Auth-Token", &login.token).send().await.unwrap();
     }
     let gone = http.delete(&base).header("X-Auth-Token", &login.token).send().await.unwrap();

@@ -12,7 +12,7 @@ async fn keystone_is_away() {
     let database = freezer_testkit::TestDatabase::create();
     let url = database.url();
     let stage = Stage::on(&url, Some(database), &keystone);
-    let answer = stage.ask(Some("some token"), "GET", "/v2/p/jobs", Value::Null).await.expect(503);
+    let answer = stage.ask(Some("gAAAAABsome-token"), "GET", "/v2/p/jobs", Value::Null).await.expect(503);
     assert!(!answer.header("retry-after").is_empty(), "{:?}", answer.headers);
     stage.ask(None, "GET", "/v2/p/jobs", Value::Null).await.expect(401);
     stage.ask(None, "GET", "/healthcheck", Value::Null).await.expect(200);

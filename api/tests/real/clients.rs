@@ -67,7 +67,13 @@ impl Shell<'_> {
     fn json(&self, words: &[&str]) -> Value {
         let text = self.freezer(&[words, &["-f", "json"]].concat());
         let start = text.find(['[', '{']).unwrap_or_else(|| panic!("no JSON: {text}"));
-        serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>().next().unwrap().unwrap()
+        let mut rows =
+            serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>().next().unwrap().unwrap();
+        if let Value::Array(rows) = &mut rows {
+            // the client shows an empty list as one row of blanks
+            rows.retain(|row| row.as_object().unwrap().values().any(|value| value != ""));
+        }
+        rows
     }
 
     fn file(&self, name: &str, document: Value) -> String {
@@ -168,11 +174,10 @@ async fn openstack_backup_commands() {
         assert!(is_fine, "openstack {words:?}: {text}");
     }
     let jobs = |shell: &Shell<'_>| {
-        let (is_fine, text) = shell.run("openstack", &["backup", "job", "list", "-f", "json"]);
+        let (is_fine, text) =
+            shell.run("openstack", &["backup", "job", "list", "-f", "value", "-c", "Job ID"]);
         assert!(is_fine, "{text}");
-        let start = text.find('[').unwrap();
-        serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>().next().unwrap().unwrap()
+        text.lines().filter(|line| line.trim().len() == 32).count()
     };
-    assert_eq!(jobs(&demo).as_array().unwrap().len(), 1);
-    assert_eq!(jobs(&other), json!([]));
+    assert_eq!((jobs(&demo), jobs(&other)), (1, 0));
 }

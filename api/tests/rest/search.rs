@@ -79,7 +79,7 @@ async fn clients_by_the_uuid_a_ui_searches_for() {
 async fn backups_by_time_and_metadata() {
     let api = Api::start().await;
     for (name, at, level) in [("b1", 100, 0), ("b2", 200, 1), ("b3", 300, 1)] {
-        let body = json!({"container": "c", "hostname": "h", "backup_name": name, "time_stamp": at, "curr_backup_level": level});
+        let body = json!({"container": "c", "hostname": "h", "backup_name": name, "time_stamp": at, "curr_backup_level": level, "note": format!("note of {name}")});
         api.clock.advance(std::time::Duration::from_secs(1));
         api.call(ALICE, "POST", "/backups", body).await.expect(201);
     }
@@ -90,7 +90,8 @@ async fn backups_by_time_and_metadata() {
         (json!({"match": [{"curr_backup_level": 1}], "time_before": 250}), "b2"),
         (json!({"match": [{"backup_name": "b3"}, {"container": "c"}]}), "b3"),
         (json!({"match": [{"hostname": "h"}], "match_not": [{"backup_name": "b1"}]}), "b2 b3"),
-        (json!({"match": [{"_all": "300"}]}), "b3"),
+        // No id can hold this text.
+        (json!({"match": [{"_all": "NOTE of b3"}]}), "b3"),
     ] {
         assert_eq!(found(&api, "/backups", search.clone()).await, expected, "{search}");
     }

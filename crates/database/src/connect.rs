@@ -93,21 +93,33 @@ impl Instrumentation for Counter {
     }
 }
 
+/// A connection of the pool.
+pub(crate) struct Pooled {
+    pub connection: AnyConnection,
+    /// Not to be used again. When a deadlock ends a query after its first rows, the MariaDB client library takes the next
+    /// execution of that statement for one with rows left to read, and waits for them for ever.
+    pub is_spent: bool,
+}
+
 impl diesel::r2d2::ManageConnection for Connector {
-    type Connection = AnyConnection;
+    type Connection = Pooled;
     type Error = diesel::r2d2::Error;
 
-    fn connect(&self) -> Result<AnyConnection, Self::Error> {
-        self.open().map_err(diesel::r2d2::Error::ConnectionError)
+    fn connect(&self) -> Result<Pooled, Self::Error> {
+        let connection = self.open().map_err(diesel::r2d2::Error::ConnectionError)?;
+        Ok(Pooled { connection, is_spent: false })
     }
 
-    fn is_valid(&self, connection: &mut AnyConnection) -> Result<(), Self::Error> {
-        connection.batch_execute("SELECT 1").map_err(diesel::r2d2::Error::QueryError)
+    fn is_valid(&self, pooled: &mut Pooled) -> Result<(), Self::Error> {
+        pooled.connection.batch_execute("SELECT 1").map_err(diesel::r2d2::Error::QueryError)
     }
 
-    fn has_broken(&self, connection: &mut AnyConnection) -> bool {
-        std::thread::panicking()
-            || <AnyConnection as Connection>::TransactionManager::is_broken_transaction_manager(connection)
+    fn has_broken(&self, pooled: &mut Pooled) -> bool {
+        pooled.is_spent
+            || std::thread::panicking()
+            || <AnyConnection as Connection>::TransactionManager::is_broken_transaction_manager(
+                &mut pooled.connection,
+            )
     }
 }
 

@@ -119,7 +119,7 @@ impl Database {
         let mut tx = self.begin(Purpose::Read)?;
         let outcome = work(&mut tx);
         // A failed rollback marks the connection as broken and the pool throws it away.
-        let _ = rollback(&mut tx.connection);
+        let _ = rollback(&mut tx.pooled.connection);
         outcome
     }
 
@@ -137,7 +137,7 @@ impl Database {
                 // Whatever the closure made of the error, the database has undone its work already.
                 _ if tx.lost_deadlock => outcome,
                 Err(error) => {
-                    let _ = rollback(&mut tx.connection);
+                    let _ = rollback(&mut tx.pooled.connection);
                     return Err(error);
                 }
                 Ok(value) => match tx.run("transaction", "", commit) {
@@ -145,7 +145,7 @@ impl Database {
                     Err(error) => Err(error.into()),
                 },
             };
-            let _ = rollback(&mut tx.connection);
+            let _ = rollback(&mut tx.pooled.connection);
             if !tx.lost_deadlock || attempt >= self.deadlock_retries {
                 return match lost {
                     Ok(_) => Err(DbError::Contention { reason: "deadlock".to_owned() }.into()),
@@ -165,10 +165,10 @@ impl Database {
     }
 
     pub(crate) fn checkout(&self) -> Result<Tx, DbError> {
-        let connection = self.pool.get().map_err(|error| DbError::Unavailable {
+        let pooled = self.pool.get().map_err(|error| DbError::Unavailable {
             reason: format!("no connection to {} became free: {error}", self.place),
         })?;
-        Ok(Tx { connection, lost_deadlock: false })
+        Ok(Tx { pooled, lost_deadlock: false })
     }
 }
 
@@ -198,7 +198,7 @@ fn back_off(attempt: u32) -> Duration {
 
 /// An open transaction. The repositories borrow it, one at a time.
 pub struct Tx {
-    connection: PooledConnection<Connector>,
+    pooled: PooledConnection<Connector>,
     /// The database has chosen this transaction as a deadlock's victim.
     lost_deadlock: bool,
 }
@@ -227,9 +227,12 @@ impl Tx {
         id: &str,
         statements: impl FnOnce(&mut AnyConnection) -> QueryResult<T>,
     ) -> Result<T, DbError> {
-        statements(&mut self.connection).map_err(|error| {
+        statements(&mut self.pooled.connection).map_err(|error| {
             let error = translate(noun, id, error);
-            self.lost_deadlock |= matches!(error, DbError::Contention { .. });
+            if matches!(error, DbError::Contention { .. }) {
+                self.lost_deadlock = true;
+                self.pooled.is_spent = true;
+            }
             error
         })
     }

@@ -1,6 +1,7 @@
 //! Runs: the history of firings, and the queue of those that are not over.
 
 use crate::connect::AnyConnection;
+use crate::jobs::CANDIDATES_FOR_ONE;
 use crate::limits::{self, fits, fits_if_any};
 use crate::page::{Cut, collect};
 use crate::schema::{jobs, runs};
@@ -169,21 +170,37 @@ impl Runs<'_> {
     /// Up to `limit` runs whose attention time has come, longest overdue first, kept from other conductors until
     /// this transaction ends. The caller must move their attention time.
     pub fn claim_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<Run>, DbError> {
-        macro_rules! due {
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let candidates: Vec<String> = self.tx.run(NOUN, "", |conn| {
+            runs::table
+                .filter(runs::attention_at.le(now.0))
+                .order((runs::attention_at, runs::run_id))
+                .limit(i64::from(limit).saturating_mul(CANDIDATES_FOR_ONE))
+                .select(runs::run_id)
+                .load(conn)
+        })?;
+        let mut claimed: Vec<RunRow> = Vec::new();
+        for id in candidates {
+            if claimed.len() >= wanted {
+                break;
+            }
+            claimed.extend(self.claim_one(&id, now)?);
+        }
+        models(claimed)
+    }
+
+    /// The run, locked, if it is still due and nobody else holds it.
+    fn claim_one(&mut self, id: &str, now: Timestamp) -> Result<Option<RunRow>, DbError> {
+        macro_rules! one {
             () => {
-                runs::table
-                    .filter(runs::attention_at.le(now.0))
-                    .order((runs::attention_at, runs::run_id))
-                    .limit(i64::from(limit))
-                    .select(RunRow::as_select())
+                runs::table.find(id).filter(runs::attention_at.le(now.0)).select(RunRow::as_select())
             };
         }
-        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| match conn {
+        self.tx.run(NOUN, id, |conn| match conn {
             #[cfg(feature = "mysql")]
-            AnyConnection::Mysql(mysql) => due!().for_update().skip_locked().load(mysql),
-            AnyConnection::Sqlite(sqlite) => due!().load(sqlite),
-        })?;
-        models(rows)
+            AnyConnection::Mysql(mysql) => one!().for_update().skip_locked().first(mysql).optional(),
+            AnyConnection::Sqlite(sqlite) => one!().first(sqlite).optional(),
+        })
     }
 
     /// Runs of the job that are not over, oldest first.

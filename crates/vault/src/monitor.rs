@@ -59,7 +59,7 @@ pub struct Progress {
     /// Backup: bytes handed to the store. Restore and verify: bytes fetched from it.
     pub bytes_stored: u64,
     pub files: u64,
-    /// Files that could not be read or written.
+    /// Files with problems, known when a level is through; damaged pieces while verifying.
     pub errors: u64,
     /// What `bytes_read` is expected to reach, once known.
     pub bytes_total: Option<u64>,
@@ -114,8 +114,8 @@ impl Monitor {
     pub(crate) fn add_file(&self) {
         self.files.fetch_add(1, Ordering::Relaxed);
     }
-    pub(crate) fn add_error(&self) {
-        self.errors.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn add_errors(&self, count: u64) {
+        self.errors.fetch_add(count, Ordering::Relaxed);
     }
     pub(crate) fn set_totals(&self, bytes: u64, files: u64) {
         self.bytes_total.store(bytes, Ordering::Relaxed);

@@ -157,7 +157,7 @@ async fn check_level(
                 monitor.add_stored(piece.size_bytes);
             }
             Err(VaultError::Damaged { place, cause }) => {
-                monitor.add_error();
+                monitor.add_errors(1);
                 verdict.faults.push(format!("{place}: {cause}"));
             }
             Err(error) => return Err(error),

@@ -26,12 +26,20 @@ impl Rest {
 
     async fn send(&self, request: reqwest::RequestBuilder, path: &str) -> Result<Value, String> {
         let failed = |cause: String| format!("{path}: {cause}");
-        let answer = request.header("X-Auth-Token", &self.token).send().await.map_err(|error| failed(error.to_string()))?;
+        let answer = request
+            .header("X-Auth-Token", &self.token)
+            .send()
+            .await
+            .map_err(|error| failed(error.to_string()))?;
         let status = answer.status();
         let text = answer.text().await.map_err(|error| failed(error.to_string()))?;
         if !status.is_success() {
             return Err(failed(format!("{status} {text}")));
         }
-        if text.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&text).map_err(|error| failed(error.to_string())) }
+        if text.is_empty() {
+            Ok(Value::Null)
+        } else {
+            serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
+        }
     }
 }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Trees that most machines have; the first of a good size is taken.
-const CANDIDATES: [&str; 6] = ["/usr/share/doc", "/usr/include", "/usr/lib/python3", "/usr/share/perl", "/usr/share", "/etc"];
+const CANDIDATES: [&str; 6] =
+    ["/usr/share/doc", "/usr/include", "/usr/lib/python3", "/usr/share/perl", "/usr/share", "/etc"];
 const GOOD_SIZE_BYTES: std::ops::RangeInclusive<u64> = (5 << 20)..=(400 << 20);
 /// The schedule of the demo's job.
 const EVERY: &str = "8 seconds";
@@ -30,9 +31,15 @@ pub async fn tell(args: &DemoArgs) -> Result<(), String> {
     let places = make_places(args)?;
     println!("Freezer in one process. Everything is under {}\n", places.root.display());
     let from = args.path.clone().map_or_else(choose_tree, Ok)?;
-    let copied = tree::copy(&from, &places.source, args.limit_mib << 20).map_err(|error| format!("copying {}: {error}", from.display()))?;
+    let copied = tree::copy(&from, &places.source, args.limit_mib << 20)
+        .map_err(|error| format!("copying {}: {error}", from.display()))?;
     let first = tree::snapshot(&places.source).map_err(|error| error.to_string())?;
-    println!("1. Source     a copy of {}: {} in {} files", from.display(), HumanBytes(copied), tree::size(&first).1);
+    println!(
+        "1. Source     a copy of {}: {} in {} files",
+        from.display(),
+        HumanBytes(copied),
+        tree::size(&first).1
+    );
     if tree::size(&first).1 == 0 {
         return Err(format!("{} holds no file that could be read", from.display()));
     }
@@ -50,7 +57,10 @@ pub async fn tell(args: &DemoArgs) -> Result<(), String> {
         service.stop().await;
         return Err(format!("{error}\nThe log is {}", places.root.join("freezer.log").display()));
     }
-    println!("\nDone in {}. Both restored trees are equal to what was saved.\n", HumanDuration(began.elapsed()));
+    println!(
+        "\nDone in {}. Both restored trees are equal to what was saved.\n",
+        HumanDuration(began.elapsed())
+    );
     what_next(&service.url, &places, args.serve);
     if args.serve {
         println!("\nServing until Ctrl-C.");
@@ -60,7 +70,12 @@ pub async fn tell(args: &DemoArgs) -> Result<(), String> {
     Ok(())
 }
 
-async fn protect_and_restore(rest: &Rest, client_id: &str, places: &Places, first: &tree::Snapshot) -> Result<(), String> {
+async fn protect_and_restore(
+    rest: &Rest,
+    client_id: &str,
+    places: &Places,
+    first: &tree::Snapshot,
+) -> Result<(), String> {
     let job_id = create_job(rest, client_id, places).await?;
     println!("4. Job        {job_id}: every {EVERY}, incremental, then rotation (keep the last 5)");
     let full = next_run(rest, &job_id, "backup", |_| true).await?;
@@ -74,7 +89,8 @@ async fn protect_and_restore(rest: &Rest, client_id: &str, places: &Places, firs
     let second = tree::snapshot(&places.source).map_err(|error| error.to_string())?;
     let changed_at = chrono::Utc::now().timestamp();
     // A firing that began before the last change may have missed it; the first one after it has not.
-    let after = move |run: &Value| run.get("started_at").and_then(Value::as_i64).is_some_and(|at| at > changed_at);
+    let after =
+        move |run: &Value| run.get("started_at").and_then(Value::as_i64).is_some_and(|at| at > changed_at);
     let incremental = next_run(rest, &job_id, "backup", after).await?;
     report("7. Backup", &incremental);
     rest.post(&format!("/jobs/{job_id}/event"), &json!({"stop": null})).await?;
@@ -107,11 +123,18 @@ async fn create_job(rest: &Rest, client_id: &str, places: &Places) -> Result<Str
 }
 
 /// A restore is a job like any other: without a schedule it runs once.
-async fn restore(rest: &Rest, client_id: &str, places: &Places, target: &Path, at: Option<u64>) -> Result<Value, String> {
+async fn restore(
+    rest: &Rest,
+    client_id: &str,
+    places: &Places,
+    target: &Path,
+    at: Option<u64>,
+) -> Result<Value, String> {
     let mut action = json!({"action": "restore", "storage": "local", "container": places.store, "backup_name": "demo", "mode": "fs",
         "engine_name": "tar", "restore_abs_path": target});
     if let (Some(at), Some(action)) = (at.and_then(|at| i64::try_from(at).ok()), action.as_object_mut()) {
-        let date = chrono::DateTime::from_timestamp(at, 0).map(|date| date.format("%Y-%m-%dT%H:%M:%SZ").to_string());
+        let date =
+            chrono::DateTime::from_timestamp(at, 0).map(|date| date.format("%Y-%m-%dT%H:%M:%SZ").to_string());
         action.insert("restore_from_date".into(), json!(date));
     }
     let job = json!({"description": "demo restore", "client_id": client_id, "job_schedule": {},
@@ -154,7 +177,9 @@ fn make_places(args: &DemoArgs) -> Result<Places, String> {
         Some(dir) => dir.clone(),
         None => std::env::temp_dir().join(format!("freezer-demo-{}", std::process::id())),
     };
-    if root.exists() && std::fs::read_dir(&root).map_err(|error| format!("{}: {error}", root.display()))?.next().is_some() {
+    if root.exists()
+        && std::fs::read_dir(&root).map_err(|error| format!("{}: {error}", root.display()))?.next().is_some()
+    {
         return Err(format!("{} is not empty; choose another --dir", root.display()));
     }
     let make = |name: &str| {
@@ -166,7 +191,13 @@ fn make_places(args: &DemoArgs) -> Result<Places, String> {
     make("")?;
     let root = root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))?;
     let under = |name: &str| root.join(name);
-    Ok(Places { source: under("source"), store: under("backups"), newest: under("restored-newest"), older: under("restored-older"), root })
+    Ok(Places {
+        source: under("source"),
+        store: under("backups"),
+        newest: under("restored-newest"),
+        older: under("restored-older"),
+        root,
+    })
 }
 
 fn choose_tree() -> Result<PathBuf, String> {

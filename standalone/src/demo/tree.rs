@@ -61,11 +61,18 @@ pub fn differences(left: &Snapshot, right: &Snapshot) -> Vec<String> {
     for (path, entry) in left {
         match right.get(path) {
             None => lines.push(format!("{} is missing", path.display())),
-            Some(other) if other != entry => lines.push(format!("{} differs: {entry:?} / {other:?}", path.display())),
+            Some(other) if other != entry => {
+                lines.push(format!("{} differs: {entry:?} / {other:?}", path.display()))
+            }
             Some(_) => {}
         }
     }
-    lines.extend(right.keys().filter(|path| !left.contains_key(*path)).map(|path| format!("{} is too much", path.display())));
+    lines.extend(
+        right
+            .keys()
+            .filter(|path| !left.contains_key(*path))
+            .map(|path| format!("{} is too much", path.display())),
+    );
     lines
 }
 
@@ -109,7 +116,11 @@ fn copy_folder(from: &Path, to: &Path, left: &mut u64) -> io::Result<()> {
 /// Changes of every kind: a file rewritten, one grown, one deleted, one renamed, new ones, a new folder.
 /// Answers what was done.
 pub fn change(root: &Path, before: &Snapshot) -> io::Result<Vec<String>> {
-    let files: Vec<&PathBuf> = before.iter().filter(|(_, entry)| matches!(entry, Entry::File { .. })).map(|(path, _)| path).collect();
+    let files: Vec<&PathBuf> = before
+        .iter()
+        .filter(|(_, entry)| matches!(entry, Entry::File { .. }))
+        .map(|(path, _)| path)
+        .collect();
     let mut done = Vec::new();
     let pick = |part: usize| files.get(files.len().saturating_mul(part) / 8).copied();
     if let Some(path) = pick(1) {
@@ -117,7 +128,10 @@ pub fn change(root: &Path, before: &Snapshot) -> io::Result<Vec<String>> {
         done.push(format!("rewrote  {}", path.display()));
     }
     if let Some(path) = pick(3) {
-        io::Write::write_all(&mut fs::File::options().append(true).open(root.join(path))?, b"\nand one line more\n")?;
+        io::Write::write_all(
+            &mut fs::File::options().append(true).open(root.join(path))?,
+            b"\nand one line more\n",
+        )?;
         done.push(format!("appended {}", path.display()));
     }
     if let Some(path) = pick(5) {
@@ -151,7 +165,7 @@ mod tests {
         copy(&from, &to, 1 << 20).unwrap();
         let before = snapshot(&to).unwrap();
         assert_eq!(differences(&snapshot(&from).unwrap(), &before), Vec::<String>::new());
-        assert_eq!(size(&before), (13, 9));
+        assert_eq!(size(&before), (19, 9));
         change(&to, &before).unwrap();
         assert!(differences(&before, &snapshot(&to).unwrap()).len() >= 6);
     }

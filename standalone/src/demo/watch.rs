@@ -10,12 +10,20 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Waits for a run of the job that `wanted` accepts to end, and answers it. Fails unless it succeeded.
-pub async fn next_run(rest: &Rest, job_id: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value, String> {
+pub async fn next_run(
+    rest: &Rest,
+    job_id: &str,
+    what: &str,
+    wanted: impl Fn(&Value) -> bool,
+) -> Result<Value, String> {
     let began = Instant::now();
     let bar = bar(what);
     loop {
         let runs = rest.get(&format!("/jobs/{job_id}/runs?limit=100")).await?;
-        let run = runs.get("runs").and_then(Value::as_array).and_then(|runs| runs.iter().find(|run| wanted(run)).cloned());
+        let run = runs
+            .get("runs")
+            .and_then(Value::as_array)
+            .and_then(|runs| runs.iter().find(|run| wanted(run)).cloned());
         if let Some(run) = run {
             show(&bar, &run);
             match text(&run, "state") {
@@ -62,5 +70,10 @@ fn show(bar: &ProgressBar, run: &Value) {
     bar.set_position(done);
     let files = number(run, "/progress/files_done");
     let rate = number(run, "/progress/rate");
-    bar.set_message(format!("{} of {}, {files} files, {}/s", HumanBytes(done), HumanBytes(total.max(done)), HumanBytes(rate)));
+    bar.set_message(format!(
+        "{} of {}, {files} files, {}/s",
+        HumanBytes(done),
+        HumanBytes(total.max(done)),
+        HumanBytes(rate)
+    ));
 }

@@ -1,8 +1,10 @@
 //! The whole service as an operator runs it: its programs as processes, on real parts.
 
+#![allow(dead_code)] // each test file uses its part
+
 use freezer_testkit::{Daemon, private, program, random_name, services};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -19,7 +21,12 @@ pub async fn login(user: &str, project: &str) -> Login {
         "identity": {"methods": ["password"], "password": {"user": {"name": user, "domain": {"id": "default"}, "password": services::password()}}},
         "scope": {"project": {"name": project, "domain": {"id": "default"}}}}});
     let url = format!("{}/auth/tokens", services::keystone_url());
-    let answer = http().post(&url).json(&body).send().await.unwrap_or_else(|error| panic!("Keystone: {error}; make services"));
+    let answer = http()
+        .post(&url)
+        .json(&body)
+        .send()
+        .await
+        .unwrap_or_else(|error| panic!("Keystone: {error}; make services"));
     assert!(answer.status().is_success(), "login of {user}: {}", answer.status());
     let token = answer.headers()["x-subject-token"].to_str().unwrap().to_owned();
     let document: Value = answer.json().await.unwrap();
@@ -40,11 +47,21 @@ pub struct User {
 
 impl User {
     pub fn new(api_port: u16, login: &Login) -> Self {
-        Self { http: http(), base: format!("http://127.0.0.1:{api_port}/v2/{}", login.project_id), token: login.token.clone() }
+        Self {
+            http: http(),
+            base: format!("http://127.0.0.1:{api_port}/v2/{}", login.project_id),
+            token: login.token.clone(),
+        }
     }
 
-    pub async fn call(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> Result<(u16, Value), reqwest::Error> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).header("X-Auth-Token", &self.token);
+    pub async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Value), reqwest::Error> {
+        let mut request =
+            self.http.request(method, format!("{}{path}", self.base)).header("X-Auth-Token", &self.token);
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -71,7 +88,12 @@ impl User {
         let end = Instant::now() + PATIENCE;
         loop {
             let runs = self.get(&format!("/jobs/{job_id}/runs?limit=100")).await;
-            let mut done: Vec<&Value> = runs["runs"].as_array().unwrap().iter().filter(|run| run["finished_at"].as_i64().unwrap() > 0).collect();
+            let mut done: Vec<&Value> = runs["runs"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|run| run["finished_at"].as_i64().unwrap() > 0)
+                .collect();
             done.sort_by_key(|run| run["created_at"].as_i64());
             if let Some(run) = done.get(count - 1) {
                 return self.get(&format!("/runs/{}", run["run_id"].as_str().unwrap())).await;
@@ -84,7 +106,6 @@ impl User {
 
 /// The programs of the service, with their configuration under `folder`.
 pub struct Cloud {
-    pub folder: PathBuf,
     pub api_port: u16,
     pub api: Daemon,
     pub conductor: Daemon,
@@ -115,9 +136,10 @@ impl Cloud {
             .output()
             .unwrap();
         assert!(synced.status.success(), "db sync: {}", String::from_utf8_lossy(&synced.stderr));
-        let daemon = |name: &str, arguments: &[&str]| Daemon::new(name, program(name), arguments, folder.join(format!("{name}.log")));
+        let daemon = |name: &str, arguments: &[&str]| {
+            Daemon::new(name, program(name), arguments, folder.join(format!("{name}.log")))
+        };
         let mut cloud = Self {
-            folder: folder.to_path_buf(),
             api_port,
             api: daemon("freezer-api", &["--config-file", &conf("api.conf")]),
             conductor: daemon("freezer-conductor", &["--config-file", &conf("conductor.conf")]),
@@ -146,7 +168,8 @@ impl Cloud {
     pub async fn wait_for_agent(&self, user: &User) {
         let end = Instant::now() + PATIENCE;
         loop {
-            let (status, document) = user.call(reqwest::Method::GET, &format!("/clients/{}", self.client_id), None).await.unwrap();
+            let (status, document) =
+                user.call(reqwest::Method::GET, &format!("/clients/{}", self.client_id), None).await.unwrap();
             if status == 200 && document["client"]["link"] == "amqp" {
                 return;
             }
@@ -165,7 +188,10 @@ fn api_conf(port: u16, parts: &Parts<'_>) -> String {
         "[DEFAULT]\ndebug = true\nbind_host = 127.0.0.1\nbind_port = {port}\ntransport_url = {}\n[database]\nconnection = {}\n\
          [keystone_authtoken]\nauth_type = password\nauth_url = {}\nusername = freezer\npassword = {}\nproject_name = service\n\
          user_domain_id = default\nproject_domain_id = default\nregion_name = RegionOne\ninterface = public\n",
-        parts.rabbit_url, parts.database_url, services::keystone_url(), services::password()
+        parts.rabbit_url,
+        parts.database_url,
+        services::keystone_url(),
+        services::password()
     )
 }
 

@@ -28,6 +28,9 @@ pub struct Planning {
     pub attention_at: Option<Timestamp>,
 }
 
+/// A job's row, the version it was planned from, and its attention time.
+type TimedRow = (JobRow, Option<i64>, Option<i64>);
+
 /// `.load` with the rows kept from others, those of others left out on request.
 macro_rules! locking {
     ($tx:expr, $id:expr, $query:expr, |$q:ident| $mysql:expr, $load:ident) => {
@@ -41,6 +44,9 @@ macro_rules! locking {
         })
     };
 }
+
+/// Several conductors look for due jobs at once; each finds some of the first ones held by another.
+pub(crate) const CANDIDATES_FOR_ONE: i64 = 4;
 
 pub(super) fn lock_row(tx: &mut Tx, project: &ProjectId, id: &JobId) -> Result<Option<JobRow>, DbError> {
     let row: Result<JobRow, DbError> = locking!(
@@ -60,19 +66,37 @@ pub(super) fn lock_row(tx: &mut Tx, project: &ProjectId, id: &JobId) -> Result<O
 impl Jobs<'_> {
     /// Up to `limit` jobs whose attention time has come, longest overdue first, kept from other
     /// conductors until this transaction ends. The caller must move their attention time.
+    ///
+    /// Candidates are found without locks and then locked one by one by their key. Locking along the index on the time
+    /// instead would lock far more rows than are wanted, and deadlock with those who move that time.
     pub fn claim_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<DueJob>, DbError> {
-        let rows: Vec<(JobRow, Option<i64>, Option<i64>)> = locking!(
-            self.tx,
-            "",
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let candidates: Vec<(String, String)> = self.tx.run(NOUN, "", |conn| {
             jobs::table
                 .filter(jobs::attention_at.le(now.0))
                 .order((jobs::attention_at, jobs::project_id, jobs::job_id))
-                .limit(i64::from(limit))
-                .select((JobRow::as_select(), jobs::planned_version, jobs::attention_at)),
-            |query| query.for_update().skip_locked(),
-            load
-        )?;
-        self.due_jobs(rows)
+                .limit(i64::from(limit).saturating_mul(CANDIDATES_FOR_ONE))
+                .select((jobs::project_id, jobs::job_id))
+                .load(conn)
+        })?;
+        let mut claimed = Vec::new();
+        for (project, id) in candidates {
+            if claimed.len() >= wanted {
+                break;
+            }
+            let row: Vec<(JobRow, Option<i64>, Option<i64>)> = locking!(
+                self.tx,
+                &id,
+                jobs::table
+                    .find((project.as_str(), id.as_str()))
+                    .filter(jobs::attention_at.le(now.0))
+                    .select((JobRow::as_select(), jobs::planned_version, jobs::attention_at)),
+                |query| query.for_update().skip_locked(),
+                load
+            )?;
+            claimed.extend(row);
+        }
+        self.due_jobs(claimed)
     }
 
     /// The job as the conductor sees it, kept from others.
@@ -95,7 +119,7 @@ impl Jobs<'_> {
         Ok(self.due_jobs(rows)?.into_iter().next())
     }
 
-    fn due_jobs(&mut self, rows: Vec<(JobRow, Option<i64>, Option<i64>)>) -> Result<Vec<DueJob>, DbError> {
+    fn due_jobs(&mut self, rows: Vec<TimedRow>) -> Result<Vec<DueJob>, DbError> {
         let (rows, times): (Vec<_>, Vec<_>) =
             rows.into_iter().map(|(row, version, at)| (row, (version, at))).unzip();
         let jobs = self.with_actions(rows, Scope::All)?;

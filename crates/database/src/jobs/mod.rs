@@ -8,6 +8,7 @@ mod list;
 mod row;
 mod write;
 
+pub(crate) use attention::CANDIDATES_FOR_ONE;
 pub use attention::{DueJob, Planning};
 
 use crate::actions::ActionRow;

@@ -140,7 +140,7 @@ pub fn a_failed_transaction_leaves_nothing(place: &Place) {
 
 pub fn increments_are_not_lost(place: &Place) {
     let db = &place.db;
-    // Two jobs taken in opposite orders: on MySQL this deadlocks now and then, and the loser runs again.
+    // Two jobs taken in opposite orders: on MySQL this deadlocks often, and the loser runs again, on a connection of its own.
     for id in ["j", "k"] {
         db.transaction(|tx| tx.jobs().insert(&job("a", id, &[]))).unwrap();
     }

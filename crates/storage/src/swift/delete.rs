@@ -68,6 +68,9 @@ impl SwiftStore {
 
     /// Deletes these objects, at best with one request; answers how many were there.
     pub(super) async fn delete_page(&self, page: &[Listed]) -> Result<u64, StoreError> {
+        if page.is_empty() {
+            return Ok(0);
+        }
         let bulk = *self.bulk_limit.get_or_init(|| self.ask_bulk_limit()).await;
         let Some(limit) = bulk.filter(|_| page.len() > 1) else {
             let names: Vec<&str> = page.iter().map(|object| object.name.as_str()).collect();

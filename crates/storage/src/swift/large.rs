@@ -21,6 +21,9 @@ use tokio::task::JoinSet;
 /// How long uploads may take to end when their object is given up.
 const SETTLE_TIME: Duration = Duration::from_secs(5);
 
+/// How long deleting the segments of an object that was given up may take: somebody waits for the abort.
+const CLEAN_TIME: Duration = Duration::from_secs(30);
+
 pub(super) struct SwiftWriter {
     store: SwiftStore,
     name: ObjectName,
@@ -171,8 +174,14 @@ impl LargeWriter for SwiftWriter {
         // By name: a listing may lag behind.
         let full = |segment: &ObjectName| Listed { name: self.store.root.full(segment), bytes: 0 };
         let segments: Vec<Listed> = self.segments.iter().map(full).collect();
-        if let Err(error) = self.store.delete_page(&segments).await {
-            tracing::warn!(%error, name = %self.name, "segments of an abandoned object stay behind");
+        match tokio::time::timeout(CLEAN_TIME, self.store.delete_page(&segments)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, name = %self.name, "segments of an abandoned object stay")
+            }
+            Err(_) => {
+                tracing::warn!(name = %self.name, "segments of an abandoned object stay: no answer in time")
+            }
         }
     }
 }

@@ -150,6 +150,7 @@ async fn transfer_and_commit(
     let stored_bytes = pieces.iter().map(|piece| piece.size_bytes).sum();
     let segments = pieces.last().map_or(0, |piece| piece.segment as u64 + 1);
     let report = report(request, plan, &written, stored_bytes, segments);
+    monitor.add_errors(report.problem_count);
     if let Some(writer) = writer
         && let Err(error) = commit(store, request, plan, Transferred { written, pieces, writer }).await
     {

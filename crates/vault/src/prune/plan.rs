@@ -132,7 +132,7 @@ fn judge(
     let (names, failing): (Vec<_>, Vec<_>) =
         rules.iter().map(|(fits, name)| (name.as_str(), (!fits).then_some(name))).unzip();
     match failing.into_iter().flatten().next() {
-        Some(name) => Err(format!("{age}: not '{name}'")),
+        Some(name) => Err(format!("{age}; the rule '{name}' does not hold")),
         None => Ok(format!("{age}: {}", names.join(" and "))),
     }
 }

@@ -74,7 +74,7 @@ async fn run(
         tracing::info!(hbn = %plan.hbn, level = level.id.level, timestamp = level.id.timestamp, "restoring level");
         let payload = Payload { store: store.clone(), hbn: plan.hbn.clone(), level };
         let restored = replay_level(payload, &request, target, &monitor).await?;
-        add(&mut report, restored);
+        add(&mut report, restored, &monitor);
     }
     if let Some(staging) = staging {
         monitor.set_phase(Phase::Committing);
@@ -115,11 +115,12 @@ fn announce_totals(plan: &RestorePlan, monitor: &Monitor) {
     }
 }
 
-fn add(report: &mut RestoreReport, restored: Restored) {
+fn add(report: &mut RestoreReport, restored: Restored, monitor: &Monitor) {
     report.files = report.files.saturating_add(restored.members);
     report.bytes_written = report.bytes_written.saturating_add(restored.content_bytes);
     report.is_partial |= restored.worst == Some(Severity::Partial);
     let count = (restored.problems.len() as u64).saturating_add(restored.unlisted_problems);
+    monitor.add_errors(count);
     report.problem_count = report.problem_count.saturating_add(count);
     let room = MOST_PROBLEMS.saturating_sub(report.problems.len());
     report.problems.extend(restored.problems.iter().take(room).map(FileProblem::from));

@@ -152,7 +152,10 @@ mod tests {
         let binary = from_text(text, false, owners).unwrap();
         assert_eq!(binary.len(), 4 + 7 * 8);
         assert_eq!(to_text(&binary, owners).unwrap(), text);
-        assert_eq!(from_text(b"u::rw-,u:0:r-x,user:54321:7,g::r,g:54322:w,m:rwx,o:---", true, owners).unwrap(), binary);
+        assert_eq!(
+            from_text(b"u::rw-,u:0:r-x,user:54321:7,g::r,g:54322:w,m:rwx,o:---", true, owners).unwrap(),
+            binary
+        );
     }
 
     #[test]

@@ -120,7 +120,8 @@ impl<'a> Holder<'a> {
                 // Removed in between, or shown by name to those who may not read it.
                 (Err(Errno::NODATA), _) => {}
                 (Err(error), bytes) => {
-                    found.failure = Some(format!("attribute {} cannot be read: {error}", bytes.escape_ascii()));
+                    found.failure =
+                        Some(format!("attribute {} cannot be read: {error}", bytes.escape_ascii()));
                 }
             }
         }
@@ -129,5 +130,8 @@ impl<'a> Holder<'a> {
 }
 
 fn split_names(list: &[u8]) -> Vec<CString> {
-    list.split(|&byte| byte == 0).filter(|name| !name.is_empty()).filter_map(|name| CString::new(name).ok()).collect()
+    list.split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty())
+        .filter_map(|name| CString::new(name).ok())
+        .collect()
 }

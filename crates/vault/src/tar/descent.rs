@@ -102,7 +102,11 @@ pub(super) fn open_directory(parent: &OwnedFd, name: &[u8], follow: bool) -> Res
     if !follow {
         flags |= OFlags::NOFOLLOW;
     }
-    openat(parent, name, flags, Mode::empty())
+    match openat(parent, name, flags | OFlags::NOATIME, Mode::empty()) {
+        // Only the owner may leave the access time alone.
+        Err(Errno::PERM) => openat(parent, name, flags, Mode::empty()),
+        other => other,
+    }
 }
 
 /// The names in a directory (without `.` and `..`), sorted by bytes.

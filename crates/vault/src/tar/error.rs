@@ -19,16 +19,22 @@ pub enum TarError {
     #[error("cannot restore into {}: {cause}; check restore_abs_path, free space and rights", path.display())]
     Destination { path: PathBuf, cause: io::Error },
     /// One object in the destination could not be written, for a reason that hits the others too (no space).
-    #[error("cannot restore '{member}' (archive byte {offset}): {cause}; free space or check the destination")]
+    #[error(
+        "cannot restore '{member}' (archive byte {offset}): {cause}; free space or check the destination"
+    )]
     Restore { member: String, offset: u64, cause: io::Error },
     /// The stream ended in the middle.
     #[error("the archive ends too early at byte {offset}, in {place}; fetch the backup again or verify it")]
     Truncated { offset: u64, place: String },
     /// The stream is not a tar archive, or is damaged.
-    #[error("the archive is damaged at byte {offset}, {place}: {reason}; fetch the backup again or verify it")]
+    #[error(
+        "the archive is damaged at byte {offset}, {place}: {reason}; fetch the backup again or verify it"
+    )]
     Corrupt { offset: u64, place: String, reason: String },
     /// A member that would leave the destination.
-    #[error("refused member '{member}' at byte {offset}: {reason}; the archive is hostile or was not made by a backup")]
+    #[error(
+        "refused member '{member}' at byte {offset}: {reason}; the archive is hostile or was not made by a backup"
+    )]
     Unsafe { member: String, offset: u64, reason: String },
     /// The destination already holds this, and the caller asked to refuse.
     #[error("'{member}' already exists in the destination; allow overwriting or choose an empty directory")]

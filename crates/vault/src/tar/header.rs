@@ -127,7 +127,11 @@ fn check_sum(block: &[u8; BLOCK]) -> Result<(), &'static str> {
     let spaces = 8 * i128::from(b' ');
     let unsigned: i128 = block[0..148].iter().chain(&block[156..512]).map(|&byte| i128::from(byte)).sum();
     let signed: i128 = block[0..148].iter().chain(&block[156..512]).map(|&byte| i128::from(byte as i8)).sum();
-    if stored == unsigned + spaces || stored == signed + spaces { Ok(()) } else { Err("the header checksum is wrong") }
+    if stored == unsigned + spaces || stored == signed + spaces {
+        Ok(())
+    } else {
+        Err("the header checksum is wrong")
+    }
 }
 
 fn text(field: &[u8]) -> Vec<u8> {
@@ -184,13 +188,34 @@ mod tests {
 
     #[test]
     fn fields_survive() {
-        for (size, uid, secs) in [(0, 0, 0), (0o77_777_777_777, 0o7_777_777, 1), (1 << 33, u32::MAX - 1, -5), (u64::MAX >> 1, 1, 1 << 40)] {
+        for (size, uid, secs) in [
+            (0, 0, 0),
+            (0o77_777_777_777, 0o7_777_777, 1),
+            (1 << 33, u32::MAX - 1, -5),
+            (u64::MAX >> 1, 1, 1 << 40),
+        ] {
             let rdev = Some((4095, 1_048_575));
-            let fields = Fields { name: &[b'n'; 100], link: b"l", typeflag: b'0', mode: 0o6755, uid, gid: uid, size, mtime_secs: secs, user: b"u", group: b"g", rdev, posix_magic: false };
+            let fields = Fields {
+                name: &[b'n'; 100],
+                link: b"l",
+                typeflag: b'0',
+                mode: 0o6755,
+                uid,
+                gid: uid,
+                size,
+                mtime_secs: secs,
+                user: b"u",
+                group: b"g",
+                rdev,
+                posix_magic: false,
+            };
             let parsed = parse(&fields.encode()).unwrap();
             assert_eq!((parsed.size, parsed.uid, parsed.gid), (size, u64::from(uid), u64::from(uid)));
             assert_eq!((parsed.mtime.secs, parsed.mode, parsed.rdev), (secs, 0o6755, (4095, 1_048_575)));
-            assert_eq!((parsed.name.len(), parsed.link, parsed.user, parsed.group), (100, b"l".to_vec(), b"u".to_vec(), b"g".to_vec()));
+            assert_eq!(
+                (parsed.name.len(), parsed.link, parsed.user, parsed.group),
+                (100, b"l".to_vec(), b"u".to_vec(), b"g".to_vec())
+            );
         }
     }
 
@@ -209,7 +234,8 @@ mod tests {
     #[test]
     fn more_than_eight_gib() {
         let size = 9 << 30;
-        let block = Fields { name: b"./big", typeflag: b'0', mode: 0o644, size, ..Fields::default() }.encode();
+        let block =
+            Fields { name: b"./big", typeflag: b'0', mode: 0o644, size, ..Fields::default() }.encode();
         let last = Fields { name: b"./last", typeflag: b'0', mode: 0o644, ..Fields::default() }.encode();
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&block).unwrap();
@@ -222,7 +248,8 @@ mod tests {
         let mut members = Vec::new();
         let start = std::io::Cursor::new(block).chain(std::io::repeat(0).take(size));
         let mut input = start.chain(std::io::Cursor::new([&last[..], &[0; 1024]].concat()));
-        crate::tar::list_archive(&mut input, &mut |member| members.push((member.name, member.size)), &mut ()).unwrap();
+        crate::tar::list_archive(&mut input, &mut |member| members.push((member.name, member.size)), &mut ())
+            .unwrap();
         assert_eq!(members, [(b"./big".to_vec(), size), (b"./last".to_vec(), 0)]);
     }
 }

@@ -16,14 +16,22 @@ impl Owners {
     /// Empty when the id has no name.
     pub fn user(&mut self, uid: u32) -> &[u8] {
         self.users.entry(uid).or_insert_with(|| {
-            User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name.into_bytes()).unwrap_or_default()
+            User::from_uid(Uid::from_raw(uid))
+                .ok()
+                .flatten()
+                .map(|user| user.name.into_bytes())
+                .unwrap_or_default()
         })
     }
 
     /// Empty when the id has no name.
     pub fn group(&mut self, gid: u32) -> &[u8] {
         self.groups.entry(gid).or_insert_with(|| {
-            Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name.into_bytes()).unwrap_or_default()
+            Group::from_gid(Gid::from_raw(gid))
+                .ok()
+                .flatten()
+                .map(|group| group.name.into_bytes())
+                .unwrap_or_default()
         })
     }
 

@@ -51,7 +51,9 @@ impl ProblemKind {
     pub fn severity(self) -> Severity {
         use ProblemKind as K;
         match self {
-            K::Vanished | K::SkippedSocket | K::SkippedMount | K::SkippedLoop | K::KeptExisting => Severity::Notice,
+            K::Vanished | K::SkippedSocket | K::SkippedMount | K::SkippedLoop | K::KeptExisting => {
+                Severity::Notice
+            }
             K::Changed | K::Shrunk | K::Grew | K::Metadata | K::Undeleted => Severity::Warning,
             K::Unreadable | K::Unwritable | K::Missing | K::Unsupported => Severity::Partial,
         }

@@ -27,7 +27,9 @@ impl Stamp {
 impl From<SystemTime> for Stamp {
     fn from(time: SystemTime) -> Self {
         match time.duration_since(UNIX_EPOCH) {
-            Ok(after) => Self { secs: i64::try_from(after.as_secs()).unwrap_or(i64::MAX), nanos: after.subsec_nanos() },
+            Ok(after) => {
+                Self { secs: i64::try_from(after.as_secs()).unwrap_or(i64::MAX), nanos: after.subsec_nanos() }
+            }
             Err(before) => Self::default().earlier_by(before.duration()),
         }
     }

@@ -12,21 +12,64 @@ use std::time::{Duration, SystemTime};
 /// One change; numbers choose among what is there.
 #[derive(Debug, Clone)]
 enum Change {
-    Write { at: usize, name: u8, size: usize },
-    Append { at: usize },
-    Delete { at: usize },
-    Rename { at: usize, to: usize, name: u8 },
-    MakeDir { at: usize, name: u8 },
-    Symlink { at: usize, name: u8 },
-    HardLink { at: usize, to: usize, name: u8 },
-    Fifo { at: usize, name: u8 },
-    Mode { at: usize, bits: u32 },
-    Touch { at: usize, secs: i64 },
-    Xattr { at: usize, set: bool },
-    Acl { at: usize, set: bool },
-    Swap { at: usize, with: usize },
+    Write {
+        at: usize,
+        name: u8,
+        size: usize,
+    },
+    Append {
+        at: usize,
+    },
+    Delete {
+        at: usize,
+    },
+    Rename {
+        at: usize,
+        to: usize,
+        name: u8,
+    },
+    MakeDir {
+        at: usize,
+        name: u8,
+    },
+    Symlink {
+        at: usize,
+        name: u8,
+    },
+    HardLink {
+        at: usize,
+        to: usize,
+        name: u8,
+    },
+    Fifo {
+        at: usize,
+        name: u8,
+    },
+    Mode {
+        at: usize,
+        bits: u32,
+    },
+    Touch {
+        at: usize,
+        secs: i64,
+    },
+    Xattr {
+        at: usize,
+        set: bool,
+    },
+    Acl {
+        at: usize,
+        set: bool,
+    },
+    Swap {
+        at: usize,
+        with: usize,
+    },
     /// Written beside and renamed, as editors do.
-    Replace { at: usize, size: usize },
+    Replace {
+        at: usize,
+        size: usize,
+    },
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -73,7 +116,8 @@ fn paths(root: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
 fn apply(root: &Path, change: &Change) {
     let (all, directories) = paths(root);
     let any = |at: usize| all.get(at % all.len().max(1)).cloned();
-    let free = |at: usize, name: u8| directories[at % directories.len()].join(char::from(b'a' + name).to_string());
+    let free =
+        |at: usize, name: u8| directories[at % directories.len()].join(char::from(b'a' + name).to_string());
     let is_file = |path: &PathBuf| fs::symlink_metadata(path).unwrap().is_file();
     match *change {
         Change::Write { at, name, size } => {
@@ -207,7 +251,11 @@ fn replay(steps: &Steps) {
         restore_cleanly(&bytes, &ours);
         assert_same(&expected, &look(&ours), &format!("level {level} by us"));
         gnu_restore(&bytes, &gnu);
-        assert_same(&without_stale_attributes(&expected), &without_stale_attributes(&look(&gnu)), &format!("level {level} by GNU tar"));
+        assert_same(
+            &without_stale_attributes(&expected),
+            &without_stale_attributes(&look(&gnu)),
+            &format!("level {level} by GNU tar"),
+        );
         let stored = Index::from_bytes(&written.index.to_bytes()).unwrap();
         assert_eq!(stored, written.index);
         base = Some(stored);
@@ -340,7 +388,9 @@ fn chains_cross_programs() {
     let (ours3, _) = archive(&source, Some(&base));
     for restore_level in [true, false] {
         let dest = dir.path().join(format!("dest-{restore_level}"));
-        for (level, expected) in [(&gnu0, None), (&ours1, Some(&expected1)), (&gnu2, Some(&expected2)), (&ours3, Some(&expected3))] {
+        for (level, expected) in
+            [(&gnu0, None), (&ours1, Some(&expected1)), (&gnu2, Some(&expected2)), (&ours3, Some(&expected3))]
+        {
             if restore_level {
                 restore_cleanly(level, &dest);
             } else {
@@ -373,7 +423,8 @@ fn gnu_renames_replay() {
     ];
     for renames in cases {
         let dir = tempfile::tempdir().unwrap();
-        let (source, dest, snar) = (dir.path().join("source"), dir.path().join("dest"), dir.path().join("snar"));
+        let (source, dest, snar) =
+            (dir.path().join("source"), dir.path().join("dest"), dir.path().join("snar"));
         for file in ["a/one", "a/sub/two", "b/three", "b/keep/four"] {
             fs::create_dir_all(source.join(file).parent().unwrap()).unwrap();
             fs::write(source.join(file), file).unwrap();
@@ -400,7 +451,10 @@ fn a_level_without_its_base_is_reported() {
     let (level1, _) = archive(&source, Some(&first.index));
     let restored = restore(&level1, &dir.path().join("dest"));
     assert!(restored.is_partial());
-    assert_eq!((restored.problems[0].kind, &restored.problems[0].path[..]), (ProblemKind::Missing, &b"old"[..]));
+    assert_eq!(
+        (restored.problems[0].kind, &restored.problems[0].path[..]),
+        (ProblemKind::Missing, &b"old"[..])
+    );
 }
 
 #[test]

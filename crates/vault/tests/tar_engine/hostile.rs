@@ -92,7 +92,8 @@ fn names_that_lead_out_are_refused() {
         ("./hard", b'1', "/etc/passwd"),
     ] {
         let yard = Yard::new();
-        let result = yard.restore(&end(&[member("./first", b'0', "", b"ok"), member(name, typeflag, link, b"")]));
+        let result =
+            yard.restore(&end(&[member("./first", b'0', "", b"ok"), member(name, typeflag, link, b"")]));
         let Err(TarError::Unsafe { offset, .. }) = result else { panic!("{name} {link}: {result:?}") };
         assert_eq!(offset, 1024);
         yard.check();
@@ -109,10 +110,22 @@ fn links_are_never_followed() {
         &|out| end(&[member("./l", b'2', &format!("{out}/precious"), b""), member("./l", b'0', "", b"bad")]),
         &|out| end(&[member("./l", b'2', out, b""), member("./hard", b'1', "./l/precious", b"")]),
         // A hard link to the link, then a file over it.
-        &|out| end(&[member("./l", b'2', &format!("{out}/precious"), b""), member("./h", b'1', "./l", b""), member("./h", b'0', "", b"bad")]),
+        &|out| {
+            end(&[
+                member("./l", b'2', &format!("{out}/precious"), b""),
+                member("./h", b'1', "./l", b""),
+                member("./h", b'0', "", b"bad"),
+            ])
+        },
         // A directory with an empty dumpdir where the link is.
         &|out| end(&[member("./l", b'2', out, b""), member("./l/", b'D', "", b"\0")]),
-        &|out| end(&[member("./l", b'2', out, b""), member("./l/sub/", b'D', "", b"\0"), member("./", b'D', "", b"R./l/sub\0T./stolen\0\0")]),
+        &|out| {
+            end(&[
+                member("./l", b'2', out, b""),
+                member("./l/sub/", b'D', "", b"\0"),
+                member("./", b'D', "", b"R./l/sub\0T./stolen\0\0"),
+            ])
+        },
     ];
     for attack in attacks {
         let yard = Yard::new();
@@ -226,7 +239,11 @@ fn random_damage() {
         let mut bytes = if round % 3 == 0 { gnu.clone() } else { ours.clone() };
         for _ in 0..=random.next() % 6 {
             let at = random.next() as usize % bytes.len();
-            bytes[at] = if round % 2 == 0 { random.next() as u8 } else { b"0123456789/. \0=DxLKS"[random.next() as usize % 20] };
+            bytes[at] = if round % 2 == 0 {
+                random.next() as u8
+            } else {
+                b"0123456789/. \0=DxLKS"[random.next() as usize % 20]
+            };
         }
         if random.next() % 2 == 0 {
             for block in bytes.chunks_exact_mut(512).filter(|block| block[257..262] == *b"ustar") {
@@ -243,7 +260,9 @@ fn random_damage() {
 
 #[test]
 fn absurd_claims_cost_nothing() {
-    for (typeflag, size) in [(b'x', 0o77_777_777_777usize), (b'L', 0o77_777_777_777), (b'D', 0o77_777_777_777), (b'g', 1 << 32)] {
+    for (typeflag, size) in
+        [(b'x', 0o77_777_777_777usize), (b'L', 0o77_777_777_777), (b'D', 0o77_777_777_777), (b'g', 1 << 32)]
+    {
         let yard = Yard::new();
         let result = yard.restore(&end(&[header("./x", typeflag, "", size)]));
         assert!(matches!(result, Err(TarError::Corrupt { .. } | TarError::Truncated { .. })), "{result:?}");

@@ -1,7 +1,9 @@
 //! Files that do not hold still, cannot be read, or are gone; and work that is cancelled.
 
 use crate::tree::*;
-use freezer_vault::tar::{Extract, Problem, ProblemKind, Source, TarError, Watch, read_archive, write_archive};
+use freezer_vault::tar::{
+    Extract, Problem, ProblemKind, Source, TarError, Watch, read_archive, write_archive,
+};
 use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -69,7 +71,8 @@ fn meddle(deed: fn(&Path), after_first_bytes: bool) -> (Vec<Problem>, Option<Vec
 
 #[test]
 fn grows() {
-    let deed = |path: &Path| OpenOptions::new().append(true).open(path).unwrap().write_all(&[1; 5000]).unwrap();
+    let deed =
+        |path: &Path| OpenOptions::new().append(true).open(path).unwrap().write_all(&[1; 5000]).unwrap();
     let (problems, content, next) = meddle(deed, true);
     assert_eq!((problems.len(), problems[0].kind), (1, ProblemKind::Grew));
     assert_eq!(content.unwrap(), pattern(3 << 20));
@@ -185,8 +188,11 @@ fn unreadable_files_and_directories() {
     fs::write(source.join("small"), "changed, but secret").unwrap();
     let (bytes, written) = as_nobody(|| archive(&source, Some(&first.index)));
     assert!(written.is_partial());
-    let mut trouble: Vec<_> =
-        written.problems.iter().map(|problem| (problem.path.escape_ascii().to_string(), problem.kind)).collect();
+    let mut trouble: Vec<_> = written
+        .problems
+        .iter()
+        .map(|problem| (problem.path.escape_ascii().to_string(), problem.kind))
+        .collect();
     trouble.sort();
     let unreadable = |path: &str| (path.to_owned(), ProblemKind::Unreadable);
     assert_eq!(trouble, ["closed", "hidden", "large", "small"].map(unreadable));
@@ -261,8 +267,13 @@ fn cancelled_work_leaves_nothing_half_done() {
     let (bytes, _) = archive(&source, None);
     let expected = look(&source);
     for patience in [1, 2, 5, 20, 40, 60, 70, 80, 100, 120] {
-        let written =
-            write_archive(&Source::new(&source), None, SystemTime::now(), &mut Vec::new(), &mut Impatient(patience));
+        let written = write_archive(
+            &Source::new(&source),
+            None,
+            SystemTime::now(),
+            &mut Vec::new(),
+            &mut Impatient(patience),
+        );
         assert!(patience > 60 || matches!(written, Err(TarError::Cancelled)));
         let dest = dir.path().join(format!("dest-{patience}"));
         let restored = read_archive(&mut &*bytes, &dest, &Extract::default(), &mut Impatient(patience));

@@ -14,8 +14,22 @@ fn odd_names() {
     let source = dir.path().join("source");
     fs::create_dir(&source).unwrap();
     let odd: [&[u8]; 16] = [
-        b"new\nline", b"\xff\xfe not utf-8 \x80", b"-dash", b"--option=x", b" spaces ", b"back\\slash", b"\\n", b"quote'\"",
-        b"\xc3\xa9t\xc3\xa9", b"tab\t", b"...", b".freezer-1-1", b"*?[x]", b"$HOME", b"\x01\x02", b"%25=",
+        b"new\nline",
+        b"\xff\xfe not utf-8 \x80",
+        b"-dash",
+        b"--option=x",
+        b" spaces ",
+        b"back\\slash",
+        b"\\n",
+        b"quote'\"",
+        b"\xc3\xa9t\xc3\xa9",
+        b"tab\t",
+        b"...",
+        b".freezer-1-1",
+        b"*?[x]",
+        b"$HOME",
+        b"\x01\x02",
+        b"%25=",
     ];
     for name in odd {
         let path = source.join(OsStr::from_bytes(name));
@@ -100,7 +114,8 @@ fn deeper_than_descriptors_reach() {
 
 #[test]
 fn a_hundred_thousand_small_files() {
-    let dir = tempfile::tempdir().unwrap();
+    // In memory where possible: the disk has no part in this test.
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let source = dir.path().join("source");
     for number in 0..100 {
         let sub = source.join(format!("{number:02}"));

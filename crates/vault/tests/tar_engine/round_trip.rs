@@ -31,7 +31,8 @@ fn archive_with_time(source: &std::path::Path) -> Vec<u8> {
 #[test]
 fn ours_to_gnu() {
     let dir = tempfile::tempdir().unwrap();
-    let (source, dest, plain) = (dir.path().join("source"), dir.path().join("dest"), dir.path().join("plain"));
+    let (source, dest, plain) =
+        (dir.path().join("source"), dir.path().join("dest"), dir.path().join("plain"));
     fs::create_dir(&source).unwrap();
     furnish(&source);
     let (bytes, _) = archive(&source, None);
@@ -62,7 +63,9 @@ fn gnu_to_ours_in_every_format() {
     furnish(&source);
     fs::write(source.join("n".repeat(150)), "long").unwrap();
     let mut expected = look(&source);
-    for (format, precise) in [("gnu", false), ("oldgnu", false), ("posix", true), ("ustar", false), ("v7", false)] {
+    for (format, precise) in
+        [("gnu", false), ("oldgnu", false), ("posix", true), ("ustar", false), ("v7", false)]
+    {
         let dest = dir.path().join(format);
         let format_option = format!("--format={format}");
         let options = ["-c", "--sort=name", &format_option, "-f", "-"];
@@ -70,7 +73,12 @@ fn gnu_to_ours_in_every_format() {
         match format {
             "posix" => more.extend(["--xattrs", "--xattrs-include=*", "--acls"]),
             // These formats hold neither long names nor large ids nor old times.
-            "ustar" | "v7" => more.extend(["--exclude=long-link", "--exclude=nnn*", "--exclude=block-and-one", "--exclude=text"]),
+            "ustar" | "v7" => more.extend([
+                "--exclude=long-link",
+                "--exclude=nnn*",
+                "--exclude=block-and-one",
+                "--exclude=text",
+            ]),
             _ => {}
         }
         if format == "v7" {
@@ -143,7 +151,11 @@ fn a_single_file() {
     assert_eq!(names(&bytes), ["one.db"]);
     for dest in ["ours", "gnu"] {
         let dest = dir.path().join(dest);
-        if dest.ends_with("ours") { drop(restore_cleanly(&bytes, &dest)) } else { gnu_restore(&bytes, &dest) }
+        if dest.ends_with("ours") {
+            drop(restore_cleanly(&bytes, &dest))
+        } else {
+            gnu_restore(&bytes, &dest)
+        }
         assert_eq!(fs::read(dest.join("one.db")).unwrap(), pattern(200_000));
     }
     let (second, unchanged) = archive(&file, Some(&written.index));
@@ -204,7 +216,8 @@ fn links_followed_on_request() {
         assert_eq!(found.contains_key(&b"out/far"[..]), soft);
         assert_eq!(found[&b"dangling"[..]].kind, FileType::Symlink);
         assert_eq!(found[&b"b"[..]].first_name == b"b", hard);
-        let loops = written.problems.iter().filter(|problem| problem.kind == ProblemKind::SkippedLoop).count();
+        let loops =
+            written.problems.iter().filter(|problem| problem.kind == ProblemKind::SkippedLoop).count();
         assert_eq!(loops, usize::from(soft));
         assert!(!written.is_partial());
     }
@@ -234,9 +247,12 @@ fn what_exists_is_replaced_kept_or_refused() {
     fs::create_dir_all(source.join("sub")).unwrap();
     fs::write(source.join("sub/file"), "new").unwrap();
     let (bytes, _) = archive(&source, None);
-    for (existing, incremental) in
-        [(Existing::Replace, true), (Existing::Replace, false), (Existing::Keep, false), (Existing::Refuse, false)]
-    {
+    for (existing, incremental) in [
+        (Existing::Replace, true),
+        (Existing::Replace, false),
+        (Existing::Keep, false),
+        (Existing::Refuse, false),
+    ] {
         let dest = dir.path().join(format!("{existing:?}-{incremental}"));
         fs::create_dir_all(dest.join("sub")).unwrap();
         fs::write(dest.join("sub/file"), "old").unwrap();
@@ -258,14 +274,46 @@ fn what_exists_is_replaced_kept_or_refused() {
 fn excludes_as_gnu_does() {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("source");
-    for name in ["a.log", "sub/b.log", "sub/keep", "sub/deep/er/x", "cache/1", "sub/cache/2", "star*name", "[x]", "y z"] {
+    for name in [
+        "a.log",
+        "sub/b.log",
+        "sub/keep",
+        "sub/deep/er/x",
+        "cache/1",
+        "sub/cache/2",
+        "star*name",
+        "[x]",
+        "y z",
+    ] {
         let path = source.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, name).unwrap();
     }
     for pattern in [
-        "*.log", "cache", "sub/cache", "./cache", "s*er", "s*er/x", "/cache", "cache/", "cache/*", "?", "[x]", "\\[x]",
-        "star\\*name", "star*", "*", "sub", "deep/er", "*/x", "y z", "[!a-c]*", "[[:alpha:]].log", "k?ep", ".", "",
+        "*.log",
+        "cache",
+        "sub/cache",
+        "./cache",
+        "s*er",
+        "s*er/x",
+        "/cache",
+        "cache/",
+        "cache/*",
+        "?",
+        "[x]",
+        "\\[x]",
+        "star\\*name",
+        "star*",
+        "*",
+        "sub",
+        "deep/er",
+        "*/x",
+        "y z",
+        "[!a-c]*",
+        "[[:alpha:]].log",
+        "k?ep",
+        ".",
+        "",
     ] {
         let excludes = vec![pattern.as_bytes().to_vec()];
         let source = Source { excludes, ..Source::new(&source) };
@@ -292,7 +340,8 @@ fn mount_points_stay_as_empty_directories() {
     let (source, dest) = (dir.path().join("source"), dir.path().join("dest"));
     fs::create_dir_all(source.join("mount")).unwrap();
     fs::write(source.join("file"), "x").unwrap();
-    let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(source.join("mount")).status();
+    let mounted =
+        std::process::Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(source.join("mount")).status();
     assert!(mounted.unwrap().success(), "this test needs the right to mount");
     fs::write(source.join("mount/inner"), "other file system").unwrap();
     let (bytes, written) = archive(&source, None);

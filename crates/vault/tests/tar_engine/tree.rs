@@ -55,7 +55,12 @@ fn look_below(dir: OwnedFd, path: &[u8], tree: &mut Tree, first_names: &mut Hash
         tree.insert(full, node);
     }
     for (name, full) in below {
-        let fd = openat(&dir, name.as_slice(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
+        let fd = openat(
+            &dir,
+            name.as_slice(),
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW,
+            Mode::empty(),
+        );
         look_below(fd.unwrap(), &full, tree, first_names);
     }
 }
@@ -89,7 +94,11 @@ fn node_at(dir: &OwnedFd, name: &[u8], full: &[u8], first_names: &mut HashMap<u6
         owner: (stat.st_uid, stat.st_gid),
         content,
         mtime: (stat.st_mtime, stat.st_mtime_nsec),
-        rdev: if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) { stat.st_rdev } else { 0 },
+        rdev: if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+            stat.st_rdev
+        } else {
+            0
+        },
         xattrs: xattrs_at(dir, name),
         first_name,
     }
@@ -203,8 +212,15 @@ pub fn gnu_tar(dir: &Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
 #[track_caller]
 pub fn gnu_restore(archive: &[u8], dest: &Path) {
     fs::create_dir_all(dest).unwrap();
-    let arguments =
-        ["--incremental", "--extract", "--ignore-zeros", "--overwrite", "--xattrs", "--xattrs-include=*", "--acls"];
+    let arguments = [
+        "--incremental",
+        "--extract",
+        "--ignore-zeros",
+        "--overwrite",
+        "--xattrs",
+        "--xattrs-include=*",
+        "--acls",
+    ];
     gnu_tar(dest, &[&arguments[..], &["-p", "--same-owner", "-f", "-"]].concat(), archive);
 }
 
@@ -212,7 +228,8 @@ pub fn gnu_restore(archive: &[u8], dest: &Path) {
 #[track_caller]
 pub fn gnu_archive(root: &Path, snar: &Path, more: &[&str]) -> Vec<u8> {
     let snar = format!("--listed-incremental={}", snar.display());
-    let arguments = ["--create", "--no-check-device", "--one-file-system", "--preserve-permissions", "--same-owner"];
+    let arguments =
+        ["--create", "--no-check-device", "--one-file-system", "--preserve-permissions", "--same-owner"];
     let end = ["--seek", "--ignore-failed-read", &snar, "--warning=none", "-f", "-"];
     gnu_tar(root, &[&arguments[..], &end, more, &["."]].concat(), b"")
 }

@@ -44,8 +44,11 @@ impl Index {
         if !bytes.starts_with(MAGIC) {
             return Err(TarError::Index("it was written by a newer version of this program".into()));
         }
-        let (body, sum) =
-            bytes.len().checked_sub(SUM_BYTES).and_then(|at| bytes.split_at_checked(at)).ok_or_else(damaged)?;
+        let (body, sum) = bytes
+            .len()
+            .checked_sub(SUM_BYTES)
+            .and_then(|at| bytes.split_at_checked(at))
+            .ok_or_else(damaged)?;
         if Sha256::digest(body)[..] != *sum {
             return Err(damaged());
         }

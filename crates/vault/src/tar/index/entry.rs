@@ -40,8 +40,15 @@ const LINKED: u8 = 0x10;
 const KNOWN: u8 = 0x20;
 pub(super) const RETRY: u8 = 0x40;
 
-const KINDS: [Kind; 7] =
-    [Kind::File, Kind::Directory, Kind::Symlink, Kind::Fifo, Kind::CharDevice, Kind::BlockDevice, Kind::Socket];
+const KINDS: [Kind; 7] = [
+    Kind::File,
+    Kind::Directory,
+    Kind::Symlink,
+    Kind::Fifo,
+    Kind::CharDevice,
+    Kind::BlockDevice,
+    Kind::Socket,
+];
 
 impl<'a> Entry<'a> {
     pub fn kept(&self) -> Kept {

@@ -50,10 +50,14 @@ impl Index {
         let end = bytes.iter().take(200).position(|&byte| byte == b'\n').unwrap_or(0);
         let (line, body) = bytes.split_at_checked(end + 1).unwrap_or_default();
         if !line.starts_with(b"GNU tar-") {
-            return Err(TarError::Index("it is neither an index of this program nor a GNU tar snapshot".into()));
+            return Err(TarError::Index(
+                "it is neither an index of this program nor a GNU tar snapshot".into(),
+            ));
         }
         if !line.ends_with(b"-2\n") {
-            return Err(TarError::Index("it is a GNU tar snapshot of an old format (only 2 is known)".into()));
+            return Err(TarError::Index(
+                "it is a GNU tar snapshot of an old format (only 2 is known)".into(),
+            ));
         }
         let mut fields = Fields(body);
         let damaged = || TarError::Index("it is a damaged GNU tar snapshot".into());

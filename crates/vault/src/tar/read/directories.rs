@@ -87,7 +87,8 @@ impl Extractor<'_> {
 
     /// Deletes what the dumpdir does not list, or lists as something else; notices what is missing.
     fn purge(&mut self, path: &[u8], dumpdir: &[(u8, Vec<u8>)]) {
-        let listing = self.descent.go(path).and_then(|dir| Ok((sorted_names(&dir)?, fstat(&dir)?.st_dev, dir)));
+        let listing =
+            self.descent.go(path).and_then(|dir| Ok((sorted_names(&dir)?, fstat(&dir)?.st_dev, dir)));
         let (names, dev, dir) = match listing {
             Ok(listing) => listing,
             Err(errno) => return self.problems.add(path, ProblemKind::Undeleted, errno),
@@ -150,7 +151,8 @@ impl Extractor<'_> {
                 b'T' => {
                     let to = if name.is_empty() { temporary.clone() } else { safe(name)? };
                     let from = source.take().filter(|from| !from.is_empty() && !to.is_empty());
-                    let from = from.ok_or_else(|| unsafe_member(member, "a rename without source or target"))?;
+                    let from =
+                        from.ok_or_else(|| unsafe_member(member, "a rename without source or target"))?;
                     renames.push((from, to));
                 }
                 _ => {}
@@ -257,5 +259,6 @@ fn below(path: &[u8], name: &[u8]) -> Vec<u8> {
 
 /// Whether `path` is `directory` or lies below it.
 fn is_within(path: &[u8], directory: &[u8]) -> bool {
-    directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    directory.is_empty()
+        || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }

@@ -77,7 +77,8 @@ impl<'a> Extractor<'a> {
         }
         self.finish_directories(None);
         if self.options.sync {
-            let refuse = |errno: Errno| TarError::Destination { path: self.dest.clone(), cause: errno.into() };
+            let refuse =
+                |errno: Errno| TarError::Destination { path: self.dest.clone(), cause: errno.into() };
             syncfs(&*self.root).map_err(refuse)?;
         }
         let Self { mut restored, problems, .. } = self;
@@ -125,7 +126,8 @@ impl<'a> Extractor<'a> {
     pub fn target(&mut self, path: Vec<u8>) -> Result<Target, Errno> {
         let (parent, name) = split(&path);
         let name = name.to_vec();
-        let parent = self.descent.go_with(parent, &mut |dir, name| mkdirat(dir, name, Mode::from_raw_mode(0o755)))?;
+        let parent =
+            self.descent.go_with(parent, &mut |dir, name| mkdirat(dir, name, Mode::from_raw_mode(0o755)))?;
         Ok(Target { parent, name, path })
     }
 

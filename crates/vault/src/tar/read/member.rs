@@ -91,7 +91,11 @@ impl<'a> Members<'a> {
     }
 
     fn place(&self) -> String {
-        if self.current.is_empty() { "before the first member".into() } else { format!("in '{}'", self.current) }
+        if self.current.is_empty() {
+            "before the first member".into()
+        } else {
+            format!("in '{}'", self.current)
+        }
     }
 
     pub fn corrupt(&self, reason: &str) -> TarError {
@@ -105,7 +109,10 @@ impl<'a> Members<'a> {
 
     /// The next member; the rest of the current one is skipped. Zero blocks are ignored, but the last block
     /// must be one: otherwise the end is missing. `go_on` is asked during long skips.
-    pub fn next(&mut self, go_on: &mut dyn FnMut() -> Result<(), TarError>) -> Result<Option<Member>, TarError> {
+    pub fn next(
+        &mut self,
+        go_on: &mut dyn FnMut() -> Result<(), TarError>,
+    ) -> Result<Option<Member>, TarError> {
         self.skip_rest(go_on)?;
         let mut ended = false;
         let mut before = Before::default();
@@ -253,13 +260,15 @@ impl<'a> Members<'a> {
             member.dumpdir.get_or_insert_default();
         }
         let pairs = if *typeflag == b'S' {
-            let (mut pairs, size, mut more) = header::old_sparse(block).map_err(|reason| self.corrupt(reason))?;
+            let (mut pairs, size, mut more) =
+                header::old_sparse(block).map_err(|reason| self.corrupt(reason))?;
             while more {
                 let (extension, filled) = self.stream.block()?;
                 if filled < BLOCK {
                     return Err(self.truncated());
                 }
-                let (next, again) = header::old_sparse_extension(&extension).map_err(|reason| self.corrupt(reason))?;
+                let (next, again) =
+                    header::old_sparse_extension(&extension).map_err(|reason| self.corrupt(reason))?;
                 pairs.extend(next);
                 more = again;
             }
@@ -360,7 +369,12 @@ fn until_nul(mut name: Vec<u8>) -> Vec<u8> {
 }
 
 /// One pax record.
-fn apply(member: &mut Member, sparse: &mut SparseClaims, key: &[u8], value: &[u8]) -> Result<(), &'static str> {
+fn apply(
+    member: &mut Member,
+    sparse: &mut SparseClaims,
+    key: &[u8],
+    value: &[u8],
+) -> Result<(), &'static str> {
     let number = || pax::decimal(value).ok_or("an extended header holds a bad number");
     match key {
         // GNU's sparse formats give the real name in their own record.
@@ -386,7 +400,8 @@ fn apply(member: &mut Member, sparse: &mut SparseClaims, key: &[u8], value: &[u8
         b"GNU.sparse.map" => {
             sparse.seen = true;
             let numbers = value.split(|&byte| byte == b',').filter(|text| !text.is_empty());
-            sparse.map = numbers.map(pax::decimal).collect::<Option<_>>().ok_or("a sparse map is malformed")?;
+            sparse.map =
+                numbers.map(pax::decimal).collect::<Option<_>>().ok_or("a sparse map is malformed")?;
         }
         _ => {
             if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {

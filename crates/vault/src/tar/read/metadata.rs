@@ -7,8 +7,8 @@ use crate::tar::attributes::Holder;
 use crate::tar::owners::Owners;
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, futimens, openat,
-    utimensat,
+    AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, futimens,
+    openat, utimensat,
 };
 use rustix::io::Result;
 use std::os::fd::AsRawFd;
@@ -35,7 +35,13 @@ impl Metadata {
     }
 
     /// For files and directories. What could not be set, in words; `None` if all is well.
-    pub fn apply_open(&self, fd: &OwnedFd, options: &Extract, owners: &mut Owners, stale: Stale) -> Option<String> {
+    pub fn apply_open(
+        &self,
+        fd: &OwnedFd,
+        options: &Extract,
+        owners: &mut Owners,
+        stale: Stale,
+    ) -> Option<String> {
         let mut trouble = Vec::new();
         let mut owned = true;
         if let Some((uid, gid)) = self.owner(options, owners) {
@@ -95,7 +101,9 @@ impl Metadata {
         if !options.restore_xattrs {
             return;
         }
-        if stale == Stale::Directory && let Ok(names) = holder.names() {
+        if stale == Stale::Directory
+            && let Ok(names) = holder.names()
+        {
             for name in names {
                 let name = name.to_bytes();
                 let removable = OURS_TO_REMOVE.iter().any(|prefix| name.starts_with(prefix));

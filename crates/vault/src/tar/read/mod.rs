@@ -133,7 +133,9 @@ pub fn list_archive(
     watch: &mut dyn Watch,
 ) -> Result<u64, TarError> {
     let mut members = Members::new(Stream::new(input));
-    while let Some(member) = members.next(&mut || if watch.cancelled() { Err(TarError::Cancelled) } else { Ok(()) })? {
+    while let Some(member) =
+        members.next(&mut || if watch.cancelled() { Err(TarError::Cancelled) } else { Ok(()) })?
+    {
         each(listed(member));
     }
     Ok(members.stream.offset)

@@ -8,7 +8,8 @@ use crate::tar::facts::Kind;
 use crate::tar::{ProblemKind, TarError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ftruncate, linkat, makedev, mknodat, openat, renameat, symlinkat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, ftruncate, linkat, makedev, mknodat, openat, renameat, symlinkat,
+    unlinkat,
 };
 use rustix::io::{Errno, pwrite};
 
@@ -47,9 +48,7 @@ impl Extractor<'_> {
         let written = self.content(&member, &fd, members);
         let metadata = Metadata::new(member);
         let trouble = match written {
-            Ok(()) => {
-                metadata.apply_open(&fd, self.options, &mut self.owners, Stale::File)
-            }
+            Ok(()) => metadata.apply_open(&fd, self.options, &mut self.owners, Stale::File),
             Err(trouble) => {
                 let _ = unlinkat(&target.parent, temporary.as_slice(), AtFlags::empty());
                 return match trouble {
@@ -120,9 +119,10 @@ impl Extractor<'_> {
         let first = safe_path(&member.link).map_err(|reason| unsafe_member(member, reason))?;
         let (parent, name) = split(&first);
         let temporary = self.temporary_name();
-        let linked = self.links.go(parent).and_then(|parent| {
-            linkat(&parent, name, &target.parent, temporary.as_slice(), AtFlags::empty())
-        });
+        let linked = self
+            .links
+            .go(parent)
+            .and_then(|parent| linkat(&parent, name, &target.parent, temporary.as_slice(), AtFlags::empty()));
         match linked {
             Ok(()) => self.put_in_place(member, target, &temporary, None)?,
             Err(Errno::NOENT) => {
@@ -141,7 +141,9 @@ impl Extractor<'_> {
         let temporary = self.temporary_name();
         let parent = &target.parent;
         let (major, minor) = member.rdev;
-        let node = |file_type, device| mknodat(parent, temporary.as_slice(), file_type, Mode::RUSR | Mode::WUSR, device);
+        let node = |file_type, device| {
+            mknodat(parent, temporary.as_slice(), file_type, Mode::RUSR | Mode::WUSR, device)
+        };
         let made = match kind {
             Kind::Symlink => symlinkat(member.link.as_slice(), parent, temporary.as_slice()),
             Kind::Fifo => node(FileType::Fifo, 0),
@@ -169,7 +171,9 @@ impl Extractor<'_> {
         let Target { parent, name, path } = target;
         let rename = || renameat(parent, temporary, parent, name.as_slice());
         let placed = match rename() {
-            Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => self.clear_directory(target).and_then(|()| rename()),
+            Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
+                self.clear_directory(target).and_then(|()| rename())
+            }
             other => other,
         };
         match placed {
@@ -182,7 +186,11 @@ impl Extractor<'_> {
             Err(errno) => {
                 let _ = unlinkat(parent, temporary, AtFlags::empty());
                 if matches!(errno, Errno::ISDIR | Errno::NOTEMPTY) {
-                    self.problems.add(path, ProblemKind::Unwritable, "a directory that is not empty is in the way");
+                    self.problems.add(
+                        path,
+                        ProblemKind::Unwritable,
+                        "a directory that is not empty is in the way",
+                    );
                     return Ok(());
                 }
                 self.failed(member, path, errno)

@@ -2,7 +2,9 @@
 
 use crate::tar::descent::{open_directory, sorted_names};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, chmodat, fstat, renameat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, StatxAttributes, StatxFlags, chmodat, fstat, renameat, statat, statx, unlinkat,
+};
 use rustix::io::{Errno, Result};
 
 /// Directories deeper than this are moved up first, so that neither stack nor descriptors run out.
@@ -16,7 +18,8 @@ pub(super) fn remove(parent: &OwnedFd, name: &[u8]) -> Result<u64> {
         unlinkat(parent, name, AtFlags::empty())?;
         return Ok(1);
     }
-    let mut removal = Removal { top: parent, dev: fstat(parent)?.st_dev, waiting: vec![name.to_vec()], moved: 0, gone: 0 };
+    let mut removal =
+        Removal { top: parent, dev: fstat(parent)?.st_dev, waiting: vec![name.to_vec()], moved: 0, gone: 0 };
     while let Some(name) = removal.waiting.pop() {
         removal.clear(parent, &name, 0)?;
         unlinkat(parent, name.as_slice(), AtFlags::REMOVEDIR)?;
@@ -43,7 +46,7 @@ impl Removal<'_> {
             }
             other => other?,
         };
-        if fstat(&dir)?.st_dev != self.dev {
+        if fstat(&dir)?.st_dev != self.dev || is_mount_point(&dir) {
             return Err(Errno::XDEV);
         }
         for entry in sorted_names(&dir)? {
@@ -55,9 +58,6 @@ impl Removal<'_> {
                 self.clear(&dir, &entry, depth + 1)?;
                 unlink_forced(&dir, &entry, AtFlags::REMOVEDIR)?;
             } else {
-                if stat.st_dev != self.dev {
-                    return Err(Errno::XDEV);
-                }
                 self.move_up(&dir, &entry)?;
             }
         }
@@ -77,6 +77,13 @@ impl Removal<'_> {
             return Ok(());
         }
     }
+}
+
+/// Also finds directories of the same file system that are mounted at a second place. Kernels before 5.8 do not
+/// tell.
+pub(super) fn is_mount_point(dir: &OwnedFd) -> bool {
+    statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::TYPE)
+        .is_ok_and(|facts| facts.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// An ordinary user's own read-only directory is opened up first.

@@ -54,7 +54,8 @@ impl OpenFile {
 
     /// Takes over an open descriptor.
     pub fn adopt(fd: OwnedFd) -> std::result::Result<Self, Refusal> {
-        let facts = Facts::new(&fstat(&fd)?).filter(|facts| facts.kind == Kind::File).ok_or(Refusal::OtherKind)?;
+        let facts =
+            Facts::new(&fstat(&fd)?).filter(|facts| facts.kind == Kind::File).ok_or(Refusal::OtherKind)?;
         Ok(Self { fd, facts, cold: false })
     }
 
@@ -72,7 +73,8 @@ impl OpenFile {
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             let at = offset.saturating_add(filled as u64);
-            let count = if at == 0 { self.first_read(rest)? } else { retry(|| pread(&self.fd, &mut *rest, at))? };
+            let count =
+                if at == 0 { self.first_read(rest)? } else { retry(|| pread(&self.fd, &mut *rest, at))? };
             if count == 0 {
                 break;
             }
@@ -93,7 +95,9 @@ impl OpenFile {
 
     /// Forgets cached pages that only we needed; best effort.
     pub fn drop_cache(&self, offset: u64, length: u64) {
-        if self.cold && let Some(length) = NonZeroU64::new(length) {
+        if self.cold
+            && let Some(length) = NonZeroU64::new(length)
+        {
             let _ = fadvise(&self.fd, offset, Some(length), Advice::DontNeed);
         }
     }
@@ -112,7 +116,11 @@ impl OpenFile {
                 Err(Errno::NXIO) => break,
                 Err(_) => return None,
             };
-            let end = if map.len() < MAX_REGIONS { seek(&self.fd, SeekFrom::Hole(start)).ok()?.min(size) } else { size };
+            let end = if map.len() < MAX_REGIONS {
+                seek(&self.fd, SeekFrom::Hole(start)).ok()?.min(size)
+            } else {
+                size
+            };
             if end <= start {
                 break;
             }

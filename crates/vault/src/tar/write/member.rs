@@ -94,9 +94,10 @@ fn records(head: &Head<'_>, user: &[u8], group: &[u8], owners: &mut Owners) -> V
         pax::append(&mut out, b"GNU.sparse.realsize", head.facts.size.to_string().as_bytes());
     }
     let Some(attributes) = head.attributes else { return out };
-    for (key, binary) in
-        [(&b"SCHILY.acl.access"[..], &attributes.access_acl), (b"SCHILY.acl.default", &attributes.default_acl)]
-    {
+    for (key, binary) in [
+        (&b"SCHILY.acl.access"[..], &attributes.access_acl),
+        (b"SCHILY.acl.default", &attributes.default_acl),
+    ] {
         if let Some(text) = binary.as_ref().and_then(|binary| acl::to_text(binary, owners)) {
             pax::append(&mut out, key, &text);
         }
@@ -123,8 +124,14 @@ fn long_name(out: &mut Vec<u8>, typeflag: u8, name: &[u8]) {
 }
 
 fn service_member(out: &mut Vec<u8>, typeflag: u8, label: &[u8], body: &[u8], posix_magic: bool) {
-    let fields =
-        Fields { name: label, typeflag, mode: 0o644, size: body.len() as u64, posix_magic, ..Fields::default() };
+    let fields = Fields {
+        name: label,
+        typeflag,
+        mode: 0o644,
+        size: body.len() as u64,
+        posix_magic,
+        ..Fields::default()
+    };
     out.extend_from_slice(&fields.encode());
     out.extend_from_slice(body);
     out.resize(out.len().next_multiple_of(BLOCK), 0);

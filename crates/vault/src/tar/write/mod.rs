@@ -74,7 +74,10 @@ pub fn write_archive(
     let stat = rustix::fs::fstat(&root).map_err(|errno| refuse(errno.into()))?;
     let facts = Facts::new(&stat).ok_or_else(|| refuse(io::ErrorKind::Unsupported.into()))?;
     if !matches!(facts.kind, Kind::Directory | Kind::File) {
-        return Err(refuse(io::Error::new(io::ErrorKind::Unsupported, "neither a directory nor a regular file")));
+        return Err(refuse(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "neither a directory nor a regular file",
+        )));
     }
     if source.sync {
         // As upstream: a wish, not a condition.
@@ -103,7 +106,11 @@ pub fn write_archive(
             content_bytes: 0,
         };
         writer.promise()?;
-        if single { writer.single_file(root, &facts)? } else { writer.tree(Arc::new(root), &facts)? }
+        if single {
+            writer.single_file(root, &facts)?
+        } else {
+            writer.tree(Arc::new(root), &facts)?
+        }
         writer.finish()
     })
 }

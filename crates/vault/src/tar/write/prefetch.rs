@@ -49,7 +49,8 @@ impl Pool {
         for number in 0..THREADS {
             let receiver = Arc::clone(&receiver);
             let name = format!("tar-read-{number}");
-            running += usize::from(Builder::new().name(name).spawn_scoped(scope, move || serve(&receiver)).is_ok());
+            running +=
+                usize::from(Builder::new().name(name).spawn_scoped(scope, move || serve(&receiver)).is_ok());
         }
         (running > 0).then_some(Self { jobs })
     }

@@ -1,7 +1,7 @@
 //! Looking at one directory: what it holds, what of it must be stored.
 
-use super::{FirstName, Writer};
 use super::prefetch::SMALL_FILE;
+use super::{FirstName, Writer};
 use crate::tar::ProblemKind;
 use crate::tar::descent::sorted_names;
 use crate::tar::facts::{Facts, Kind};
@@ -97,7 +97,8 @@ impl Writer<'_> {
                 // Gone since the names were read.
                 Err(Errno::NOENT) => self.entries -= 1,
                 refused => {
-                    let reason = refused.err().map_or("of unknown kind".to_owned(), |error| error.to_string());
+                    let reason =
+                        refused.err().map_or("of unknown kind".to_owned(), |error| error.to_string());
                     self.problems.add(&full, ProblemKind::Unreadable, reason);
                     let unknown = Facts { kind: Kind::File, links: 1, ..*facts };
                     self.index.add(&entry(&name, &unknown, false, true));
@@ -119,7 +120,15 @@ impl Writer<'_> {
     }
 
     /// Decides what happens to one entry.
-    fn judge(&mut self, scan: &mut Scan, name: Box<[u8]>, path: &[u8], now: &Facts, old: Option<Entry<'_>>, same: bool) {
+    fn judge(
+        &mut self,
+        scan: &mut Scan,
+        name: Box<[u8]>,
+        path: &[u8],
+        now: &Facts,
+        old: Option<Entry<'_>>,
+        same: bool,
+    ) {
         let mounted = self.source.one_file_system && now.dev != self.root_dev;
         match now.kind {
             Kind::Directory => {
@@ -169,9 +178,15 @@ impl Writer<'_> {
     /// An unchanged file may be the target of a new hard link.
     fn keep_name(&mut self, path: &[u8], now: &Facts) {
         if now.links > 1 && !self.source.dereference.hard() {
-            let member = [b"./", path].concat();
-            let awaited = now.links - 1;
-            self.links.entry((now.dev, now.ino)).or_insert(FirstName { member, awaited });
+            let identity = (now.dev, now.ino);
+            match self.links.get_mut(&identity) {
+                Some(first) if first.awaited <= 1 => drop(self.links.remove(&identity)),
+                Some(first) => first.awaited -= 1,
+                None => {
+                    let first = FirstName { member: [b"./", path].concat(), awaited: now.links - 1 };
+                    self.links.insert(identity, first);
+                }
+            }
         }
     }
 }

@@ -58,7 +58,12 @@ impl Writer<'_> {
     }
 
     /// Anything that was not read ahead.
-    pub(super) fn store_other(&mut self, dir: &OwnedFd, parent: &[u8], file: Changed) -> Result<(), TarError> {
+    pub(super) fn store_other(
+        &mut self,
+        dir: &OwnedFd,
+        parent: &[u8],
+        file: Changed,
+    ) -> Result<(), TarError> {
         self.check_cancelled()?;
         let path = join(parent, &file.name);
         self.watch.on_file(&path);

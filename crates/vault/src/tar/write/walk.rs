@@ -1,11 +1,11 @@
 //! Going through the tree, with a queue between looking and storing so that small files are read meanwhile.
 
+use super::Writer;
 use super::content::Refusal;
 use super::member::{self, Head};
 use super::prefetch::Answer;
 use super::scan::{Changed, Scan};
-use super::Writer;
-use crate::tar::attributes::Holder;
+use crate::tar::attributes::{Attributes, Holder};
 use crate::tar::descent::Descent;
 use crate::tar::facts::{Facts, Kind};
 use crate::tar::header::BLOCK;
@@ -21,7 +21,13 @@ pub(super) enum Item {
     /// Blocks of a directory.
     Directory { path: Vec<u8>, blocks: Vec<u8> },
     /// Small files that are being read.
-    Batch { dir: Arc<OwnedFd>, path: Arc<[u8]>, files: Vec<Changed>, answers: Receiver<Vec<Answer>>, bytes: u64 },
+    Batch {
+        dir: Arc<OwnedFd>,
+        path: Arc<[u8]>,
+        files: Vec<Changed>,
+        answers: Receiver<Vec<Answer>>,
+        bytes: u64,
+    },
     /// Anything else; looked at when its turn comes.
     Other { dir: Arc<OwnedFd>, path: Arc<[u8]>, file: Changed },
 }
@@ -63,8 +69,7 @@ impl Writer<'_> {
                 path.push(b'/');
             }
             path.extend_from_slice(&name);
-            let opened = parent.and_then(|parent| self.open_below(&parent, &name, &mut descent, &path));
-            if let Some((dir, facts)) = self.directory_or_problem(opened, &path)?
+            if let Some((dir, facts)) = self.open_below(parent, &name, &mut descent, &path)
                 && let Some(level) = self.visit(&dir, &path, &facts, &levels)?
             {
                 levels.push(level);
@@ -73,47 +78,33 @@ impl Writer<'_> {
         self.drain(0, 0)
     }
 
-    /// Opens a directory; one that may not be opened is still kept by name, without content.
+    /// Opens a directory, or says why not. One that may not be opened is still kept by name, without content.
     fn open_below(
         &mut self,
-        parent: &OwnedFd,
+        parent: Result<Arc<OwnedFd>, Errno>,
         name: &[u8],
         descent: &mut Descent,
         path: &[u8],
-    ) -> Result<(Arc<OwnedFd>, Option<Facts>), Errno> {
-        match descent.go(path) {
-            Ok(dir) => {
-                let facts = Facts::new(&fstat(&dir)?);
-                Ok((dir, facts))
+    ) -> Option<(Arc<OwnedFd>, Facts)> {
+        let opened = descent.go(path).and_then(|dir| Ok((Facts::new(&fstat(&dir)?), dir)));
+        let (kind, reason) = match opened {
+            Ok((Some(facts), dir)) => return Some((dir, facts)),
+            Ok((None, _)) | Err(Errno::NOTDIR | Errno::LOOP) => {
+                (ProblemKind::Changed, "it is no directory any more".to_owned())
             }
-            Err(Errno::ACCESS | Errno::PERM) => {
-                let facts = Facts::new(&statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?);
-                if let Some(facts) = facts.filter(|facts| facts.kind == Kind::Directory) {
-                    let attributes = Holder::at(parent, name).read();
-                    self.unread_directory(path, &facts, &attributes, "it may not be opened");
-                }
-                Err(Errno::ACCESS)
-            }
-            Err(error) => Err(error),
+            Err(Errno::NOENT) => (ProblemKind::Vanished, "it was gone when its turn came".to_owned()),
+            Err(error) => (ProblemKind::Unreadable, error.to_string()),
+        };
+        self.problems.add(path, kind, reason);
+        if kind == ProblemKind::Unreadable
+            && let Ok(parent) = parent
+            && let Ok(stat) = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)
+            && let Some(facts) = Facts::new(&stat).filter(|facts| facts.kind == Kind::Directory)
+        {
+            let attributes = Holder::at(&parent, name).read();
+            self.empty_directory(path, &facts, &attributes);
         }
-    }
-
-    fn directory_or_problem(
-        &mut self,
-        opened: Result<(Arc<OwnedFd>, Option<Facts>), Errno>,
-        path: &[u8],
-    ) -> Result<Option<(Arc<OwnedFd>, Facts)>, TarError> {
-        match opened {
-            Ok((dir, Some(facts))) => return Ok(Some((dir, facts))),
-            Ok((_, None)) | Err(Errno::NOTDIR | Errno::LOOP) => {
-                self.problems.add(path, ProblemKind::Changed, "it is no directory any more");
-            }
-            // Reported where it happened.
-            Err(Errno::ACCESS) => {}
-            Err(Errno::NOENT) => self.problems.add(path, ProblemKind::Vanished, "it was gone when its turn came"),
-            Err(error) => self.problems.add(path, ProblemKind::Unreadable, error),
-        }
-        Ok(None)
+        None
     }
 
     fn visit(
@@ -130,15 +121,22 @@ impl Writer<'_> {
         match self.scan(dir, path, facts) {
             Ok(scan) => self.enter(dir, path, facts, scan).map(Some),
             Err(errno) => {
+                self.problems.add(path, ProblemKind::Unreadable, errno);
                 let attributes = Holder::Open(dir).read();
-                self.unread_directory(path, facts, &attributes, &errno.to_string());
+                self.empty_directory(path, facts, &attributes);
                 Ok(None)
             }
         }
     }
 
     /// Queues a directory's own member and its files.
-    fn enter(&mut self, dir: &Arc<OwnedFd>, path: &[u8], facts: &Facts, scan: Scan) -> Result<Level, TarError> {
+    fn enter(
+        &mut self,
+        dir: &Arc<OwnedFd>,
+        path: &[u8],
+        facts: &Facts,
+        scan: Scan,
+    ) -> Result<Level, TarError> {
         let mut blocks = Vec::new();
         let mut body = scan.dumpdir;
         body.push(0);
@@ -161,7 +159,12 @@ impl Writer<'_> {
         Ok(Level { length: path.len(), identity: (facts.dev, facts.ino), directories })
     }
 
-    fn queue_files(&mut self, dir: &Arc<OwnedFd>, path: &Arc<[u8]>, changed: Vec<Changed>) -> Result<(), TarError> {
+    fn queue_files(
+        &mut self,
+        dir: &Arc<OwnedFd>,
+        path: &Arc<[u8]>,
+        changed: Vec<Changed>,
+    ) -> Result<(), TarError> {
         let mut batch: Vec<Changed> = Vec::new();
         let mut bytes = 0;
         for file in changed {
@@ -228,20 +231,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// A directory that cannot be listed: its own facts are kept, and at restore nothing is deleted in it.
-    fn unread_directory(
-        &mut self,
-        path: &[u8],
-        facts: &Facts,
-        attributes: &crate::tar::attributes::Attributes,
-        reason: &str,
-    ) {
-        self.problems.add(path, ProblemKind::Unreadable, reason);
-        self.empty_directory(path, facts, attributes);
-    }
-
-    /// An ordinary directory member, without dumpdir.
-    fn empty_directory(&mut self, path: &[u8], facts: &Facts, attributes: &crate::tar::attributes::Attributes) {
+    /// An ordinary directory member, without dumpdir: at restore nothing is deleted in it.
+    fn empty_directory(&mut self, path: &[u8], facts: &Facts, attributes: &Attributes) {
         let mut blocks = Vec::new();
         let name = directory_name(path);
         let (link, sparse, attributes) = (&b""[..], false, Some(attributes));
@@ -256,7 +247,9 @@ impl Writer<'_> {
     pub(super) fn refused(&mut self, path: &[u8], place: crate::tar::index::Place, refusal: Refusal) {
         self.index.retry(place);
         match refusal {
-            Refusal::OtherKind => self.problems.add(path, ProblemKind::Changed, "it was replaced by something else"),
+            Refusal::OtherKind => {
+                self.problems.add(path, ProblemKind::Changed, "it was replaced by something else")
+            }
             Refusal::Failed(Errno::NOENT) => {
                 self.problems.add(path, ProblemKind::Vanished, "it was gone when its turn came");
             }
