@@ -53,12 +53,17 @@ impl ProcessMark {
     }
 }
 
-/// Field 22 of `/proc/<pid>/stat`: when the process started, in ticks since boot.
+/// Field 22 of `/proc/<pid>/stat`: when the process started, in ticks since boot. `None` for one that has
+/// ended and only waits to be collected by its parent.
 fn start_ticks(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the name in parentheses and may itself hold blanks and parentheses.
     let after_name = stat.get(stat.rfind(')')? + 1..)?;
-    after_name.split_ascii_whitespace().nth(19)?.parse().ok()
+    let mut fields = after_name.split_whitespace();
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
 }
 
 /// A lock that is held. Release it with [`Lock::release`].
