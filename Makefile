@@ -18,6 +18,7 @@ test: tools ## every test against real services (root): starts them, stops what 
 	$(MINICLOUD)/run-tests $(MAKE) --no-print-directory nextest
 
 nextest: ## the tests alone; the services must be up (make services)
+	cargo build --workspace --all-features
 	cargo nextest run --workspace --all-features
 
 services: ## start MariaDB, RabbitMQ, Keystone, Swift, memcached and sshd on this machine (root)

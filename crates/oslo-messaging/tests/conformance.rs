@@ -174,6 +174,8 @@ async fn a_call_times_out_and_its_request_expires<B: Bus>() {
     let error = short.call(&ctx(), "echo", json!({})).await.unwrap_err();
     assert!(matches!(&error, Error::Timeout { method, .. } if method == "echo"), "{error}");
     assert!(started.elapsed() >= Duration::from_millis(400) && started.elapsed() < Duration::from_secs(10));
+    // Sent before the time-out at the latest, it is gone one time-out later.
+    eventually("the request's expiration", || started.elapsed() > Duration::from_millis(900)).await;
     client(&transport).cast(&ctx(), "nothing", json!({})).await.unwrap();
     let server = serve(&transport, &desk).await;
     eventually("the cast that waited", || desk.count("nothing") == 1).await;
