@@ -20,7 +20,7 @@ impl Query {
 
     fn last(&self, name: &str) -> Option<&str> {
         let values = self.0.iter().filter(|(key, _)| key == name).flat_map(|(_, value)| value.split(','));
-        values.map(str::trim).filter(|value| !value.is_empty()).last()
+        values.map(str::trim).rfind(|value| !value.is_empty())
     }
 
     /// Which piece of a list is asked for; `max_limit` caps it.

@@ -198,8 +198,8 @@ fn last_under<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
         Value::Object(map) => map
             .iter()
             .filter_map(|(name, inner)| if name == key { Some(inner) } else { last_under(inner, key) })
-            .last(),
-        Value::Array(items) => items.iter().filter_map(|item| last_under(item, key)).last(),
+            .next_back(),
+        Value::Array(items) => items.iter().filter_map(|item| last_under(item, key)).next_back(),
         _ => None,
     }
 }
