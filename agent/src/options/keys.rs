@@ -118,7 +118,7 @@ pub const KEYS: &[Key] = &[
     key(WHERE, "endpoint", Kind::Text, "Endpoint of storage s3"),
     key(BACK, "restore_abs_path", Kind::Text, "Directory to restore into (made when missing)"),
     key(BACK, "restore_from_date", Kind::Text, "Newest state not after this time, YYYY-MM-DDThh:mm:ss (local time, or with Z or an offset)"),
-    key(BACK, "overwrite", Kind::Bool, "Restore into a directory that is not empty: what the backup does not hold is removed").or("false"),
+    key(BACK, "overwrite", Kind::Bool, "Restore into a directory that is not empty; files the backup does not know stay").or("false"),
     key(BACK, "consistency_check", Kind::Bool, "Compute upstream's checksum of the source").or("false"),
     key(BACK, "consistency_checksum", Kind::Text, "Compare the restored tree with this checksum"),
     key(TIDY, "remove_older_than", Kind::Float, "Remove chains whose newest level is older than this many days"),
