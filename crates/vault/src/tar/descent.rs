@@ -16,7 +16,7 @@ const KEEP_EACH: usize = 64;
 
 /// Whether the step at `at` of `depth` keeps its descriptor.
 fn keeps(at: usize, depth: usize) -> bool {
-    at < KEEP_FIRST || at + KEEP_LAST >= depth || at % KEEP_EACH == 0
+    at < KEEP_FIRST || at + KEEP_LAST >= depth || at.is_multiple_of(KEEP_EACH)
 }
 
 #[derive(Debug)]

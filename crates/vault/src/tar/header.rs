@@ -157,18 +157,21 @@ pub(super) fn number(field: &[u8]) -> Result<i128, &'static str> {
     Ok(value)
 }
 
+/// Data regions of a sparse file: offset and length.
+type Regions = Vec<(u64, u64)>;
+
 /// The four (offset, length) pairs of an old GNU sparse header, its real size, and whether extension blocks follow.
-pub(super) fn old_sparse(block: &[u8; BLOCK]) -> Result<(Vec<(u64, u64)>, u64, bool), &'static str> {
+pub(super) fn old_sparse(block: &[u8; BLOCK]) -> Result<(Regions, u64, bool), &'static str> {
     let size = u64::try_from(number(&block[483..495])?).map_err(|_| "bad sparse size")?;
     Ok((sparse_pairs(&block[386..482])?, size, block[482] != 0))
 }
 
 /// The 21 pairs of an old GNU sparse extension block, and whether another follows.
-pub(super) fn old_sparse_extension(block: &[u8; BLOCK]) -> Result<(Vec<(u64, u64)>, bool), &'static str> {
+pub(super) fn old_sparse_extension(block: &[u8; BLOCK]) -> Result<(Regions, bool), &'static str> {
     Ok((sparse_pairs(&block[0..504])?, block[504] != 0))
 }
 
-fn sparse_pairs(bytes: &[u8]) -> Result<Vec<(u64, u64)>, &'static str> {
+fn sparse_pairs(bytes: &[u8]) -> Result<Regions, &'static str> {
     let mut pairs = Vec::new();
     for pair in bytes.chunks_exact(24) {
         let (offset, length) = pair.split_at(12);

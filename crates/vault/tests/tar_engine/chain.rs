@@ -272,6 +272,34 @@ fn without_stale_attributes(tree: &Tree) -> Tree {
     tree
 }
 
+/// Upstream's chains, written by GNU tar, restored by us.
+fn replay_gnu(steps: &Steps) {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, dest, snar) = (dir.path().join("source"), dir.path().join("dest"), dir.path().join("snar"));
+    fs::create_dir(&source).unwrap();
+    for (level, (changes, _)) in steps.iter().enumerate() {
+        changes.iter().for_each(|change| apply(&source, change));
+        settle(&source);
+        let bytes = gnu_archive(&source, &snar, &[]);
+        settle(&source);
+        restore_cleanly(&bytes, &dest);
+        let (mut expected, mut found) = (roughly(&look(&source)), roughly(&look(&dest)));
+        // GNU tar stores second names of fifos as fifos.
+        expected.values_mut().chain(found.values_mut()).for_each(|node| node.first_name.clear());
+        assert_same(&expected, &found, &format!("level {level}"));
+    }
+}
+
+#[test]
+fn random_gnu_chains() {
+    runner(77, 40)
+        .run(&steps(), |steps| {
+            replay_gnu(&steps);
+            Ok(())
+        })
+        .unwrap();
+}
+
 macro_rules! random_chains {
     ($($name:ident: $seed:literal),*) => {$(
         #[test]
@@ -321,6 +349,21 @@ fn changes_that_hide_behind_the_clock() {
         restore_cleanly(&bytes, &dest);
         assert_eq!(fs::read_to_string(dest.join("file")).unwrap(), format!("{round:08}"));
         base = Some(written.index);
+    }
+}
+
+/// The same when GNU tar takes the next level from our snapshot file.
+#[test]
+fn gnu_tar_sees_changes_that_hide_behind_the_clock() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, snar) = (dir.path().join("source"), dir.path().join("snar"));
+    fs::create_dir(&source).unwrap();
+    for round in 0..50u32 {
+        let (_, written) = archive(&source, None);
+        fs::write(&snar, written.index.to_snar()).unwrap();
+        fs::write(source.join("file"), format!("{round:08}")).unwrap();
+        let stored = names(&gnu_archive(&source, &snar, &[]));
+        assert!(stored.contains(&"./file".to_owned()), "round {round}: {stored:?}");
     }
 }
 
@@ -414,12 +457,14 @@ fn roughly(tree: &Tree) -> Tree {
 #[test]
 fn gnu_renames_replay() {
     type Renames = &'static [(&'static str, &'static str)];
-    let cases: [Renames; 5] = [
+    let cases: [Renames; 6] = [
         &[("a", "z")],
         &[("a", "new"), ("new/sub", "new/other")],
         &[("b", "c"), ("a", "b")],
         &[("a", "tmp"), ("b", "a"), ("tmp", "b")],
         &[("a/sub", "b/sub2"), ("a", "b/inner")],
+        // A directory takes its parent's name. (With the parent moved below it GNU tar writes nonsense.)
+        &[("b/keep", "tmp"), ("b/three", "kept"), ("b", "gone"), ("tmp", "b")],
     ];
     for renames in cases {
         let dir = tempfile::tempdir().unwrap();
@@ -496,7 +541,10 @@ fn index_damage_is_noticed() {
         let _ = Index::from_snar(&damaged);
     }
     let again = Index::from_snar(&snar).unwrap();
-    assert_eq!(again.to_snar(), snar);
+    // All but the start, which moves back a little each time.
+    let directories = |snar: &[u8]| snar.splitn(3, |&byte| byte == 0).last().unwrap().to_vec();
+    assert_eq!(directories(&again.to_snar()), directories(&snar));
+    assert!(again.started_at() < written.index.started_at());
     assert!(Index::from_snar(b"1795361912\n1 2 ./x\n").is_err());
 }
 

@@ -103,7 +103,8 @@ fn names_that_lead_out_are_refused() {
 #[test]
 fn links_are_never_followed() {
     let outside = |yard: &Yard| yard.dir.path().join("outside").to_str().unwrap().to_owned();
-    let attacks: [&dyn Fn(&str) -> Vec<u8>; 7] = [
+    type Attack<'a> = &'a dyn Fn(&str) -> Vec<u8>;
+    let attacks: [Attack; 7] = [
         // Through a link of the archive's own making.
         &|out| end(&[member("./l", b'2', out, b""), member("./l/precious", b'0', "", b"bad")]),
         &|out| end(&[member("./l", b'2', out, b""), member("./l/new/file", b'0', "", b"bad")]),
@@ -245,7 +246,7 @@ fn random_damage() {
                 b"0123456789/. \0=DxLKS"[random.next() as usize % 20]
             };
         }
-        if random.next() % 2 == 0 {
+        if random.next() & 1 == 0 {
             for block in bytes.chunks_exact_mut(512).filter(|block| block[257..262] == *b"ustar") {
                 seal(block);
             }

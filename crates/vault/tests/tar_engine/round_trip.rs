@@ -335,6 +335,29 @@ fn excludes_as_gnu_does() {
 }
 
 #[test]
+fn nothing_is_deleted_through_a_second_mount() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, dest, outside) =
+        (dir.path().join("source"), dir.path().join("dest"), dir.path().join("outside"));
+    for path in [&source, &dest.join("sub/second"), &dest.join("first"), &outside] {
+        fs::create_dir_all(path).unwrap();
+    }
+    fs::write(outside.join("precious"), "x").unwrap();
+    fs::write(dest.join("foreign"), "x").unwrap();
+    for place in ["first", "sub/second"] {
+        run("mount", &["--bind".as_ref(), &outside, &dest.join(place)]);
+    }
+    let (bytes, _) = archive(&source, None);
+    let restored = restore(&bytes, &dest);
+    for place in ["first", "sub/second"] {
+        run("umount", &[&dest.join(place)]);
+    }
+    assert!(outside.join("precious").exists() && !dest.join("foreign").exists());
+    let paths: Vec<_> = restored.problems.iter().map(|problem| (&problem.path[..], problem.kind)).collect();
+    assert_eq!(paths, [(&b"first"[..], ProblemKind::Undeleted), (b"sub", ProblemKind::Undeleted)]);
+}
+
+#[test]
 fn mount_points_stay_as_empty_directories() {
     let dir = tempfile::tempdir().unwrap();
     let (source, dest) = (dir.path().join("source"), dir.path().join("dest"));

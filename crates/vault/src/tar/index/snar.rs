@@ -4,7 +4,7 @@
 //! network flag, mtime seconds and nanoseconds, device, inode, name (`.` or `./sub`), the dumpdir entries
 //! (code and name each), an empty field, and one more NUL.
 
-use super::{Builder, Entry, Index, compare_paths};
+use super::{Builder, Entry, FINE_CLOCK, Index, compare_paths};
 use crate::tar::facts::{Facts, Kind};
 use crate::tar::{Stamp, TarError};
 
@@ -19,8 +19,11 @@ impl Index {
             out.extend_from_slice(text);
             out.push(0);
         };
-        field(&mut out, self.started_at.secs.to_string().as_bytes());
-        field(&mut out, self.started_at.nanos.to_string().as_bytes());
+        // GNU tar takes what is older than this for saved. A file changed just after the start may bear a time
+        // before it, so the start is told as early as the clock of files may be behind.
+        let horizon = self.started_at.earlier_by(FINE_CLOCK);
+        field(&mut out, horizon.secs.to_string().as_bytes());
+        field(&mut out, horizon.nanos.to_string().as_bytes());
         for row in self.rows.iter().filter(|_| !self.single) {
             field(&mut out, if row.network { b"1" } else { b"0" });
             field(&mut out, row.mtime.secs.to_string().as_bytes());

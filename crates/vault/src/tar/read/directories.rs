@@ -164,7 +164,8 @@ impl Extractor<'_> {
             let next = self.first_possible(&renames);
             let pair = renames.remove(next);
             if !done.contains(&pair) {
-                self.rename_directory(member, &pair.0, &pair.1)?;
+                let source = self.present_name(&pair.0, &renames);
+                self.rename_directory(member, &source, &pair.1)?;
                 done.push(pair);
             }
         }
@@ -189,6 +190,20 @@ impl Extractor<'_> {
         at
     }
 
+    /// GNU tar may name a source by what it will be called after a rename that comes later.
+    fn present_name(&mut self, source: &[u8], later: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+        if !self.exists(source) {
+            for (from, to) in later.iter().filter(|(_, to)| is_within(source, to)) {
+                let rest = source.get(to.len()..).unwrap_or_default();
+                let name = [from.as_slice(), rest].concat();
+                if self.exists(&name) {
+                    return name;
+                }
+            }
+        }
+        source.to_vec()
+    }
+
     fn exists(&mut self, path: &[u8]) -> bool {
         let (parent, name) = split(path);
         self.links.go(parent).is_ok_and(|dir| statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
@@ -201,12 +216,23 @@ impl Extractor<'_> {
             // Its content comes as new members, or is reported missing one by one.
             return Ok(());
         }
+        let aside = self.temporary_name();
         let renamed = self.links.go(from_parent).and_then(|from_dir| {
             let to_dir = self.descent.go_with(to_parent, &mut |dir, name| mkdirat(dir, name, Mode::RWXU))?;
-            if statat(&to_dir, to_name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-                self.restored.deleted += remove(&to_dir, to_name)?;
+            if statat(&to_dir, to_name, AtFlags::SYMLINK_NOFOLLOW).is_err() {
+                return renameat(&from_dir, from_name, &to_dir, to_name);
             }
-            renameat(&from_dir, from_name, &to_dir, to_name)
+            // What is in the way may hold the source, so that goes aside first.
+            renameat(&from_dir, from_name, &to_dir, aside.as_slice())?;
+            match remove(&to_dir, to_name) {
+                Ok(count) => self.restored.deleted += count,
+                Err(errno) => {
+                    // Back to where it was, if that is still there.
+                    let _ = renameat(&to_dir, aside.as_slice(), &from_dir, from_name);
+                    return Err(errno);
+                }
+            }
+            renameat(&to_dir, aside.as_slice(), &to_dir, to_name)
         });
         self.descent.reset();
         self.links.reset();

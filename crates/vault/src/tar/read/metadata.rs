@@ -74,7 +74,7 @@ impl Metadata {
         self.attributes(&holder, options, Stale::None, &mut trouble);
         if !symlink {
             note(&mut trouble, "mode", chmod_at(parent, name, self.mode(owned, options, false)));
-            self.acls(&holder, options, owners, Stale::None, &mut trouble);
+            self.acls(&holder, options, owners, Stale::File, &mut trouble);
         }
         note(&mut trouble, "time", utimensat(parent, name, &self.times(), flags));
         (!trouble.is_empty()).then(|| trouble.join(", "))

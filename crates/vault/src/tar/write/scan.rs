@@ -158,9 +158,9 @@ impl Writer<'_> {
             }
             kind => {
                 let place = self.index.add(&entry(&name, now, true, false));
-                // GNU tar writes a file into the one that is there. If that had other names, they would change
-                // too; an unlisted file is deleted first.
-                if !(kind == Kind::File && old.is_some_and(|old| old.linked)) {
+                // GNU tar writes a file into what is there: other names of it would change too, and so would a
+                // device. What is not listed is deleted first.
+                if old.is_none_or(|old| old.kind == kind && !(old.linked && kind == Kind::File)) {
                     list(&mut scan.dumpdir, b'Y', &name);
                 }
                 if now.links > 1 && !self.source.dereference.hard() {
