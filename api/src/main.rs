@@ -6,11 +6,10 @@ use freezer_api::notices::Notices;
 use freezer_api::options::{self, AuthStrategy};
 use freezer_api::policy::Policy;
 use freezer_api::serve::project_of_path;
-use freezer_database::Database;
+use freezer_database::{Database, DatabaseOptions};
 use freezer_model::SystemClock;
 use keystone::{AuthToken, TokenValidator};
 use oslo_config::{Config, LoadArgs};
-use oslo_messaging::Transport;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -64,10 +63,10 @@ fn run() -> Result<(), Box<dyn Error>> {
 }
 
 async fn serve(config: Config, guard: oslo_log::Guard) -> Result<(), Box<dyn Error>> {
-    let database = options::database(&config);
+    let database = DatabaseOptions::from_config(&config);
     let db = tokio::task::spawn_blocking(move || open(&database)).await??;
     let transport = match config.opt_str("DEFAULT", "transport_url").filter(|url| !url.is_empty()) {
-        Some(url) => Some(Transport::connect(url, options::rabbit(&config)?)?),
+        Some(_) => Some(oslo_messaging::config::connect(&config)?),
         None => {
             tracing::warn!(
                 "[DEFAULT] transport_url is not set: conductors are not told about changes and only poll"
@@ -92,7 +91,7 @@ async fn serve(config: Config, guard: oslo_log::Guard) -> Result<(), Box<dyn Err
 }
 
 /// A schema that is not there or old gives errors on every request: better not to start.
-fn open(options: &freezer_database::DatabaseOptions) -> Result<Database, String> {
+fn open(options: &DatabaseOptions) -> Result<Database, String> {
     let db = Database::connect(options).map_err(|error| error.to_string())?;
     let version = db.version().map_err(|error| error.to_string())?;
     if !version.is_current() {

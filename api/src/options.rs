@@ -2,16 +2,13 @@
 
 use crate::pipeline::health::{self, HealthOptions, Network};
 use crate::state::ApiOptions;
-use freezer_database::DatabaseOptions;
 use freezer_model::document::StatusShown;
 use keystone::{AuthTokenConfig, KeystoneError, OptionInfo, OptionKind, authtoken_options};
 use oslo_config::{Config, Opt, OptGroup, Registry};
-use oslo_messaging::RabbitOptions;
 use std::path::PathBuf;
 use std::time::Duration;
 
 const AUTHTOKEN: &str = keystone::AUTHTOKEN_GROUP;
-const RABBIT: &str = "oslo_messaging_rabbit";
 
 /// Everything `freezer-api` reads, under the project's usual file names.
 pub fn registry(program: &str) -> Registry {
@@ -19,7 +16,7 @@ pub fn registry(program: &str) -> Registry {
         .groups_of(options())
         .groups_of(oslo_log::options())
         .groups_of(oslo_policy::options())
-        .open_section(RABBIT)
+        .groups_of(vec![oslo_messaging::config::rabbit_options()])
 }
 
 /// The options declared here.
@@ -27,7 +24,7 @@ pub fn options() -> Vec<OptGroup> {
     vec![
         default_group(),
         api_group(),
-        database_group(),
+        freezer_database::options(),
         authtoken_group(),
         middleware_group(),
         healthcheck_group(),
@@ -70,23 +67,6 @@ fn api_group() -> OptGroup {
         ],
     )
     .help("Limits and habits of the REST API.")
-}
-
-fn database_group() -> OptGroup {
-    OptGroup::new(
-        "database",
-        vec![
-            Opt::str("connection").secret().required().sample_default("mysql+pymysql://freezer:password@host/freezer?charset=utf8").help(
-                "The database: mysql+pymysql://user:password@host:port/database, or sqlite:///path for one machine.",
-            ),
-            Opt::int("max_pool_size").default("5").min(1).max(10_000).help("Connections kept open."),
-            Opt::int("max_overflow").default("50").min(0).max(10_000).help("Connections beyond max_pool_size at peaks."),
-            Opt::int("pool_timeout").default("30").min(1).help("Seconds to wait for a free connection."),
-            Opt::int("max_retries").default("10").min(-1).help("Attempts to reach the database at start after the first one; -1: for ever."),
-            Opt::int("retry_interval").default("10").min(0).help("Seconds between those attempts."),
-            Opt::int("db_max_retries").default("20").min(0).help("How often a transaction that lost a deadlock is run again."),
-        ],
-    )
 }
 
 fn authtoken_group() -> OptGroup {
@@ -237,28 +217,6 @@ fn health(config: &Config) -> Result<HealthOptions, SettingError> {
         options
             .allowed_sources
             .push(network.ok_or_else(|| refuse("allowed_source_ranges", &text, "a network"))?);
-    }
-    Ok(options)
-}
-
-pub fn database(config: &Config) -> DatabaseOptions {
-    let count = |name| u32::try_from(config.int("database", name)).unwrap_or(u32::MAX);
-    DatabaseOptions {
-        max_pool_size: count("max_pool_size"),
-        max_overflow: count("max_overflow"),
-        pool_timeout: seconds(config.int("database", "pool_timeout")),
-        max_retries: i32::try_from(config.int("database", "max_retries")).unwrap_or(i32::MAX),
-        retry_interval: seconds(config.int("database", "retry_interval")),
-        deadlock_retries: count("db_max_retries"),
-        ..DatabaseOptions::new(config.str("database", "connection"))
-    }
-}
-
-/// `[oslo_messaging_rabbit]` as the files have it.
-pub fn rabbit(config: &Config) -> oslo_messaging::Result<RabbitOptions> {
-    let mut options = RabbitOptions::default();
-    for (name, text) in config.section_raw(RABBIT).unwrap_or_default() {
-        options.set(&name, &text)?;
     }
     Ok(options)
 }

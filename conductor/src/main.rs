@@ -5,10 +5,8 @@ use freezer_conductor::{ConductorOptions, ConductorParts, registry, start};
 use freezer_database::{Database, DatabaseOptions};
 use freezer_model::SystemClock;
 use oslo_config::{Config, LoadArgs};
-use oslo_messaging::{RabbitOptions, Transport};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Plans, hands out and supervises the runs of Freezer's jobs.
@@ -72,13 +70,9 @@ impl Arguments {
 }
 
 async fn serve(config: Config, log: oslo_log::Guard) -> Result<(), Failure> {
-    let database = database_options(&config);
+    let database = DatabaseOptions::from_config(&config);
     let db = tokio::task::spawn_blocking(move || Database::connect(&database)).await??;
-    let mut rabbit = RabbitOptions::default();
-    for (name, text) in config.section_raw("oslo_messaging_rabbit").unwrap_or_default() {
-        rabbit.set(&name, &text)?;
-    }
-    let transport = Transport::connect(config.str("DEFAULT", "transport_url"), rabbit)?;
+    let transport = oslo_messaging::config::connect(&config)?;
     let options = ConductorOptions::from_config(&config);
     let parts = ConductorParts { db, transport: transport.clone(), clock: Arc::new(SystemClock), options };
     let mut terminate = signal(SignalKind::terminate())?;
@@ -101,18 +95,4 @@ async fn serve(config: Config, log: oslo_log::Guard) -> Result<(), Failure> {
     conductor.stop().await;
     transport.close().await;
     Ok(())
-}
-
-fn database_options(config: &Config) -> DatabaseOptions {
-    let count = |name| u32::try_from(config.int("database", name)).unwrap_or(u32::MAX);
-    let secs = |name| Duration::from_secs(config.int("database", name).unsigned_abs());
-    DatabaseOptions {
-        max_pool_size: count("max_pool_size"),
-        max_overflow: count("max_overflow"),
-        pool_timeout: secs("pool_timeout"),
-        max_retries: i32::try_from(config.int("database", "max_retries")).unwrap_or(i32::MAX),
-        retry_interval: secs("retry_interval"),
-        deadlock_retries: count("db_max_retries"),
-        ..DatabaseOptions::new(config.str("database", "connection"))
-    }
 }

@@ -100,7 +100,6 @@ pub fn registry(program: &str) -> Registry {
         .groups_of(options())
         .groups_of(oslo_log::options())
         .groups_of(bus_and_database())
-        .open_section("oslo_messaging_rabbit")
 }
 
 fn bus_and_database() -> Vec<OptGroup> {
@@ -109,16 +108,5 @@ fn bus_and_database() -> Vec<OptGroup> {
         .required()
         .sample_default("rabbit://user:password@host:5672/")
         .help("The bus: rabbit://user:password@host:port/vhost, more hosts separated by commas.");
-    let database = vec![
-        Opt::str("connection").secret().required().sample_default("mysql+pymysql://freezer:password@host/freezer?charset=utf8").help(
-            "The database: mysql+pymysql://user:password@host:port/database, or sqlite:///path for one machine.",
-        ),
-        Opt::int("max_pool_size").default("5").min(1).max(10_000).help("Connections kept open."),
-        Opt::int("max_overflow").default("50").min(0).max(10_000).help("Connections beyond max_pool_size at peaks."),
-        Opt::int("pool_timeout").default("30").min(1).help("Seconds to wait for a free connection."),
-        Opt::int("max_retries").default("10").min(-1).help("Attempts to reach the database at start after the first one; -1: for ever."),
-        Opt::int("retry_interval").default("10").min(0).help("Seconds between those attempts."),
-        Opt::int("db_max_retries").default("20").min(0).help("How often a transaction that lost a deadlock is run again."),
-    ];
-    vec![OptGroup::new("DEFAULT", vec![bus]), OptGroup::new("database", database)]
+    vec![OptGroup::new("DEFAULT", vec![bus]), oslo_messaging::config::rabbit_options(), freezer_database::options()]
 }

@@ -66,7 +66,7 @@ fn obey(command: Command, load: LoadArgs, out: &mut dyn Write) -> Result<(), Box
     match command {
         Command::Db(command) => {
             let config = options::registry("freezer-manage").load(load)?;
-            database::run(command, &options::database(&config), out)
+            database::run(command, &freezer_database::DatabaseOptions::from_config(&config), out)
         }
         Command::Config(ConfigCommand::Sample { program }) => {
             Ok(write!(out, "{}", options::registry(&format!("freezer-{program}")).sample())?)

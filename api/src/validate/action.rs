@@ -1,6 +1,6 @@
 //! Actions: a saved definition, and an entry of a job's `job_actions`.
 
-use super::names::{self, ID_MAX, TEXT_MAX};
+use super::names::{self, ID_MAX, PATH_MAX, TEXT_MAX};
 use super::object::{Object, Refusal};
 use freezer_model::ActionId;
 use freezer_model::action::{DEFAULT_MAX_RETRIES, DEFAULT_MAX_RETRIES_INTERVAL_SECS};
@@ -77,16 +77,10 @@ fn check_freezer_action(options: &Object<'_>) -> Result<(), Refusal> {
     options.word_or_null("action", &ALL_ACTIONS)?;
     let modes: Vec<&str> = ALL_MODES.into_iter().chain([MODE_ALIAS.0]).collect();
     options.word_or_null("mode", &modes)?;
-    for key in [
-        "path_to_backup",
-        "backup_name",
-        "container",
-        "restore_abs_path",
-        "storage",
-        "engine_name",
-        "engine",
-        "log_file",
-    ] {
+    for key in ["path_to_backup", "restore_abs_path", "log_file"] {
+        options.text_or_null(key, PATH_MAX)?;
+    }
+    for key in ["backup_name", "container", "storage", "engine_name", "engine"] {
         options.text_or_null(key, TEXT_MAX)?;
     }
     options.flag("cindernative_freezer_only")?;

@@ -4,8 +4,10 @@
 pub const ID_MAX: usize = 64;
 /// Characters of a client id.
 pub const CLIENT_ID_MAX: usize = 255;
-/// Characters of descriptions, paths, containers and other short texts.
+/// Characters of descriptions, containers and other short texts.
 pub const TEXT_MAX: usize = 255;
+/// Longest path, as the kernel has it.
+pub const PATH_MAX: usize = 4096;
 /// Characters of a client's host name.
 pub const HOSTNAME_MAX: usize = 128;
 

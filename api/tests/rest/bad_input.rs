@@ -83,7 +83,7 @@ async fn wrong_types_are_named() {
             "'job_actions[0].freezer_action.backup_name'",
         ),
         (
-            json!({"job_actions": option("log_file", json!("x".repeat(256)))}),
+            json!({"job_actions": option("log_file", json!("x".repeat(4097)))}),
             "'job_actions[0].freezer_action.log_file'",
         ),
         (json!({"job_actions": entry("max_retries", json!(-1))}), "'job_actions[0].max_retries'"),

@@ -7,7 +7,7 @@ use crate::{DbError, target::Target};
 use diesel::connection::{Instrumentation, InstrumentationEvent, SimpleConnection, TransactionManager};
 use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 #[derive(diesel::MultiConnection)]
 pub(crate) enum AnyConnection {
@@ -35,6 +35,8 @@ const MYSQL_ISOLATION_OLD: &str = "SET SESSION tx_isolation = 'READ-COMMITTED'";
 pub(crate) struct Connector {
     pub target: Target,
     pub statements: Arc<AtomicU64>,
+    /// The last attempt to connect failed: whoever waits for a connection need not wait long.
+    pub is_refused: Arc<AtomicBool>,
 }
 
 impl Connector {
@@ -106,7 +108,9 @@ impl diesel::r2d2::ManageConnection for Connector {
     type Error = diesel::r2d2::Error;
 
     fn connect(&self) -> Result<Pooled, Self::Error> {
-        let connection = self.open().map_err(diesel::r2d2::Error::ConnectionError)?;
+        let opened = self.open();
+        self.is_refused.store(opened.is_err(), Ordering::Relaxed);
+        let connection = opened.map_err(diesel::r2d2::Error::ConnectionError)?;
         Ok(Pooled { connection, is_spent: false })
     }
 

@@ -10,8 +10,8 @@ use crate::{Actions, Backups, Clients, DbError, Jobs, Runs};
 use diesel::QueryResult;
 use diesel::r2d2::{Pool, PooledConnection};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// The options of oslo.db's `[database]` group that matter here.
 #[derive(Clone)]
@@ -56,11 +56,19 @@ impl std::fmt::Debug for DatabaseOptions {
     }
 }
 
+/// The pool's own patience. It tries a database that is away again after at most half of this, so that the service is
+/// back soon after its database.
+const POOL_PATIENCE: Duration = Duration::from_secs(4);
+/// Waiting for a connection goes on in steps of this, while the database can be reached.
+const WAIT_STEP: Duration = Duration::from_millis(500);
+
 /// A pool of connections to one database; clones share it.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<Connector>,
     statements: Arc<AtomicU64>,
+    is_refused: Arc<AtomicBool>,
+    pool_timeout: Duration,
     deadlock_retries: u32,
     place: Arc<str>,
 }
@@ -80,7 +88,8 @@ impl Database {
         let statements = Arc::new(AtomicU64::new(0));
         let in_memory = target == Target::SqliteMemory;
         let place = without_secrets(&options.url);
-        let connector = Connector { target, statements: statements.clone() };
+        let is_refused = Arc::new(AtomicBool::new(false));
+        let connector = Connector { target, statements: statements.clone(), is_refused: is_refused.clone() };
         if !in_memory {
             reach(&connector, options, &place)?;
         }
@@ -91,7 +100,7 @@ impl Database {
         let mut builder = Pool::builder()
             .max_size(size)
             .min_idle(Some(idle))
-            .connection_timeout(options.pool_timeout)
+            .connection_timeout(POOL_PATIENCE)
             .test_on_check_out(!in_memory);
         if in_memory {
             builder = builder.max_lifetime(None).idle_timeout(None);
@@ -99,7 +108,14 @@ impl Database {
         let pool = builder
             .build(connector)
             .map_err(|error| DbError::Connect { url: place.clone(), reason: error.to_string() })?;
-        Ok(Self { pool, statements, deadlock_retries: options.deadlock_retries, place: place.into() })
+        Ok(Self {
+            pool,
+            statements,
+            is_refused,
+            pool_timeout: options.pool_timeout,
+            deadlock_retries: options.deadlock_retries,
+            place: place.into(),
+        })
     }
 
     /// Whether the database answers.
@@ -164,11 +180,28 @@ impl Database {
         Ok(tx)
     }
 
+    /// A connection: waits `pool_timeout` for one to become free, but only a moment while the database is away.
     pub(crate) fn checkout(&self) -> Result<Tx, DbError> {
-        let pooled = self.pool.get().map_err(|error| DbError::Unavailable {
-            reason: format!("no connection to {} became free: {error}", self.place),
-        })?;
-        Ok(Tx { pooled, lost_deadlock: false })
+        let deadline = Instant::now() + self.pool_timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let error = match self.pool.get_timeout(left.min(WAIT_STEP)) {
+                Ok(pooled) => return Ok(Tx { pooled, lost_deadlock: false }),
+                Err(error) => error,
+            };
+            let reason = if self.is_refused.load(Ordering::Relaxed) {
+                format!("{} cannot be reached: {error}", self.place)
+            } else if left <= WAIT_STEP {
+                format!(
+                    "no connection to {} became free in {} s; raise [database] max_overflow",
+                    self.place,
+                    self.pool_timeout.as_secs()
+                )
+            } else {
+                continue;
+            };
+            return Err(DbError::Unavailable { reason });
+        }
     }
 }
 

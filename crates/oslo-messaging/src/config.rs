@@ -10,10 +10,11 @@ pub fn options() -> Vec<OptGroup> {
         .default("rabbit://")
         .secret()
         .help("Message bus: rabbit://user:password@host:port/vhost (several hosts separated by commas, credentials repeated), or fake:// inside one process.");
-    vec![OptGroup::new("DEFAULT", vec![transport]), OptGroup::new("oslo_messaging_rabbit", rabbit())]
+    vec![OptGroup::new("DEFAULT", vec![transport]), rabbit_options()]
 }
 
-fn rabbit() -> Vec<Opt> {
+/// `[oslo_messaging_rabbit]` alone, for programs with a `transport_url` option of their own.
+pub fn rabbit_options() -> OptGroup {
     let rows: [(&str, &str); 26] = [
         ("amqp_durable_queues", "Durable exchanges and queues (default false)."),
         ("amqp_auto_delete", "Queues go with their last consumer (default false)."),
@@ -48,7 +49,7 @@ fn rabbit() -> Vec<Opt> {
         ("ssl_cert_file", "Certificate of this client."),
         ("ssl_key_file", "Its key."),
     ];
-    rows.into_iter().map(|(name, help)| Opt::str(name).help(help)).collect()
+    OptGroup::new("oslo_messaging_rabbit", rows.into_iter().map(|(name, help)| Opt::str(name).help(help)).collect())
 }
 
 /// A transport for `[DEFAULT] transport_url` under the options of `[oslo_messaging_rabbit]`.
