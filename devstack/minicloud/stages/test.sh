@@ -17,9 +17,7 @@ start_test() {
     cat > "$RUN/rabbitmqctl" <<END
 #!/bin/bash
 export MINICLOUD_DIR=$MINICLOUD_DIR
-. "$CLOUD_HOME/lib.sh"
-. "$CLOUD_HOME/stages/base.sh"
-rabbit_ctl "\$@"
+exec "$CLOUD_HOME/rabbitmqctl" "\$@"
 END
     chmod 755 "$RUN/rabbitmqctl"
     cat > "$MINICLOUD_DIR/test.env" <<END
