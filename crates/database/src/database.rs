@@ -3,7 +3,9 @@
 //! A write transaction that loses a deadlock is run again from its start, with a growing random wait; its closure must
 //! therefore not do anything that a second run would do twice.
 
-use crate::connect::{AnyConnection, Connector, Purpose, begin, commit, refuse_without_build, rollback};
+use crate::connect::{
+    AnyConnection, Connector, Purpose, begin, commit, end_reading, refuse_without_build, rollback,
+};
 use crate::error::translate;
 use crate::target::{Target, without_secrets};
 use crate::{Actions, Backups, Clients, DbError, Jobs, Runs};
@@ -130,12 +132,12 @@ impl Database {
         self.statements.load(Ordering::Relaxed)
     }
 
-    /// Runs `work` in a transaction that does not write.
+    /// Runs `work`, which does not write. On MySQL each of its statements sees what is committed by then.
     pub fn read<T, E: From<DbError>>(&self, work: impl FnOnce(&mut Tx) -> Result<T, E>) -> Result<T, E> {
         let mut tx = self.begin(Purpose::Read)?;
         let outcome = work(&mut tx);
         // A failed rollback marks the connection as broken and the pool throws it away.
-        let _ = rollback(&mut tx.pooled.connection);
+        let _ = end_reading(&mut tx.pooled.connection);
         outcome
     }
 
@@ -262,8 +264,8 @@ impl Tx {
     ) -> Result<T, DbError> {
         statements(&mut self.pooled.connection).map_err(|error| {
             let error = translate(noun, id, error);
-            if matches!(error, DbError::Contention { .. }) {
-                self.lost_deadlock = true;
+            if error.is_transient() {
+                self.lost_deadlock |= matches!(error, DbError::Contention { .. });
                 self.pooled.is_spent = true;
             }
             error

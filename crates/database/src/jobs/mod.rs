@@ -111,7 +111,10 @@ impl Jobs<'_> {
             if let Scope::Project(project) = scope {
                 query = query.filter(job_actions::project_id.eq(project.as_str()));
             }
-            if rows.len() <= IDS_IN_ONE_STATEMENT {
+            if let [one] = rows.as_slice() {
+                // Its text is always the same, so the statement stays prepared.
+                query = query.filter(job_actions::job_id.eq(one.job_id.as_str()));
+            } else if rows.len() <= IDS_IN_ONE_STATEMENT {
                 let ids: Vec<&str> = rows.iter().map(|row| row.job_id.as_str()).collect();
                 query = query.filter(job_actions::job_id.eq_any(ids));
             }
