@@ -1,8 +1,8 @@
 //! freezer-api: the REST service.
 //!
-//! Authenticates, authorizes, validates, and reads and writes what users write: jobs, actions, clients, backup records. It
-//! never runs work, never talks to agents and never computes when a job is due: it marks a job for the conductors'
-//! attention in the transaction that writes it, and tells them afterwards.
+//! Authenticates, authorizes, validates, and reads and writes what users write: jobs, actions, sessions, clients, backup
+//! records. It never runs work, never talks to agents and never computes when a job is due: it marks a job for the
+//! conductors' attention in the transaction that writes it, and tells them afterwards.
 //!
 //! A request's way: [`pipeline`] → [`routes`] → one verb's file (`jobs/create.rs`, …) → [`validate`] → the database.
 
@@ -26,6 +26,7 @@ mod backups;
 mod clients;
 mod jobs;
 mod runs;
+mod sessions;
 mod versions;
 
 pub use serve::{ApiParts, Listening, ServeError, app, listen, serve};

@@ -5,7 +5,7 @@
 
 use crate::call::Call;
 use crate::error::ApiError;
-use crate::{actions, backups, clients, jobs, runs, versions};
+use crate::{actions, backups, clients, jobs, runs, sessions, versions};
 use actix_web::http::Method;
 use actix_web::http::header::ALLOW;
 use actix_web::web::{self, ServiceConfig};
@@ -34,6 +34,19 @@ pub fn configure(app: &mut ServiceConfig) {
         app,
         "/actions/{action_id}",
         vec![get(actions::show), patch(actions::update), post(actions::replace), delete(actions::delete)],
+    );
+
+    path(app, "/sessions", vec![get(sessions::list), post(sessions::create)]);
+    path(
+        app,
+        "/sessions/{session_id}",
+        vec![get(sessions::show), patch(sessions::update), post(sessions::replace), delete(sessions::delete)],
+    );
+    path(app, "/sessions/{session_id}/action", vec![post(sessions::act)]);
+    path(
+        app,
+        "/sessions/{session_id}/jobs/{job_id}",
+        vec![put(sessions::add_job), delete(sessions::remove_job)],
     );
 
     path(app, "/clients", vec![get(clients::list), post(clients::create)]);
@@ -88,6 +101,14 @@ where
     F::Output: Responder + 'static,
 {
     (Method::POST, web::post().to(handler))
+}
+
+fn put<F>(handler: F) -> Verb
+where
+    F: Handler<(Call,)>,
+    F::Output: Responder + 'static,
+{
+    (Method::PUT, web::put().to(handler))
 }
 
 fn patch<F>(handler: F) -> Verb

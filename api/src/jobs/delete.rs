@@ -10,7 +10,15 @@ pub async fn delete(call: Call) -> Result<HttpResponse, ApiError> {
     call.enforce("jobs:delete")?;
     let (project, id) = (call.project.clone(), job_id(&call));
     let deleted = id.clone();
-    let was_there = call.write(move |tx| Ok(tx.jobs().delete(&project, &deleted)?)).await?;
+    let now = call.now;
+    let was_there = call
+        .write(move |tx| {
+            let was_there = tx.jobs().delete(&project, &deleted)?;
+            // Its session must not wait for it.
+            tx.sessions().leave_all(&project, &deleted, None, now)?;
+            Ok(was_there)
+        })
+        .await?;
     if was_there {
         call.tell_conductors(&call.project, &id);
     }

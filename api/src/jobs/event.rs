@@ -51,6 +51,7 @@ fn note(tx: &mut Tx, owner: &Owner, id: &JobId, wanted: JobEvent) -> Result<Stri
         state.result = JobResult::None;
     }
     tx.jobs().set_state(&owner.project, id, &state)?;
+    tx.jobs().set_event_is_new(&owner.project, id)?;
     tx.jobs().request_attention(&owner.project, id, owner.now)?;
     Ok("success".to_owned())
 }

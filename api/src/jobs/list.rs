@@ -1,12 +1,12 @@
 //! GET /v2/{project_id}/jobs
 
-use super::viewer;
+use super::{ALL_PROJECTS, viewer};
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
 use freezer_database::{JobFilter, Scope};
 use freezer_model::search::Search;
-use freezer_model::{ClientId, Job, JobId, JobStatus, document};
+use freezer_model::{ClientId, Job, JobEvent, JobId, JobStatus, ProjectId, document};
 use serde_json::json;
 
 /// Lists the project's jobs; those of all projects when that is asked for and allowed.
@@ -17,18 +17,35 @@ pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
     let page = call.page()?;
     let mut search = call.search().await?;
     let filter = filter(&mut search);
+    let is_poll = is_poll(&call, &filter);
     let project = call.project.clone();
-    let documents = call
+    let (documents, pending) = call
         .read(move |tx| {
             let scope = if is_everything { Scope::All } else { Scope::Project(&project) };
             let pid = viewer.pid_in_search();
             let wanted = |job: &Job| search.matches(&document::job(job, pid));
             let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&Job) -> bool);
             let jobs = tx.jobs().list(scope, &filter, residual, page)?;
-            viewer.documents(tx, &jobs)
+            let pending = if is_poll { pending_events(&jobs) } else { Vec::new() };
+            Ok((viewer.documents(tx, &jobs)?, pending))
         })
         .await?;
+    if !pending.is_empty() {
+        call.write(move |tx| Ok(tx.jobs().events_are_shown(&pending)?)).await?;
+    }
     Ok(HttpResponse::Ok().json(json!({ "jobs": documents })))
+}
+
+/// Whether a scheduler looks for its work: it asks, as nobody else does, for the jobs of one client that are not completed,
+/// and may report on them. Its later reports may clear the events it is shown now.
+fn is_poll(call: &Call, filter: &JobFilter) -> bool {
+    let asks = filter.client_id.is_some() && filter.status_not == [JobStatus::Completed];
+    asks && (call.enforce("jobs:update").is_ok() || call.is_allowed_everywhere(ALL_PROJECTS))
+}
+
+fn pending_events(jobs: &[Job]) -> Vec<(ProjectId, JobId, JobEvent)> {
+    let pending = jobs.iter().filter(|job| job.state.event != JobEvent::None);
+    pending.map(|job| (job.project_id.clone(), job.job_id.clone(), job.state.event)).collect()
 }
 
 /// The conditions that columns decide.

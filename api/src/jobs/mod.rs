@@ -1,6 +1,6 @@
 //! Jobs: what to do, where and when. One verb per file.
 
-mod capability;
+pub(crate) mod capability;
 mod create;
 mod delete;
 mod event;

@@ -8,7 +8,7 @@ use crate::validate::Object;
 use crate::validate::job::{self, JobBody};
 use actix_web::HttpResponse;
 use freezer_database::Tx;
-use freezer_model::{Client, Job, JobId};
+use freezer_model::{Client, Job, JobEvent, JobId};
 use serde_json::json;
 
 /// Changes what was sent. `version` in the answer is for clients that want one; there is no locking by it.
@@ -33,6 +33,12 @@ fn patch(tx: &mut Tx, owner: &Owner, id: &JobId, body: JobBody) -> Result<(), Ap
         None => None,
     };
     let (who, plan_version) = (state_owner(client.as_ref()), stored.plan_version);
+    let body = if body.is_report {
+        merge::report(body, &stored, tx.jobs().is_event_new(&owner.project, id)?)
+    } else {
+        body
+    };
+    let (is_report, event) = (body.is_report, stored.state.event);
     let must_check = body.client_id.is_some() || body.actions.is_some();
     let job = merge::patched(stored, body, actions, who);
     if let Some(client) = &client {
@@ -44,6 +50,9 @@ fn patch(tx: &mut Tx, owner: &Owner, id: &JobId, body: JobBody) -> Result<(), Ap
         }
     }
     tx.jobs().save(&job)?;
+    if !is_report && job.state.event != event && job.state.event != JobEvent::None {
+        tx.jobs().set_event_is_new(&owner.project, id)?;
+    }
     tx.jobs().request_attention(&owner.project, id, owner.now)?;
     Ok(())
 }

@@ -11,5 +11,6 @@ pub mod job;
 pub mod names;
 pub mod object;
 pub mod schedule;
+pub mod session;
 
 pub use object::{Object, Refusal};

@@ -8,7 +8,7 @@ use crate::connect::{
 };
 use crate::error::translate;
 use crate::target::{Target, without_secrets};
-use crate::{Actions, Backups, Clients, DbError, Jobs, Runs};
+use crate::{Actions, Backups, Clients, DbError, Jobs, Runs, Sessions};
 use diesel::QueryResult;
 use diesel::r2d2::{Pool, PooledConnection};
 use std::sync::Arc;
@@ -250,6 +250,9 @@ impl Tx {
     }
     pub fn runs(&mut self) -> Runs<'_> {
         Runs { tx: self }
+    }
+    pub fn sessions(&mut self) -> Sessions<'_> {
+        Sessions { tx: self }
     }
     pub fn backups(&mut self) -> Backups<'_> {
         Backups { tx: self }

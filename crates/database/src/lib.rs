@@ -1,4 +1,4 @@
-//! What the service remembers: clients, actions, jobs, runs and backup records, on MySQL or SQLite.
+//! What the service remembers: clients, actions, jobs, sessions, runs and backup records, on MySQL or SQLite.
 //!
 //! One schema, two migration folders, one repository per noun; both back ends pass the same tests.
 //! Every statement names the project, except where a method's name says otherwise. Everything here blocks:
@@ -27,6 +27,7 @@ mod page;
 mod purge;
 mod runs;
 mod schema;
+mod sessions;
 mod sync;
 mod target;
 
@@ -40,4 +41,5 @@ pub use options::options;
 pub use page::{Page, Residual};
 pub use purge::PurgePlan;
 pub use runs::{RunFilter, Runs};
+pub use sessions::{SessionFilter, Sessions};
 pub use sync::SchemaVersion;

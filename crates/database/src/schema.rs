@@ -54,6 +54,7 @@ diesel::table! {
         planned_version -> Nullable<BigInt>,
         next_run_at -> Nullable<BigInt>,
         attention_at -> Nullable<BigInt>,
+        event_is_new -> Bool,
     }
 }
 
@@ -106,6 +107,38 @@ diesel::table! {
         hostname -> Nullable<Text>,
         metadata -> Text,
         created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    sessions (project_id, session_id) {
+        project_id -> Text,
+        session_id -> Text,
+        user_id -> Text,
+        description -> Nullable<Text>,
+        session_tag -> BigInt,
+        hold_off -> BigInt,
+        status -> Text,
+        result -> Nullable<Text>,
+        time_start -> BigInt,
+        time_end -> BigInt,
+        schedule -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    session_jobs (project_id, session_id, job_id) {
+        project_id -> Text,
+        session_id -> Text,
+        job_id -> Text,
+        position -> Integer,
+        client_id -> Text,
+        status -> Text,
+        result -> Text,
+        time_started -> BigInt,
+        time_ended -> BigInt,
+        session_tag -> BigInt,
     }
 }
 

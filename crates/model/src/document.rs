@@ -5,7 +5,8 @@
 //! Times are whole epoch seconds, `-1` = never. Nothing here decides who may see a document.
 
 use crate::{
-    Action, Backup, BackupStatus, Client, Job, JobEvent, Progress, Run, Step, StepOutcome, Timestamp,
+    Action, Backup, BackupStatus, Client, Job, JobEvent, Member, Progress, Run, Session, Step, StepOutcome,
+    Timestamp,
 };
 use serde_json::{Map, Value, json};
 
@@ -137,6 +138,40 @@ fn job_schedule(job: &Job, pid: PidShown) -> Map<String, Value> {
         _ => {}
     }
     schedule
+}
+
+/// A session: as item and as list element. `jobs` and `schedule` are objects whatever happened: clients count and
+/// index them without asking.
+pub fn session(session: &Session) -> Value {
+    let jobs: Map<String, Value> =
+        session.members.iter().map(|known| (known.job_id.to_string(), member(known))).collect();
+    json!({
+        "project_id": session.project_id,
+        "session_id": session.session_id,
+        "user_id": session.user_id,
+        "description": session.description,
+        "session_tag": session.session_tag,
+        "result": session.result,
+        "hold_off": session.hold_off,
+        "status": session.status,
+        "time_start": session.time_start,
+        "time_end": session.time_end,
+        "time_started": session.time_start,
+        "time_ended": session.time_end,
+        "last_start": if session.time_start < 0 { json!("") } else { json!(session.time_start) },
+        "schedule": session.schedule,
+        "jobs": jobs,
+    })
+}
+
+fn member(member: &Member) -> Value {
+    json!({
+        "client_id": member.client_id,
+        "status": member.status,
+        "result": member.result,
+        "time_started": member.time_started,
+        "time_ended": member.time_ended,
+    })
 }
 
 /// A run as item: everything, with its steps and their results.

@@ -55,6 +55,7 @@ text_id!(/** A job, unique within its project. Server-made ids are 32 lower-case
 text_id!(/** A saved action, unique within its project. */ ActionId);
 text_id!(/** A record of one backup, unique within its project. */ BackupId);
 text_id!(/** One firing of a job, globally unique. */ RunId);
+text_id!(/** Jobs that start together, unique within its project. */ SessionId);
 
 macro_rules! server_made {
     ($($name:ident),*) => { $(
@@ -66,7 +67,7 @@ macro_rules! server_made {
         }
     )* };
 }
-server_made!(JobId, ActionId, BackupId, RunId);
+server_made!(JobId, ActionId, BackupId, RunId, SessionId);
 
 /// Fencing number of a run: it grows each time the run is handed to an agent.
 /// A report that carries an older epoch than the stored one is refused.

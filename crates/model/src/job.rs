@@ -1,6 +1,6 @@
 //! A job: what to do (actions), where (client), when (plan), and what came of it (state).
 
-use crate::{Action, ClientId, JobId, ProjectId, Timestamp, UserId};
+use crate::{Action, ClientId, JobId, ProjectId, SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -87,4 +87,11 @@ pub struct Job {
     pub plan_version: i64,
     /// When the conductor will fire the job next; `None` when it is not planned.
     pub next_run_at: Option<Timestamp>,
+}
+
+impl Job {
+    /// The session it says it belongs to.
+    pub fn session(&self) -> Option<SessionId> {
+        self.session_id.as_deref().filter(|id| !id.is_empty()).map(SessionId::from)
+    }
 }

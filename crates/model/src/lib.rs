@@ -14,11 +14,13 @@ pub mod rpc;
 pub mod run;
 pub mod schedule;
 pub mod search;
+pub mod session;
 
 pub use action::Action;
 pub use backup::{Backup, BackupStatus};
 pub use client::{Capabilities, Client, Link};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use ids::{ActionId, BackupId, ClientId, Epoch, JobId, ProjectId, RunId, UserId};
+pub use ids::{ActionId, BackupId, ClientId, Epoch, JobId, ProjectId, RunId, SessionId, UserId};
 pub use job::{Job, JobEvent, JobResult, JobState, JobStatus, TrustCredentials};
 pub use run::{Progress, Run, RunState, Step, StepOutcome};
+pub use session::{Member, Session};

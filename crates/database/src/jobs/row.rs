@@ -6,7 +6,7 @@ use crate::schema::jobs;
 use crate::{DbError, json};
 use diesel::prelude::*;
 use freezer_model::{
-    Action, ClientId, Job, JobEvent, JobId, JobResult, JobState, JobStatus, ProjectId, Timestamp,
+    Action, ClientId, Job, JobEvent, JobId, JobResult, JobState, JobStatus, ProjectId, SessionId, Timestamp,
     TrustCredentials, UserId,
 };
 
@@ -36,6 +36,10 @@ pub(super) struct JobRow {
 }
 
 impl JobRow {
+    pub(super) fn is_in(&self, session: &SessionId) -> bool {
+        self.session_id.as_deref() == Some(session.as_str())
+    }
+
     pub(super) fn of(job: &Job) -> Result<Self, DbError> {
         let trust = job.credentials.as_ref();
         let row = Self {

@@ -4,7 +4,7 @@ use super::{JobRow, Jobs, NOUN};
 use crate::schema::{job_actions, jobs};
 use crate::{DbError, json};
 use diesel::prelude::*;
-use freezer_model::{ActionId, Job, JobId, JobState, ProjectId};
+use freezer_model::{ActionId, Job, JobEvent, JobId, JobState, ProjectId, SessionId};
 
 impl Jobs<'_> {
     /// Writes a new job and its list of actions, which must be saved already (their contents are not touched).
@@ -58,6 +58,79 @@ impl Jobs<'_> {
                 .execute(conn)
         })?;
         Ok(changed > 0)
+    }
+
+    /// Writes which session the job belongs to, and the last round of it that the job knows.
+    pub fn set_session(
+        &mut self,
+        project: &ProjectId,
+        id: &JobId,
+        session: &str,
+        tag: i64,
+    ) -> Result<bool, DbError> {
+        crate::limits::fits("session_id", session, crate::limits::ID)?;
+        let changed = self.tx.run(NOUN, id.as_str(), |conn| {
+            diesel::update(jobs::table.find((project.as_str(), id.as_str())))
+                .set((jobs::session_id.eq(Some(session)), jobs::session_tag.eq(tag)))
+                .execute(conn)
+        })?;
+        Ok(changed > 0)
+    }
+
+    /// The jobs that say they belong to this session, kept from others, by id.
+    pub fn of_session_for_update(
+        &mut self,
+        project: &ProjectId,
+        session: &SessionId,
+    ) -> Result<Vec<JobId>, DbError> {
+        let ids: Vec<String> = self.tx.run(NOUN, "", |conn| {
+            jobs::table
+                .filter(jobs::project_id.eq(project.as_str()))
+                .filter(jobs::session_id.eq(session.as_str()))
+                .order(jobs::job_id)
+                .select(jobs::job_id)
+                .load(conn)
+        })?;
+        let mut held = Vec::new();
+        for id in ids.into_iter().map(JobId::from) {
+            let row = super::attention::lock_row(self.tx, project, &id)?;
+            held.extend(row.filter(|row| row.is_in(session)).map(|_| id));
+        }
+        Ok(held)
+    }
+
+    /// Notes that the job's event is a user's and no polling scheduler has been shown it.
+    pub fn set_event_is_new(&mut self, project: &ProjectId, id: &JobId) -> Result<(), DbError> {
+        self.tx.run(NOUN, id.as_str(), |conn| {
+            diesel::update(jobs::table.find((project.as_str(), id.as_str())))
+                .set(jobs::event_is_new.eq(true))
+                .execute(conn)
+        })?;
+        Ok(())
+    }
+
+    /// Whether the job's event waits to be shown to a polling scheduler. Read it with the row held.
+    pub fn is_event_new(&mut self, project: &ProjectId, id: &JobId) -> Result<bool, DbError> {
+        self.tx.run(NOUN, id.as_str(), |conn| {
+            jobs::table.find((project.as_str(), id.as_str())).select(jobs::event_is_new).first(conn)
+        })
+    }
+
+    /// Notes that a scheduler is being shown these jobs' events; an event that has changed since they were read stays new.
+    pub fn events_are_shown(&mut self, shown: &[(ProjectId, JobId, JobEvent)]) -> Result<(), DbError> {
+        for (project, id, event) in shown {
+            self.tx.run(NOUN, id.as_str(), |conn| {
+                diesel::update(
+                    jobs::table
+                        .find((project.as_str(), id.as_str()))
+                        .filter(jobs::event_is_new.eq(true))
+                        .filter(jobs::event.eq(event.as_str())),
+                )
+                .set(jobs::event_is_new.eq(false))
+                .execute(conn)
+            })?;
+        }
+        Ok(())
     }
 
     /// Deletes a job and its list of actions; the actions stay, and so do its runs. Returns whether it was there.
