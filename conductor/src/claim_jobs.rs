@@ -2,7 +2,7 @@
 
 use crate::dispatch::Errand;
 use crate::plan_job::look_at;
-use crate::{ConductorError, desk::Desk};
+use crate::{ConductorError, desk::Desk, session};
 use freezer_database::{DbError, DueJob, Planning, Tx};
 use freezer_model::{Client, Link, Timestamp, rpc::AbortRun};
 use std::sync::Arc;
@@ -53,6 +53,7 @@ fn look(tx: &mut Tx, mut due: DueJob, now: Timestamp, errands: &mut Vec<Errand>)
     }
     if let Some(run) = &orders.fire {
         tx.runs().insert(run)?;
+        session::enter(tx, &mut due.job, now)?;
         tracing::info!(project = %project, job = %id, run = %run.run_id, cause = %run.cause, "fired");
     }
     if due.job.state != before {

@@ -3,6 +3,7 @@
 use crate::desk::Desk;
 use crate::outcome::{final_state, job_result};
 use crate::plan_job::after_run;
+use crate::session;
 use freezer_database::{DbError, Tx};
 use freezer_model::{Run, RunState, Timestamp};
 
@@ -32,8 +33,9 @@ pub(crate) fn finish_as(
     );
     // A job that was deleted in the meantime has nothing to be told.
     let Some(mut due) = tx.jobs().planning_for_update(&run.project_id, &run.job_id)? else { return Ok(()) };
-    let planning = after_run(&mut due, job_result(state, &desk.options), now);
+    let result = job_result(state, &desk.options);
+    let planning = after_run(&mut due, result, now);
     tx.jobs().set_state(&run.project_id, &run.job_id, &due.job.state)?;
     tx.jobs().set_planning(&run.project_id, &run.job_id, planning)?;
-    Ok(())
+    session::leave(tx, &due.job, result, now)
 }

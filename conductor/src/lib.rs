@@ -23,6 +23,7 @@ mod plan_job;
 mod record_backup;
 mod reports;
 mod serve_metrics;
+mod session;
 
 pub use conductor::{Conductor, ConductorParts, start};
 pub use error::ConductorError;

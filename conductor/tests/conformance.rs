@@ -9,6 +9,8 @@ mod events;
 mod faults;
 #[path = "suite/flow.rs"]
 mod flow;
+#[path = "suite/sessions.rs"]
+mod sessions;
 #[path = "suite/stage.rs"]
 mod stage;
 
@@ -47,4 +49,6 @@ conformance_suite! {
         heartbeats_keep_the_lease, two_conductors_run_nothing_twice, a_crash_before_the_message_was_sent,
         an_offline_agent_is_waited_for, an_agent_that_stays_away_fails_the_run, a_job_deleted_in_the_middle,
         a_restarted_agent_loses_its_step_at_once, a_repeated_end_is_known;
+    sessions:
+        two_jobs_run_in_rounds, who_is_not_let_in_runs_all_the_same, both_jobs_due_at_once_are_one_round;
 }

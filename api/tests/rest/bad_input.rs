@@ -7,13 +7,17 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Map, Value, json};
 
 /// Every operation that takes a body.
-const WRITES: [(&str, &str); 9] = [
+const WRITES: [(&str, &str); 13] = [
     ("POST", "/jobs"),
     ("POST", "/jobs/j"),
     ("PATCH", "/jobs/j"),
     ("POST", "/actions"),
     ("POST", "/actions/a"),
     ("PATCH", "/actions/a"),
+    ("POST", "/sessions"),
+    ("POST", "/sessions/s"),
+    ("PATCH", "/sessions/s"),
+    ("POST", "/sessions/s/action"),
     ("POST", "/clients"),
     ("POST", "/backups"),
     ("PATCH", "/backups/b"),
@@ -24,6 +28,8 @@ async fn with_rows() -> Api {
     api.client(ALICE, "node1").await;
     api.call(ALICE, "POST", "/actions/a", json!({"freezer_action": {"action": "backup"}})).await.expect(201);
     api.job(ALICE, json!({"job_id": "j"})).await;
+    api.call(ALICE, "POST", "/sessions/s", json!({"schedule": {}, "session_tag": 0})).await.expect(201);
+    api.call(ALICE, "PUT", "/sessions/s/jobs/j", Value::Null).await.expect(204);
     api
 }
 
@@ -156,6 +162,51 @@ async fn wrong_types_are_named() {
 }
 
 #[tokio::test]
+async fn wrong_types_in_sessions_are_named() {
+    let api = with_rows().await;
+    let before = api.get(ALICE, "/sessions/s").await.json();
+    for (change, field) in [
+        (json!({"schedule": null}), "'schedule'"),
+        (json!({"schedule": []}), "'schedule'"),
+        (json!({"schedule": {"foo": 1}}), "('foo' was unexpected) in 'schedule'"),
+        (json!({"schedule": {"schedule_interval": "5 min"}}), "'schedule.schedule_interval'"),
+        (json!({"schedule": {"status": "sleeping"}}), "'schedule.status'"),
+        (json!({"description": 5}), "'description'"),
+        (json!({"description": "x".repeat(256)}), "'description'"),
+        (json!({"hold_off": -1}), "'hold_off'"),
+        (json!({"hold_off": "30"}), "'hold_off'"),
+        (json!({"session_tag": 1.5}), "'session_tag'"),
+        (json!({"session_tag": true}), "'session_tag'"),
+        (json!({"result": 1}), "'result'"),
+        (json!({"time_start": "now"}), "'time_start'"),
+        (json!({"time_end": []}), "'time_end'"),
+        (json!({"time_started": null}), "'time_started'"),
+        (json!({"time_ended": "1"}), "'time_ended'"),
+    ] {
+        let mut body = json!({"schedule": {}, "session_tag": 0});
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        api.call(ALICE, "POST", "/sessions", body.clone()).await.expect_refusal(field);
+        api.call(ALICE, "POST", "/sessions/s", body).await.expect_refusal(field);
+        api.call(ALICE, "PATCH", "/sessions/s", change).await.expect_refusal(field);
+    }
+    for (change, field) in [
+        (json!({"status": 1}), "'status'"),
+        (json!({"status": "x".repeat(256)}), "'status'"),
+        (json!({"jobs": 5}), "'jobs'"),
+        (json!({"jobs": {"a/b": {}}}), "'a/b' is not the id of a job"),
+        (json!({"jobs": {"x".repeat(65): {}}}), "is not the id of a job"),
+        (json!({"jobs": {"j": null}}), "'jobs.j'"),
+        (json!({"jobs": {"j": {"client_id": 1}}}), "'jobs.j.client_id'"),
+        (json!({"jobs": {"j": {"status": []}}}), "'jobs.j.status'"),
+        (json!({"jobs": {"j": {"time_started": "1"}}}), "'jobs.j.time_started'"),
+    ] {
+        api.call(ALICE, "PATCH", "/sessions/s", change).await.expect_refusal(field);
+    }
+    api.call(ALICE, "POST", "/sessions", json!({})).await.expect_refusal("'schedule' is a required property");
+    assert_eq!(api.get(ALICE, "/sessions/s").await.json(), before);
+}
+
+#[tokio::test]
 async fn large_bodies_are_refused_with_the_limit_whether_chunked_or_not() {
     let api = Api::start_with(|options| options.max_body_bytes = 64 << 10, Notices::default()).await;
     let big = format!("{{\"container\": \"{}\"}}", "x".repeat(10 << 20));
@@ -190,14 +241,18 @@ async fn odd_ids_in_paths_are_simply_absent() {
     for id in
         ["%2F", "%00", "..%2F..", "a%20b", "%F0%9F%92%BE", "'%20OR%201=1--", "%25", "%E9", &"x".repeat(2000)]
     {
-        for noun in ["jobs", "actions", "clients", "backups", "runs"] {
+        for noun in ["jobs", "actions", "sessions", "clients", "backups", "runs"] {
             let answer = api.get(ALICE, &format!("/{noun}/{id}")).await;
             assert_eq!(answer.status, 404, "{noun}/{id}: {}", answer.text);
         }
-        for noun in ["jobs", "actions", "clients", "backups"] {
+        for noun in ["jobs", "actions", "sessions", "clients", "backups", "sessions/s/jobs"] {
             api.call(ALICE, "DELETE", &format!("/{noun}/{id}"), Value::Null).await.expect(204);
         }
         api.call(ALICE, "PATCH", &format!("/jobs/{id}"), json!({})).await.expect(404);
+        api.call(ALICE, "PATCH", &format!("/sessions/{id}"), json!({})).await.expect(404);
+        for path in [format!("/sessions/s/jobs/{id}"), format!("/sessions/{id}/jobs/j")] {
+            api.call(ALICE, "PUT", &path, Value::Null).await.expect(404);
+        }
     }
 }
 
@@ -251,6 +306,12 @@ fn key() -> impl Strategy<Value = String> {
         "time_before",
         "start",
         "stop",
+        "end",
+        "schedule",
+        "hold_off",
+        "jobs",
+        "current_tag",
+        "time_start",
     ];
     prop_oneof![9 => prop::sample::select(known.to_vec()).prop_map(str::to_owned), 1 => ".{0,8}"]
 }

@@ -18,13 +18,17 @@ async fn two_projects() -> Api {
         .expect(201);
         api.job(who, json!({"job_id": "j", "description": who.user, "job_actions": [{"action_id": "a"}]}))
             .await;
+        let session =
+            json!({"schedule": {"schedule_interval": "1 days"}, "session_tag": 0, "description": who.user});
+        api.call(who, "POST", "/sessions/s", session).await.expect(201);
+        api.call(who, "PUT", "/sessions/s/jobs/j", Value::Null).await.expect(204);
     }
     api
 }
 
 async fn everything(api: &Api, who: Who) -> Value {
     let mut all = serde_json::Map::new();
-    for list in ["jobs", "actions", "clients", "backups"] {
+    for list in ["jobs", "actions", "sessions", "clients", "backups"] {
         all.insert(list.to_owned(), api.get(who, &format!("/{list}?limit=100")).await.expect(200).json());
     }
     Value::Object(all)
@@ -45,6 +49,13 @@ async fn the_same_ids_live_side_by_side() {
         ("PATCH", "/actions/a", json!({"freezer_action": {"action": "exec"}})),
         ("POST", "/actions/a", json!({"freezer_action": {"action": "info"}})),
         ("POST", "/clients", json!({"client_id": "node1", "supported_modes": []})),
+        ("POST", "/sessions/s/action", json!({"start": {"job_id": "j", "current_tag": 0}})),
+        ("POST", "/sessions/s/action", json!({"end": {"job_id": "j", "result": "fail"}})),
+        ("PATCH", "/sessions/s", json!({"schedule": {}, "jobs": {"j": {"status": "x"}, "k": {}}})),
+        ("POST", "/sessions/s", json!({"schedule": {}, "session_tag": 9, "jobs": {"j": {"status": "x"}}})),
+        ("DELETE", "/sessions/s/jobs/j", Value::Null),
+        ("PUT", "/sessions/s/jobs/j", Value::Null),
+        ("DELETE", "/sessions/s", Value::Null),
         ("DELETE", "/actions/a", Value::Null),
         ("DELETE", "/jobs/j", Value::Null),
         ("DELETE", "/clients/node1", Value::Null),
@@ -63,6 +74,17 @@ async fn bodies_cannot_move_rows_to_other_projects() {
     for (method, path, body) in [
         ("PATCH", "/jobs/j", moved.clone()),
         ("PATCH", "/actions/a", moved.clone()),
+        ("PATCH", "/sessions/s", moved.clone()),
+        (
+            "POST",
+            "/sessions/s",
+            json!({"schedule": {}, "session_tag": 0, "project_id": "p2", "user_id": "otto", "session_id": "s"}),
+        ),
+        (
+            "POST",
+            "/sessions",
+            json!({"schedule": {}, "project_id": "p2", "user_id": "otto", "session_id": "s"}),
+        ),
         (
             "POST",
             "/actions",
@@ -83,7 +105,7 @@ async fn bodies_cannot_move_rows_to_other_projects() {
     body["job_actions"][0]["project_id"] = json!("p2");
     api.call(ALICE, "POST", "/jobs", body).await.expect(201);
     assert_eq!(everything(&api, OTTO).await, ottos);
-    for list in ["jobs", "actions", "clients"] {
+    for list in ["jobs", "actions", "sessions", "clients"] {
         let own = api.get(ALICE, &format!("/{list}")).await.text;
         assert!(!own.contains("otto") && !own.contains("p2"), "{own}");
     }
@@ -139,6 +161,47 @@ async fn deleting_a_foreign_action_does_not_strip_jobs() {
     api.call(OTTO, "DELETE", "/actions/a", Value::Null).await.expect(204);
     assert_eq!(api.get(ALICE, "/jobs/j").await.json()["job_actions"].as_array().unwrap().len(), 1);
     assert!(api.get(OTTO, "/jobs/j").await.json()["job_actions"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn sessions_and_jobs_of_two_projects_do_not_meet() {
+    let api = Api::start().await;
+    for who in [ALICE, OTTO] {
+        api.client(who, "node1").await;
+    }
+    api.job(ALICE, json!({"job_id": "alices"})).await;
+    api.job(OTTO, json!({"job_id": "ottos"})).await;
+    let session = json!({"schedule": {"schedule_interval": "1 days"}, "session_tag": 0});
+    api.call(ALICE, "POST", "/sessions/of-alice", session.clone()).await.expect(201);
+    api.call(ALICE, "PUT", "/sessions/of-alice/jobs/alices", Value::Null).await.expect(204);
+    api.call(OTTO, "POST", "/sessions/of-otto", session.clone()).await.expect(201);
+    let alices = everything(&api, ALICE).await;
+    // her session, or her job, from his side
+    assert_eq!(api.get(OTTO, "/sessions/of-alice").await.expect(404).text, "");
+    api.call(OTTO, "PATCH", "/sessions/of-alice", json!({"session_tag": 9})).await.expect(404);
+    api.call(OTTO, "DELETE", "/sessions/of-alice", Value::Null).await.expect(204);
+    let start = json!({"start": {"job_id": "alices", "current_tag": 0}});
+    api.call(OTTO, "POST", "/sessions/of-alice/action", start.clone()).await.expect(404);
+    api.call(OTTO, "PUT", "/sessions/of-alice/jobs/ottos", Value::Null).await.expect(404);
+    api.call(OTTO, "DELETE", "/sessions/of-alice/jobs/alices", Value::Null).await.expect(404);
+    api.call(OTTO, "PUT", "/sessions/of-otto/jobs/alices", Value::Null).await.expect(404);
+    api.call(OTTO, "DELETE", "/sessions/of-otto/jobs/alices", Value::Null).await.expect(204);
+    // her job named as a member of his session, and his job said to be of her session
+    let named = json!({"jobs": {"alices": {"client_id": "node1"}}});
+    api.call(OTTO, "PATCH", "/sessions/of-otto", named).await.expect(200);
+    api.call(OTTO, "POST", "/sessions/of-otto/action", start).await.expect(202);
+    api.call(OTTO, "PATCH", "/jobs/ottos", json!({"session_id": "of-alice"})).await.expect(200);
+    for (method, path) in [("DELETE", "/sessions/of-otto"), ("DELETE", "/jobs/ottos")] {
+        api.call(OTTO, method, path, Value::Null).await.expect(204);
+    }
+    // her id is free in his project, and a row cannot be moved over
+    api.call(OTTO, "POST", "/sessions/of-alice", session).await.expect(201);
+    api.call(OTTO, "PATCH", "/sessions/of-alice", json!({"project_id": "p1", "user_id": "alice"}))
+        .await
+        .expect(200);
+    api.call_in(OTTO, "p1", "GET", "/sessions", Value::Null).await.expect(403);
+    assert_eq!(everything(&api, ALICE).await, alices);
+    assert_eq!(api.get(OTTO, "/sessions/of-alice").await.expect(200).json()["user_id"], "otto");
 }
 
 #[tokio::test]

@@ -68,3 +68,105 @@ async fn a_job_without_its_client_can_be_stopped_but_not_started() {
     refused.expect_error(422, "Unprocessable Entity", "Client not found with ID node1");
     assert_eq!(schedule(&api).await["event"], "abort");
 }
+
+/// What upstream's scheduler asks for.
+fn poll() -> Value {
+    json!({"match_not": [{"status": "completed"}], "match": [{"client_id": "node1"}]})
+}
+
+/// A state report of upstream's scheduler: all it knows of the job.
+async fn report(api: &Api, read: &Value, status: &str) {
+    let mut schedule = read["job_schedule"].clone();
+    schedule["status"] = json!(status);
+    schedule["event"] = json!("");
+    let body = json!({"job_schedule": schedule, "session_id": read["session_id"], "session_tag": read["session_tag"]});
+    api.call(ALICE, "PATCH", "/jobs/j", body).await.expect(200);
+}
+
+async fn listed(api: &Api, who: Who, path: &str, search: Value) -> Value {
+    api.call_in(who, "p1", "GET", path, search).await.expect(200).json()["jobs"][0].clone()
+}
+
+#[tokio::test]
+async fn a_report_does_not_clear_an_event_its_scheduler_has_not_seen() {
+    let api = Api::start().await;
+    api.client(ALICE, "node1").await;
+    api.job(ALICE, json!({"job_id": "j", "job_schedule": {"schedule_interval": "1 days"}})).await;
+    let read = listed(&api, ALICE, "/jobs/?limit=10&offset=0&all_projects=False", poll()).await;
+    report(&api, &read, "scheduled").await;
+    // the user's word comes between a look and a report
+    send(&api, json!({"stop": null})).await.expect(202);
+    for status in ["running", "scheduled"] {
+        report(&api, &read, status).await;
+        let after = schedule(&api).await;
+        assert_eq!((&after["event"], &after["status"]), (&json!("stop"), &json!(status)));
+    }
+    // who else looks does not count: the user's own list, a reader's poll, another client's
+    listed(&api, ALICE, "/jobs?limit=100", json!({"match": [{"client_id": "node1"}]})).await;
+    listed(&api, READER, "/jobs", poll()).await;
+    listed(
+        &api,
+        ALICE,
+        "/jobs",
+        json!({"match_not": [{"status": "completed"}], "match": [{"client_id": "node2"}]}),
+    )
+    .await;
+    listed(&api, ALICE, "/jobs?offset=1", poll()).await;
+    report(&api, &read, "scheduled").await;
+    assert_eq!(schedule(&api).await["event"], "stop");
+    // it has been seen: the report that follows means that it was obeyed
+    let read = listed(&api, ALICE, "/jobs/?limit=10&offset=0&all_projects=False", poll()).await;
+    assert_eq!(read["job_schedule"]["event"], "stop");
+    report(&api, &read, "stop").await;
+    assert_eq!(
+        (&schedule(&api).await["event"], &schedule(&api).await["status"]),
+        (&json!(""), &json!("stop"))
+    );
+    // what is not a report may do as it likes
+    send(&api, json!({"start": null})).await.expect(202);
+    api.call(ALICE, "PATCH", "/jobs/j", json!({"job_schedule": {"event": ""}})).await.expect(200);
+    assert_eq!(schedule(&api).await["event"], "");
+}
+
+#[tokio::test]
+async fn a_start_is_not_hidden_by_the_end_of_the_run_before() {
+    let api = Api::start().await;
+    api.client(ALICE, "node1").await;
+    api.job(ALICE, json!({"job_id": "j"})).await;
+    let read = listed(&api, ALICE, "/jobs", poll()).await;
+    report(&api, &read, "running").await;
+    // set by whatever way
+    api.call(ALICE, "PATCH", "/jobs/j", json!({"job_schedule": {"event": "start", "status": ""}}))
+        .await
+        .expect(200);
+    report(&api, &read, "completed").await;
+    let seen = listed(&api, ALICE, "/jobs", poll()).await;
+    assert_eq!(seen["job_schedule"]["event"], "start", "a completed job would not be listed");
+    report(&api, &seen, "scheduled").await;
+    report(&api, &seen, "completed").await;
+    assert_eq!(schedule(&api).await["status"], "completed");
+    assert_eq!(listed(&api, ALICE, "/jobs", poll()).await, Value::Null);
+}
+
+#[tokio::test]
+async fn polls_of_a_central_scheduler_count_too_and_cost_nothing_more_without_events() {
+    let api = Api::start().await;
+    api.call(ADMIN, "POST", "/clients", json!({"client_id": "central", "is_central": true}))
+        .await
+        .expect(201);
+    api.job(ALICE, json!({"job_id": "j", "client_id": "central"})).await;
+    let search = json!({"match_not": [{"status": "completed"}], "match": [{"client_id": "central"}]});
+    let ask = async || {
+        let before = api.db.statements();
+        let answer = api.call(SERVICE, "GET", "/jobs?all_projects=True", search.clone()).await.expect(200);
+        (answer.json()["jobs"][0].clone(), api.db.statements() - before)
+    };
+    let (read, cost) = ask().await;
+    assert_eq!(cost, 2);
+    send(&api, json!({"stop": null})).await.expect(202);
+    report(&api, &read, "scheduled").await;
+    assert_eq!(schedule(&api).await["event"], "stop");
+    let (read, _) = ask().await;
+    report(&api, &read, "stop").await;
+    assert_eq!((schedule(&api).await["event"].clone(), ask().await.1), (json!(""), 2));
+}

@@ -49,7 +49,7 @@ async fn ten_is_the_default_and_wrong_numbers_are_named() {
             .expect(201);
     }
     assert_eq!(api.get(ALICE, "/actions").await.json()["actions"].as_array().unwrap().len(), 10);
-    for list in ["/actions", "/jobs", "/clients", "/backups", "/runs"] {
+    for list in ["/actions", "/jobs", "/sessions", "/clients", "/backups", "/runs"] {
         for name in ["limit", "offset"] {
             for bad in ["x", "1.5", "99999999999999999999", "%00"] {
                 let text = format!("The \"{name}\" parameter is invalid. The value must be an integer.");
@@ -113,7 +113,7 @@ async fn a_lists_cost_does_not_grow_with_its_length() {
     }
     assert_eq!(cost("/jobs?limit=100").await, few);
     assert_eq!(few, 3, "rows, their actions, the own clients");
-    for list in ["/actions", "/clients", "/backups", "/runs"] {
+    for list in ["/actions", "/sessions", "/clients", "/backups", "/runs"] {
         assert_eq!(cost(list).await, 1, "{list}");
     }
 }

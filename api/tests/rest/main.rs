@@ -16,4 +16,6 @@ mod lists;
 mod policy;
 mod runs;
 mod search;
+mod session_rounds;
+mod sessions;
 mod surface;

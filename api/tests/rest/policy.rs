@@ -31,8 +31,16 @@ fn stop() -> Value {
     json!({"stop": null})
 }
 
+fn session() -> Value {
+    json!({"schedule": {}, "session_tag": 0})
+}
+fn end() -> Value {
+    json!({"end": {"job_id": "j1", "result": "success"}})
+}
+
+/// The 34 operations of the contract (the root and the health check want no token), and our own.
 #[rustfmt::skip]
-const ROWS: [Row; 26] = [
+const ROWS: [Row; 35] = [
     ("GET", "/jobs", nothing, [READ, READ, NO, READ, READ, NO]),
     ("GET", "/jobs/j1", nothing, [READ, READ, NO, READ, READ, NO]),
     ("GET", "/jobs/j1/runs", nothing, [READ, READ, NO, READ, READ, NO]),
@@ -44,6 +52,15 @@ const ROWS: [Row; 26] = [
     ("GET", "/clients/node1", nothing, [READ, READ, NO, READ, READ, NO]),
     ("GET", "/backups", nothing, [READ, READ, NO, READ, READ, NO]),
     ("GET", "/backups/none", nothing, [404, 404, NO, 404, 404, NO]),
+    ("GET", "/sessions", nothing, [READ, READ, NO, READ, READ, NO]),
+    ("GET", "/sessions/s1", nothing, [READ, READ, NO, READ, READ, NO]),
+    ("POST", "/sessions", session, [NO, 201, NO, NO, 201, NO]),
+    ("POST", "/sessions/s2", session, [NO, 201, NO, NO, 201, NO]),
+    ("PATCH", "/sessions/s1", empty, [NO, 200, NO, NO, 200, NO]),
+    ("PUT", "/sessions/s1/jobs/j1", nothing, [NO, 204, NO, NO, 204, NO]),
+    ("POST", "/sessions/s1/action", end, [NO, 202, NO, NO, 202, NO]),
+    ("DELETE", "/sessions/s1/jobs/j1", nothing, [NO, 204, NO, NO, 204, NO]),
+    ("DELETE", "/sessions/s1", nothing, [NO, 204, NO, NO, 204, NO]),
     ("POST", "/jobs", job_body, [NO, 201, NO, NO, 201, NO]),
     ("POST", "/jobs/j2", job_body, [NO, 201, NO, NO, 201, NO]),
     ("PATCH", "/jobs/j1", empty, [NO, 200, NO, NO, 200, NO]),
@@ -70,8 +87,16 @@ async fn every_operation_for_every_caller() {
         let api = Api::start().await;
         api.client(ALICE, "node1").await;
         api.call(ALICE, "POST", "/actions/a1", action()).await.expect(201);
+        for path in ["/", "/healthcheck"] {
+            let answer = api.send(api.request(who, "GET", path)).await;
+            assert_eq!(answer.status, if path == "/" { 300 } else { 200 });
+        }
+        api.send(api.request(who, "GET", "/v2")).await.expect(200);
         for (method, path, body, expected) in ROWS {
             api.call(ALICE, "POST", "/jobs/j1", job_body()).await.expect(201);
+            let mut member = session();
+            member["jobs"] = json!({"j1": {}});
+            api.call(ALICE, "POST", "/sessions/s1", member).await.expect(201);
             let answer = api.call_in(who, "p1", method, path, body()).await;
             if answer.status != expected[column] {
                 wrong

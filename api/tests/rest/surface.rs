@@ -117,7 +117,7 @@ async fn unknown_routes_and_wrong_methods() {
         "/v2/p1/jobs/a/b",
         "/v3/p1/jobs",
         "/favicon.ico",
-        "/v2/p1/sessions",
+        "/v2/p1/sessions/s/actions",
     ] {
         let answer = api.send(api.request(ALICE, "GET", path)).await.expect(404);
         assert_eq!(answer.json(), json!({"title": "404 Not Found"}), "{path}");
@@ -135,6 +135,9 @@ async fn unknown_routes_and_wrong_methods() {
         ("/v2/p1/actions/x", "GET, PATCH, POST, DELETE, OPTIONS"),
         ("/v2/p1/clients", "GET, POST, OPTIONS"),
         ("/v2/p1/clients/x", "GET, DELETE, OPTIONS"),
+        ("/v2/p1/sessions", "GET, POST, OPTIONS"),
+        ("/v2/p1/sessions/x", "GET, PATCH, POST, DELETE, OPTIONS"),
+        ("/v2/p1/sessions/x/action", "POST, OPTIONS"),
         ("/v2/p1/backups", "GET, POST, OPTIONS"),
         ("/v2/p1/backups/x", "GET, PATCH, DELETE, OPTIONS"),
     ] {
@@ -144,6 +147,8 @@ async fn unknown_routes_and_wrong_methods() {
         let answer = api.send(api.request(ALICE, "OPTIONS", path)).await.expect(200);
         assert_eq!((answer.header("allow"), answer.text.as_str()), (allow, ""), "{path}");
     }
+    let answer = api.send(api.request(ALICE, "POST", "/v2/p1/sessions/x/jobs/y")).await.expect(405);
+    assert_eq!(answer.header("allow"), "PUT, DELETE, OPTIONS");
 }
 
 #[tokio::test]
@@ -202,16 +207,20 @@ async fn request_ids_are_adopted_made_and_safe() {
 #[tokio::test]
 async fn absent_items_are_an_empty_404() {
     let api = Api::start().await;
-    for path in ["/jobs/x", "/actions/x", "/clients/x", "/backups/x", "/runs/x", "/jobs/x/runs"] {
+    for path in
+        ["/jobs/x", "/actions/x", "/sessions/x", "/clients/x", "/backups/x", "/runs/x", "/jobs/x/runs"]
+    {
         let answer = api.get(ALICE, path).await.expect(404);
         assert_eq!((answer.text.as_str(), answer.header("content-length")), ("", "0"), "{path}");
         assert_eq!(answer.header("content-type"), "application/json");
     }
-    for (path, kind) in [("/jobs/x", "Job"), ("/actions/x", "Action"), ("/backups/x", "Backup")] {
+    for (path, kind) in
+        [("/jobs/x", "Job"), ("/actions/x", "Action"), ("/sessions/x", "Session"), ("/backups/x", "Backup")]
+    {
         let answer = api.call(ALICE, "PATCH", path, json!({})).await;
         answer.expect_error(404, "Not Found", &format!("{kind} x not found"));
     }
-    for path in ["/jobs/x", "/actions/x", "/clients/x", "/backups/x"] {
+    for path in ["/jobs/x", "/actions/x", "/sessions/x", "/clients/x", "/backups/x"] {
         let answer = api.call(ALICE, "DELETE", path, Value::Null).await.expect(204);
         assert_eq!(answer.text, "");
     }

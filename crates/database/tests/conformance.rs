@@ -9,6 +9,8 @@ mod claims;
 mod place;
 #[path = "suite/rows.rs"]
 mod rows;
+#[path = "suite/sessions.rs"]
+mod sessions;
 #[path = "suite/values.rs"]
 mod values;
 
@@ -47,4 +49,7 @@ conformance_suite! {
     claims:
         threads_claim_each_job_once, threads_claim_each_run_once, attention_moves_only_earlier,
         a_failed_transaction_leaves_nothing, increments_are_not_lost, projects_are_apart;
+    sessions:
+        sessions_round_trip, session_lists, one_round_begins_once, jobs_come_and_go,
+        events_stay_new_until_they_are_shown;
 }
