@@ -1,8 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 //! The programs as an operator starts them, on real parts: MariaDB, RabbitMQ, Keystone, the unmodified command line
-//! clients. Needs the cargo feature `mysql`.
+//! clients and scheduler of upstream. Needs the cargo feature `mysql`.
 
 mod away;
 mod clients;
 mod main_paths;
+mod region;
 mod stage;
+mod upstream_scheduler;
+mod venv;

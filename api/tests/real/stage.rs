@@ -79,17 +79,7 @@ impl Stage {
     }
 
     pub fn on(database_url: &str, database: Option<TestDatabase>, keystone: &str) -> Self {
-        Self::listening(free_port(), database_url, database, keystone)
-    }
-
-    /// Where the catalogue of the test cloud says that the service is: for clients that only look there.
-    pub fn at_the_catalogues_address() -> Self {
-        let database = TestDatabase::create();
-        let url = database.url();
-        Self::listening(9090, &url, Some(database), &services::keystone_url())
-    }
-
-    fn listening(port: u16, database_url: &str, database: Option<TestDatabase>, keystone: &str) -> Self {
+        let port = free_port();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (folder, vhost) = (tempfile::tempdir().unwrap(), TestVhost::create());
         let configuration = configuration(folder.path(), port, database_url, &vhost.url(), keystone);

@@ -1,0 +1,198 @@
+//! The unmodified `freezer-scheduler` of upstream with its agent, as a tenant runs it: it registers, polls, runs a backup
+//! to a local folder, reports, and takes part in sessions.
+
+use crate::stage::{Person, Stage};
+use crate::venv;
+use freezer_testkit::{Daemon, services};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// The tenant's host: a scheduler in the foreground, a folder to save and one to save it to.
+struct Host<'a> {
+    stage: &'a Stage,
+    person: Person,
+    scheduler: Daemon,
+}
+
+impl<'a> Host<'a> {
+    async fn start(stage: &'a Stage) -> Self {
+        let programs = venv::programs("scheduler", &["freezer", "python-freezerclient"]);
+        let folder = stage.folder.path();
+        for name in ["source", "store", "jobs", "home"] {
+            std::fs::create_dir(folder.join(name)).unwrap();
+        }
+        std::fs::write(folder.join("source/file"), "worth saving\n").unwrap();
+        let jobs = folder.join("jobs");
+        let arguments =
+            ["--debug", "--no-daemon", "-c", "node1", "-f", jobs.to_str().unwrap(), "-i", "1", "start"];
+        let path = format!("{}:/usr/bin:/bin", programs.display());
+        let home = folder.join("home");
+        let (keystone, password) = (services::keystone_url(), services::password());
+        let mut scheduler = Daemon::new(
+            "freezer-scheduler of upstream",
+            programs.join("freezer-scheduler"),
+            &arguments,
+            folder.join("scheduler.log"),
+        );
+        for (name, value) in [
+            ("PATH", path.as_str()),
+            ("HOME", home.to_str().unwrap()),
+            ("OS_AUTH_URL", &keystone),
+            ("OS_USERNAME", "demo"),
+            ("OS_PASSWORD", &password),
+            ("OS_PROJECT_NAME", "demo"),
+            ("OS_USER_DOMAIN_NAME", "Default"),
+            ("OS_PROJECT_DOMAIN_NAME", "Default"),
+            ("OS_IDENTITY_API_VERSION", "3"),
+            ("OS_BACKUP_URL", &stage.base),
+        ] {
+            scheduler = scheduler.variable(name, value);
+        }
+        scheduler.start();
+        let person = stage.person("demo", "demo").await;
+        Self { stage, person, scheduler }
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Value) -> Value {
+        let answer = self.stage.call(&self.person, method, path, body).await;
+        assert!(answer.status < 300, "{method} {path}: {} {}", answer.status, answer.text);
+        if answer.text.is_empty() { Value::Null } else { answer.json() }
+    }
+
+    /// Reads the item until it is as wanted.
+    async fn until(&mut self, what: &str, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.stage.call(&self.person, "GET", path, Value::Null).await;
+            let seen = if answer.text.is_empty() { Value::Null } else { answer.json() };
+            if is_so(&seen) {
+                return seen;
+            }
+            assert!(self.scheduler.is_running(), "{}", self.scheduler.last_words());
+            assert!(
+                Instant::now() < end,
+                "{what} did not come true: {seen}\n{}",
+                self.scheduler.last_words()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Creates a job that saves the folder.
+    async fn job(&self, id: &str, schedule: Value) {
+        let place = |name: &str| self.stage.folder.path().join(name).to_str().unwrap().to_owned();
+        let action = json!({"action": "backup", "mode": "fs", "storage": "local", "engine_name": "tar", "backup_name": id,
+            "path_to_backup": place("source"), "container": place("store"), "log_file": place("home/agent.log")});
+        let body = json!({"job_id": id, "client_id": "node1", "description": id, "job_schedule": schedule,
+            "job_actions": [{"freezer_action": action, "max_retries": 0}]});
+        self.ask("POST", "/jobs", body).await;
+    }
+
+    async fn event(&self, id: &str, event: &str) {
+        self.ask("POST", &format!("/jobs/{id}/event"), json!({ event: null })).await;
+    }
+
+    async fn completed(&mut self, id: &str) -> Value {
+        let job = self
+            .until("the job's end", &format!("/jobs/{id}"), |job| {
+                job["job_schedule"]["status"] == "completed" && job["job_schedule"]["event"] == ""
+            })
+            .await;
+        assert_eq!(job["job_schedule"]["result"], "success", "{job}\n{}", self.scheduler.last_words());
+        job
+    }
+
+    async fn records(&self) -> Vec<Value> {
+        let listed = self.ask("GET", "/backups?limit=100", Value::Null).await;
+        listed["backups"].as_array().unwrap().clone()
+    }
+}
+
+fn files_below(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registers_polls_saves_and_reports() {
+    let stage = Stage::start();
+    let mut host = Host::start(&stage).await;
+    let client = host.until("the registration", "/clients/node1", |client| !client.is_null()).await;
+    assert_eq!((&client["client"]["link"], &client["client"]["is_central"]), (&json!("poll"), &json!(false)));
+    // a new job starts by itself
+    host.job("nightly", json!({})).await;
+    let job = host.completed("nightly").await;
+    let schedule = &job["job_schedule"];
+    assert!(
+        schedule["time_started"].as_i64().unwrap() > 0 && schedule["current_pid"].as_i64().unwrap() > 0,
+        "{job}"
+    );
+    assert!(schedule["time_ended"].as_i64() >= schedule["time_started"].as_i64(), "{job}");
+    assert_eq!(job["user_id"], json!(host.person.user_id));
+    let records = host.records().await;
+    assert_eq!(records.len(), 1, "{}", host.scheduler.last_words());
+    let metadata = &records[0]["backup_metadata"];
+    assert_eq!((&metadata["job_id"], &metadata["backup_name"]), (&json!("nightly"), &json!("nightly")));
+    assert!(files_below(&stage.folder.path().join("store")) > 0);
+    // once more, because a user says so
+    host.event("nightly", "start").await;
+    host.completed("nightly").await;
+    host.until("the second record", "/backups", |list| list["backups"].as_array().unwrap().len() == 2).await;
+    // planned, stopped before its time, started again with another plan
+    host.job("weekly", json!({"schedule_interval": "1 weeks"})).await;
+    let is = |status: &'static str| {
+        move |job: &Value| job["job_schedule"]["status"] == status && job["job_schedule"]["event"] == ""
+    };
+    host.until("planned", "/jobs/weekly", is("scheduled")).await;
+    host.event("weekly", "stop").await;
+    host.until("stopped", "/jobs/weekly", is("stop")).await;
+    host.ask("PATCH", "/jobs/weekly", json!({"job_schedule": {"schedule_interval": "2 weeks"}})).await;
+    host.event("weekly", "start").await;
+    let job = host.until("planned again", "/jobs/weekly", is("scheduled")).await;
+    assert_eq!(job["job_schedule"]["schedule_interval"], "2 weeks");
+    host.scheduler.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn works_through_a_session() {
+    let stage = Stage::start();
+    let mut host = Host::start(&stage).await;
+    host.until("the registration", "/clients/node1", |client| !client.is_null()).await;
+    let session = json!({"schedule": {}, "session_tag": 0, "hold_off": 0, "description": "web + db"});
+    host.ask("POST", "/sessions/s", session).await;
+    for id in ["web", "db"] {
+        // stopped at first, so that both are in the session before they run
+        host.job(id, json!({"status": "stop"})).await;
+        host.ask("PUT", &format!("/sessions/s/jobs/{id}"), Value::Null).await;
+    }
+    let mut rounds = Vec::new();
+    // Upstream begins a job two seconds after its start was seen, so the rounds are more than hold_off = 0 apart.
+    for round in 1..=2 {
+        for (id, is_last) in [("web", false), ("db", true)] {
+            // With a hold-off of nothing nobody joins: each one begins the round after the one it knows.
+            host.ask("PATCH", "/sessions/s", json!({"hold_off": if is_last { 3600 } else { 0 }})).await;
+            host.event(id, "start").await;
+            let job = host.completed(id).await;
+            assert_eq!(
+                (&job["session_id"], &job["session_tag"]),
+                (&json!("s"), &json!(round)),
+                "{}",
+                host.scheduler.last_words()
+            );
+            let seen = host.ask("GET", "/sessions/s", Value::Null).await;
+            let member = &seen["jobs"][id];
+            assert_eq!((&member["status"], &member["result"]), (&json!("completed"), &json!("success")));
+            assert_eq!(seen["session_tag"], json!(round));
+            assert_eq!(seen["status"], if is_last { "completed" } else { "running" });
+            rounds.push(seen["result"].clone());
+        }
+    }
+    assert_eq!(rounds, ["", "success", "", "success"]);
+    let log = host.scheduler.log();
+    assert!(!log.contains("Unable to start session") && !log.contains("Unable to end session"), "{log}");
+    assert_eq!(host.records().await.len(), 4);
+    host.scheduler.kill();
+}
