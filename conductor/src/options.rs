@@ -108,5 +108,9 @@ fn bus_and_database() -> Vec<OptGroup> {
         .required()
         .sample_default("rabbit://user:password@host:5672/")
         .help("The bus: rabbit://user:password@host:port/vhost, more hosts separated by commas.");
-    vec![OptGroup::new("DEFAULT", vec![bus]), oslo_messaging::config::rabbit_options(), freezer_database::options()]
+    vec![
+        OptGroup::new("DEFAULT", vec![bus]),
+        oslo_messaging::config::rabbit_options(),
+        freezer_database::options(),
+    ]
 }

@@ -39,13 +39,18 @@ fn outside(job: &Job, why: &str) {
     );
 }
 
-/// The job's run has ended. The caller has the job's row held.
+/// The job's run has ended; a job that fell out of step is in step again. The caller has the job's row held.
 pub(crate) fn leave(tx: &mut Tx, job: &Job, result: JobResult, now: Timestamp) -> Result<(), DbError> {
     let Some(id) = job.session() else { return Ok(()) };
     let why = match tx.sessions().get_for_update(&job.project_id, &id)? {
         None => "the session does not exist".to_owned(),
         Some(mut session) => match session.end(&job.job_id, result.as_str(), now) {
-            Ok(()) => return tx.sessions().save(&session),
+            Ok(tag) => {
+                if tag != job.session_tag {
+                    tx.jobs().set_session(&job.project_id, &job.job_id, id.as_str(), tag)?;
+                }
+                return tx.sessions().save(&session);
+            }
             Err(refusal) => refusal.to_string(),
         },
     };

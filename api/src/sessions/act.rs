@@ -8,7 +8,7 @@ use crate::validate::session::{self, SessionAction};
 use actix_web::HttpResponse;
 use freezer_database::Tx;
 use freezer_model::session::{SessionRefusal, StartAnswer};
-use freezer_model::{JobId, ProjectId, SessionId, Timestamp};
+use freezer_model::{Job, JobId, ProjectId, SessionId, Timestamp};
 use serde_json::json;
 
 /// A member (its scheduler) says that it starts or that it has ended; see [`freezer_model::session`] for the answers.
@@ -47,9 +47,7 @@ fn start(
     let answer = session.start(job_id, tag, now).map_err(refused)?;
     if let StartAnswer::Success(tag) = answer {
         tx.sessions().save(&session)?;
-        if job.is_some_and(|job| job.session().as_ref() == Some(id) && job.session_tag != tag) {
-            tx.jobs().set_session(project, job_id, id.as_str(), tag)?;
-        }
+        note_round(tx, id, job.as_ref(), tag)?;
     }
     Ok(answer)
 }
@@ -62,10 +60,20 @@ fn end(
     result: &str,
     now: Timestamp,
 ) -> Result<i64, ApiError> {
+    let job = tx.jobs().get_for_update(project, job_id)?;
     let mut session = held(tx, project, id)?;
-    session.end(job_id, result, now).map_err(refused)?;
+    let tag = session.end(job_id, result, now).map_err(refused)?;
     tx.sessions().save(&session)?;
+    note_round(tx, id, job.as_ref(), tag)?;
     Ok(session.session_tag)
+}
+
+/// Writes the round's number into the job, if it is of this session.
+fn note_round(tx: &mut Tx, id: &SessionId, job: Option<&Job>, tag: i64) -> Result<(), ApiError> {
+    if let Some(job) = job.filter(|job| job.session().as_ref() == Some(id) && job.session_tag != tag) {
+        tx.jobs().set_session(&job.project_id, &job.job_id, id.as_str(), tag)?;
+    }
+    Ok(())
 }
 
 fn refused(refusal: SessionRefusal) -> ApiError {

@@ -111,6 +111,23 @@ async fn too_early_too_late_too_high() {
 }
 
 #[tokio::test]
+async fn a_job_that_ran_outside_its_round_is_in_step_again() {
+    let api = with_members(&["m1", "m2"]).await;
+    start(&api, "m1", json!(0)).await.expect(202);
+    end(&api, "m1", "success").await.expect(202);
+    api.clock.advance(Duration::from_secs(31));
+    answered(start(&api, "m2", json!(0)).await, "out-of-sync", 1);
+    assert_eq!((stands(&api).await.0, tag_of(&api, "m2").await), (json!("running"), json!(0)));
+    // its scheduler runs it all the same
+    end(&api, "m2", "success").await.expect(202);
+    assert_eq!(
+        (stands(&api).await, tag_of(&api, "m2").await),
+        ((json!("completed"), json!("success")), json!(1))
+    );
+    answered(start(&api, "m2", json!(1)).await, "success", 2);
+}
+
+#[tokio::test]
 async fn bad_actions() {
     let api = with_members(&["m1"]).await;
     let before = session(&api).await;

@@ -148,7 +148,8 @@ impl Session {
     }
 
     /// A member has ended. When it was the last of the round, the session is completed; one that is completed stays so.
-    pub fn end(&mut self, job: &JobId, result: &str, now: Timestamp) -> Result<(), SessionRefusal> {
+    /// Returns the round that its job knows from now on: one that fell out of step is in step again.
+    pub fn end(&mut self, job: &JobId, result: &str, now: Timestamp) -> Result<i64, SessionRefusal> {
         let tag = self.session_tag;
         let member = self.member_mut(job)?;
         // One that ran without having been let in counts for the present round: it will not come again in it. One that
@@ -159,8 +160,9 @@ impl Session {
         member.status = COMPLETED.to_owned();
         member.result = result.to_owned();
         member.time_ended = now.secs();
+        let known = member.session_tag;
         self.settle(now);
-        Ok(())
+        Ok(known)
     }
 
     fn settle(&mut self, now: Timestamp) {

@@ -49,7 +49,10 @@ pub fn rabbit_options() -> OptGroup {
         ("ssl_cert_file", "Certificate of this client."),
         ("ssl_key_file", "Its key."),
     ];
-    OptGroup::new("oslo_messaging_rabbit", rows.into_iter().map(|(name, help)| Opt::str(name).help(help)).collect())
+    OptGroup::new(
+        "oslo_messaging_rabbit",
+        rows.into_iter().map(|(name, help)| Opt::str(name).help(help)).collect(),
+    )
 }
 
 /// A transport for `[DEFAULT] transport_url` under the options of `[oslo_messaging_rabbit]`.

@@ -120,7 +120,7 @@ fn who_ran_without_having_been_let_in_counts_and_who_is_late_from_an_earlier_rou
     both.begin("a", 0, 0).unwrap();
     both.finish("a", "success", 1);
     assert_eq!(both.begin("b", 0, 40), Ok(StartAnswer::OutOfSync(1)));
-    both.finish("b", "success", 50);
+    assert_eq!(both.end(&JobId::from("b"), "success", at(50)), Ok(1), "in step again");
     assert_eq!(both.stands(), ("completed", Some("success")));
 
     let mut late = session(&["a", "b"]);
@@ -128,7 +128,7 @@ fn who_ran_without_having_been_let_in_counts_and_who_is_late_from_an_earlier_rou
     late.begin("b", 0, 0).unwrap();
     late.finish("a", "success", 1);
     late.begin("a", 1, 100).unwrap();
-    late.finish("b", "success", 101);
+    assert_eq!(late.end(&JobId::from("b"), "success", at(101)), Ok(1), "of its own round");
     late.finish("a", "success", 102);
     assert_eq!(late.stands(), ("running", Some("")));
 }
