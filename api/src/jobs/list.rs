@@ -19,19 +19,19 @@ pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
     let filter = filter(&mut search);
     let is_poll = is_poll(&call, &filter);
     let project = call.project.clone();
-    let (documents, pending) = call
+    let (documents, shown) = call
         .read(move |tx| {
             let scope = if is_everything { Scope::All } else { Scope::Project(&project) };
             let pid = viewer.pid_in_search();
             let wanted = |job: &Job| search.matches(&document::job(job, pid));
             let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&Job) -> bool);
             let jobs = tx.jobs().list(scope, &filter, residual, page)?;
-            let pending = if is_poll { pending_events(&jobs) } else { Vec::new() };
-            Ok((viewer.documents(tx, &jobs)?, pending))
+            let new = if is_poll { tx.jobs().new_events(&pending_events(&jobs))? } else { Vec::new() };
+            Ok((viewer.documents(tx, &jobs)?, new))
         })
         .await?;
-    if !pending.is_empty() {
-        call.write(move |tx| Ok(tx.jobs().events_are_shown(&pending)?)).await?;
+    if !shown.is_empty() {
+        call.write(move |tx| Ok(tx.jobs().events_are_shown(&shown)?)).await?;
     }
     Ok(HttpResponse::Ok().json(json!({ "jobs": documents })))
 }

@@ -56,7 +56,7 @@ async fn tokens_open_their_own_project_and_no_other() {
     stage.ask(Some(&other.token), "GET", &foreign, Value::Null).await.expect(403);
     stage.call(&other, "GET", &format!("/jobs/{id}"), Value::Null).await.expect(404);
     stage.call(&other, "DELETE", &format!("/jobs/{id}"), Value::Null).await.expect(204);
-    for list in ["jobs", "clients", "actions", "backups", "runs"] {
+    for list in ["jobs", "clients", "actions", "sessions", "backups", "runs"] {
         let own = stage
             .call(&other, "GET", &format!("/{list}?all_projects=True"), Value::Null)
             .await

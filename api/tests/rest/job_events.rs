@@ -166,7 +166,8 @@ async fn polls_of_a_central_scheduler_count_too_and_cost_nothing_more_without_ev
     send(&api, json!({"stop": null})).await.expect(202);
     report(&api, &read, "scheduled").await;
     assert_eq!(schedule(&api).await["event"], "stop");
-    let (read, _) = ask().await;
+    let (read, cost) = ask().await;
+    assert_eq!((cost, ask().await.1), (4, 3), "an event is marked once");
     report(&api, &read, "stop").await;
     assert_eq!((schedule(&api).await["event"].clone(), ask().await.1), (json!(""), 2));
 }

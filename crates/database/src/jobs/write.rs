@@ -116,7 +116,30 @@ impl Jobs<'_> {
         })
     }
 
+    /// Those of the given events that no scheduler has been shown. One statement.
+    pub fn new_events(
+        &mut self,
+        read: &[(ProjectId, JobId, JobEvent)],
+    ) -> Result<Vec<(ProjectId, JobId, JobEvent)>, DbError> {
+        if read.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<&str> = read.iter().map(|(_, id, _)| id.as_str()).collect();
+        let new: Vec<(String, String)> = self.tx.run(NOUN, "", |conn| {
+            jobs::table
+                .filter(jobs::job_id.eq_any(ids))
+                .filter(jobs::event_is_new.eq(true))
+                .select((jobs::project_id, jobs::job_id))
+                .load(conn)
+        })?;
+        let is_new = |project: &ProjectId, id: &JobId| {
+            new.iter().any(|row| row.0 == project.as_str() && row.1 == id.as_str())
+        };
+        Ok(read.iter().filter(|(project, id, _)| is_new(project, id)).cloned().collect())
+    }
+
     /// Notes that a scheduler is being shown these jobs' events; an event that has changed since they were read stays new.
+    /// A statement for each: give it only [`Self::new_events`].
     pub fn events_are_shown(&mut self, shown: &[(ProjectId, JobId, JobEvent)]) -> Result<(), DbError> {
         for (project, id, event) in shown {
             self.tx.run(NOUN, id.as_str(), |conn| {

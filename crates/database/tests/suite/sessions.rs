@@ -170,7 +170,7 @@ pub fn jobs_come_and_go(place: &Place) {
     let stored = db.read(|tx| tx.jobs().get(&p("a"), &id)).unwrap().unwrap();
     assert_eq!((stored.session_id.as_deref(), stored.session_tag), (Some("s"), 4));
     let held = db.transaction(|tx| tx.jobs().of_session_for_update(&p("a"), &SessionId::from("s"))).unwrap();
-    assert_eq!(held, [id.clone()]);
+    assert_eq!(held, vec![id.clone()]);
     let of_job = |project: &str| db.read(|tx| tx.sessions().of_job(&p(project), &id)).unwrap();
     assert_eq!(of_job("a"), [SessionId::from("s"), SessionId::from("t")]);
     let keep = SessionId::from("t");
@@ -200,6 +200,9 @@ pub fn events_stay_new_until_they_are_shown(place: &Place) {
     };
     assert!(!db.read(|tx| tx.jobs().is_event_new(&p("a"), &id)).unwrap());
     set(JobEvent::Stop);
+    let read = [(p("b"), id.clone(), JobEvent::Stop), (p("a"), id.clone(), JobEvent::Stop)];
+    assert_eq!(db.read(|tx| tx.jobs().new_events(&read)).unwrap(), read[1..]);
+    assert!(db.read(|tx| tx.jobs().new_events(&[])).unwrap().is_empty());
     assert!(show("b", JobEvent::Stop), "of another project");
     assert!(show("a", JobEvent::Start), "changed since it was read");
     assert!(!show("a", JobEvent::Stop));
