@@ -109,26 +109,6 @@ pub fn patched(stored: Job, body: JobBody, actions: Option<Vec<Action>>, who: St
     job
 }
 
-/// What counts of a state report of upstream's scheduler, which repeats all that it knows of the job. Its session is what
-/// the API last said; its round only grows. `is_event_new`: the scheduler has not been shown the stored event, so it cannot
-/// have obeyed it.
-pub fn report(mut body: JobBody, stored: &Job, is_event_new: bool) -> JobBody {
-    let session = body.session_id.take().flatten().unwrap_or_default();
-    let is_same = session == stored.session_id.as_deref().unwrap_or_default();
-    body.session_tag = body.session_tag.filter(|tag| is_same && *tag > stored.session_tag);
-    if is_event_new
-        && stored.state.event != JobEvent::None
-        && let Some(schedule) = &mut body.schedule
-    {
-        schedule.state.event = None;
-        // A completed job is not listed to schedulers: this one would never hear that it is to start again.
-        if stored.state.event == JobEvent::Start {
-            schedule.state.status = schedule.state.status.filter(|status| *status != JobStatus::Completed);
-        }
-    }
-    body
-}
-
 fn later_state(sent: StatePatch, who: StateOwner) -> StatePatch {
     match who {
         StateOwner::Client => sent,

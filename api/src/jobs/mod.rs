@@ -7,6 +7,7 @@ mod event;
 mod list;
 mod merge;
 mod replace;
+mod report;
 mod resolve;
 mod show;
 mod update;

@@ -1,7 +1,7 @@
 //! PATCH /v2/{project_id}/jobs/{job_id}
 
 use super::resolve::Owner;
-use super::{capability, job_id, merge, owner, resolve, state_owner};
+use super::{capability, job_id, merge, owner, report, resolve, state_owner};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::validate::Object;
@@ -33,11 +33,7 @@ fn patch(tx: &mut Tx, owner: &Owner, id: &JobId, body: JobBody) -> Result<(), Ap
         None => None,
     };
     let (who, plan_version) = (state_owner(client.as_ref()), stored.plan_version);
-    let body = if body.is_report {
-        merge::report(body, &stored, tx.jobs().is_event_new(&owner.project, id)?)
-    } else {
-        body
-    };
+    let body = if body.is_report { report::newer_part(tx, body, &stored)? } else { body };
     let (is_report, event) = (body.is_report, stored.state.event);
     let must_check = body.client_id.is_some() || body.actions.is_some();
     let job = merge::patched(stored, body, actions, who);

@@ -92,15 +92,39 @@ async fn a_schedulers_report_does_not_bring_back_an_old_plan() {
     assert_eq!(after["job_schedule"]["schedule_interval"], "2 hours");
     assert_eq!(after["job_schedule"].get("schedule_start_date"), None);
     assert_eq!(after["job_schedule"]["status"], "completed");
-    // which session the job is in is the API's to say, and a report about another one says nothing of its round
-    assert_eq!((&after["session_id"], &after["session_tag"]), (&json!("s"), &json!(4)));
-    for (tag, expected) in [(5, 5), (3, 5), (0, 5)] {
-        let report = json!({"job_schedule": {}, "session_id": "s", "session_tag": tag});
-        assert_eq!(patch(&api, report).await["session_tag"], expected, "rounds only grow");
-    }
+    assert_eq!((&after["session_id"], &after["session_tag"]), (&Value::Null, &json!(5)));
     // its client may be gone by now
     api.call(ALICE, "DELETE", "/clients/node1", Value::Null).await.expect(204);
     patch(&api, json!({"job_schedule": read, "session_id": "", "session_tag": 5})).await;
+}
+
+#[tokio::test]
+async fn a_schedulers_report_does_not_undo_a_place_in_a_session() {
+    let api = with_job().await;
+    for id in ["s", "t"] {
+        api.call(ALICE, "POST", &format!("/sessions/{id}"), json!({"schedule": {}, "session_tag": 4}))
+            .await
+            .expect(201);
+    }
+    let report = async |session: Value, tag: i64| {
+        let after = patch(&api, json!({"job_schedule": {}, "session_id": session, "session_tag": tag})).await;
+        (after["session_id"].clone(), after["session_tag"].clone())
+    };
+    // what it says stands until the job is a member of something
+    assert_eq!(report(json!("x"), 1).await, (json!("x"), json!(1)));
+    assert_eq!(report(json!(""), 0).await, (json!(""), json!(0)));
+    api.call(ALICE, "PUT", "/sessions/s/jobs/j", Value::Null).await.expect(204);
+    // read before it came in, or about another one
+    for past in [json!(""), Value::Null, json!("t"), json!("x")] {
+        assert_eq!(report(past, 9).await, (json!("s"), json!(4)));
+    }
+    for (tag, expected) in [(5, 5), (3, 5), (0, 5)] {
+        assert_eq!(report(json!("s"), tag).await, (json!("s"), json!(expected)), "rounds only grow");
+    }
+    // read before it left
+    api.call(ALICE, "DELETE", "/sessions/s/jobs/j", Value::Null).await.expect(204);
+    assert_eq!(report(json!("s"), 5).await, (json!(""), json!(0)));
+    assert_eq!(report(json!(""), 0).await, (json!(""), json!(0)));
 }
 
 #[tokio::test]
