@@ -101,6 +101,19 @@ impl ApiError {
         Self { next_step: Some(next_step.into()), ..error }
     }
 
+    /// Keystone is away for the moment.
+    pub fn identity_away(next_step: impl Into<String>) -> Self {
+        let text = "The service cannot reach the identity service at the moment; try again later.";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", text);
+        Self { next_step: Some(next_step.into()), ..error }
+    }
+
+    /// A trust cannot be had.
+    pub fn missing_credentials(description: impl Into<String>, next_step: impl Into<String>) -> Self {
+        let error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Missing required credentials", description);
+        Self { next_step: Some(next_step.into()), ..error }
+    }
+
     pub fn internal(next_step: impl Into<String>) -> Self {
         let text = "An unexpected error occurred on the server.";
         let error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", text);
@@ -144,6 +157,8 @@ impl ResponseError for ApiError {
     fn error_response(&self) -> HttpResponse {
         if self.status.is_server_error() {
             tracing::error!("{self}");
+        } else if self.next_step.is_some() {
+            tracing::warn!("{self}");
         } else {
             tracing::debug!("{self}");
         }

@@ -19,6 +19,7 @@ pub mod query;
 pub mod routes;
 pub mod serve;
 pub mod state;
+pub mod trusts;
 pub mod validate;
 
 mod actions;

@@ -6,6 +6,7 @@ use freezer_api::notices::Notices;
 use freezer_api::options::{self, AuthStrategy};
 use freezer_api::policy::Policy;
 use freezer_api::serve::project_of_path;
+use freezer_api::trusts::Trustees;
 use freezer_database::{Database, DatabaseOptions};
 use freezer_model::SystemClock;
 use keystone::{AuthToken, TokenValidator};
@@ -74,12 +75,14 @@ async fn serve(config: Config, guard: oslo_log::Guard) -> Result<(), Box<dyn Err
             None
         }
     };
+    let (auth, trusts) = auth(&config)?;
     let parts = ApiParts {
         db,
         policy: Policy::from_config(&config)?,
         notices: transport.as_ref().map(Notices::on).unwrap_or_default(),
         clock: Arc::new(SystemClock),
-        auth: auth(&config)?,
+        auth,
+        trusts,
         options: options::api(&config)?,
     };
     tokio::spawn(follow_hangups(config, guard));
@@ -103,10 +106,14 @@ fn open(options: &DatabaseOptions) -> Result<Database, String> {
     Ok(db)
 }
 
-fn auth(config: &Config) -> Result<AuthToken, Box<dyn Error>> {
+fn auth(config: &Config) -> Result<(AuthToken, Option<Trustees>), Box<dyn Error>> {
     match options::auth_strategy(config) {
-        AuthStrategy::NoAuth => Ok(AuthToken::noauth(project_of_path)),
-        AuthStrategy::Keystone => Ok(AuthToken::new(TokenValidator::new(options::authtoken(config)?)?)),
+        AuthStrategy::NoAuth => Ok((AuthToken::noauth(project_of_path), None)),
+        AuthStrategy::Keystone => {
+            let validator = TokenValidator::new(options::authtoken(config)?)?;
+            let trusts = options::trusts(config, &validator)?;
+            Ok((AuthToken::new(validator), Some(trusts)))
+        }
     }
 }
 

@@ -2,13 +2,18 @@
 
 use crate::pipeline::health::{self, HealthOptions, Network};
 use crate::state::ApiOptions;
+use crate::trusts::{TrustOptions, Trustees};
 use freezer_model::document::StatusShown;
-use keystone::{AuthTokenConfig, KeystoneError, OptionInfo, OptionKind, authtoken_options};
+use keystone::{
+    AuthTokenConfig, KeystoneError, OptionInfo, OptionKind, Session, SessionOptions, TokenValidator,
+    authtoken_options,
+};
 use oslo_config::{Config, Opt, OptGroup, Registry};
 use std::path::PathBuf;
 use std::time::Duration;
 
 const AUTHTOKEN: &str = keystone::AUTHTOKEN_GROUP;
+const CENTRALIZED: &str = "centralized_scheduler";
 
 /// Everything `freezer-api` reads, under the project's usual file names.
 pub fn registry(program: &str) -> Registry {
@@ -26,6 +31,7 @@ pub fn options() -> Vec<OptGroup> {
         api_group(),
         freezer_database::options(),
         authtoken_group(),
+        centralized_group(),
         middleware_group(),
         healthcheck_group(),
     ]
@@ -72,6 +78,27 @@ fn api_group() -> OptGroup {
 fn authtoken_group() -> OptGroup {
     OptGroup::new(AUTHTOKEN, authtoken_options().iter().map(as_opt).collect())
         .help("How tokens of callers are validated, and the service user's own login.")
+}
+
+fn centralized_group() -> OptGroup {
+    OptGroup::new(
+        CENTRALIZED,
+        vec![
+            Opt::bool("enabled").default("true").help(
+                "Make a Keystone trust for each job of a central client, so that the client can act in the job's project.",
+            ),
+            Opt::bool("enforce_trusts").default("false").help("Make one for every job, whatever its client."),
+            Opt::str("auth_section").default(AUTHTOKEN).help(
+                "Section with user name and password of the user that acts under the trusts: the central clients' own.",
+            ),
+            Opt::list("trusts_delegated_roles").default("member").help(
+                "Roles that a trust gives; empty: all roles of the user who writes the job.",
+            ),
+            Opt::str("service_user").help("No longer read; set auth_section."),
+            Opt::str("service_user_domain").help("No longer read; set auth_section."),
+        ],
+    )
+    .help("Clients that work for all projects.")
 }
 
 fn as_opt(info: &OptionInfo) -> Opt {
@@ -230,6 +257,27 @@ pub fn authtoken(config: &Config) -> Result<AuthTokenConfig, KeystoneError> {
     };
     let login = config.section_raw(section).unwrap_or_default();
     AuthTokenConfig::from_sections(&own, &|name| login.get(name).cloned())
+}
+
+/// `[centralized_scheduler]`: what trusts are made for and with.
+pub fn trusts(config: &Config, validator: &TokenValidator) -> Result<Trustees, KeystoneError> {
+    let options = TrustOptions {
+        is_enabled: config.bool(CENTRALIZED, "enabled"),
+        for_every_job: config.bool(CENTRALIZED, "enforce_trusts"),
+        roles: config.list(CENTRALIZED, "trusts_delegated_roles"),
+    };
+    let section = config.str(CENTRALIZED, "auth_section");
+    let service = validator.session().clone();
+    if section == AUTHTOKEN || section.is_empty() {
+        return Ok(Trustees::new(options, service.clone(), service));
+    }
+    let login = config.section_raw(section).unwrap_or_default();
+    let trustee = SessionOptions::from_section(&|name| login.get(name).cloned()).map_err(|error| {
+        let problems =
+            vec![format!("section [{section}], which [{CENTRALIZED}] auth_section names: {error}")];
+        KeystoneError::Options { place: format!("[{CENTRALIZED}]"), problems }
+    })?;
+    Ok(Trustees::new(options, service, Session::new(trustee)?))
 }
 
 fn text_of(config: &Config, name: &str) -> Option<String> {

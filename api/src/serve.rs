@@ -5,6 +5,7 @@ use crate::notices::Notices;
 use crate::pipeline::{accept, front, health, metrics};
 use crate::policy::Policy;
 use crate::state::{ApiOptions, ApiState};
+use crate::trusts::Trustees;
 use crate::{routes, versions};
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
@@ -23,6 +24,8 @@ pub struct ApiParts {
     pub notices: Notices,
     pub clock: Arc<dyn Clock>,
     pub auth: AuthToken,
+    /// For jobs of central clients; none without Keystone.
+    pub trusts: Option<Trustees>,
     pub options: ApiOptions,
 }
 
@@ -118,13 +121,14 @@ impl Listening {
 
 /// Opens the ports. Runs in any tokio runtime; signals are the caller's business.
 pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
-    let ApiParts { db, policy, notices, clock, auth, options } = parts;
+    let ApiParts { db, policy, notices, clock, auth, trusts, options } = parts;
     let state = ApiState {
         db,
         policy,
         notices,
         clock,
         metrics: metrics::Metrics::default(),
+        trusts,
         options: options.clone(),
     };
     let state = web::Data::new(state);

@@ -4,6 +4,7 @@ use crate::notices::Notices;
 use crate::pipeline::health::HealthOptions;
 use crate::pipeline::metrics::Metrics;
 use crate::policy::Policy;
+use crate::trusts::Trustees;
 use freezer_database::Database;
 use freezer_model::Clock;
 use freezer_model::document::StatusShown;
@@ -17,6 +18,8 @@ pub struct ApiState {
     pub notices: Notices,
     pub clock: Arc<dyn Clock>,
     pub metrics: Metrics,
+    /// None without Keystone: then no job acts under a trust.
+    pub trusts: Option<Trustees>,
     pub options: ApiOptions,
 }
 

@@ -108,6 +108,7 @@ fn start_api(db: Database, transport: &Transport, clock: Arc<dyn Clock>, port: u
         notices: Notices::on(transport),
         clock,
         auth: AuthToken::noauth(project_of_path),
+        trusts: None,
         options,
     };
     let listening = freezer_api::listen(parts).map_err(|error| error.to_string())?;

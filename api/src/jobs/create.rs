@@ -1,6 +1,7 @@
 //! POST /v2/{project_id}/jobs
 
 use super::resolve::Owner;
+use super::trust::{self, TrustDesk};
 use super::{capability, merge, owner, resolve, state_owner};
 use crate::call::Call;
 use crate::error::ApiError;
@@ -19,21 +20,31 @@ pub async fn create(mut call: Call) -> Result<HttpResponse, ApiError> {
     let id = body.job_id.clone().unwrap_or_else(JobId::random);
     let owner = owner(&call);
     let written = id.clone();
-    call.write(move |tx| insert(tx, &owner, written.clone(), body.clone()).map(|_| ())).await?;
+    trust::write(&call, move |tx, trusts| {
+        insert(tx, trusts, &owner, written.clone(), body.clone()).map(|_| ())
+    })
+    .await?;
     call.tell_conductors(&call.project, &id);
     Ok(HttpResponse::Created().json(json!({ "job_id": id })))
 }
 
 /// Writes a job that must not be there yet.
-pub(super) fn insert(tx: &mut Tx, owner: &Owner, id: JobId, body: JobBody) -> Result<Job, ApiError> {
+pub(super) fn insert(
+    tx: &mut Tx,
+    trusts: &TrustDesk,
+    owner: &Owner,
+    id: JobId,
+    body: JobBody,
+) -> Result<Job, ApiError> {
     let (Some(client_id), Some(entries)) = (body.client_id.clone(), body.actions.as_deref()) else {
         return Err(ApiError::bad_request("'client_id' and 'job_actions' are required properties"));
     };
     let client = capability::client(tx, &owner.project, &client_id)?;
     let actions = resolve::actions(tx, owner, entries)?;
     capability::check_actions(&client, &actions)?;
-    let job = merge::created(owner, id, client_id, body, actions, state_owner(Some(&client)));
+    let mut job = merge::created(owner, id, client_id, body, actions, state_owner(Some(&client)));
     capability::check_plan(&client, &job.plan)?;
+    job.credentials = trusts.choose(tx, &owner.project, &client, None)?;
     tx.jobs().insert(&job).map_err(|error| match error {
         DbError::Conflict { .. } => {
             ApiError::conflict(format!("Job already registered with ID {}", job.job_id))

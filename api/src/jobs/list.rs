@@ -6,7 +6,7 @@ use crate::error::ApiError;
 use actix_web::HttpResponse;
 use freezer_database::{JobFilter, Scope};
 use freezer_model::search::Search;
-use freezer_model::{ClientId, Job, JobEvent, JobId, JobStatus, ProjectId, document};
+use freezer_model::{ClientId, Job, JobEvent, JobId, JobStatus, ProjectId};
 use serde_json::json;
 
 /// Lists the project's jobs; those of all projects when that is asked for and allowed.
@@ -23,7 +23,7 @@ pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
         .read(move |tx| {
             let scope = if is_everything { Scope::All } else { Scope::Project(&project) };
             let pid = viewer.pid_in_search();
-            let wanted = |job: &Job| search.matches(&document::job(job, pid));
+            let wanted = |job: &Job| search.matches(&viewer.document(job, pid));
             let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&Job) -> bool);
             let jobs = tx.jobs().list(scope, &filter, residual, page)?;
             let new = if is_poll { tx.jobs().new_events(&pending_events(&jobs))? } else { Vec::new() };

@@ -10,6 +10,7 @@ mod replace;
 mod report;
 mod resolve;
 mod show;
+mod trust;
 mod update;
 mod view;
 
@@ -38,6 +39,7 @@ fn viewer(call: &Call) -> Viewer {
     Viewer {
         is_privileged: call.is_allowed_everywhere(ALL_PROJECTS),
         project: call.caller.project_id.clone(),
+        sees_trusts: call.enforce("jobs:update").is_ok(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! POST /v2/{project_id}/jobs/{job_id}: create under this id, or replace.
 
 use super::resolve::Owner;
+use super::trust::{self, TrustDesk};
 use super::{capability, create, job_id, merge, owner, resolve, state_owner};
 use crate::call::Call;
 use crate::error::ApiError;
@@ -25,22 +26,25 @@ pub async fn replace(mut call: Call) -> Result<HttpResponse, ApiError> {
     let body = job::parse_new(&Object::new(&body, ""))?;
     let owner = owner(&call);
     let written = id.clone();
-    call.write(move |tx| upsert(tx, &owner, written.clone(), body.clone())).await?;
+    trust::write(&call, move |tx, trusts| upsert(tx, trusts, &owner, written.clone(), body.clone())).await?;
     call.tell_conductors(&call.project, &id);
     Ok(HttpResponse::Created().json(json!({ "job_id": id, "version": id })))
 }
 
-fn upsert(tx: &mut Tx, owner: &Owner, id: JobId, body: JobBody) -> Result<Job, ApiError> {
+fn upsert(tx: &mut Tx, trusts: &TrustDesk, owner: &Owner, id: JobId, body: JobBody) -> Result<Job, ApiError> {
     let Some(stored) = tx.jobs().get_for_update(&owner.project, &id)? else {
-        return create::insert(tx, owner, id, body);
+        return create::insert(tx, trusts, owner, id, body);
     };
     let client_id = body.client_id.clone().unwrap_or_else(|| stored.client_id.clone());
     let client = capability::client(tx, &owner.project, &client_id)?;
     let actions = resolve::actions(tx, owner, body.actions.as_deref().unwrap_or_default())?;
     capability::check_actions(&client, &actions)?;
-    let job = merge::replaced(stored, client_id, body, actions, state_owner(Some(&client)));
+    let before = stored.credentials.clone();
+    let mut job = merge::replaced(stored, client_id, body, actions, state_owner(Some(&client)));
     capability::check_plan(&client, &job.plan)?;
+    job.credentials = trusts.choose(tx, &owner.project, &client, before.as_ref())?;
     tx.jobs().save(&job)?;
+    trusts.leave(tx, &owner.project, before.as_ref(), job.credentials.as_ref())?;
     tx.jobs().request_attention(&owner.project, &job.job_id, owner.now)?;
     Ok(job)
 }

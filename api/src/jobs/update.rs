@@ -1,6 +1,7 @@
 //! PATCH /v2/{project_id}/jobs/{job_id}
 
 use super::resolve::Owner;
+use super::trust::{self, TrustDesk};
 use super::{capability, job_id, merge, owner, report, resolve, state_owner};
 use crate::call::Call;
 use crate::error::ApiError;
@@ -19,12 +20,12 @@ pub async fn update(mut call: Call) -> Result<HttpResponse, ApiError> {
     let body = job::parse(&Object::new(&body, ""))?;
     let owner = owner(&call);
     let written = id.clone();
-    call.write(move |tx| patch(tx, &owner, &written, body.clone())).await?;
+    trust::write(&call, move |tx, trusts| patch(tx, trusts, &owner, &written, body.clone())).await?;
     call.tell_conductors(&call.project, &id);
     Ok(HttpResponse::Ok().json(json!({ "job_id": id, "version": 0 })))
 }
 
-fn patch(tx: &mut Tx, owner: &Owner, id: &JobId, body: JobBody) -> Result<(), ApiError> {
+fn patch(tx: &mut Tx, trusts: &TrustDesk, owner: &Owner, id: &JobId, body: JobBody) -> Result<(), ApiError> {
     let stored =
         tx.jobs().get_for_update(&owner.project, id)?.ok_or_else(|| ApiError::not_found("Job", id))?;
     let client = client_after(tx, owner, &stored, &body)?;
@@ -36,7 +37,8 @@ fn patch(tx: &mut Tx, owner: &Owner, id: &JobId, body: JobBody) -> Result<(), Ap
     let body = if body.is_report { report::newer_part(tx, body, &stored)? } else { body };
     let (is_report, event) = (body.is_report, stored.state.event);
     let must_check = body.client_id.is_some() || body.actions.is_some();
-    let job = merge::patched(stored, body, actions, who);
+    let (is_client_chosen, before) = (body.client_id.is_some(), stored.credentials.clone());
+    let mut job = merge::patched(stored, body, actions, who);
     if let Some(client) = &client {
         if must_check {
             capability::check_actions(client, &job.actions)?;
@@ -45,10 +47,14 @@ fn patch(tx: &mut Tx, owner: &Owner, id: &JobId, body: JobBody) -> Result<(), Ap
             capability::check_plan(client, &job.plan)?;
         }
     }
+    if let Some(client) = client.filter(|_| is_client_chosen) {
+        job.credentials = trusts.choose(tx, &owner.project, &client, before.as_ref())?;
+    }
     tx.jobs().save(&job)?;
     if !is_report && job.state.event != event && job.state.event != JobEvent::None {
         tx.jobs().set_event_is_new(&owner.project, id)?;
     }
+    trusts.leave(tx, &owner.project, before.as_ref(), job.credentials.as_ref())?;
     tx.jobs().request_attention(&owner.project, id, owner.now)?;
     Ok(())
 }

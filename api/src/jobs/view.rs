@@ -14,12 +14,25 @@ pub struct Viewer {
     pub is_privileged: bool,
     /// The project of the token, which may own the job's client.
     pub project: Option<ProjectId>,
+    /// May change the project's jobs. Those who may only look are not told under which trusts jobs act.
+    pub sees_trusts: bool,
 }
 
 impl Viewer {
     /// How a search sees a job: never more than the caller does.
     pub fn pid_in_search(&self) -> PidShown {
         if self.is_privileged { PidShown::Yes } else { PidShown::No }
+    }
+
+    /// The document of a job, for answers and for searches.
+    pub fn document(&self, job: &Job, pid: PidShown) -> Value {
+        let mut document = document::job(job, pid);
+        if let Value::Object(map) = &mut document
+            && !(self.is_privileged || self.sees_trusts)
+        {
+            map.remove("user_credentials");
+        }
+        document
     }
 
     /// The documents of jobs, with at most one more look at the clients for all of them.
@@ -29,7 +42,7 @@ impl Viewer {
             let visible = self.is_privileged || own.contains(&job.client_id);
             if visible { PidShown::Yes } else { PidShown::No }
         };
-        Ok(jobs.iter().map(|job| document::job(job, shown(job))).collect())
+        Ok(jobs.iter().map(|job| self.document(job, shown(job))).collect())
     }
 
     fn own_clients(&self, tx: &mut Tx, jobs: &[Job]) -> Result<HashSet<ClientId>, ApiError> {

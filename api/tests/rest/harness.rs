@@ -113,6 +113,7 @@ impl Api {
             notices,
             clock: clock.clone(),
             auth: AuthToken::noauth(project_of_path),
+            trusts: None,
             options,
         };
         let listening = freezer_api::listen(parts).unwrap();

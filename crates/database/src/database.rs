@@ -8,7 +8,7 @@ use crate::connect::{
 };
 use crate::error::translate;
 use crate::target::{Target, without_secrets};
-use crate::{Actions, Backups, Clients, DbError, Jobs, Runs, Sessions};
+use crate::{Actions, Backups, Clients, DbError, Jobs, Runs, Sessions, Trusts};
 use diesel::QueryResult;
 use diesel::r2d2::{Pool, PooledConnection};
 use std::sync::Arc;
@@ -256,6 +256,9 @@ impl Tx {
     }
     pub fn backups(&mut self) -> Backups<'_> {
         Backups { tx: self }
+    }
+    pub fn trusts(&mut self) -> Trusts<'_> {
+        Trusts { tx: self }
     }
 
     /// The only door to the connection: one or more statements about one row (or a list, with `id` empty).

@@ -30,6 +30,7 @@ mod schema;
 mod sessions;
 mod sync;
 mod target;
+mod trusts;
 
 pub use actions::Actions;
 pub use backups::{BackupFilter, Backups};
@@ -43,3 +44,4 @@ pub use purge::PurgePlan;
 pub use runs::{RunFilter, Runs};
 pub use sessions::{SessionFilter, Sessions};
 pub use sync::SchemaVersion;
+pub use trusts::Trusts;

@@ -142,4 +142,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    trusts (trust_id) {
+        trust_id -> Text,
+        project_id -> Text,
+        trustor_user_id -> Text,
+        unused_since -> Nullable<BigInt>,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(actions, backups, clients, job_actions, jobs, runs);

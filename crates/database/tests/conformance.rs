@@ -11,6 +11,8 @@ mod place;
 mod rows;
 #[path = "suite/sessions.rs"]
 mod sessions;
+#[path = "suite/trusts.rs"]
+mod trusts;
 #[path = "suite/values.rs"]
 mod values;
 
@@ -43,6 +45,8 @@ conformance_suite! {
         clients_own_before_central, client_upsert_and_silence, actions_and_their_jobs, jobs_round_trip,
         job_lists, lists_cost_a_fixed_number_of_statements, runs_round_trip_and_lists, backups_filters,
         deleted_ids_can_be_used_again, purge_keeps_the_newest_run, sync_is_repeatable;
+    trusts:
+        a_trust_is_given_up_by_its_last_job_and_never_taken_again, one_of_two_sees_the_other;
     values:
         four_byte_text_and_odd_ids, too_long_is_told_by_field, large_documents, ids_are_case_sensitive,
         conflicts_and_missing_rows;

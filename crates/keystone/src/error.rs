@@ -27,6 +27,13 @@ pub enum KeystoneError {
     #[error("Keystone at {url} refused the login of {who}: {detail}; check name, domain, secret and scope")]
     Refused { url: String, who: String, detail: String },
 
+    /// Keystone did not do what was asked about a trust.
+    #[error(
+        "Keystone refused {what} (status {status}): {detail}; check that the trustor holds these roles in this project and \
+         that roles and trustee exist"
+    )]
+    TrustRefused { what: String, status: u16, detail: String },
+
     /// Keystone answered something else than was asked for.
     #[error("{method} {url} was answered with status {status}: {detail}")]
     Answer { method: String, url: String, status: u16, detail: String },

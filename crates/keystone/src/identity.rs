@@ -121,6 +121,11 @@ impl Identity {
         self.document.as_ref()?.catalog.as_ref()
     }
 
+    /// What Keystone said about the token.
+    pub(crate) fn document(&self) -> Option<&TokenDocument> {
+        self.document.as_deref()
+    }
+
     /// How the token was got: `password`, `application_credential`, …
     pub fn methods(&self) -> &[String] {
         self.document.as_ref().map_or(&[], |document| &document.methods)

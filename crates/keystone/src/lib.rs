@@ -1,6 +1,7 @@
 //! Keystone for Rust services: token validation for actix-web and sessions that renew.
 //!
 //! * [`Session`]: a service's or a user's own login, renewed, repeated when refused, shared by all tasks.
+//! * [`Session::in_trust`] and [`Trust`]: act for somebody else, within what was delegated.
 //! * [`TokenValidator`]: whose token is this? Asks Keystone, caches the answer.
 //! * [`AuthToken`]: the validator as middleware of actix-web; handlers take an [`Identity`].
 //!
@@ -33,6 +34,7 @@ mod session;
 mod token_binding;
 mod token_document;
 mod token_store;
+mod trusts;
 mod validator;
 
 pub use authenticate::Credentials;
@@ -56,4 +58,5 @@ pub use token_document::{
     AccessRule, DomainName, Owner, Role, SystemScope, TokenDocument, UsedCredential, UsedTrust,
 };
 pub use token_store::CacheProtection;
+pub use trusts::{NewTrust, Trust};
 pub use validator::{AuthFailure, TokenValidator};

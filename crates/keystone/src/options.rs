@@ -3,6 +3,7 @@
 //! Plain data: made by hand, from the environment ([`SessionOptions::from_env`]) or from a section of a
 //! configuration file ([`SessionOptions::from_section`]). Nothing here talks to a server.
 
+use crate::error::KeystoneError;
 use crate::secret::Secret;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -58,6 +59,24 @@ pub enum Auth {
         user_id: String,
         project_id: String,
     },
+}
+
+impl Auth {
+    /// The same credentials, scoped to a trust instead.
+    pub fn in_trust(&self, trust_id: &str) -> Result<Self, KeystoneError> {
+        let scope = Scope::Trust(trust_id.to_owned());
+        match self.clone() {
+            Self::Password { user, password, .. } => Ok(Self::Password { user, password, scope }),
+            Self::Token { token, .. } => Ok(Self::Token { token, scope }),
+            Self::ApplicationCredential { .. } => Err(unscopable("an application credential")),
+            Self::None { .. } => Err(unscopable("a service without Keystone")),
+        }
+    }
+}
+
+pub(crate) fn unscopable(what: &str) -> KeystoneError {
+    let problem = format!("{what} cannot act under a trust; give user name and password instead");
+    KeystoneError::Options { place: "credentials for a trust".to_owned(), problems: vec![problem] }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

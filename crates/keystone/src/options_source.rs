@@ -173,6 +173,13 @@ impl<'a> Source<'a> {
             }
             Kind::Token => Auth::Token { token: Secret::new(self.need(&["token"])), scope: self.scope() },
             Kind::ApplicationCredential => {
+                if self.any(&["trust_id"]).is_some() {
+                    // Keystone would ignore the trust and let the service act in its own project.
+                    self.problems.push(format!(
+                        "an application credential cannot act under a trust ({}); give user name and password instead",
+                        (self.spell)("trust_id")
+                    ));
+                }
                 let credential = self.application_credential();
                 let secret = Secret::new(self.need(&["application_credential_secret"]));
                 Auth::ApplicationCredential { credential, secret }

@@ -89,6 +89,21 @@ fn kinds_named_and_guessed() {
 }
 
 #[test]
+fn an_application_credential_is_not_taken_for_a_trust() {
+    let told = env(&[
+        ("OS_AUTH_URL", "http://k"),
+        ("OS_AUTH_TYPE", "v3applicationcredential"),
+        ("OS_APPLICATION_CREDENTIAL_ID", "i"),
+        ("OS_APPLICATION_CREDENTIAL_SECRET", "hidden"),
+        ("OS_TRUST_ID", "t"),
+    ]);
+    let told = told.unwrap_err().to_string();
+    assert!(told.contains("OS_TRUST_ID") && !told.contains("hidden"), "{told}");
+    let credential = ApplicationCredential::Id("i".to_owned());
+    assert!(Auth::ApplicationCredential { credential, secret: "s".into() }.in_trust("t").is_err());
+}
+
+#[test]
 fn everything_missing_is_named_at_once() {
     let told = env(&[]).unwrap_err().to_string();
     for name in ["OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_USER_DOMAIN_NAME"] {

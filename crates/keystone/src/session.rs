@@ -9,8 +9,9 @@ use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::discovery::find_v3;
 use crate::error::KeystoneError;
 use crate::http::build_client;
+use crate::identity::Identity;
 use crate::login::{Login, LoginFailure, log_in};
-use crate::options::{Auth, Interface, SessionOptions};
+use crate::options::{Auth, Interface, Named, Scope, SessionOptions};
 use crate::secret::Secret;
 use crate::token_document::{Owner, TokenDocument};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -74,6 +75,41 @@ impl Session {
             _ => check_auth_url(&options.auth_url)?,
         }
         Ok(Self { inner: Arc::new(Inner { options, client, clock, state: Mutex::new(state) }) })
+    }
+
+    /// A session with other credentials at the same Keystone; it shares settings and connections with this one.
+    pub fn with_auth(&self, auth: Auth) -> Result<Self, KeystoneError> {
+        let options = SessionOptions { auth, ..self.inner.options.clone() };
+        check_auth_url(&options.auth_url)?;
+        let state = State { identity_url: self.inner.state().identity_url.clone(), ..State::default() };
+        let (client, clock) = (self.inner.client.clone(), Arc::clone(&self.inner.clock));
+        Ok(Self { inner: Arc::new(Inner { options, client, clock, state: Mutex::new(state) }) })
+    }
+
+    /// The same user under a trust: the token is good for the trust's project and roles and nothing else.
+    ///
+    /// # Errors
+    /// For credentials that Keystone does not scope to trusts: application credentials, and none at all.
+    pub fn in_trust(&self, trust_id: &str) -> Result<Self, KeystoneError> {
+        self.with_auth(self.inner.options.auth.in_trust(trust_id)?)
+    }
+
+    /// The sender of a request, within `project_id`: with the token as it came when that is its project, else with one
+    /// that Keystone gives for it.
+    pub async fn on_behalf_of(&self, identity: &Identity, project_id: &str) -> Result<Self, KeystoneError> {
+        let scope = Scope::Project(Named::Id(project_id.to_owned()));
+        let session = self.with_auth(Auth::Token { token: identity.token.clone(), scope })?;
+        if identity.project_id.as_deref() == Some(project_id)
+            && let Some(document) = identity.document()
+        {
+            session.inner.state().login = Some(Arc::new(Login {
+                token: identity.token.clone(),
+                document: document.clone(),
+                identity_url: self.login().await?.identity_url.clone(),
+                renew_at: document.expires_at,
+            }));
+        }
+        Ok(session)
     }
 
     /// A token that is good now: the one at hand, or a new one.

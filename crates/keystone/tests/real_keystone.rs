@@ -5,7 +5,7 @@ use actix_web::{App, HttpResponse, test, web};
 use futures_util::FutureExt;
 use keystone::{
     ApplicationCredential, Auth, AuthFailure, AuthToken, AuthTokenConfig, Credentials, Domain, Identity,
-    Interface, KeystoneError, Named, Scope, Secret, Session, SessionOptions, TokenValidator,
+    Interface, KeystoneError, Named, NewTrust, Scope, Secret, Session, SessionOptions, TokenValidator,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -93,6 +93,20 @@ impl Tenant {
 
     fn session(&self) -> Session {
         Session::new(self.user_options()).unwrap()
+    }
+
+    /// The user without a role in the project.
+    fn other_session(&self) -> Session {
+        Session::new(options(Named::Id(self.other_user_id.clone()), PASSWORD, Scope::Unscoped)).unwrap()
+    }
+
+    fn new_trust(&self, role: &str) -> NewTrust {
+        NewTrust {
+            trustor_user_id: self.user_id.clone(),
+            trustee_user_id: self.other_user_id.clone(),
+            project_id: self.project_id.clone(),
+            roles: vec![role.to_owned()],
+        }
     }
 }
 
@@ -185,20 +199,71 @@ async fn a_wrong_password_is_refused_and_not_told() {
 #[actix_web::test]
 async fn a_trust_lets_the_trustee_act_for_the_trustor() {
     Tenant::with(async |tenant| {
-        let trust = json!({"trust": {"trustor_user_id": tenant.user_id, "trustee_user_id": tenant.other_user_id,
-            "project_id": tenant.project_id, "impersonation": false, "roles": [{"name": "member"}]}});
-        let trust = post(&tenant.session(), "/OS-TRUST/trusts", trust).await;
-        let id = text(&trust["trust"]["id"]);
+        let trustor = tenant.session();
+        let made = trustor.create_trust(&tenant.new_trust("member")).await.unwrap();
+        assert_eq!(
+            (made.impersonation, made.expires_at, made.deleted_at, made.remaining_uses),
+            (false, None, None, None)
+        );
+        assert_eq!(made.project_id.as_deref(), Some(tenant.project_id.as_str()));
         let trustee = Named::Id(tenant.other_user_id.clone());
-        let session = Session::new(options(trustee, PASSWORD, Scope::Trust(id.clone()))).unwrap();
+        let trustee = Session::new(options(trustee, PASSWORD, Scope::Unscoped)).unwrap();
+        let session = trustee.in_trust(&made.id).unwrap();
         assert_eq!(session.project_id().await.unwrap().as_deref(), Some(tenant.project_id.as_str()));
         assert_eq!(session.user_id().await.unwrap(), tenant.other_user_id);
+        let used = session.login().await.unwrap().document.trust.clone().unwrap();
+        assert_eq!((used.id.as_str(), used.impersonation), (made.id.as_str(), false));
+        assert!(!format!("{session:?}").contains(PASSWORD));
 
         let validator = validator(|_| {});
         let token = session.token().await.unwrap();
         let request = Credentials { user_token: Some(&token), service_token: None, method: "GET", path: "/" };
         let identity = validator.authenticate(request).await.unwrap();
-        assert_eq!(identity.trust_id, Some(id));
+        assert_eq!(identity.trust_id, Some(made.id.clone()));
+        // What was delegated is not delegated on.
+        let acting = validator.session().on_behalf_of(&identity, &tenant.project_id).await.unwrap();
+        let onward = NewTrust { trustor_user_id: tenant.other_user_id.clone(), ..tenant.new_trust("member") };
+        assert!(matches!(acting.create_trust(&onward).await, Err(KeystoneError::TrustRefused { .. })));
+
+        trustor.delete_trust(&made.id).await.unwrap();
+        trustor.delete_trust(&made.id).await.unwrap();
+        let ended = trustee.in_trust(&made.id).unwrap();
+        assert!(matches!(ended.token().await, Err(KeystoneError::Refused { .. })));
+    })
+    .await;
+}
+
+#[actix_web::test]
+async fn trusts_are_listed_shown_and_ended_by_their_trustor() {
+    Tenant::with(async |tenant| {
+        let validator = validator(|_| {});
+        let token = tenant.session().token().await.unwrap();
+        let request = Credentials { user_token: Some(&token), service_token: None, method: "GET", path: "/" };
+        let identity = validator.authenticate(request).await.unwrap();
+        // With the token of a request, as a service that makes trusts for its callers.
+        let trustor = validator.session().on_behalf_of(&identity, &tenant.project_id).await.unwrap();
+        assert_eq!(trustor.token().await.unwrap(), token, "its own project: the token as it came");
+        let list = async || trustor.list_trusts(&tenant.user_id, &tenant.other_user_id).await.unwrap();
+        assert_eq!(list().await, []);
+        let made = trustor.create_trust(&tenant.new_trust("member")).await.unwrap();
+        let listed = list().await;
+        assert_eq!((listed.len(), &listed[0].id, &listed[0].roles), (1, &made.id, &None));
+        let shown = trustor.show_trust(&made.id).await.unwrap().unwrap();
+        assert_eq!(shown.roles, Some(vec!["member".to_owned()]));
+        assert_eq!(trustor.show_trust("0123456789abcdef").await.unwrap(), None);
+
+        // Nobody else ends it, or makes one in another's name.
+        let other = tenant.other_session();
+        assert!(matches!(other.delete_trust(&made.id).await, Err(KeystoneError::TrustRefused { .. })));
+        let stolen = other.create_trust(&tenant.new_trust("member")).await.unwrap_err();
+        assert!(matches!(stolen, KeystoneError::TrustRefused { status: 403, .. }), "{stolen}");
+        for role in ["admin", "no-such-role"] {
+            let told = trustor.create_trust(&tenant.new_trust(role)).await.unwrap_err().to_string();
+            assert!(told.contains(role) && told.contains(&tenant.project_id), "{told}");
+            assert!(!told.contains(token.expose()), "{told}");
+        }
+        trustor.delete_trust(&made.id).await.unwrap();
+        assert_eq!((list().await, trustor.show_trust(&made.id).await.unwrap()), (vec![], None));
     })
     .await;
 }
