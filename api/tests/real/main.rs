@@ -7,5 +7,7 @@ mod clients;
 mod main_paths;
 mod region;
 mod stage;
+mod tenant;
+mod trusts;
 mod upstream_scheduler;
 mod venv;

@@ -127,7 +127,14 @@ impl Session {
         let request = request.query("trustor_user_id", trustor).query("trustee_user_id", trustee);
         let answer = request.timeout(self.options().keystone_timeout).send().await?;
         if answer.status() == StatusCode::OK {
-            return Ok(read::<Many>(answer).await?.trusts.into_iter().map(Trust::from).collect());
+            let found = read::<Many>(answer).await?.trusts.into_iter().map(Trust::from);
+            // Keystone answers those of the one and those for the other, a trust between them twice.
+            let mut between: Vec<Trust> = found
+                .filter(|trust| trust.trustor_user_id == trustor && trust.trustee_user_id == trustee)
+                .collect();
+            between.sort_by(|one, other| one.id.cmp(&other.id));
+            between.dedup_by(|one, other| one.id == other.id);
+            return Ok(between);
         }
         Err(refusal(answer, format!("the list of trusts of user {trustor} for user {trustee}")).await)
     }
