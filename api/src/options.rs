@@ -33,6 +33,7 @@ pub fn options() -> Vec<OptGroup> {
         authtoken_group(),
         centralized_group(),
         middleware_group(),
+        import_group(),
         healthcheck_group(),
     ]
 }
@@ -99,6 +100,17 @@ fn centralized_group() -> OptGroup {
         ],
     )
     .help("Clients that work for all projects.")
+}
+
+fn import_group() -> OptGroup {
+    let connection = Opt::str("connection")
+        .secret()
+        .sample_default("mysql+pymysql://freezer:password@host/old_freezer")
+        .help(
+            "The database of Freezer in Python that freezer-manage import reads; the environment variable \
+         FREEZER_IMPORT_CONNECTION counts before this.",
+        );
+    OptGroup::new("import", vec![connection]).help("Only for freezer-manage import.")
 }
 
 fn as_opt(info: &OptionInfo) -> Opt {

@@ -7,7 +7,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("freezer-manage: {error}");
-            ExitCode::FAILURE
+            freezer_api::manage::exit_code(error.as_ref())
         }
     }
 }

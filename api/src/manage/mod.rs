@@ -1,6 +1,7 @@
 //! The commands of `freezer-manage`. They print to where the caller says, so that tests can read it.
 
 mod database;
+mod import;
 
 use crate::{options, policy};
 use clap::{Parser, Subcommand};
@@ -8,6 +9,7 @@ use oslo_config::LoadArgs;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::Write;
+use std::process::ExitCode;
 
 /// Manages Freezer's database and sample files.
 #[derive(Parser)]
@@ -28,6 +30,8 @@ enum Command {
     /// The database: schema and old rows
     #[command(subcommand)]
     Db(database::Command),
+    /// Take over the database of Freezer in Python, named by [import] connection or FREEZER_IMPORT_CONNECTION
+    Import(import::Command),
     /// Configuration files
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -52,6 +56,11 @@ enum PolicyCommand {
     Sample,
 }
 
+/// How the program ends after an error: 3 when an import took over some rows and not others.
+pub fn exit_code(error: &(dyn Error + 'static)) -> ExitCode {
+    if error.is::<import::Partial>() { ExitCode::from(3) } else { ExitCode::FAILURE }
+}
+
 /// Runs one command line, program name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let (load, rest) = LoadArgs::from_process().take_from(arguments)?;
@@ -67,6 +76,10 @@ fn obey(command: Command, load: LoadArgs, out: &mut dyn Write) -> Result<(), Box
         Command::Db(command) => {
             let config = options::registry("freezer-manage").load(load)?;
             database::run(command, &freezer_database::DatabaseOptions::from_config(&config), out)
+        }
+        Command::Import(command) => {
+            let config = options::registry("freezer-manage").load(load)?;
+            import::run(&command, &config, out)
         }
         Command::Config(ConfigCommand::Sample { program }) => {
             Ok(write!(out, "{}", options::registry(&format!("freezer-{program}")).sample())?)

@@ -120,6 +120,16 @@ impl Database {
         })
     }
 
+    /// Whether this is the database at `place`, a URL without secrets.
+    pub(crate) fn is_at(&self, place: &str) -> bool {
+        let bare = |url: &str| {
+            let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+            let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+            rest.split('?').next().unwrap_or_default().to_owned()
+        };
+        bare(&self.place) == bare(place)
+    }
+
     /// Whether the database answers.
     pub fn ping(&self) -> Result<(), DbError> {
         self.checkout()?

@@ -31,6 +31,7 @@ mod sessions;
 mod sync;
 mod target;
 mod trusts;
+pub mod upstream;
 
 pub use actions::Actions;
 pub use backups::{BackupFilter, Backups};

@@ -1,0 +1,165 @@
+//! From upstream's rows to ours (contract appendix B). Pure; an error is the reason why a row cannot be kept.
+
+use crate::validate::Object;
+use crate::validate::{backup, names, schedule};
+use freezer_database::upstream::{UpstreamAction, UpstreamBackup, UpstreamClient, UpstreamJob};
+use freezer_model::client::{ALL_ACTIONS, ALL_ENGINES, ALL_MODES, ALL_STORAGES};
+use freezer_model::{
+    Action, ActionId, Backup, BackupId, BackupStatus, Capabilities, Client, ClientId, Job, JobId, JobState,
+    Link, ProjectId, Timestamp, UserId,
+};
+use serde_json::{Map, Value, json};
+
+const DEFAULT_RETRIES: i32 = 5;
+const DEFAULT_RETRY_SECS: i32 = 6;
+
+pub fn client(row: UpstreamClient) -> Result<Client, String> {
+    let known = |name: &str, text: Option<&str>, all: &[&str]| capability(name, text, all);
+    Ok(Client {
+        project_id: project(row.project_id.as_deref())?,
+        capabilities: Capabilities {
+            actions: known("supported_actions", row.supported_actions.as_deref(), &ALL_ACTIONS)?,
+            modes: known("supported_modes", row.supported_modes.as_deref(), &ALL_MODES)?,
+            storages: known("supported_storages", row.supported_storages.as_deref(), &ALL_STORAGES)?,
+            engines: known("supported_engines", row.supported_engines.as_deref(), &ALL_ENGINES)?,
+        },
+        client_id: ClientId::from(row.client_id),
+        uuid: row.uuid,
+        user_id: UserId::from(row.user_id),
+        hostname: row.hostname,
+        description: row.description,
+        is_central: row.is_central.unwrap_or(0) != 0,
+        link: Link::Poll,
+        agent_version: None,
+        created_at: made(row.created_at_ms),
+        last_seen_at: None,
+    })
+}
+
+/// A row without a project belongs to nobody: no request could ever reach it.
+fn project(id: Option<&str>) -> Result<ProjectId, String> {
+    let id = id.filter(|id| !id.is_empty());
+    id.map(ProjectId::from).ok_or_else(|| "it belongs to no project".to_owned())
+}
+
+fn made(ms: Option<i64>) -> Timestamp {
+    Timestamp(ms.unwrap_or(0))
+}
+
+/// Nothing stored means everything: the column came later than the clients.
+fn capability(name: &str, text: Option<&str>, all: &[&str]) -> Result<Vec<String>, String> {
+    let everything = || Ok(all.iter().map(|word| (*word).to_owned()).collect());
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return everything() };
+    match serde_json::from_str::<Option<Vec<String>>>(text) {
+        Ok(Some(words)) => Ok(words),
+        Ok(None) => everything(),
+        Err(_) => Err(format!("{name} is no list of words")),
+    }
+}
+
+/// The JSON object in a text column; nothing and `null` are an empty one.
+fn object(column: &str, text: Option<&str>) -> Result<Map<String, Value>, String> {
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(Map::new()) };
+    match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(Value::Null) => Ok(Map::new()),
+        Ok(_) => Err(format!("{column} is no JSON object")),
+        Err(error) => Err(format!("{column} is no JSON ({error}); was it cut off?")),
+    }
+}
+
+/// The dedicated columns count before what the stored document says, also when they are empty.
+pub fn action(row: UpstreamAction) -> Result<Action, String> {
+    let mut freezer_action = object("backup_metadata", row.backup_metadata.as_deref())?;
+    for (key, column) in [
+        ("action", row.action.map(Value::from)),
+        ("mode", row.actionmode.map(Value::from)),
+        ("backup_name", row.backup_name.map(Value::from)),
+        ("container", row.container.map(Value::from)),
+        ("path_to_backup", row.path_to_backup.map(Value::from)),
+        ("log_file", row.log_file.map(Value::from)),
+        ("timeout", row.timeout.map(Value::from)),
+        ("priority", row.priority.map(Value::from)),
+    ] {
+        match column {
+            Some(value) => {
+                freezer_action.insert(key.to_owned(), value);
+            }
+            None => {
+                freezer_action.shift_remove(key);
+            }
+        }
+    }
+    Ok(Action {
+        project_id: project(row.project_id.as_deref())?,
+        action_id: ActionId::from(row.id),
+        user_id: UserId::from(row.user_id),
+        freezer_action,
+        max_retries: at_least_none("max_retries", row.max_retries, DEFAULT_RETRIES)?,
+        max_retries_interval: at_least_none(
+            "max_retries_interval",
+            row.max_retries_interval,
+            DEFAULT_RETRY_SECS,
+        )?,
+        mandatory: row.mandatory.unwrap_or(0) != 0,
+        created_at: made(row.created_at_ms),
+    })
+}
+
+fn at_least_none(column: &str, number: Option<i64>, default: i32) -> Result<i32, String> {
+    let Some(number) = number else { return Ok(default) };
+    i32::try_from(number.max(0)).map_err(|_| format!("{column} {number} is out of range"))
+}
+
+/// The job without its actions and its trust, which are rows of other tables.
+pub fn job(row: &UpstreamJob) -> Result<Job, String> {
+    let mut stored = object("schedule", row.schedule.as_deref())?;
+    stored.retain(|_, value| !value.is_null());
+    let schedule = schedule::parse(&Object::new(&stored, "schedule")).map_err(|refusal| refusal.0)?;
+    if !names::is_client_id(&row.client_id) {
+        return Err(format!("client_id {:?} is no name of a client", row.client_id));
+    }
+    let created_at = made(row.created_at_ms);
+    let mut state = JobState::fresh(created_at);
+    schedule.state.apply_to(&mut state);
+    Ok(Job {
+        project_id: project(row.project_id.as_deref())?,
+        job_id: JobId::from(row.id.as_str()),
+        user_id: UserId::from(row.user_id.as_str()),
+        client_id: ClientId::from(row.client_id.as_str()),
+        description: row.description.clone(),
+        session_id: row.session_id.clone(),
+        session_tag: row.session_tag.unwrap_or(0),
+        plan: schedule.plan,
+        state,
+        actions: Vec::new(),
+        credentials: None,
+        created_at,
+        plan_version: 1,
+        next_run_at: None,
+    })
+}
+
+pub fn backup(row: UpstreamBackup) -> Result<Backup, String> {
+    let created_at = made(row.created_at_ms);
+    let metadata = object("backup_metadata", row.backup_metadata.as_deref())?;
+    let mut body = backup::parse(&Object::new(&metadata, "backup_metadata"), created_at.secs())
+        .map_err(|refusal| refusal.0)?;
+    let status = row.status.as_deref().filter(|word| !word.is_empty()).unwrap_or("available");
+    let status =
+        BackupStatus::parse(status).ok_or_else(|| format!("status {status:?} is none of a backup's"))?;
+    let job = row.job_id.filter(|id| !id.is_empty());
+    if let Some(job) = job.as_ref().filter(|_| backup::job_id(&body.metadata).is_none()) {
+        body.metadata.insert("job_id".to_owned(), json!(job));
+    }
+    Ok(Backup {
+        project_id: project(row.project_id.as_deref())?,
+        backup_id: BackupId::from(row.id),
+        user_id: UserId::from(row.user_id),
+        job_id: job.map(JobId::from),
+        status,
+        status_is_explicit: false,
+        metadata: body.metadata,
+        created_at,
+    })
+}
