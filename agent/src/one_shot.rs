@@ -56,6 +56,7 @@ fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String
         auth: config::auth_variables(&loaded, std::env::vars()),
         upload_limit: None,
         download_limit: None,
+        acts_for: None,
         now_secs: chrono::Utc::now().timestamp(),
     };
     Ok((options, around))

@@ -53,6 +53,7 @@ async fn work(input: StepInput, leash: impl AsyncRead + Unpin + Send + 'static) 
         upload_limit: input.upload_limit,
         download_limit: input.download_limit,
         now_secs: chrono::Utc::now().timestamp(),
+        acts_for: input.project_id,
     };
     let monitor = Arc::new(Monitor::new());
     let leash_cut = Arc::new(AtomicBool::new(false));

@@ -20,6 +20,8 @@ pub struct Surroundings {
     pub download_limit: Option<u64>,
     /// Epoch seconds.
     pub now_secs: i64,
+    /// The project a central agent works for at the moment: its token must be for this one and no other.
+    pub acts_for: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +42,7 @@ pub async fn open_store(
     let limits = limits(options, around);
     let config = match &options.storage {
         StorageOptions::Local => StoreConfig::Local { path: local_root(&options.container)? },
-        StorageOptions::Swift => StoreConfig::Swift(swift(options, around)?),
+        StorageOptions::Swift => StoreConfig::Swift(swift(options, around).await?),
         StorageOptions::Ssh { host, port, username, key, known_hosts } => {
             let auth = match &options.ssh_password {
                 Some(password) => SshAuth::Password(Secret::new(password.0.as_str())),
@@ -81,7 +83,7 @@ fn local_root(container: &str) -> Result<PathBuf, StorageError> {
     Ok(path.to_path_buf())
 }
 
-fn swift(options: &ActionOptions, around: &Surroundings) -> Result<SwiftConfig, StorageError> {
+async fn swift(options: &ActionOptions, around: &Surroundings) -> Result<SwiftConfig, StorageError> {
     let mut auth = around.auth.clone();
     if let Some(trust) = &options.trust_id {
         auth.insert("OS_TRUST_ID".to_owned(), trust.clone());
@@ -95,10 +97,35 @@ fn swift(options: &ActionOptions, around: &Surroundings) -> Result<SwiftConfig, 
     let session = SessionOptions::from_env(&|name| auth.get(name).cloned())
         .and_then(Session::new)
         .map_err(|error| StorageError::Login(error.to_string()))?;
+    if let Some(project) = &around.acts_for {
+        check_scope(&session, options.trust_id.as_deref(), project).await?;
+    }
     let mut config = SwiftConfig::new(Arc::new(SessionAccess::new(session)), options.container.as_str());
     // Two segments may be on their way, one is being filled.
     config.buffer_bytes = config
         .buffer_bytes
         .max(usize::try_from(options.max_segment_size_bytes).unwrap_or(usize::MAX).saturating_mul(2));
     Ok(config)
+}
+
+/// A token for another project would put one tenant's data into another's account.
+async fn check_scope(session: &Session, trust: Option<&str>, project: &str) -> Result<(), StorageError> {
+    let login = session.login().await.map_err(|error| {
+        let text = match trust {
+            // Whose id it is, is for nobody's log.
+            Some(id) => error.to_string().replace(id, "***"),
+            None => error.to_string(),
+        };
+        StorageError::Login(format!(
+            "{text}; if the job's trust was ended in Keystone, set the job's client again"
+        ))
+    })?;
+    let document = &login.document;
+    let is_under_trust = trust.is_some() && document.trust.as_ref().map(|used| used.id.as_str()) == trust;
+    if is_under_trust && document.project.as_ref().is_some_and(|owner| owner.id == project) {
+        return Ok(());
+    }
+    Err(StorageError::Login(format!(
+        "the token is not good for project {project} under the trust of the job"
+    )))
 }

@@ -4,7 +4,7 @@
 
 mod cloud;
 
-use cloud::{Cloud, Parts, User, login};
+use cloud::{Cloud, Parts, User, login, remove_container};
 use freezer_testkit::{TestDatabase, TestVhost, random_name};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -129,21 +129,4 @@ async fn another_project_sees_nothing(cloud: &Cloud, demo_project: &str, run: &V
     let trespasser = User::new(cloud.api_port, &trespassing);
     let (status, _) = trespasser.call(reqwest::Method::GET, "/jobs", None).await.unwrap();
     assert_eq!(status, 403);
-}
-
-async fn remove_container(login: &cloud::Login, container: &str) {
-    let http = cloud::http();
-    let base = format!("http://127.0.0.1:8080/v1/AUTH_{}/{container}", login.project_id);
-    let list =
-        http.get(&base).header("X-Auth-Token", &login.token).send().await.unwrap().text().await.unwrap();
-    for name in list.lines() {
-        let path: String = name
-            .split('/')
-            .map(|part| part.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>())
-            .collect::<Vec<_>>()
-            .join("/");
-        http.delete(format!("{base}/{path}")).header("X-Auth-Token", &login.token).send().await.unwrap();
-    }
-    let gone = http.delete(&base).header("X-Auth-Token", &login.token).send().await.unwrap();
-    assert!(gone.status().is_success(), "container {container} stays: {}", gone.status());
 }

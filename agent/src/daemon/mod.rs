@@ -1,8 +1,10 @@
 //! The daemon of a host: takes steps from the conductor, runs each as one child process, reports.
 //!
 //! Invariants: a step is journaled before it runs and until its outcome was answered; one run has at
-//! most one child at a time; a step of another project is refused unless this agent is central.
+//! most one child at a time; a step of another project is refused unless this agent is central, and a central one refuses what
+//! would reach its host.
 
+mod central;
 pub mod child;
 mod executor;
 mod heartbeat;

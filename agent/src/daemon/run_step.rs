@@ -1,5 +1,6 @@
 //! The life of one step: wait for a slot, run the child, pass on its progress, report its end.
 
+use super::central;
 use super::child::{Ended, StepChild};
 use super::executor::{Executor, Order};
 use super::journal::Entry;
@@ -63,6 +64,10 @@ async fn run_child(
     order: &mut watch::Receiver<Order>,
 ) -> (Ended, Progress) {
     let options = &agent.options;
+    if let Some(why) = central::refusal(options, &entry.order) {
+        tracing::warn!("run {} is refused: {why}", entry.order.run_id);
+        return never_ran(StepOutcome::Fail, &why);
+    }
     let input = StepInput {
         freezer_action: entry.order.freezer_action.clone(),
         auth: options.auth.clone(),

@@ -4,6 +4,7 @@
 
 mod away;
 mod clients;
+mod import;
 mod main_paths;
 mod region;
 mod stage;

@@ -104,6 +104,24 @@ impl User {
     }
 }
 
+/// Removes a container of the login's project with everything in it.
+pub async fn remove_container(login: &Login, container: &str) {
+    let http = http();
+    let base = format!("http://127.0.0.1:8080/v1/AUTH_{}/{container}", login.project_id);
+    let list =
+        http.get(&base).header("X-Auth-Token", &login.token).send().await.unwrap().text().await.unwrap();
+    for name in list.lines() {
+        let path: String = name
+            .split('/')
+            .map(|part| part.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>())
+            .collect::<Vec<_>>()
+            .join("/");
+        http.delete(format!("{base}/{path}")).header("X-Auth-Token", &login.token).send().await.unwrap();
+    }
+    let gone = http.delete(&base).header("X-Auth-Token", &login.token).send().await.unwrap();
+    assert!(gone.status().is_success(), "container {container} stays: {}", gone.status());
+}
+
 /// The programs of the service, with their configuration under `folder`.
 pub struct Cloud {
     pub api_port: u16,
@@ -179,11 +197,11 @@ impl Cloud {
     }
 }
 
-fn write(folder: &Path, name: &str, text: &str) {
+pub fn write(folder: &Path, name: &str, text: &str) {
     std::fs::write(folder.join(name), text).unwrap();
 }
 
-fn api_conf(port: u16, parts: &Parts<'_>) -> String {
+pub fn api_conf(port: u16, parts: &Parts<'_>) -> String {
     format!(
         "[DEFAULT]\ndebug = true\nbind_host = 127.0.0.1\nbind_port = {port}\ntransport_url = {}\n[database]\nconnection = {}\n\
          [keystone_authtoken]\nauth_type = password\nauth_url = {}\nusername = freezer\npassword = {}\nproject_name = service\n\
@@ -195,7 +213,7 @@ fn api_conf(port: u16, parts: &Parts<'_>) -> String {
     )
 }
 
-fn conductor_conf(parts: &Parts<'_>) -> String {
+pub fn conductor_conf(parts: &Parts<'_>) -> String {
     format!(
         "[DEFAULT]\ndebug = true\ntransport_url = {}\n[database]\nconnection = {}\n[conductor]\npoll_interval = 0.5\nheartbeat_interval = 1\nlease = 5\nmax_losses = 20\n",
         parts.rabbit_url, parts.database_url

@@ -1,0 +1,163 @@
+//! What a central agent refuses: it works for all projects on a host of the operator, so nothing that a tenant writes into an
+//! action may reach that host, or another tenant's data.
+//!
+//! The API checks capabilities when a job is written; here they are checked again when it runs, and what no capability can allow
+//! is refused whatever is configured.
+
+use super::executor::ExecutorOptions;
+use crate::options::Values;
+use freezer_model::rpc::RunAction;
+
+/// Storages on the host, or with keys of the host.
+const HOST_STORAGES: [&str; 2] = ["local", "ssh"];
+
+/// Options that name files of the host, or lead the agent's own login elsewhere.
+const HOST_OPTIONS: [&str; 8] = [
+    "encrypt_pass_file",
+    "metadata_out",
+    "log_file",
+    "ssh_key",
+    "ftp_keyfile",
+    "ftp_certfile",
+    "snapshot",
+    "proxy",
+];
+
+/// Why this order is not for a central agent.
+pub(super) fn refusal(options: &ExecutorOptions, order: &RunAction) -> Option<String> {
+    if !options.is_central {
+        return None;
+    }
+    let why = refused(options, order).err()?;
+    Some(format!("{why}; client {} is central", options.client_id))
+}
+
+fn refused(options: &ExecutorOptions, order: &RunAction) -> Result<(), String> {
+    if order.trust_id.as_deref().is_none_or(str::is_empty) {
+        return Err(format!(
+            "job {} has no trust, so nothing can be done for its project: create it anew, or set its client again, as a member \
+             of the project",
+            order.job_id
+        ));
+    }
+    let mut values = Values::default();
+    values.fill(&order.freezer_action);
+    let text = |key: &str| values.text(key).map_err(|error| error.to_string());
+    let action = text("action")?.unwrap_or_default();
+    let mode = text("mode")?.unwrap_or_default();
+    let storage = text("storage")?.unwrap_or_default();
+    if action == "exec" {
+        return Err("action exec would run commands on the operator's host".to_owned());
+    }
+    let moves_files = matches!(action.as_str(), "backup" | "restore");
+    if mode == "fs" && (moves_files || values.is_set("mode")) {
+        return Err(format!("action {action} of mode fs would work on files of the operator's host"));
+    }
+    if HOST_STORAGES.contains(&storage.as_str()) {
+        return Err(format!("storage {storage} would work with files and keys of the operator's host"));
+    }
+    if let Some(key) = HOST_OPTIONS.iter().find(|key| values.is_set(key)) {
+        return Err(format!("option {key} concerns the operator's host"));
+    }
+    if values.flag("insecure").map_err(|error| error.to_string())? {
+        return Err("option insecure would show the agent's own login to anybody on the way".to_owned());
+    }
+    let able = &options.capabilities;
+    let engine = text("engine_name")?.unwrap_or_default();
+    for (key, wanted, supported) in [
+        ("action", action, &able.actions),
+        ("mode", mode, &able.modes),
+        ("storage", storage, &able.storages),
+        ("engine_name", engine, &able.engines),
+    ] {
+        let is_chosen = key == "action" || key == "storage" || values.is_set(key);
+        if is_chosen && !supported.contains(&wanted) {
+            return Err(format!("{key} {wanted} is not among this agent's capabilities"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use freezer_model::{Capabilities, ClientId, Epoch, JobId, ProjectId, RunId};
+    use serde_json::{Value, json};
+
+    fn options(is_central: bool) -> ExecutorOptions {
+        ExecutorOptions {
+            client_id: ClientId::from("central"),
+            project_id: ProjectId::from("service"),
+            hostname: "h".to_owned(),
+            is_central,
+            capabilities: Capabilities {
+                modes: vec!["nova".to_owned(), "fs".to_owned()],
+                ..Capabilities::default()
+            },
+            concurrency: 1,
+            step_program: Vec::new(),
+            state_dir: std::path::PathBuf::new(),
+            auth: std::collections::BTreeMap::new(),
+            disable_exec: false,
+            upload_limit: None,
+            download_limit: None,
+            progress_interval: std::time::Duration::from_secs(1),
+            log: std::collections::BTreeMap::new(),
+        }
+    }
+
+    fn order(action: Value, trust: Option<&str>) -> RunAction {
+        RunAction {
+            run_id: RunId::from("r"),
+            epoch: Epoch(1),
+            job_id: JobId::from("j"),
+            project_id: ProjectId::from("p"),
+            client_id: ClientId::from("central"),
+            action_index: 0,
+            attempt: 1,
+            freezer_action: action.as_object().unwrap().clone(),
+            trust_id: trust.map(str::to_owned),
+            request_id: None,
+        }
+    }
+
+    #[test]
+    fn a_tenant_reaches_nothing_of_the_host() {
+        let central = options(true);
+        for (action, word) in [
+            (json!({"action": "exec", "command": "id"}), "exec"),
+            (json!({"action": "backup", "mode": "fs", "path_to_backup": "/etc"}), "mode fs"),
+            (json!({"path_to_backup": "/etc"}), "mode fs"),
+            (json!({"action": "restore", "restore-abs-path": "/etc"}), "mode fs"),
+            (json!({"action": "info", "mode": "fs"}), "mode fs"),
+            (json!({"action": "info", "storage": "local", "container": "/etc"}), "storage local"),
+            (json!({"action": "admin", "storage": "ssh", "keep_last": 1}), "storage ssh"),
+            (json!({"action": "info", "metadata_out": "/etc/passwd"}), "metadata_out"),
+            (json!({"action": "info", "log-file": "/etc/passwd"}), "log_file"),
+            (json!({"action": "info", "insecure": true}), "insecure"),
+            (json!({"action": "backup", "mode": "cinder"}), "mode cinder"),
+            (json!({"action": "info", "storage": "s3"}), "capabilities"),
+        ] {
+            let mut central = central.clone();
+            central.capabilities.storages.retain(|storage| storage != "s3");
+            let why = refusal(&central, &order(action.clone(), Some("t"))).unwrap_or_default();
+            assert!(why.contains(word), "{action}: {why}");
+            assert_eq!(refusal(&options(false), &order(action, None)), None);
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_without_a_trust() {
+        let info = json!({"action": "info", "storage": "swift", "container": "c"});
+        for trust in [None, Some("")] {
+            let why = refusal(&options(true), &order(info.clone(), trust)).unwrap();
+            assert!(why.contains("no trust") && why.contains("job j"), "{why}");
+        }
+        assert_eq!(refusal(&options(true), &order(info, Some("t"))), None);
+        let admin = json!({"action": "admin", "keep_last": 1, "insecure": false, "snapshot": false, "path_to_backup": ""});
+        assert_eq!(refusal(&options(true), &order(admin, Some("t"))), None);
+        let nova = json!({"action": "backup", "mode": "nova", "nova_inst_id": "x", "engine_name": "nova"});
+        assert_eq!(refusal(&options(true), &order(nova, Some("t"))), None);
+    }
+}
