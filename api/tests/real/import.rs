@@ -66,7 +66,7 @@ fn tables() -> String {
 /// Rows of a healthy service, and the odd ones that years leave. `P` is the project.
 const ROWS: &str = r#"
 INSERT INTO clients (created_at, deleted, id, uuid, project_id, user_id, client_id, hostname, supported_actions, supported_modes, is_central) VALUES
- ('2026-01-01 00:00:00', 0, 'c1', 'c1', 'P', 'U64', 'node1', 'node1.dom', '["backup", "restore"]', NULL, 0),
+ ('2026-01-01 00:00:00', 0, 'c1', 'c1', 'P', 'U64', 'node1', 'node1.dom', '["backup", "restore", "admin"]', NULL, 0),
  ('2026-01-01 00:00:01', 0, 'c2', 'c2', 'service-project', 'f', 'central', 'h1', 'null', '', 1),
  ('2026-01-01 00:00:02', 0, 'c3', 'c3', 'service-project', 'f', 'central', 'h2', NULL, NULL, 1),
  ('2026-01-01 00:00:03', 1, 'c4', 'c4', 'P', 'U64', 'gone', NULL, NULL, NULL, 0),
@@ -163,7 +163,7 @@ fn expect_first_run(printed: &str) {
         "job_actions l4: job j1: action nothing is not there",
         "job_actions l6: job j1: action a5 is not there, or not of its project",
         "user_credentials u1: job j2 has newer ones",
-        "backups b3: 'backup_metadata.container' must not be empty",
+        "backups b3: 'container': must not be empty",
         "backups b4: status \"lost\"",
     ] {
         assert!(printed.contains(line), "{line}:\n{printed}");
@@ -246,7 +246,7 @@ fn what_was_stored_is_shown(all: &Value, user: &str) {
 
     let clients = all[2]["clients"].as_array().unwrap();
     assert_eq!(clients.len(), 2);
-    assert_eq!(clients[0]["client"]["supported_actions"], json!(["backup", "restore"]));
+    assert_eq!(clients[0]["client"]["supported_actions"], json!(["backup", "restore", "admin"]));
     assert_eq!(clients[0]["client"]["supported_modes"].as_array().unwrap().len(), 8);
     assert_eq!(
         (&clients[1]["client"]["is_central"], &clients[1]["project_id"]),

@@ -3,6 +3,7 @@
 //! clients and scheduler of upstream. Needs the cargo feature `mysql`.
 
 mod away;
+mod central;
 mod clients;
 mod import;
 mod main_paths;

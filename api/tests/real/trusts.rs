@@ -57,7 +57,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn reconfigure(stage: &mut Stage, more: &str) {
+pub fn reconfigure(stage: &mut Stage, more: &str) {
     let path = stage.folder.path().join("freezer.conf");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{text}{more}")).unwrap();
