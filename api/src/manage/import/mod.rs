@@ -10,10 +10,9 @@ mod take;
 
 pub use report::Partial;
 
-use crate::options;
 use clap::Args;
 use freezer_database::upstream::Upstream;
-use freezer_database::{Database, DbError};
+use freezer_database::{Database, DatabaseOptions, DbError};
 use oslo_config::Config;
 use report::Report;
 use std::error::Error;
@@ -45,7 +44,7 @@ pub fn run(command: &Command, config: &Config, out: &mut dyn Write) -> Result<()
     let source = source.or_else(|| config.opt_str("import", "connection").map(str::to_owned)).ok_or(format!(
         "no database to import from: set [import] connection in the configuration file, or the variable {VARIABLE}"
     ))?;
-    let db = Database::connect(&options::database(config))?;
+    let db = Database::connect(&DatabaseOptions::from_config(config))?;
     if !db.version()?.is_current() {
         return Err("the schema of our own database is not up to date; run: freezer-manage db sync".into());
     }
