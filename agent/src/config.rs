@@ -26,14 +26,18 @@ pub fn registry() -> Registry {
         .groups_of(oslo_log::options())
         .groups_of(vec![
             OptGroup::new("service_auth", service_auth())
-                .help("The agent's own login, used for storage swift."),
+                .help("The agent's own login, used for storage swift and for link http."),
         ])
 }
 
 fn agent_options() -> Vec<Opt> {
     vec![
+        Opt::str("link").default("amqp").choices(&["amqp", "http"]).help(
+            "How this agent reaches the service: amqp (the message bus, for hosts of the cloud) or http (the REST service with \
+             the login of [service_auth], for tenants' machines: no broker, nothing listens).",
+        ),
         Opt::str("client_id").help("Name under which this agent is registered (default: <project_id>_<host>)."),
-        Opt::str("project_id").help("Project this agent works for. Work of another project is refused."),
+        Opt::str("project_id").help("Project this agent works for. Work of another project is refused. Default on link http: the login's."),
         Opt::bool("is_central").default("false").help("Serve all projects, each under its own trust."),
         Opt::int("concurrent_jobs").default("1").min(1).max(1000).help("Actions that run at the same time."),
         Opt::str("state_dir").default("/var/lib/freezer/agent").help("Where the agent keeps what it has promised and not yet reported."),
@@ -68,6 +72,8 @@ fn service_auth() -> Vec<Opt> {
         text("region_name", "Region."),
         text("endpoint_type", "public, internal or admin."),
         text("cacert", "File with trusted certificates."),
+        text("insecure", "Do not verify TLS certificates (true or false)."),
+        text("backup_url", "Address of the backup service on link http, instead of the catalogue's."),
     ]
 }
 

@@ -89,8 +89,13 @@ impl Call {
 
     /// The body as JSON, once.
     pub async fn json(&mut self) -> Result<JsonBody, ApiError> {
+        self.json_up_to(0).await
+    }
+
+    /// The body as JSON, once; where this many bytes are more than is usual, they are taken.
+    pub async fn json_up_to(&mut self, bytes: usize) -> Result<JsonBody, ApiError> {
         let payload = std::mem::replace(&mut self.payload, Payload::None);
-        body::take(&self.request, payload, self.state.options.max_body_bytes).await
+        body::take(&self.request, payload, self.state.options.max_body_bytes.max(bytes)).await
     }
 
     /// The body as the object it must be, once.

@@ -108,6 +108,13 @@ impl ApiError {
         Self { next_step: Some(next_step.into()), ..error }
     }
 
+    /// Nobody decides at the moment.
+    pub fn no_conductor(next_step: impl Into<String>) -> Self {
+        let text = "No conductor answers at the moment; try again later.";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", text);
+        Self { next_step: Some(next_step.into()), ..error }
+    }
+
     /// A trust cannot be had.
     pub fn missing_credentials(description: impl Into<String>, next_step: impl Into<String>) -> Self {
         let error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Missing required credentials", description);

@@ -1,7 +1,7 @@
 //! freezer-api: the REST service.
 //!
 //! Authenticates, authorizes, validates, and reads and writes what users write: jobs, actions, sessions, clients, backup
-//! records. It never runs work, never talks to agents and never computes when a job is due: it marks a job for the
+//! records. It never runs work, never waits for agents and never computes when a job is due: it marks a job for the
 //! conductors' attention in the transaction that writes it, and tells them afterwards.
 //!
 //! A request's way: [`pipeline`] → [`routes`] → one verb's file (`jobs/create.rs`, …) → [`validate`] → the database.
@@ -21,8 +21,10 @@ pub mod serve;
 pub mod state;
 pub mod trusts;
 pub mod validate;
+pub mod work_signals;
 
 mod actions;
+mod agents;
 mod backups;
 mod clients;
 mod jobs;

@@ -1,34 +1,64 @@
 //! Notices to the conductors. Sent after the commit and never waited for: a conductor finds every written job by its
-//! attention time a little later anyway, so a broker that is away costs time and nothing else.
+//! attention time a little later anyway, so a broker that is away costs time and nothing else. And the questions of agents
+//! on the HTTPS link, which are handed on and answered by a conductor or not at all.
 
 use crate::caller::Caller;
+use crate::error::ApiError;
 use freezer_model::rpc::{CONDUCTOR_TOPIC, EXCHANGE, JobChanged, VERSION};
 use freezer_model::{JobId, ProjectId};
-use oslo_messaging::{Context, RpcClient, Target, Transport};
+use oslo_messaging::{Context, Error, RpcClient, Target, Transport};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Longer than any healthy broker needs; after that the notice is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A conductor writes to its database before it answers; longer than this it is not working.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// The bus, or nothing where conductors only poll.
 #[derive(Clone, Default)]
-pub struct Notices(Option<RpcClient>);
+pub struct Notices(Option<Bus>);
+
+#[derive(Clone)]
+struct Bus {
+    transport: Transport,
+    conductors: RpcClient,
+}
 
 impl Notices {
-    pub fn over(client: Option<RpcClient>) -> Self {
-        Self(client)
-    }
-
     /// A client for the conductors' topic.
     pub fn on(transport: &Transport) -> Self {
         let target = Target::topic(CONDUCTOR_TOPIC).exchange(EXCHANGE).version(VERSION);
-        Self(Some(RpcClient::new(transport, target)))
+        let conductors = RpcClient::new(transport, target);
+        Self(Some(Bus { transport: transport.clone(), conductors }))
+    }
+
+    pub fn transport(&self) -> Option<&Transport> {
+        self.0.as_ref().map(|bus| &bus.transport)
+    }
+
+    /// Calls a method of the conductors for an agent and waits for the answer.
+    pub async fn ask(&self, caller: &Caller, method: &str, args: Value) -> Result<Value, ApiError> {
+        let Some(bus) = &self.0 else {
+            return Err(ApiError::no_conductor(
+                "[DEFAULT] transport_url is not set: agents need it on this link",
+            ));
+        };
+        // Mandatory: without any conductor the failure comes at once, not after the time-out.
+        let call = bus.conductors.prepare().timeout(ANSWER_TIMEOUT).mandatory(true);
+        call.call(&context(caller), method, args).await.map_err(|error| match error {
+            Error::Remote(failure) if failure.class == "ClientRefused" => ApiError::conflict(failure.message),
+            Error::Remote(failure) if failure.class == "TypeError" => {
+                ApiError::bad_request(format!("A conductor refused the message: {}", failure.message))
+            }
+            other => ApiError::no_conductor(other.to_string()),
+        })
     }
 
     /// Says that a job was written or deleted.
     pub fn job_changed(&self, caller: &Caller, project: &ProjectId, job: &JobId) {
-        let Some(client) = self.0.clone() else { return };
+        let Some(client) = self.0.as_ref().map(|bus| bus.conductors.clone()) else { return };
         let notice = JobChanged { project_id: project.clone(), job_id: job.clone() };
         let context = context(caller);
         let span = tracing::Span::current();

@@ -1,6 +1,6 @@
 //! Who may do what: the rules with their defaults, and the question "may this caller?".
 //!
-//! Names and defaults are upstream's, so that operators' policy files keep working; `runs:` is ours.
+//! Names and defaults are upstream's, so that operators' policy files keep working; `runs:` and `agents:` are ours.
 
 use crate::caller::Caller;
 use oslo_config::Config;
@@ -25,7 +25,7 @@ const BASE_RULES: [(&str, &str); 7] = [
 /// Rule, default, what it allows, method and path.
 type Rule = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
 
-const RULES: [Rule; 34] = [
+const RULES: [Rule; 35] = [
     ("actions:get", READ, "Show an action", &[("GET", "/v2/{project_id}/actions/{action_id}")]),
     ("actions:get_all", READ, "List actions", &[("GET", "/v2/{project_id}/actions")]),
     ("actions:create", WRITE, "Create an action", &[("POST", "/v2/{project_id}/actions")]),
@@ -37,6 +37,19 @@ const RULES: [Rule; 34] = [
         &[("POST", "/v2/{project_id}/actions/{action_id}")],
     ),
     ("actions:delete", WRITE, "Delete an action", &[("DELETE", "/v2/{project_id}/actions/{action_id}")]),
+    (
+        "agents:link",
+        RECORD,
+        "Take work and report as an agent over HTTPS",
+        &[
+            ("POST", "/v2/{project_id}/agents/{client_id}/hello"),
+            ("POST", "/v2/{project_id}/agents/{client_id}/heartbeat"),
+            ("POST", "/v2/{project_id}/agents/{client_id}/started"),
+            ("POST", "/v2/{project_id}/agents/{client_id}/progress"),
+            ("POST", "/v2/{project_id}/agents/{client_id}/finished"),
+            ("POST", "/v2/{project_id}/agents/{client_id}/work"),
+        ],
+    ),
     ("backups:get", READ, "Show a backup record", &[("GET", "/v2/{project_id}/backups/{backup_id}")]),
     ("backups:get_all", READ, "List backup records", &[("GET", "/v2/{project_id}/backups")]),
     ("backups:create", RECORD, "Record a backup", &[("POST", "/v2/{project_id}/backups")]),

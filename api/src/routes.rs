@@ -5,7 +5,7 @@
 
 use crate::call::Call;
 use crate::error::ApiError;
-use crate::{actions, backups, clients, jobs, runs, sessions, versions};
+use crate::{actions, agents, backups, clients, jobs, runs, sessions, versions};
 use actix_web::http::Method;
 use actix_web::http::header::ALLOW;
 use actix_web::web::{self, ServiceConfig};
@@ -51,6 +51,13 @@ pub fn configure(app: &mut ServiceConfig) {
 
     path(app, "/clients", vec![get(clients::list), post(clients::create)]);
     path(app, "/clients/{client_id}", vec![get(clients::show), delete(clients::delete)]);
+
+    path(app, "/agents/{client_id}/hello", vec![post(agents::hello)]);
+    path(app, "/agents/{client_id}/heartbeat", vec![post(agents::heartbeat)]);
+    path(app, "/agents/{client_id}/started", vec![post(agents::started)]);
+    path(app, "/agents/{client_id}/progress", vec![post(agents::progress)]);
+    path(app, "/agents/{client_id}/finished", vec![post(agents::finished)]);
+    path(app, "/agents/{client_id}/work", vec![post(agents::work)]);
 
     path(app, "/backups", vec![get(backups::list), post(backups::create)]);
     path(

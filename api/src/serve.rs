@@ -6,6 +6,7 @@ use crate::pipeline::{accept, front, health, metrics};
 use crate::policy::Policy;
 use crate::state::{ApiOptions, ApiState};
 use crate::trusts::Trustees;
+use crate::work_signals::WorkSignals;
 use crate::{routes, versions};
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
@@ -14,6 +15,7 @@ use actix_web::{App, HttpServer, web};
 use freezer_database::Database;
 use freezer_model::Clock;
 use keystone::AuthToken;
+use oslo_messaging::Transport;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -91,6 +93,8 @@ pub struct Listening {
     pub metrics_addresses: Vec<SocketAddr>,
     api: Server,
     metrics: Option<Server>,
+    work: WorkSignals,
+    bus: Option<Transport>,
 }
 
 impl Listening {
@@ -99,6 +103,7 @@ impl Listening {
         let handles: Vec<ServerHandle> =
             std::iter::once(&self.api).chain(&self.metrics).map(Server::handle).collect();
         let metrics = self.metrics.map(tokio::spawn);
+        let listening = self.bus.map(|bus| tokio::spawn(hear_of_work(self.work.clone(), bus)));
         let mut api = tokio::spawn(self.api);
         let stop = std::pin::pin!(stop);
         let ended = futures_util::future::select(stop, &mut api).await;
@@ -106,16 +111,27 @@ impl Listening {
             futures_util::future::Either::Right((outcome, _)) => outcome,
             futures_util::future::Either::Left(_) => {
                 tracing::info!("stopping: no new requests, waiting for those under way");
+                self.work.close();
                 for handle in &handles {
                     handle.stop(true).await;
                 }
                 api.await
             }
         };
-        if let Some(metrics) = metrics {
-            metrics.abort();
+        for task in [metrics.map(|task| task.abort_handle()), listening.map(|task| task.abort_handle())] {
+            if let Some(task) = task {
+                task.abort();
+            }
         }
         outcome.map_err(std::io::Error::other)?.map_err(ServeError::Run)
+    }
+}
+
+/// Passes on what conductors say until it is aborted. Without it requests for work look for themselves, only later.
+async fn hear_of_work(work: WorkSignals, bus: Transport) {
+    match work.listen(&bus).await {
+        Ok(_server) => std::future::pending().await,
+        Err(error) => tracing::error!("agents' requests for work are not woken: {error}"),
     }
 }
 
@@ -126,12 +142,14 @@ pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
         db,
         policy,
         notices,
+        work: WorkSignals::default(),
         clock,
         metrics: metrics::Metrics::default(),
         trusts,
         options: options.clone(),
     };
     let state = web::Data::new(state);
+    let (work, bus) = (state.work.clone(), state.notices.transport().cloned());
     let shared = state.clone();
     let mut server = HttpServer::new(move || app(shared.clone(), auth.clone()))
         .disable_signals()
@@ -149,7 +167,7 @@ pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
         }
         None => (None, Vec::new()),
     };
-    Ok(Listening { addresses, metrics_addresses, api: server.run(), metrics })
+    Ok(Listening { addresses, metrics_addresses, api: server.run(), metrics, work, bus })
 }
 
 /// Serves until the process is told to stop (SIGTERM, SIGINT).

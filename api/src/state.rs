@@ -5,6 +5,7 @@ use crate::pipeline::health::HealthOptions;
 use crate::pipeline::metrics::Metrics;
 use crate::policy::Policy;
 use crate::trusts::Trustees;
+use crate::work_signals::WorkSignals;
 use freezer_database::Database;
 use freezer_model::Clock;
 use freezer_model::document::StatusShown;
@@ -16,6 +17,8 @@ pub struct ApiState {
     pub policy: Policy,
     /// The way to the conductors.
     pub notices: Notices,
+    /// Agents that wait for work here.
+    pub work: WorkSignals,
     pub clock: Arc<dyn Clock>,
     pub metrics: Metrics,
     /// None without Keystone: then no job acts under a trust.

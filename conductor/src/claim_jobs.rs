@@ -4,7 +4,7 @@ use crate::dispatch::Errand;
 use crate::plan_job::look_at;
 use crate::{ConductorError, desk::Desk, session};
 use freezer_database::{DbError, DueJob, Planning, Tx};
-use freezer_model::{Client, Link, Timestamp, rpc::AbortRun};
+use freezer_model::{Client, Link, Timestamp};
 use std::sync::Arc;
 
 /// Jobs looked at in one transaction.
@@ -27,13 +27,13 @@ pub(crate) async fn claim_jobs(desk: &Arc<Desk>) -> Result<(usize, Vec<Errand>),
 
 /// Whether the conductor hands work to this client. One that polls drives itself.
 pub(crate) fn is_driven(client: &Client) -> bool {
-    client.link == Link::Amqp
+    client.link != Link::Poll
 }
 
 fn look(tx: &mut Tx, mut due: DueJob, now: Timestamp, errands: &mut Vec<Errand>) -> Result<(), DbError> {
     let (project, id) = (due.job.project_id.clone(), due.job.job_id.clone());
     let client = tx.clients().get(&project, &due.job.client_id)?;
-    if !client.as_ref().is_some_and(is_driven) {
+    let Some(client) = client.filter(is_driven) else {
         // Not ours (yet): its agent's hello brings the job back.
         let planning = Planning {
             planned_version: due.planned_version,
@@ -42,13 +42,13 @@ fn look(tx: &mut Tx, mut due: DueJob, now: Timestamp, errands: &mut Vec<Errand>)
         };
         tx.jobs().set_planning(&project, &id, planning)?;
         return Ok(());
-    }
+    };
     let active = tx.runs().active_for_job(&project, &id)?;
     let before = due.job.state.clone();
     let (planning, orders) = look_at(&mut due, !active.is_empty(), now);
     if orders.abort_runs {
         for run in &active {
-            abort(tx, run, now, errands)?;
+            abort(tx, run, &client, now, errands)?;
         }
     }
     if let Some(run) = &orders.fire {
@@ -66,6 +66,7 @@ fn look(tx: &mut Tx, mut due: DueJob, now: Timestamp, errands: &mut Vec<Errand>)
 fn abort(
     tx: &mut Tx,
     run: &freezer_model::Run,
+    client: &Client,
     now: Timestamp,
     errands: &mut Vec<Errand>,
 ) -> Result<(), DbError> {
@@ -79,8 +80,7 @@ fn abort(
     if run.state == freezer_model::RunState::Queued {
         run.attention_at = Some(now);
     } else {
-        let order = AbortRun { run_id: run.run_id.clone(), epoch: run.epoch };
-        errands.push(Errand::Abort { client_id: run.client_id.clone(), order });
+        errands.push(Errand::abort(&run, client));
     }
     tx.runs().save(&run)
 }

@@ -1,7 +1,7 @@
 //! Looks at the runs whose attention time has come: hands out what is queued, and what was held by an agent that fell silent.
 
 use crate::claim_jobs::is_driven;
-use crate::dispatch::{Errand, wait_for_agent};
+use crate::dispatch::{Errand, is_away, wait_for_agent};
 use crate::finish_run::{finish, finish_as};
 use crate::outcome::{current_step, settle};
 use crate::{ConductorError, desk::Desk};
@@ -82,8 +82,12 @@ fn hand_out(desk: &Desk, tx: &mut Tx, mut run: Run, now: Timestamp) -> Result<Op
         finish(desk, tx, &mut run, now)?;
         return Ok(None);
     };
+    if is_away(desk, &client, now) {
+        wait_for_agent(desk, tx, &mut run, now)?;
+        return Ok(None);
+    }
     tx.runs().save(&run)?;
-    Ok(Some(Errand::Run(Box::new(order))))
+    Ok(Some(Errand::run(order, &client)))
 }
 
 /// Puts the run under a new epoch and makes the message for it.
@@ -94,7 +98,9 @@ fn next_step(
     client: &Client,
     now: Timestamp,
 ) -> Result<Option<RunAction>, DbError> {
-    let Some(action) = run.actions.get(run.action_index).cloned() else { return Ok(None) };
+    if run.action_index >= run.actions.len() {
+        return Ok(None);
+    }
     let trust_id = if client.is_central {
         let job = tx.jobs().get(&run.project_id, &run.job_id)?;
         job.and_then(|job| job.credentials).map(|trust| trust.trust_id)
@@ -120,18 +126,7 @@ fn next_step(
         error: None,
         result: serde_json::Map::new(),
     });
-    Ok(Some(RunAction {
-        run_id: run.run_id.clone(),
-        epoch: run.epoch,
-        job_id: run.job_id.clone(),
-        project_id: run.project_id.clone(),
-        client_id: run.client_id.clone(),
-        action_index: run.action_index,
-        attempt: run.attempt,
-        freezer_action: action.freezer_action,
-        trust_id,
-        request_id: run.request_id.clone(),
-    }))
+    Ok(RunAction::of(run, trust_id))
 }
 
 /// Takes back a step that never began, as if it had not been handed out; the epoch stays used.

@@ -2,13 +2,16 @@
 //!
 //! Messages are `mandatory`: one that no queue takes means that the agent is not there. The run then waits for it with growing
 //! pauses (its hello ends the wait) and fails after `offline_timeout`. A message of unknown fate is left to the lease.
+//!
+//! An agent on the HTTPS link has no queue. Its orders are the rows of its runs: the REST services read them there, and the
+//! message only wakes the requests that wait for them. Such an agent is away when its heartbeats have stopped.
 
 use crate::claim_runs::take_back;
 use crate::desk::Desk;
 use crate::finish_run::finish_as;
 use freezer_database::{DbError, Tx};
-use freezer_model::rpc::{AGENT_TOPIC, AbortRun, EXCHANGE, RunAction, VERSION};
-use freezer_model::{ClientId, Run, RunState, Timestamp};
+use freezer_model::rpc::{AGENT_TOPIC, API_TOPIC, AbortRun, EXCHANGE, RunAction, VERSION, WorkReady};
+use freezer_model::{Client, ClientId, Link, Run, RunState, Timestamp};
 use oslo_messaging::{Context, Error, RpcClient, Target};
 use serde::Serialize;
 use std::sync::Arc;
@@ -18,7 +21,42 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) enum Errand {
     Run(Box<RunAction>),
-    Abort { client_id: ClientId, order: AbortRun },
+    Abort {
+        client_id: ClientId,
+        order: AbortRun,
+    },
+    /// To the REST services: this agent has orders.
+    Wake(WorkReady),
+}
+
+impl Errand {
+    /// Hands a step to the client's agent.
+    pub(crate) fn run(order: RunAction, client: &Client) -> Self {
+        match client.link {
+            Link::Http => Self::wake(client),
+            Link::Amqp | Link::Poll => Self::Run(Box::new(order)),
+        }
+    }
+
+    /// Asks the client's agent to end a step.
+    pub(crate) fn abort(run: &Run, client: &Client) -> Self {
+        let order = AbortRun { run_id: run.run_id.clone(), epoch: run.epoch };
+        match client.link {
+            Link::Http => Self::wake(client),
+            Link::Amqp | Link::Poll => Self::Abort { client_id: run.client_id.clone(), order },
+        }
+    }
+
+    fn wake(client: &Client) -> Self {
+        let (project_id, client_id) = (client.project_id.clone(), client.client_id.clone());
+        Self::Wake(WorkReady { project_id, client_id })
+    }
+}
+
+/// Whether nothing can be handed to the client's agent now. On the message bus only sending tells.
+pub(crate) fn is_away(desk: &Desk, client: &Client, now: Timestamp) -> bool {
+    let is_silent = || client.last_seen_at.is_none_or(|seen| now.since(seen) > desk.options.lease);
+    client.link == Link::Http && is_silent()
 }
 
 /// How a run that waits for its agent is told from one that waits for its next attempt.
@@ -44,6 +82,11 @@ pub(crate) async fn send(desk: Arc<Desk>, errand: Errand) {
                 tracing::info!(run = %order.run_id, client = %client_id, "the abort was not sent: {error}");
             }
         }
+        Errand::Wake(ready) => {
+            if let Err(error) = wake(&desk, &ready).await {
+                tracing::info!(client = %ready.client_id, "its orders wait until it is asked again: {error}");
+            }
+        }
     }
 }
 
@@ -61,6 +104,16 @@ async fn cast<T: Serialize>(
         .mandatory(true)
         .send_timeout(SEND_TIMEOUT)
         .cast(context, method, args)
+        .await
+}
+
+async fn wake(desk: &Desk, ready: &WorkReady) -> Result<(), Error> {
+    let args =
+        serde_json::to_value(ready).map_err(|error| Error::Unserializable { cause: error.to_string() })?;
+    let target = Target::topic(API_TOPIC).exchange(EXCHANGE).version(VERSION).fanout(true);
+    RpcClient::new(&desk.transport, target)
+        .send_timeout(SEND_TIMEOUT)
+        .cast(&Context::new(), "work_ready", args)
         .await
 }
 
@@ -98,7 +151,7 @@ pub(crate) fn wait_for_agent(desk: &Desk, tx: &mut Tx, run: &mut Run, now: Times
     }
     if waited >= desk.options.offline_timeout {
         let error = format!(
-            "agent {} could not be reached for {} s; see that it runs and is connected to the message bus",
+            "agent {} could not be reached for {} s; see that it runs and is connected",
             run.client_id,
             waited.as_secs()
         );

@@ -1,15 +1,17 @@
 //! Hello and heartbeat of agents: who they are, that they live, and which steps they hold.
 //!
-//! A client id is also the name of the agent's queue, whatever its project. Two live agents of one name would get each
-//! other's work, so the second one is refused; a row whose agent fell silent long ago loses its link.
+//! A client id is also the name of the agent's queue on the message bus, whatever its project. Two live agents of one name
+//! would get each other's work, so the second one is refused; a row whose agent fell silent long ago loses its link.
+//! Agents on the HTTPS link have no queue: they are known by project and name, and touch nobody else's.
 
 use crate::ConductorError;
 use crate::claim_runs::lose;
 use crate::desk::Desk;
 use crate::dispatch::OFFLINE;
+use crate::reporter::may_report;
 use crate::reports::held;
 use freezer_database::{DbError, Tx};
-use freezer_model::rpc::{AgentHello, HelloReply};
+use freezer_model::rpc::{AgentHello, HelloReply, Reporter};
 use freezer_model::{Client, Link, RunState, Timestamp, UserId};
 use std::sync::Arc;
 
@@ -51,15 +53,17 @@ fn settle_name(
     now: Timestamp,
 ) -> Result<Option<Refusal>, DbError> {
     let others = tx.clients().of_any_project(&hello.client_id)?;
-    for mut other in
-        others.into_iter().filter(|other| other.project_id != hello.project_id && other.link == Link::Amqp)
-    {
+    let mut others: Vec<_> =
+        others.into_iter().filter(|other| other.project_id != hello.project_id).collect();
+    if hello.link == Link::Http {
+        // As for any registration by a user: a central client's name is taken for all.
+        return Ok(others.iter().any(|other| other.is_central).then(|| in_use(hello)));
+    }
+    others.retain(|other| other.link == Link::Amqp);
+    for mut other in others {
         let silence = other.last_seen_at.map_or(std::time::Duration::MAX, |seen| now.since(seen));
         if silence < desk.options.lease * GONE_AFTER_LEASES {
-            return Ok(Some(Refusal(format!(
-                "client id {} is in use by an agent of another project; give this agent another client_id",
-                hello.client_id
-            ))));
+            return Ok(Some(in_use(hello)));
         }
         other.link = Link::Poll;
         tx.clients().save(&other)?;
@@ -67,11 +71,19 @@ fn settle_name(
     Ok(None)
 }
 
+fn in_use(hello: &AgentHello) -> Refusal {
+    Refusal(format!(
+        "client id {} is in use by an agent of another project; give this agent another client_id",
+        hello.client_id
+    ))
+}
+
 /// Writes what the agent says about itself; keeps what users wrote. Returns whether it came to our link only now.
 fn register(tx: &mut Tx, hello: &AgentHello, now: Timestamp) -> Result<bool, DbError> {
     let known = tx.clients().of_any_project(&hello.client_id)?;
     let known = known.into_iter().find(|client| client.project_id == hello.project_id);
-    let is_new = known.as_ref().is_none_or(|client| client.link != Link::Amqp);
+    let link = if hello.link == Link::Http { Link::Http } else { Link::Amqp };
+    let is_new = known.as_ref().is_none_or(|client| client.link != link);
     let mut client = known.unwrap_or_else(|| Client {
         project_id: hello.project_id.clone(),
         client_id: hello.client_id.clone(),
@@ -81,7 +93,7 @@ fn register(tx: &mut Tx, hello: &AgentHello, now: Timestamp) -> Result<bool, DbE
         description: None,
         capabilities: hello.capabilities.clone(),
         is_central: hello.is_central,
-        link: Link::Amqp,
+        link,
         agent_version: None,
         created_at: now,
         last_seen_at: None,
@@ -90,7 +102,7 @@ fn register(tx: &mut Tx, hello: &AgentHello, now: Timestamp) -> Result<bool, DbE
     client.capabilities = hello.capabilities.clone();
     client.is_central = hello.is_central;
     client.agent_version = Some(hello.agent_version.clone());
-    client.link = Link::Amqp;
+    client.link = link;
     client.last_seen_at = Some(now);
     tx.clients().upsert(&client)?;
     Ok(is_new)
@@ -103,8 +115,14 @@ fn renew(desk: &Desk, tx: &mut Tx, hello: &AgentHello, now: Timestamp) -> Result
         drop: Vec::new(),
         abort: Vec::new(),
     };
+    let agent = Reporter { project_id: hello.project_id.clone(), client_id: hello.client_id.clone() };
     for step in &hello.held {
-        let run = held(tx, &step.run_id, step.epoch)?.filter(|run| run.client_id == hello.client_id);
+        let mut run = held(tx, &step.run_id, step.epoch)?;
+        if let Some(other) = &run
+            && !may_report(tx, other, Some(&agent))?
+        {
+            run = None;
+        }
         let Some(mut run) = run else {
             reply.drop.push(step.clone());
             continue;

@@ -21,6 +21,7 @@ mod options;
 mod outcome;
 mod plan_job;
 mod record_backup;
+mod reporter;
 mod reports;
 mod serve_metrics;
 mod session;

@@ -1,12 +1,14 @@
-//! What agents report about a step. Each report is fenced: an old epoch, an ended or an unknown run is answered `stale`.
+//! What agents report about a step. Each report is fenced: an old epoch, an ended or an unknown run, or one of another
+//! client is answered `stale`.
 
 use crate::ConductorError;
 use crate::desk::Desk;
 use crate::finish_run::finish;
 use crate::outcome::{current_step, settle};
 use crate::record_backup::record_backup;
+use crate::reporter::may_report;
 use freezer_database::{DbError, Tx};
-use freezer_model::rpc::{ReportReply, StepFinished, StepProgress, StepStarted, Verdict};
+use freezer_model::rpc::{ReportReply, Reporter, StepFinished, StepProgress, StepStarted, Verdict};
 use freezer_model::{Epoch, Run, RunId, RunState, StepOutcome, Timestamp};
 use std::sync::Arc;
 
@@ -16,7 +18,8 @@ pub(crate) async fn step_started(
 ) -> Result<ReportReply, ConductorError> {
     desk.transaction(move |desk, tx| {
         let now = desk.clock.now();
-        let Some(mut run) = held(tx, &report.run_id, report.epoch)? else { return Ok(stale()) };
+        let run = held(tx, &report.run_id, report.epoch)?;
+        let Some(mut run) = its_own(tx, run, report.reporter.as_ref())? else { return Ok(stale()) };
         begin(&mut run, now);
         run.attention_at = Some(now.plus(desk.options.lease));
         tx.runs().save(&run)?;
@@ -35,7 +38,8 @@ pub(crate) async fn step_progress(
 ) -> Result<ReportReply, ConductorError> {
     desk.transaction(move |desk, tx| {
         let now = desk.clock.now();
-        let Some(mut run) = held(tx, &report.run_id, report.epoch)? else { return Ok(stale()) };
+        let run = held(tx, &report.run_id, report.epoch)?;
+        let Some(mut run) = its_own(tx, run, report.reporter.as_ref())? else { return Ok(stale()) };
         begin(&mut run, now);
         run.progress = report.progress.clone();
         run.attention_at = Some(now.plus(desk.options.lease));
@@ -52,7 +56,8 @@ pub(crate) async fn step_finished(
     let reply = desk
         .transaction(move |desk, tx| {
             let now = desk.clock.now();
-            let Some(mut run) = held(tx, &report.run_id, report.epoch)? else {
+            let run = held(tx, &report.run_id, report.epoch)?;
+            let Some(mut run) = its_own(tx, run, report.reporter.as_ref())? else {
                 return repeated(tx, &report);
             };
             begin(&mut run, now);
@@ -85,9 +90,20 @@ pub(crate) fn held(tx: &mut Tx, id: &RunId, epoch: Epoch) -> Result<Option<Run>,
     Ok(run.filter(|run| run.epoch == epoch && matches!(run.state, RunState::Dispatched | RunState::Running)))
 }
 
+/// The run, if it is this agent's.
+fn its_own(tx: &mut Tx, run: Option<Run>, reporter: Option<&Reporter>) -> Result<Option<Run>, DbError> {
+    let Some(run) = run else { return Ok(None) };
+    let is_its_own = may_report(tx, &run, reporter)?;
+    if !is_its_own {
+        tracing::warn!(run = %run.run_id, client = %run.client_id, ?reporter, "a report of somebody else was refused");
+    }
+    Ok(is_its_own.then_some(run))
+}
+
 /// An agent repeats the end of a step until it got an answer; the second time it is known already.
 fn repeated(tx: &mut Tx, report: &StepFinished) -> Result<ReportReply, DbError> {
     let run = tx.runs().get_for_update(&report.run_id)?;
+    let run = its_own(tx, run, report.reporter.as_ref())?;
     let is_known = run.is_some_and(|run| {
         let mut steps = run.steps.iter().filter(|step| step.epoch == report.epoch);
         steps.any(|step| step.outcome.is_some_and(|outcome| outcome == report.outcome))

@@ -4,12 +4,12 @@ use super::child;
 use super::journal::{Entry, Journal};
 use super::run_step;
 use crate::links::ConductorLink;
-use freezer_model::rpc::{AbortRun, HeldStep, RunAction, StepFinished};
-use freezer_model::{Capabilities, ClientId, Epoch, Progress, ProjectId, RunId, StepOutcome};
+use freezer_model::rpc::{AbortRun, HeldStep, Reporter, RunAction, StepFinished, WorkRequest};
+use freezer_model::{Capabilities, ClientId, Epoch, Link, Progress, ProjectId, RunId, StepOutcome};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -20,6 +20,8 @@ pub struct ExecutorOptions {
     pub project_id: ProjectId,
     pub hostname: String,
     pub is_central: bool,
+    /// Which link this agent is on.
+    pub link: Link,
     pub capabilities: Capabilities,
     /// Steps at a time; further ones wait.
     pub concurrency: usize,
@@ -49,6 +51,8 @@ pub(super) enum Order {
 
 pub(super) struct Held {
     pub epoch: Epoch,
+    /// A later order for the run, which begins when this step has ended.
+    pub next: Option<Epoch>,
     pub order: watch::Sender<Order>,
 }
 
@@ -63,20 +67,58 @@ pub enum Accepted {
 }
 
 pub struct Executor {
-    pub(super) options: ExecutorOptions,
+    options: RwLock<Arc<ExecutorOptions>>,
     pub(super) link: Arc<dyn ConductorLink>,
     pub(super) journal: Journal,
     pub(super) slots: Semaphore,
     held: Mutex<HashMap<RunId, Held>>,
     /// Told whenever a step is forgotten.
     forgotten: Notify,
+    /// The next heartbeat is due now.
+    pub(super) introduce: Notify,
 }
 
 impl Executor {
     pub fn new(options: ExecutorOptions, link: Arc<dyn ConductorLink>) -> std::io::Result<Arc<Self>> {
         let journal = Journal::open(&options.state_dir)?;
         let slots = Semaphore::new(options.concurrency.max(1));
-        Ok(Arc::new(Self { options, link, journal, slots, held: Mutex::default(), forgotten: Notify::new() }))
+        Ok(Arc::new(Self {
+            options: RwLock::new(Arc::new(options)),
+            link,
+            journal,
+            slots,
+            held: Mutex::default(),
+            forgotten: Notify::new(),
+            introduce: Notify::new(),
+        }))
+    }
+
+    pub fn options(&self) -> Arc<ExecutorOptions> {
+        self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes over options for steps that begin from now on, and tells the conductor about what changed. Who the agent is,
+    /// its folder and its number of slots stay.
+    pub fn reconfigure(&self, fresh: ExecutorOptions) {
+        let mut options = self.options.write().unwrap_or_else(PoisonError::into_inner);
+        let now = &**options;
+        *options = Arc::new(ExecutorOptions {
+            client_id: now.client_id.clone(),
+            project_id: now.project_id.clone(),
+            is_central: now.is_central,
+            link: now.link,
+            concurrency: now.concurrency,
+            state_dir: now.state_dir.clone(),
+            ..fresh
+        });
+        drop(options);
+        self.introduce.notify_one();
+    }
+
+    /// Who reports.
+    pub(super) fn reporter(&self) -> Reporter {
+        let options = self.options();
+        Reporter { project_id: options.project_id.clone(), client_id: options.client_id.clone() }
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Held>> {
@@ -93,7 +135,7 @@ impl Executor {
                 child::end_leftover(pid, ticks).await;
             }
             if entry.outcome.is_none() {
-                entry.outcome = Some(lost(&entry));
+                entry.outcome = Some(lost(&entry, self.reporter()));
                 self.journal.write(&entry)?;
             }
             let order = self.hold(&entry.order);
@@ -104,28 +146,30 @@ impl Executor {
 
     fn hold(&self, order: &RunAction) -> watch::Receiver<Order> {
         let (sender, receiver) = watch::channel(Order::GoOn);
-        self.held().insert(order.run_id.clone(), Held { epoch: order.epoch, order: sender });
+        self.held().insert(order.run_id.clone(), Held { epoch: order.epoch, next: None, order: sender });
         receiver
     }
 
     /// `run_action`: journals the step, then starts it as soon as there is a free slot.
     pub fn run_action(self: &Arc<Self>, order: RunAction) -> std::io::Result<Accepted> {
-        let ours = order.client_id == self.options.client_id
-            && (self.options.is_central || order.project_id == self.options.project_id);
+        let options = self.options();
+        let ours = order.client_id == options.client_id
+            && (options.is_central || order.project_id == options.project_id);
         if !ours {
             tracing::warn!(
                 "refused run {} of project {} for client {}: this agent serves client {} of project {}",
                 order.run_id,
                 order.project_id,
                 order.client_id,
-                self.options.client_id,
-                self.options.project_id
+                options.client_id,
+                options.project_id
             );
             return Ok(Accepted::Refused);
         }
-        if let Some(held) = self.held().get(&order.run_id) {
-            if held.epoch < order.epoch {
+        if let Some(held) = self.held().get_mut(&order.run_id) {
+            if held.next.unwrap_or(held.epoch) < order.epoch {
                 // The conductor gave up on the older try: end that one, then start this.
+                held.next = Some(order.epoch);
                 held.order.send_replace(Order::Drop);
                 tokio::spawn(self.clone().run_when_free(order));
                 return Ok(Accepted::New);
@@ -182,6 +226,20 @@ impl Executor {
             .collect()
     }
 
+    /// What a request for work says: the steps held, and those of them that are ending already.
+    pub fn known_steps(&self) -> WorkRequest {
+        let mut known = WorkRequest::default();
+        for (run_id, held) in self.held().iter() {
+            let step = HeldStep { run_id: run_id.clone(), epoch: held.epoch };
+            if *held.order.borrow() != Order::GoOn {
+                known.ending.push(step.clone());
+            }
+            known.held.push(step);
+            known.held.extend(held.next.map(|epoch| HeldStep { run_id: run_id.clone(), epoch }));
+        }
+        known
+    }
+
     pub(super) fn forget(&self, run_id: &RunId) {
         if let Err(error) = self.journal.remove(run_id.as_str()) {
             tracing::warn!("journal entry of run {run_id} stays: {error}");
@@ -196,7 +254,7 @@ impl Executor {
     }
 }
 
-fn lost(entry: &Entry) -> StepFinished {
+fn lost(entry: &Entry, reporter: Reporter) -> StepFinished {
     StepFinished {
         run_id: entry.order.run_id.clone(),
         epoch: entry.order.epoch,
@@ -205,5 +263,6 @@ fn lost(entry: &Entry) -> StepFinished {
         error: Some("the agent was restarted in the middle of this step".to_owned()),
         progress: Progress::default(),
         result: serde_json::Map::new(),
+        reporter: Some(reporter),
     }
 }

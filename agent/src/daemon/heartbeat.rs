@@ -1,23 +1,27 @@
 //! Hello and heartbeats: the conductor learns that this agent lives and which steps it holds.
 
 use super::executor::{Executor, Order};
+use crate::links::Backoff;
 use freezer_model::rpc::{AgentHello, HelloReply};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Pause after a hello that nobody answered.
-const RETRY: Duration = Duration::from_secs(2);
+/// Pauses after a hello that nobody answered.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 impl Executor {
     fn hello(&self) -> AgentHello {
+        let options = self.options();
         AgentHello {
-            project_id: self.options.project_id.clone(),
-            client_id: self.options.client_id.clone(),
-            hostname: self.options.hostname.clone(),
+            project_id: options.project_id.clone(),
+            client_id: options.client_id.clone(),
+            hostname: options.hostname.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: self.options.capabilities.clone(),
-            is_central: self.options.is_central,
+            capabilities: options.capabilities.clone(),
+            is_central: options.is_central,
             held: self.held_steps(),
+            link: options.link,
         }
     }
 
@@ -34,6 +38,7 @@ impl Executor {
 /// Says hello until somebody answers, then beats for ever. `greeted` is told after each answer.
 pub async fn heartbeat_forever(agent: Arc<Executor>, greeted: tokio::sync::watch::Sender<bool>) {
     let mut known = false;
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let hello = agent.hello();
         let answer = if known { agent.link.heartbeat(hello).await } else { agent.link.hello(hello).await };
@@ -42,11 +47,12 @@ pub async fn heartbeat_forever(agent: Arc<Executor>, greeted: tokio::sync::watch
                 if !known {
                     tracing::info!(
                         "registered as client {} of project {}",
-                        agent.options.client_id,
-                        agent.options.project_id
+                        agent.options().client_id,
+                        agent.options().project_id
                     );
                 }
                 known = true;
+                backoff.reset();
                 agent.obey_hello(&reply);
                 greeted.send_replace(true);
                 Duration::from_secs(reply.heartbeat_secs.max(1))
@@ -58,9 +64,12 @@ pub async fn heartbeat_forever(agent: Arc<Executor>, greeted: tokio::sync::watch
                 }
                 known = false;
                 greeted.send_replace(false);
-                RETRY
+                backoff.pause(error.retry_after())
             }
         };
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = agent.introduce.notified() => {}
+        }
     }
 }

@@ -30,6 +30,7 @@ pub(super) async fn run_step(agent: Arc<Executor>, mut entry: Entry, mut order: 
         error: ended.error,
         progress,
         result: ended.result,
+        reporter: Some(agent.reporter()),
     });
     if let Err(error) = agent.journal.write(&entry) {
         // Still reported below; only a crash before the answer would now count the step as lost.
@@ -63,8 +64,8 @@ async fn run_child(
     entry: &mut Entry,
     order: &mut watch::Receiver<Order>,
 ) -> (Ended, Progress) {
-    let options = &agent.options;
-    if let Some(why) = central::refusal(options, &entry.order) {
+    let options = agent.options();
+    if let Some(why) = central::refusal(&options, &entry.order) {
         tracing::warn!("run {} is refused: {why}", entry.order.run_id);
         return never_ran(StepOutcome::Fail, &why);
     }
@@ -100,6 +101,7 @@ async fn run_child(
         run_id: entry.order.run_id.clone(),
         epoch: entry.order.epoch,
         pid: i64::from(child.pid),
+        reporter: Some(agent.reporter()),
     };
     let starter = agent.clone();
     let started = tokio::spawn(async move {
@@ -120,7 +122,7 @@ async fn follow(
     let mut progress = Progress::default();
     let mut last = None;
     let mut stopping = false;
-    let mut report_timer = tokio::time::interval(agent.options.progress_interval);
+    let mut report_timer = tokio::time::interval(agent.options().progress_interval);
     report_timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut reporting: Option<tokio::task::JoinHandle<()>> = None;
     let mut reported = None;
@@ -155,7 +157,12 @@ async fn follow(
 }
 
 async fn report_progress(agent: Arc<Executor>, entry: Entry, progress: Progress) {
-    let report = StepProgress { run_id: entry.order.run_id.clone(), epoch: entry.order.epoch, progress };
+    let report = StepProgress {
+        run_id: entry.order.run_id.clone(),
+        epoch: entry.order.epoch,
+        progress,
+        reporter: Some(agent.reporter()),
+    };
     match agent.link.step_progress(report).await {
         Ok(reply) => obey(&agent, &entry.order.run_id, entry.order.epoch, Some(reply)),
         Err(error) => tracing::debug!("{error}"),

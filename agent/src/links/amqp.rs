@@ -41,7 +41,7 @@ impl AmqpLink {
         let call = self.client.prepare().timeout(ANSWER_TIMEOUT).mandatory(true);
         let answer = call.call(&Context::new(), method, args).await.map_err(|error| match error {
             Error::Remote(remote) => refused(remote.to_string()),
-            other => LinkError::NoAnswer { method, cause: other.to_string() },
+            other => LinkError::no_answer(method, other),
         })?;
         serde_json::from_value(answer).map_err(|error| refused(format!("unreadable answer: {error}")))
     }

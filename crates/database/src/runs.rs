@@ -230,6 +230,21 @@ impl Runs<'_> {
         models(rows)
     }
 
+    /// Runs that are handed to the client of that id, oldest first; those of one project, or of any for a central client.
+    pub fn handed_to(&mut self, project: Option<&ProjectId>, client: &ClientId) -> Result<Vec<Run>, DbError> {
+        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {
+            let mut query = runs::table
+                .filter(runs::client_id.eq(client.as_str()))
+                .filter(runs::state.eq_any(HELD))
+                .into_boxed();
+            if let Some(project) = project {
+                query = query.filter(runs::project_id.eq(project.as_str()));
+            }
+            query.order((runs::created_at, runs::run_id)).select(RunRow::as_select()).load(conn)
+        })?;
+        models(rows)
+    }
+
     /// Runs of any project that wait to be handed to the client of that id, oldest first.
     pub fn queued_for(&mut self, client: &ClientId) -> Result<Vec<Run>, DbError> {
         let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {

@@ -1,9 +1,10 @@
-//! The messages between conductor and agents: arguments and results of the RPC methods.
+//! The messages between conductor and agents: arguments and results of the RPC methods. Over HTTP the same objects
+//! travel as bodies.
 //!
 //! Exchange `freezer`. Every struct is the `args` object of the method named in its comment, every
 //! reply the `result`. No secret ever rides in a message: agents fetch credentials themselves.
 
-use crate::{Capabilities, ClientId, Epoch, JobId, Progress, ProjectId, RunId, StepOutcome};
+use crate::{Capabilities, ClientId, Epoch, JobId, Link, Progress, ProjectId, Run, RunId, StepOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -12,7 +13,9 @@ pub const EXCHANGE: &str = "freezer";
 pub const CONDUCTOR_TOPIC: &str = "freezer-conductor";
 /// Topic of the agents; the server name is the agent's client id.
 pub const AGENT_TOPIC: &str = "freezer-agent";
-/// RPC version of both targets.
+/// Topic of the REST services, for fanouts only.
+pub const API_TOPIC: &str = "freezer-api";
+/// RPC version of all targets.
 pub const VERSION: &str = "1.0";
 
 /// `job_changed`, cast by the API after a job was written: look at it now rather than at the next poll.
@@ -40,6 +43,21 @@ pub struct AgentHello {
     pub capabilities: Capabilities,
     pub is_central: bool,
     pub held: Vec<HeldStep>,
+    /// How the agent is connected: `amqp` or `http`. Agents of before this field speak AMQP.
+    #[serde(default = "amqp")]
+    pub link: Link,
+}
+
+fn amqp() -> Link {
+    Link::Amqp
+}
+
+/// Which agent a report comes from. Over HTTP the API writes it, from what the caller was authenticated for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reporter {
+    /// The project the agent is registered in; of a central agent not the run's.
+    pub project_id: ProjectId,
+    pub client_id: ClientId,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,11 +86,57 @@ pub struct RunAction {
     pub request_id: Option<String>,
 }
 
+impl RunAction {
+    /// The order that a run's row stands for, under its present epoch; `None` when nothing is left to be done.
+    pub fn of(run: &Run, trust_id: Option<String>) -> Option<Self> {
+        let action = run.actions.get(run.action_index)?;
+        Some(Self {
+            run_id: run.run_id.clone(),
+            epoch: run.epoch,
+            job_id: run.job_id.clone(),
+            project_id: run.project_id.clone(),
+            client_id: run.client_id.clone(),
+            action_index: run.action_index,
+            attempt: run.attempt,
+            freezer_action: action.freezer_action.clone(),
+            trust_id,
+            request_id: run.request_id.clone(),
+        })
+    }
+}
+
 /// `abort_run`, cast to one agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AbortRun {
     pub run_id: RunId,
     pub epoch: Epoch,
+}
+
+/// `work_ready`, cast by a conductor to all REST services: there are orders in the database for this agent, which
+/// fetches them over HTTP. A lost cast costs seconds: waiting requests look for themselves now and then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkReady {
+    /// The project the client is registered in.
+    pub project_id: ProjectId,
+    pub client_id: ClientId,
+}
+
+/// What an agent asks for over HTTP: orders beyond those it knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkRequest {
+    /// Steps the agent has accepted.
+    pub held: Vec<HeldStep>,
+    /// Those of them it ends already.
+    pub ending: Vec<HeldStep>,
+}
+
+/// The answer; both lists empty when nothing came in time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkReply {
+    pub run_action: Vec<RunAction>,
+    pub abort_run: Vec<AbortRun>,
 }
 
 /// `step_started` (call): the child process runs.
@@ -81,6 +145,9 @@ pub struct StepStarted {
     pub run_id: RunId,
     pub epoch: Epoch,
     pub pid: i64,
+    /// Agents of before this field do not say; over HTTP it is always there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reporter: Option<Reporter>,
 }
 
 /// `step_progress` (call, every few seconds).
@@ -89,6 +156,8 @@ pub struct StepProgress {
     pub run_id: RunId,
     pub epoch: Epoch,
     pub progress: Progress,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reporter: Option<Reporter>,
 }
 
 /// `step_finished` (call). The agent keeps it on disk and repeats it until a conductor answered.
@@ -102,6 +171,8 @@ pub struct StepFinished {
     pub progress: Progress,
     /// The child's result document (`backup_metadata` of a backup, totals of a restore, …).
     pub result: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reporter: Option<Reporter>,
 }
 
 /// Answer to the three step reports.

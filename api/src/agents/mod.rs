@@ -1,0 +1,112 @@
+//! The HTTPS link of agents in tenants' machines: the messages of [`freezer_model::rpc`] as request bodies. One verb per file.
+//!
+//! Nothing is decided here. Reports are relayed to a conductor as calls and its answer is the answer; orders are read from
+//! the runs' rows, so that no process can lose one. Who speaks is settled here: the token's project, the path's and the
+//! message's must be one, whatever the caller's roles, and the reporter in a relayed message is never the caller's word.
+
+mod finished;
+mod heartbeat;
+mod hello;
+mod progress;
+mod started;
+mod work;
+
+pub use finished::finished;
+pub use heartbeat::heartbeat;
+pub use hello::hello;
+pub use progress::progress;
+pub use started::started;
+pub use work::work;
+
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::validate::names;
+use freezer_model::rpc::{AgentHello, Reporter};
+use freezer_model::{ClientId, Link, ProjectId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Largest report: the result of a step names the files that could not be read.
+const REPORT_BYTES_MAX: usize = 8 << 20;
+/// Characters of the texts an agent says about itself.
+const TEXT_MAX: usize = 128;
+/// Words of one kind of capability.
+const WORDS_MAX: usize = 64;
+
+/// The agent that calls, after policy and the token's project were checked.
+fn speaker(call: &Call) -> Result<Reporter, ApiError> {
+    call.enforce("agents:link")?;
+    if call.caller.project_id.as_ref() != Some(&call.project) {
+        return Err(ApiError::forbidden());
+    }
+    let client_id = call.path("client_id");
+    let is_good = client_id.chars().count() <= names::CLIENT_ID_MAX && names::is_client_id(&client_id);
+    if !is_good {
+        return Err(ApiError::bad_request("The client id in the path is none that can be registered"));
+    }
+    Ok(Reporter { project_id: call.project.clone(), client_id: ClientId::new(client_id) })
+}
+
+/// The body as the message it must be.
+async fn message<T: DeserializeOwned>(call: &mut Call) -> Result<T, ApiError> {
+    let body = call.json_up_to(REPORT_BYTES_MAX).await?.into_object()?;
+    serde_json::from_value(Value::Object(body))
+        .map_err(|error| ApiError::bad_request(format!("The body is not this message: {error}")))
+}
+
+/// Refuses a message that says it comes from somebody else.
+fn check_sender(agent: &Reporter, project: &ProjectId, client: &ClientId) -> Result<(), ApiError> {
+    if *project == agent.project_id && *client == agent.client_id {
+        Ok(())
+    } else {
+        Err(ApiError::forbidden())
+    }
+}
+
+/// Hello and heartbeat as a conductor may have them.
+async fn introduction(call: &mut Call) -> Result<AgentHello, ApiError> {
+    let agent = speaker(call)?;
+    let mut hello: AgentHello = message(call).await?;
+    check_sender(&agent, &hello.project_id, &hello.client_id)?;
+    // A central client works for all projects: that is not a guest's to say.
+    if hello.is_central && !call.is_allowed_everywhere("clients:create_central") {
+        return Err(ApiError::forbidden());
+    }
+    check_text("hostname", &hello.hostname)?;
+    check_text("agent_version", &hello.agent_version)?;
+    let can = &hello.capabilities;
+    for (kind, words) in [
+        ("actions", &can.actions),
+        ("modes", &can.modes),
+        ("storages", &can.storages),
+        ("engines", &can.engines),
+    ] {
+        let fits =
+            words.len() <= WORDS_MAX && words.iter().all(|word| names::is_id(word) && word.len() <= TEXT_MAX);
+        if !fits {
+            let text = format!(
+                "capabilities.{kind} must be at most {WORDS_MAX} words of letters, digits, '_' and '-'"
+            );
+            return Err(ApiError::bad_request(text));
+        }
+    }
+    hello.link = Link::Http;
+    Ok(hello)
+}
+
+fn check_text(name: &str, text: &str) -> Result<(), ApiError> {
+    let length = text.chars().count();
+    if (1..=TEXT_MAX).contains(&length) && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!(
+        "{name} must be 1 to {TEXT_MAX} characters, none of them a control character"
+    )))
+}
+
+/// Calls a method of the conductors.
+async fn relay(call: &Call, method: &str, message: &impl Serialize) -> Result<Value, ApiError> {
+    let args = serde_json::to_value(message).map_err(|error| ApiError::internal(error.to_string()))?;
+    call.state.notices.ask(&call.caller, method, args).await
+}
