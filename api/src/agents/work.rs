@@ -26,11 +26,15 @@ pub async fn work(mut call: Call) -> Result<HttpResponse, ApiError> {
     let known = known(&mut call).await?;
     let state = call.state.clone();
     let place = state.work.wait_for(&agent);
+    let mut is_called = false;
     loop {
         // From before the look: what comes during it is not missed.
         let called = place.called();
         let orders = look(&call, agent.clone(), known.clone()).await?;
         let now = Instant::now();
+        if is_called && !orders.run_action.is_empty() {
+            tracing::debug!("agent {} was called to its orders", agent.client_id);
+        }
         if !orders.run_action.is_empty()
             || !orders.abort_run.is_empty()
             || now >= end
@@ -38,7 +42,7 @@ pub async fn work(mut call: Call) -> Result<HttpResponse, ApiError> {
         {
             return Ok(HttpResponse::Ok().json(orders));
         }
-        let _ = tokio::time::timeout(LOOK_AGAIN.min(end - now), called).await;
+        is_called = tokio::time::timeout(LOOK_AGAIN.min(end - now), called).await.is_ok();
     }
 }
 

@@ -143,11 +143,19 @@ pub struct Parts<'a> {
 impl Cloud {
     /// Writes the configuration, makes the schema, starts everything.
     pub fn start(folder: &Path, parts: &Parts<'_>) -> Self {
+        let mut cloud =
+            Self::start_services(folder, parts, |client_id, _| agent_conf(folder, client_id, parts));
+        cloud.agent.start();
+        cloud
+    }
+
+    /// The same without starting the agent, whose configuration is made from its client id and the API's port.
+    pub fn start_services(folder: &Path, parts: &Parts<'_>, agent: impl FnOnce(&str, u16) -> String) -> Self {
         let api_port = private::free_port();
         let client_id = format!("host-{}", random_name());
         write(folder, "api.conf", &api_conf(api_port, parts));
         write(folder, "conductor.conf", &conductor_conf(parts));
-        write(folder, "agent.conf", &agent_conf(folder, &client_id, parts));
+        write(folder, "agent.conf", &agent(&client_id, api_port));
         let conf = |name: &str| folder.join(name).display().to_string();
         let synced = std::process::Command::new(program("freezer-manage"))
             .args(["--config-file", &conf("api.conf"), "db", "sync"])
@@ -166,7 +174,6 @@ impl Cloud {
         };
         cloud.api.start();
         cloud.conductor.start();
-        cloud.agent.start();
         private::wait_for_port(api_port, "freezer-api");
         cloud
     }
@@ -184,11 +191,16 @@ impl Cloud {
 
     /// Waits until the agent has said hello.
     pub async fn wait_for_agent(&self, user: &User) {
+        self.wait_for_link(user, "amqp").await;
+    }
+
+    /// Waits until the agent has said hello on this link.
+    pub async fn wait_for_link(&self, user: &User, link: &str) {
         let end = Instant::now() + PATIENCE;
         loop {
             let (status, document) =
                 user.call(reqwest::Method::GET, &format!("/clients/{}", self.client_id), None).await.unwrap();
-            if status == 200 && document["client"]["link"] == "amqp" {
+            if status == 200 && document["client"]["link"] == link {
                 return;
             }
             assert!(Instant::now() < end, "the agent is not registered: {status} {document}");

@@ -1,0 +1,326 @@
+//! An agent in a tenant's machine: an application credential and the address of the API, no broker. Its scheduled backup
+//! ends once and well while each process is killed in the middle of runs; nobody else's token or agent can take its place.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+
+use cloud::{Cloud, Login, PATIENCE, Parts, User, http, login};
+use freezer_testkit::{TestDatabase, TestVhost, random_name, services};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// An application credential of the user `demo`; deleted with [`Credential::delete`].
+struct Credential {
+    url: String,
+    id: String,
+    secret: String,
+}
+
+impl Credential {
+    async fn create(login: &Login) -> Self {
+        let keystone = services::keystone_url();
+        let shown = http().get(format!("{keystone}/auth/tokens")).header("X-Auth-Token", &login.token);
+        let token: Value =
+            shown.header("X-Subject-Token", &login.token).send().await.unwrap().json().await.unwrap();
+        let user = token["token"]["user"]["id"].as_str().unwrap();
+        let url = format!("{keystone}/users/{user}/application_credentials");
+        let wanted = json!({"application_credential": {"name": format!("freezer-test-{}", random_name()), "roles": [{"name": "member"}]}});
+        let made: Value = http()
+            .post(&url)
+            .header("X-Auth-Token", &login.token)
+            .json(&wanted)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        let text = |key: &str| made["application_credential"][key].as_str().unwrap().to_owned();
+        Self { url: format!("{url}/{}", text("id")), id: text("id"), secret: text("secret") }
+    }
+
+    async fn delete(self, login: &Login) {
+        let gone = http().delete(&self.url).header("X-Auth-Token", &login.token).send().await.unwrap();
+        assert!(gone.status().is_success(), "{}", gone.status());
+    }
+}
+
+/// Nothing of the broker, and no project: the credential has one.
+fn guest_conf(folder: &Path, client_id: &str, api_port: u16, credential: &Credential) -> String {
+    format!(
+        "[DEFAULT]\ndebug = true\n[agent]\nlink = http\nclient_id = {client_id}\nstate_dir = {}\nprogress_interval = 0.2\n\
+         [service_auth]\nauth_type = v3applicationcredential\nauth_url = {}\napplication_credential_id = {}\n\
+         application_credential_secret = {}\nbackup_url = http://127.0.0.1:{api_port}\n",
+        folder.join("state").display(),
+        services::keystone_url(),
+        credential.id,
+        credential.secret,
+    )
+}
+
+/// Asks until the service answers: it may be the one that was killed.
+async fn answered(user: &User, method: Method, path: &str, body: Option<&Value>) -> Value {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match user.call(method.clone(), path, body).await {
+            Ok((200..=299, document)) => return document,
+            Ok((status, document)) if status < 500 => panic!("{method} {path}: {status} {document}"),
+            other => assert!(Instant::now() < end, "{method} {path} never answered: {other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The job's runs, when there is one in a state that fits.
+async fn run_that(user: &User, job_id: &str, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let document = answered(user, Method::GET, &format!("/jobs/{job_id}/runs?limit=10"), None).await;
+        let runs = document["runs"].as_array().unwrap().clone();
+        if runs.iter().any(&fits) {
+            return runs;
+        }
+        assert!(Instant::now() < end, "job {job_id}: {document:#}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn is_over(run: &Value) -> bool {
+    run["finished_at"].as_i64().unwrap() > 0
+}
+
+fn is_running(run: &Value) -> bool {
+    run["state"] == "running" || is_over(run)
+}
+
+/// One action that notices when it is not alone, one that saves.
+fn job(name: &str, client_id: &str, folder: &Path, plan: Value) -> Value {
+    let (lock, twice) = (folder.join(format!("lock-{name}")), folder.join("twice"));
+    let alone = format!("flock -n {} sleep 1.5 || echo {name} >> {}", lock.display(), twice.display());
+    json!({"job_id": name, "client_id": client_id, "job_schedule": plan, "job_actions": [
+        {"freezer_action": {"action": "exec", "command": alone, "exec_shell": true}, "max_retries": 0},
+        {"freezer_action": {"action": "backup", "mode": "fs", "engine_name": "tar", "storage": "local", "container": folder.join("store"),
+            "path_to_backup": folder.join("source"), "backup_name": name}, "max_retries": 0}]})
+}
+
+fn restores(folder: &Path, name: &str) {
+    let target = folder.join(format!("restored-{name}"));
+    let output = Command::new(freezer_testkit::program("freezer-agent"))
+        .args(["--action", "restore", "--storage", "local", "--quiet", "--backup-name", name, "--container"])
+        .arg(folder.join("store"))
+        .arg("--restore-abs-path")
+        .arg(&target)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    let same = Command::new("diff").arg("-r").arg(folder.join("source")).arg(&target).output().unwrap();
+    assert!(same.status.success(), "{name} differs: {}", String::from_utf8_lossy(&same.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_agent_backs_up_whatever_is_killed() {
+    let work = tempfile::tempdir().unwrap();
+    let folder = work.path();
+    std::fs::create_dir_all(folder.join("source/deep")).unwrap();
+    std::fs::write(folder.join("source/deep/file"), "content\n".repeat(100_000)).unwrap();
+    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let demo = login("demo", "demo").await;
+    let credential = Credential::create(&demo).await;
+    let (database_url, rabbit_url) = (database.url(), vhost.url());
+    let parts = Parts {
+        database_url: &database_url,
+        rabbit_url: &rabbit_url,
+        project_id: &demo.project_id,
+        agent_login: ("demo", "demo"),
+    };
+    let mut cloud = Cloud::start_services(folder, &parts, |client_id, api_port| {
+        guest_conf(folder, client_id, api_port, &credential)
+    });
+    cloud.agent.start();
+    let user = User::new(cloud.api_port, &demo);
+    cloud.wait_for_link(&user, "http").await;
+
+    let soon = (chrono::Utc::now() + chrono::TimeDelta::seconds(2)).format("%Y-%m-%dT%H:%M:%S").to_string();
+    let document = job("scheduled", &cloud.client_id, folder, json!({"schedule_date": soon}));
+    answered(&user, Method::POST, "/jobs", Some(&document)).await;
+    let runs = run_that(&user, "scheduled", is_over).await;
+    assert_eq!((runs.len(), &runs[0]["state"]), (1, &json!("success")), "{runs:#?}");
+    restores(folder, "scheduled");
+
+    for (round, part) in ["conductor", "agent", "api", "agent", "api", "conductor"].into_iter().enumerate() {
+        let name = format!("round{round}");
+        let document = job(&name, &cloud.client_id, folder, json!({}));
+        answered(&user, Method::POST, "/jobs", Some(&document)).await;
+        // In the first half while the step runs, then before or while it is fetched.
+        if round < 3 {
+            run_that(&user, &name, is_running).await;
+        }
+        cloud.crash(part);
+        let runs = run_that(&user, &name, is_over).await;
+        assert_eq!((runs.len(), &runs[0]["state"]), (1, &json!("success")), "{part} killed: {runs:#?}");
+        restores(folder, &name);
+    }
+    assert!(!folder.join("twice").exists(), "a step ran twice at a time");
+    abort_reaches_the_guest(&user, &cloud.client_id).await;
+    assert!(!cloud.agent.log().contains(&credential.secret), "the secret is in the agent's log");
+    credential.delete(&demo).await;
+}
+
+async fn abort_reaches_the_guest(user: &User, client_id: &str) {
+    let document = json!({"job_id": "long", "client_id": client_id, "job_schedule": {}, "job_actions": [
+        {"freezer_action": {"action": "exec", "command": "sleep 1000"}, "max_retries": 0}]});
+    answered(user, Method::POST, "/jobs", Some(&document)).await;
+    run_that(user, "long", is_running).await;
+    answered(user, Method::POST, "/jobs/long/event", Some(&json!({"abort": null}))).await;
+    let runs = run_that(user, "long", is_over).await;
+    assert_eq!(runs[0]["state"], "aborted", "{runs:#?}");
+}
+
+/// What an agent says about itself.
+fn hello(project: &str, client_id: &str) -> Value {
+    json!({"project_id": project, "client_id": client_id, "hostname": "guest", "agent_version": "1", "is_central": false, "held": [],
+        "capabilities": {"actions": ["backup", "exec"], "modes": ["fs"], "storages": ["local"], "engines": ["tar"]}})
+}
+
+fn finished(run_id: &Value) -> Value {
+    json!({"run_id": run_id, "epoch": 1, "outcome": "success", "exit_code": 0, "error": null, "progress": {}, "result": {}})
+}
+
+/// Somebody who plays an agent by hand.
+struct Player<'a> {
+    user: &'a User,
+    client_id: &'a str,
+}
+
+impl Player<'_> {
+    async fn say(&self, verb: &str, body: &Value) -> (u16, Value) {
+        let path = format!("/agents/{}/{verb}", self.client_id);
+        self.user.call(Method::POST, &path, Some(body)).await.unwrap()
+    }
+
+    async fn all(&self, project: &str, run_id: &Value) -> Vec<u16> {
+        let mut statuses = Vec::new();
+        let (start, progress) = (
+            json!({"run_id": run_id, "epoch": 1, "pid": 1}),
+            json!({"run_id": run_id, "epoch": 1, "progress": {}}),
+        );
+        let introduction = hello(project, self.client_id);
+        for (verb, body) in [
+            ("hello", &introduction),
+            ("heartbeat", &introduction),
+            ("work", &json!({})),
+            ("started", &start),
+            ("progress", &progress),
+            ("finished", &finished(run_id)),
+        ] {
+            statuses.push(self.say(verb, body).await.0);
+        }
+        statuses
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_takes_another_agents_place() {
+    let work = tempfile::tempdir().unwrap();
+    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let (demo, other) = (login("demo", "demo").await, login("other", "other").await);
+    let (database_url, rabbit_url) = (database.url(), vhost.url());
+    let parts = Parts {
+        database_url: &database_url,
+        rabbit_url: &rabbit_url,
+        project_id: &demo.project_id,
+        agent_login: ("demo", "demo"),
+    };
+    let mut cloud = Cloud::start_services(work.path(), &parts, |_, _| String::new());
+    let user = User::new(cloud.api_port, &demo);
+    let guest = Player { user: &user, client_id: "guest-1" };
+    let (status, reply) = guest.say("hello", &hello(&demo.project_id, "guest-1")).await;
+    assert_eq!((status, &reply["heartbeat_secs"]), (200, &json!(1)), "{reply}");
+
+    let job = json!({"job_id": "j", "client_id": "guest-1", "job_schedule": {}, "job_actions": [
+        {"freezer_action": {"action": "exec", "command": "secret-of-demo"}, "max_retries": 0}]});
+    let nothing = json!({});
+    let (waited, _) = tokio::join!(
+        guest.say("work?wait=25", &nothing),
+        answered(&user, Method::POST, "/jobs", Some(&job))
+    );
+    let order = &waited.1["run_action"][0];
+    assert_eq!(
+        (waited.0, &order["freezer_action"]["command"]),
+        (200, &json!("secret-of-demo")),
+        "{waited:?}"
+    );
+    assert!(cloud.api.log().contains("agent guest-1 was called to its orders"), "not woken, but found later");
+    let run_id = &order["run_id"];
+    attack(&cloud, &demo, &other, run_id).await;
+
+    let (status, reply) = guest.say("started", &json!({"run_id": run_id, "epoch": 1, "pid": 1})).await;
+    assert_eq!((status, &reply["verdict"]), (200, &json!("continue")), "{reply}");
+    let held = json!({"held": [{"run_id": run_id, "epoch": 1}]});
+    assert_eq!(guest.say("work", &held).await, (200, json!({"run_action": [], "abort_run": []})));
+    let (status, reply) = guest.say("finished", &finished(run_id)).await;
+    assert_eq!((status, &reply["verdict"]), (200, &json!("continue")), "{reply}");
+    let runs = run_that(&user, "j", is_over).await;
+    assert_eq!((runs.len(), &runs[0]["state"]), (1, &json!("success")));
+
+    cloud.conductor.kill();
+    let url = format!("http://127.0.0.1:{}/v2/{}/agents/guest-1/heartbeat", cloud.api_port, demo.project_id);
+    let request =
+        http().post(&url).header("X-Auth-Token", &demo.token).json(&hello(&demo.project_id, "guest-1"));
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+}
+
+/// Everything somebody else may try while the guest's run is handed out.
+async fn attack(cloud: &Cloud, demo: &Login, other: &Login, run_id: &Value) {
+    let own = User::new(cloud.api_port, other);
+    let at = |login: &Login, project: &str| {
+        User::new(cloud.api_port, &Login { token: login.token.clone(), project_id: project.to_owned() })
+    };
+    // Somebody else's token at this project's path; also an administrator's of another project, and a reader's.
+    for login in [other, &login("admin", "admin").await, &login("reader", "demo").await] {
+        let user = at(login, &demo.project_id);
+        let player = Player { user: &user, client_id: "guest-1" };
+        assert_eq!(player.all(&demo.project_id, run_id).await, [403; 6]);
+    }
+    let nobody = at(&Login { token: "garbage".to_owned(), project_id: String::new() }, &demo.project_id);
+    assert_eq!(Player { user: &nobody, client_id: "guest-1" }.all(&demo.project_id, run_id).await, [401; 6]);
+
+    // At the own path, in another's name.
+    let trespasser = Player { user: &own, client_id: "guest-1" };
+    assert_eq!(trespasser.say("hello", &hello(&demo.project_id, "guest-1")).await.0, 403);
+    assert_eq!(trespasser.say("hello", &hello(&other.project_id, "guest-2")).await.0, 403);
+    let mut central = hello(&other.project_id, "guest-1");
+    central["is_central"] = json!(true);
+    assert_eq!(trespasser.say("hello", &central).await.0, 403);
+
+    // The same client id in the own project is one's own agent, and sees and touches only that.
+    let mut greedy = hello(&other.project_id, "guest-1");
+    greedy["held"] = json!([{"run_id": run_id, "epoch": 1}]);
+    let (status, reply) = trespasser.say("hello", &greedy).await;
+    assert_eq!((status, &reply["drop"]), (200, &greedy["held"]), "{reply}");
+    assert_eq!(trespasser.say("work", &json!({})).await, (200, json!({"run_action": [], "abort_run": []})));
+    let mut forged = finished(run_id);
+    forged["reporter"] = json!({"project_id": demo.project_id, "client_id": "guest-1"});
+    for report in [&finished(run_id), &forged] {
+        assert_eq!(trespasser.say("finished", report).await, (200, json!({"verdict": "stale"})));
+    }
+    let started = json!({"run_id": run_id, "epoch": 1, "pid": 666});
+    assert_eq!(trespasser.say("started", &started).await, (200, json!({"verdict": "stale"})));
+
+    // Another agent of the same project.
+    let user = User::new(cloud.api_port, demo);
+    let neighbour = Player { user: &user, client_id: "guest-2" };
+    assert_eq!(neighbour.say("work", &json!({})).await.0, 404);
+    assert_eq!(neighbour.say("hello", &hello(&demo.project_id, "guest-2")).await.0, 200);
+    assert_eq!(neighbour.say("work", &json!({})).await, (200, json!({"run_action": [], "abort_run": []})));
+    for report in [&finished(run_id), &forged] {
+        assert_eq!(neighbour.say("finished", report).await, (200, json!({"verdict": "stale"})));
+    }
+    let run = user.get(&format!("/runs/{}", run_id.as_str().unwrap())).await;
+    assert_eq!((&run["state"], &run["started_at"]), (&json!("dispatched"), &json!(-1)), "{run:#}");
+}
