@@ -5,6 +5,12 @@ use oslo_config::{Config, Opt, OptGroup, Registry};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// What this agent can do.
+pub const ACTIONS: &str = "backup,restore,info,admin,exec";
+pub const MODES: &str = "fs";
+pub const STORAGES: &str = "local,swift,ssh";
+pub const ENGINES: &str = "tar";
+
 /// Sections and options of `freezer-agent.conf`. `[DEFAULT]` may hold any option of an action, too.
 pub fn registry() -> Registry {
     let default: Vec<Opt> = vec![Opt::str("host").help("Name of this host (default: its host name).")];
@@ -45,10 +51,10 @@ fn agent_options() -> Vec<Opt> {
         Opt::str("upload_limit").default("-1").help("Bytes a second of all this host's uploads of one action, with a unit if you like (10M); -1 is no limit."),
         Opt::str("download_limit").default("-1").help("The same for downloads."),
         Opt::float("progress_interval").default("2").min(0.1).help("Seconds between two progress reports of a running action."),
-        Opt::list("supported_actions").default("backup,restore,info,admin,exec").help("What jobs may ask of this agent."),
-        Opt::list("supported_modes").default("fs").help("Modes jobs may ask for."),
-        Opt::list("supported_storages").default("local,swift,ssh").help("Storages jobs may ask for."),
-        Opt::list("supported_engines").default("tar").help("Engines jobs may ask for."),
+        Opt::list("supported_actions").default(ACTIONS).help("What jobs may ask of this agent."),
+        Opt::list("supported_modes").default(MODES).help("Modes jobs may ask for."),
+        Opt::list("supported_storages").default(STORAGES).help("Storages jobs may ask for."),
+        Opt::list("supported_engines").default(ENGINES).help("Engines jobs may ask for."),
         Opt::str("metrics_bind_host").default("127.0.0.1").help("Address of /metrics and /healthcheck."),
         Opt::port("metrics_bind_port").default("0").help("Port of /metrics and /healthcheck; 0 is none."),
     ]

@@ -9,6 +9,8 @@ mod events;
 mod faults;
 #[path = "suite/flow.rs"]
 mod flow;
+#[path = "suite/link.rs"]
+mod link;
 #[path = "suite/sessions.rs"]
 mod sessions;
 #[path = "suite/stage.rs"]
@@ -49,6 +51,9 @@ conformance_suite! {
         heartbeats_keep_the_lease, two_conductors_run_nothing_twice, a_crash_before_the_message_was_sent,
         an_offline_agent_is_waited_for, an_agent_that_stays_away_fails_the_run, a_job_deleted_in_the_middle,
         a_restarted_agent_loses_its_step_at_once, a_repeated_end_is_known;
+    link:
+        an_agent_over_http_is_called_and_not_sent_to, another_agents_reports_are_refused,
+        a_silent_agent_over_http_is_waited_for, names_over_http_are_each_projects_own;
     sessions:
         two_jobs_run_in_rounds, who_is_not_let_in_runs_all_the_same, both_jobs_due_at_once_are_one_round;
 }

@@ -243,10 +243,8 @@ async fn nobody_takes_another_agents_place() {
     let job = json!({"job_id": "j", "client_id": "guest-1", "job_schedule": {}, "job_actions": [
         {"freezer_action": {"action": "exec", "command": "secret-of-demo"}, "max_retries": 0}]});
     let nothing = json!({});
-    let (waited, _) = tokio::join!(
-        guest.say("work?wait=25", &nothing),
-        answered(&user, Method::POST, "/jobs", Some(&job))
-    );
+    let (waited, _) =
+        tokio::join!(guest.say("work?wait=25", &nothing), answered(&user, Method::POST, "/jobs", Some(&job)));
     let order = &waited.1["run_action"][0];
     assert_eq!(
         (waited.0, &order["freezer_action"]["command"]),

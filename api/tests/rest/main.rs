@@ -2,6 +2,7 @@
 //! The REST contract over real HTTP: a server on a port of its own, SQLite below it, identities as headers say.
 
 mod actions;
+mod agents;
 mod attention;
 mod backups;
 mod bad_input;

@@ -7,7 +7,7 @@ use freezer_model::{
 };
 use serde_json::{Map, Value, json};
 
-fn run(id: &str, project: &str, job: &str, state: RunState, at_secs: i64) -> Run {
+pub fn run(id: &str, project: &str, job: &str, state: RunState, at_secs: i64) -> Run {
     let at = Timestamp::from_secs(at_secs);
     let action = Action {
         project_id: ProjectId::from(project),

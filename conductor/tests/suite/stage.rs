@@ -171,6 +171,9 @@ pub fn action(id: &str, max_retries: i32, mandatory: bool) -> Action {
 pub struct Agent {
     pub project: ProjectId,
     pub client_id: ClientId,
+    /// What it says in its hello, and whether it names itself in reports.
+    pub link: Link,
+    pub is_named: bool,
     server: RpcServer,
     orders: Mutex<mpsc::UnboundedReceiver<RunAction>>,
     aborts: Mutex<mpsc::UnboundedReceiver<AbortRun>>,
@@ -222,6 +225,8 @@ impl Agent {
         Self {
             project: ProjectId::from(project),
             client_id: ClientId::from(client_id),
+            link: Link::Amqp,
+            is_named: false,
             server,
             orders: Mutex::new(their_orders),
             aborts: Mutex::new(their_aborts),
@@ -248,6 +253,7 @@ impl Agent {
             capabilities: Capabilities::default(),
             is_central: false,
             held,
+            link: self.link,
         })
     }
 
@@ -285,14 +291,29 @@ impl Agent {
         self.orders.lock().await.len()
     }
 
+    fn reporter(&self) -> Option<Reporter> {
+        let (project_id, client_id) = (self.project.clone(), self.client_id.clone());
+        self.is_named.then_some(Reporter { project_id, client_id })
+    }
+
     pub async fn started(&self, order: &RunAction) -> Verdict {
-        let report = StepStarted { run_id: order.run_id.clone(), epoch: order.epoch, pid: 4711 };
+        let report = StepStarted {
+            run_id: order.run_id.clone(),
+            epoch: order.epoch,
+            pid: 4711,
+            reporter: self.reporter(),
+        };
         verdict(self.call("step_started", json!(report)).await.unwrap())
     }
 
     pub async fn progress(&self, order: &RunAction, bytes: u64) -> Verdict {
         let progress = Progress { phase: "read".into(), bytes_done: bytes, ..Progress::default() };
-        let report = StepProgress { run_id: order.run_id.clone(), epoch: order.epoch, progress };
+        let report = StepProgress {
+            run_id: order.run_id.clone(),
+            epoch: order.epoch,
+            progress,
+            reporter: self.reporter(),
+        };
         verdict(self.call("step_progress", json!(report)).await.unwrap())
     }
 
@@ -305,6 +326,7 @@ impl Agent {
             error: (outcome == StepOutcome::Fail).then(|| "disk full".to_owned()),
             progress: Progress::default(),
             result: object(result),
+            reporter: self.reporter(),
         };
         verdict(self.call("step_finished", json!(report)).await.unwrap())
     }

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    freezer_agent::scheduler::run(std::env::args_os())
+}

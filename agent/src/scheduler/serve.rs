@@ -1,0 +1,104 @@
+//! The daemon's work: the agent on the HTTPS link, until it is told to stop; SIGHUP reads the configuration again.
+
+use super::command::runtime;
+use super::config;
+use super::exit::Failure;
+use super::pid_file::PidFile;
+use crate::links::http;
+use crate::serve::{Agent, project_of, start_over_http, stop_signal};
+use keystone::Session;
+use oslo_config::Config;
+use std::fs::File;
+use std::path::Path;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Settings that a running daemon does not take over.
+const FIXED: [&str; 6] =
+    ["client_id", "concurrent_jobs", "centralized_scheduler", "state_dir", "pid_file", "insecure"];
+
+/// The login, checked but not used yet.
+pub fn session(config: &Config) -> Result<Session, Failure> {
+    let auth = config::auth_variables(config, std::env::vars());
+    http::session(&auth).map_err(|error| Failure::setup(error.to_string()))
+}
+
+/// Runs until it is stopped. `_held` is the daemon's pid file.
+pub fn run(config: Config, _held: Option<PidFile>) -> Result<(), Failure> {
+    let log =
+        oslo_log::setup(&config, "freezer-scheduler").map_err(|error| Failure::setup(error.to_string()))?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let session = session(&config)?;
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(serve(config, session, &log));
+    // A thread that waits for the network must not keep the process.
+    runtime.shutdown_background();
+    if let Err(message) = &outcome {
+        tracing::error!("{message}");
+    }
+    outcome.map_err(Failure::setup)
+}
+
+async fn serve(config: Config, session: Session, log: &oslo_log::Guard) -> Result<(), String> {
+    let mut stop = std::pin::pin!(stop_signal());
+    // Before anything is promised: a reload that comes early must not end the process.
+    let mut hangups = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
+    let project = tokio::select! {
+        project = project_of(&session) => project?,
+        () = &mut stop => return Ok(()),
+    };
+    let options = config::executor_options(&config, &project)?;
+    let _lock = lock(&options.state_dir)?;
+    let agent = start_over_http(options, session).await?;
+    tracing::info!("freezer-scheduler {} serves", env!("CARGO_PKG_VERSION"));
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            hangup = hangups.recv() => {
+                if hangup.is_none() {
+                    break;
+                }
+                log.reopen();
+                reload(&config, &project, &agent, log);
+            }
+        }
+    }
+    tracing::info!("stopping");
+    agent.stop().await;
+    Ok(())
+}
+
+/// Two daemons with one folder would take each other's journal for their own.
+fn lock(state_dir: &Path) -> Result<File, String> {
+    let refuse = |error: &dyn std::fmt::Display| format!("state folder {}: {error}", state_dir.display());
+    std::fs::create_dir_all(state_dir).map_err(|error| {
+        format!("{}; set [scheduler] state_dir to a folder that can be written", refuse(&error))
+    })?;
+    let file = File::options().create(true).truncate(false).write(true).open(state_dir.join("lock"));
+    let file = file.map_err(|error| refuse(&error))?;
+    file.try_lock().map_err(|_| refuse(&"another process serves this client"))?;
+    Ok(file)
+}
+
+fn reload(config: &Config, project: &str, agent: &Agent, log: &oslo_log::Guard) {
+    let fresh = match config.read_again() {
+        Ok(fresh) => fresh,
+        Err(error) => return tracing::error!("the configuration was not read again: {error}"),
+    };
+    let options = match config::executor_options(&fresh, project) {
+        Ok(options) => options,
+        Err(error) => return tracing::error!("the configuration was not taken over: {error}"),
+    };
+    for name in FIXED {
+        if fresh.get("scheduler", name).ok() != config.get("scheduler", name).ok() {
+            tracing::warn!("[scheduler] {name} has changed: it counts after a restart");
+        }
+    }
+    if config::auth_variables(&fresh, std::env::vars()) != config::auth_variables(config, std::env::vars()) {
+        tracing::warn!("[service_auth] has changed: new steps use it at once, the link after a restart");
+    }
+    log.set_debug(fresh.bool("DEFAULT", "debug"));
+    agent.executor.reconfigure(options);
+    tracing::info!("the configuration was read again");
+}

@@ -1,0 +1,192 @@
+//! Agents on the HTTPS link, as the conductor sees them: through the REST service's relayed calls.
+
+use crate::stage::*;
+use async_trait::async_trait;
+use freezer_model::rpc::*;
+use freezer_model::*;
+use oslo_messaging::{
+    Context, Endpoint, EndpointTarget, RemoteFailure, RpcServer, ServerOptions, Target, Transport,
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// The REST service's ear: which agents were called to their orders.
+struct Ear {
+    calls: mpsc::UnboundedReceiver<WorkReady>,
+    _server: RpcServer,
+    _transport: Transport,
+}
+
+struct Drum(mpsc::UnboundedSender<WorkReady>);
+
+#[async_trait]
+impl Endpoint for Drum {
+    fn target(&self) -> EndpointTarget {
+        EndpointTarget::version(VERSION)
+    }
+    fn methods(&self) -> &[&str] {
+        &["work_ready"]
+    }
+    async fn call(&self, _ctx: &Context, _method: &str, args: Value) -> Result<Value, RemoteFailure> {
+        self.0.send(serde_json::from_value(args).unwrap()).unwrap();
+        Ok(Value::Null)
+    }
+}
+
+impl Ear {
+    async fn open(stage: &Stage) -> Self {
+        let transport = stage.transport();
+        let (drum, calls) = mpsc::unbounded_channel();
+        let target = Target::topic(API_TOPIC).exchange(EXCHANGE).version(VERSION).server("api");
+        let server =
+            RpcServer::start(&transport, target, vec![Arc::new(Drum(drum))], ServerOptions::default())
+                .await
+                .unwrap();
+        Self { calls, _server: server, _transport: transport }
+    }
+
+    async fn called(&mut self) -> WorkReady {
+        tokio::time::timeout(PATIENCE, self.calls.recv()).await.expect("a call was expected").unwrap()
+    }
+}
+
+/// An agent over HTTP: it says so, and the REST service names it in its reports.
+async fn guest(stage: &Stage, project: &str, client: &str) -> Agent {
+    let mut agent = Agent::listen(stage, project, client).await;
+    (agent.link, agent.is_named) = (Link::Http, true);
+    agent
+}
+
+/// What the REST service reads for it.
+fn orders(stage: &Stage, project: &str) -> Vec<RunAction> {
+    let (project, client) = (ProjectId::from(project), ClientId::from("node1"));
+    let runs = stage.db.read(|tx| tx.runs().handed_to(Some(&project), &client)).unwrap();
+    runs.iter()
+        .filter(|run| run.state == RunState::Dispatched)
+        .filter_map(|run| RunAction::of(run, None))
+        .collect()
+}
+
+fn ready() -> WorkReady {
+    WorkReady { project_id: "p".into(), client_id: "node1".into() }
+}
+
+fn put(stage: &Stage, id: &str) {
+    stage.put_job(id, json!({"schedule_date": "2026-01-01T00:00:00"}), &[action("a", 0, false)]);
+}
+
+pub async fn an_agent_over_http_is_called_and_not_sent_to(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let mut ear = Ear::open(&stage).await;
+    let agent = guest(&stage, "p", "node1").await;
+    agent.hello(vec![]).await;
+    put(&stage, "j");
+    assert_eq!(ear.called().await, ready());
+    let order = orders(&stage, "p").remove(0);
+    assert_eq!((order.epoch, order.attempt, order.job_id.as_str()), (Epoch(1), 1, "j"));
+    assert_eq!(order.freezer_action, action("a", 0, false).freezer_action);
+    assert_eq!(agent.started(&order).await, Verdict::Continue);
+    assert_eq!(orders(&stage, "p"), []);
+
+    stage.change_job("j", |job| job.state.event = JobEvent::Abort);
+    assert_eq!(ear.called().await, ready());
+    assert!(stage.run("j").abort_requested);
+    assert_eq!(agent.finished(&order, StepOutcome::Aborted, json!({})).await, Verdict::Continue);
+    assert_eq!(stage.run("j").state, RunState::Aborted);
+    assert_eq!(agent.unasked().await, 0, "nothing goes to a queue that tenants' machines do not have");
+    conductor.stop().await;
+}
+
+pub async fn another_agents_reports_are_refused(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let mut ear = Ear::open(&stage).await;
+    let agent = guest(&stage, "p", "node1").await;
+    agent.hello(vec![]).await;
+    put(&stage, "j");
+    ear.called().await;
+    let order = orders(&stage, "p").remove(0);
+    let (neighbour, stranger) = (guest(&stage, "p", "node2").await, guest(&stage, "q", "node1").await);
+    let mut nameless = guest(&stage, "p", "node1").await;
+    nameless.is_named = false;
+    for other in [&neighbour, &stranger, &nameless] {
+        assert_eq!(other.started(&order).await, Verdict::Stale);
+        assert_eq!(other.progress(&order, 1).await, Verdict::Stale);
+        assert_eq!(other.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Stale);
+    }
+    let before = stage.run("j");
+    assert_eq!((before.state, before.started_at), (RunState::Dispatched, None));
+    stage.clock.advance(LEASE / 2);
+    for other in [&neighbour, &stranger] {
+        let reply = other.hello(vec![held(&order)]).await;
+        assert_eq!((reply.drop, reply.abort), (vec![held(&order)], vec![]));
+    }
+    assert_eq!(stage.run("j").attention_at, before.attention_at, "nobody else renews the lease");
+
+    agent.heartbeat(vec![held(&order)]).await;
+    assert!(stage.run("j").attention_at > before.attention_at);
+    assert_eq!(agent.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Continue);
+    assert_eq!(agent.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Continue, "known");
+    assert_eq!(stranger.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Stale);
+    assert_eq!(stage.run("j").state, RunState::Success);
+    conductor.stop().await;
+}
+
+pub async fn a_silent_agent_over_http_is_waited_for(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let mut ear = Ear::open(&stage).await;
+    let agent = guest(&stage, "p", "node1").await;
+    agent.hello(vec![]).await;
+    stage.clock.advance(LEASE * 2);
+    put(&stage, "j");
+    stage
+        .eventually("the run waits", |stage| {
+            let runs = stage.runs("j");
+            runs.first().is_some_and(|run| run.error.as_deref() == Some("the agent is offline"))
+        })
+        .await;
+    assert_eq!(orders(&stage, "p"), [], "what nobody fetches is not handed out");
+    agent.hello(vec![]).await;
+    ear.called().await;
+    let order = orders(&stage, "p").remove(0);
+    // It is fetched, its agent vanishes, and a lease later it is handed out again.
+    agent.started(&order).await;
+    stage.clock.advance(LEASE / 2);
+    agent.heartbeat(vec![]).await;
+    stage.clock.advance(LEASE / 2);
+    ear.called().await;
+    let again = orders(&stage, "p").remove(0);
+    assert!(again.epoch > order.epoch);
+    assert_eq!(agent.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Stale);
+    assert_eq!(agent.finished(&again, StepOutcome::Success, json!({})).await, Verdict::Continue);
+    conductor.stop().await;
+}
+
+pub async fn names_over_http_are_each_projects_own(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let cloud_agent = Agent::start(&stage).await;
+    let stranger = guest(&stage, "q", "node1").await;
+    stranger.hello(vec![]).await;
+    stage.clock.advance(LEASE * 10);
+    stranger.hello(vec![]).await;
+    let link = |project: &str| {
+        let rows = stage.db.read(|tx| tx.clients().of_any_project(&ClientId::from("node1"))).unwrap();
+        rows.into_iter().find(|row| row.project_id.as_str() == project).unwrap().link
+    };
+    assert_eq!((link("p"), link("q")), (Link::Amqp, Link::Http), "a silent namesake keeps its link");
+    cloud_agent.hello(vec![]).await;
+    put(&stage, "j");
+    assert_eq!(cloud_agent.work(StepOutcome::Success).await.project_id.as_str(), "p");
+
+    stage
+        .db
+        .transaction(|tx| -> Result<(), freezer_database::DbError> {
+            let mut central = tx.clients().of_any_project(&ClientId::from("node1"))?.remove(0);
+            (central.client_id, central.is_central, central.uuid) = ("central".into(), true, "u".into());
+            tx.clients().insert(&central)
+        })
+        .unwrap();
+    let impostor = guest(&stage, "q", "central").await;
+    assert!(impostor.try_hello().await.unwrap_err().to_string().contains("in use"));
+    conductor.stop().await;
+}
