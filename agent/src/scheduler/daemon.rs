@@ -86,7 +86,7 @@ pub fn start(config: Config, file: &Path, arguments: &[OsString]) -> Result<(), 
     }
     // What is wrong with the login is better said here than in a log.
     serve::session(&config)?;
-    let (log, path) = early_log();
+    let (log, path) = early_log(&config);
     let begin = std::fs::metadata(&path).map_or(0, |data| data.len());
     let program = std::env::current_exe()
         .map_err(|error| Failure::setup(format!("cannot find this program: {error}")))?;
@@ -117,8 +117,10 @@ pub fn start(config: Config, file: &Path, arguments: &[OsString]) -> Result<(), 
 }
 
 /// Where the daemon's standard error goes: what it says before, or without, a log of its own.
-fn early_log() -> (Stdio, PathBuf) {
-    let path = if rustix::process::geteuid().is_root() {
+fn early_log(config: &Config) -> (Stdio, PathBuf) {
+    let path = if let Some(file) = config.opt_str("DEFAULT", "log_file").filter(|file| !file.is_empty()) {
+        PathBuf::from(config.str("DEFAULT", "log_dir")).join(file)
+    } else if rustix::process::geteuid().is_root() {
         PathBuf::from("/var/log/freezer/scheduler.log")
     } else {
         home().join(".freezer/freezer-scheduler.log")

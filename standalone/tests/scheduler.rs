@@ -1,0 +1,301 @@
+//! `freezer-scheduler` as its users start it: the daemon and its verbs, upstream's files and flags, on real parts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+
+use cloud::{Cloud, Login, PATIENCE, Parts, User, login};
+use freezer_testkit::{TestDatabase, TestVhost, program, services};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// A machine on which freezer-scheduler is started: its own home, temporary folder and configuration.
+struct Machine {
+    folder: PathBuf,
+    config: String,
+}
+
+struct Said {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+impl Machine {
+    fn new(folder: &Path, config: String) -> Self {
+        std::fs::create_dir_all(folder.join("tmp")).unwrap();
+        let machine = Self { folder: folder.to_path_buf(), config };
+        machine.configure("");
+        machine
+    }
+
+    fn configure(&self, more: &str) {
+        std::fs::write(self.folder.join("scheduler.conf"), format!("{}{more}", self.config)).unwrap();
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    fn bare(&self, arguments: &[&str]) -> Said {
+        let output = Command::new(program("freezer-scheduler"))
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", &self.folder)
+            .env("TMPDIR", self.folder.join("tmp"))
+            .output()
+            .unwrap();
+        Said {
+            status: output.status.code().unwrap(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// With the configuration file.
+    fn run(&self, arguments: &[&str]) -> Said {
+        let file = self.path("scheduler.conf");
+        self.bare(&[&["--config-file", &file], arguments].concat())
+    }
+
+    #[track_caller]
+    fn must(&self, arguments: &[&str]) -> String {
+        let said = self.run(arguments);
+        assert_eq!(said.status, 0, "{arguments:?}: {} {}", said.out, said.err);
+        said.out
+    }
+
+    fn pid(&self) -> Option<String> {
+        self.must(&["status"]).trim().strip_prefix("Running with pid: ").map(str::to_owned)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("scheduler.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the scheduler's log:\n{}", self.log());
+        }
+        let program = program("freezer-scheduler");
+        let _ = Command::new(program)
+            .args(["--config-file", &self.path("scheduler.conf"), "stop"])
+            .env("HOME", &self.folder)
+            .env("TMPDIR", self.folder.join("tmp"))
+            .output();
+    }
+}
+
+struct Field {
+    cloud: Cloud,
+    demo: Login,
+    user: User,
+    machine: Machine,
+    _kept: (TestDatabase, TestVhost, tempfile::TempDir),
+}
+
+/// Half of the configuration in today's groups, half in the old `[DEFAULT]` spellings.
+async fn field() -> Field {
+    let work = tempfile::tempdir().unwrap();
+    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let demo = login("demo", "demo").await;
+    let (database_url, rabbit_url) = (database.url(), vhost.url());
+    let parts = Parts {
+        database_url: &database_url,
+        rabbit_url: &rabbit_url,
+        project_id: &demo.project_id,
+        agent_login: ("demo", "demo"),
+    };
+    let cloud = Cloud::start_services(work.path(), &parts, |_, _| String::new());
+    let user = User::new(cloud.api_port, &demo);
+    let config = format!(
+        "[DEFAULT]\ndebug = true\nlog_file = {}\nclient_id = {}\nos_username = demo\nos_password = {}\nos_user_domain_id = default\n\
+         [scheduler]\nprogress_interval = 0.2\nstate_dir = {}\n[service_auth]\nauth_url = {}\nproject_name = demo\nproject_domain_id = default\n\
+         backup_url = http://127.0.0.1:{}\n[capabilities]\n",
+        work.path().join("scheduler.log").display(),
+        cloud.client_id,
+        services::password(),
+        work.path().join("state").display(),
+        services::keystone_url(),
+        cloud.api_port,
+    );
+    let machine = Machine::new(work.path(), config);
+    Field { cloud, demo, user, machine, _kept: (database, vhost, work) }
+}
+
+impl Field {
+    async fn client(&self) -> Value {
+        self.user.get(&format!("/clients/{}", self.cloud.client_id)).await["client"].clone()
+    }
+
+    async fn eventually(&self, what: &str, fits: impl Fn(&Value) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let client = self.client().await;
+            if fits(&client) {
+                return;
+            }
+            assert!(Instant::now() < end, "{what}: {client:#}\n{}", self.machine.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_daemon_starts_works_reloads_and_stops() {
+    let field = field().await;
+    let machine = &field.machine;
+    assert_eq!(machine.must(&["status"]), "Not Running\n");
+    assert!(machine.must(&["start"]).starts_with("Started with pid: "));
+    let pid = machine.pid().unwrap();
+    let again = machine.run(&["start"]);
+    assert_eq!((again.status, again.err.contains(&pid)), (1, true), "{}", again.err);
+    field.cloud.wait_for_link(&field.user, "http").await;
+
+    let name = |file: &str| machine.folder.join(file);
+    std::fs::create_dir(name("source")).unwrap();
+    std::fs::write(name("source/file"), "content").unwrap();
+    let job = json!({"client_id": field.cloud.client_id, "job_schedule": {}, "job_actions": [{"max_retries": 0, "freezer_action":
+        {"action": "backup", "mode": "fs", "storage": "local", "container": name("store"), "path_to_backup": name("source"), "backup_name": "b"}}]});
+    let created = field.user.post("/jobs", &job).await;
+    let run = field.user.finished_run(created["job_id"].as_str().unwrap(), 1).await;
+    assert_eq!(run["state"], "success", "{run:#}");
+
+    assert_eq!(field.client().await["supported_actions"].as_array().unwrap().len(), 5);
+    machine.configure("supported_actions = backup,restore\n");
+    assert_eq!(machine.must(&["reload"]), format!("Reload requested of pid: {pid}\n"));
+    field
+        .eventually("changed capabilities", |client| {
+            client["supported_actions"] == json!(["backup", "restore"])
+        })
+        .await;
+    assert_eq!(machine.pid().unwrap(), pid, "a reload is no restart");
+
+    let restarted = machine.must(&["restart"]);
+    assert!(restarted.contains(&format!("Stopped, pid was: {pid}")), "{restarted}");
+    let second = machine.pid().unwrap();
+    assert_ne!(second, pid);
+    assert!(Command::new("kill").args(["-9", &second]).status().unwrap().success());
+    let end = Instant::now() + PATIENCE;
+    while machine.pid().is_some() {
+        assert!(Instant::now() < end, "a killed daemon still counts as running");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    machine.must(&["start"]);
+    let third = machine.pid().unwrap();
+    is_decent(machine, &third);
+    assert_eq!(machine.must(&["stop"]), format!("Stopped, pid was: {third}\n"));
+    assert_eq!(machine.must(&["stop"]), "Not Running\n");
+    assert!(!machine.log().contains(&format!("password = {}", services::password())));
+}
+
+/// What everybody on the host can see of the daemon.
+fn is_decent(machine: &Machine, pid: &str) {
+    let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(command.contains("freezer-scheduler") && !command.contains("password"), "{command}");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(status.lines().any(|line| line.split_whitespace().eq(["Umask:", "0077"])), "{status}");
+    assert_eq!(std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), Path::new("/"));
+    use std::os::unix::fs::PermissionsExt;
+    for entry in std::fs::read_dir(machine.folder.join("tmp")).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.path());
+    }
+}
+
+#[test]
+fn exit_statuses_and_words() {
+    let work = tempfile::tempdir().unwrap();
+    let machine = Machine::new(work.path(), String::new());
+    // Nothing is configured, and no Keystone is needed for these.
+    for (arguments, status, words) in [
+        (&["status"] as &[&str], 0, "Not Running"),
+        (&["stop"], 0, "Not Running"),
+        (&["reload"], 1, "Not Running"),
+        (&["start"], 1, "OS_AUTH_URL"),
+        (&["--no-daemon", "start"], 1, "OS_AUTH_URL"),
+        (&[], 65, "no verb"),
+        (&["dance"], 65, "dance"),
+        (&["--nonsense", "start"], 2, "--nonsense"),
+        (&["-n", "start"], 69, "--no-api"),
+        (&["--scheduler-no-api", "start"], 69, "--no-api"),
+        (&["job-list"], 1, "OS_AUTH_URL"),
+        (&["--concurrent_jobs", "many", "start"], 1, "concurrent_jobs"),
+        (&["--help"], 0, "job-create"),
+    ] {
+        let said = machine.bare(arguments);
+        let text = said.out + &said.err;
+        assert_eq!((said.status, text.contains(words)), (status, true), "{arguments:?}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verbs_are_calls_of_the_service() {
+    let field = field().await;
+    let machine = &field.machine;
+    let client_id = field.cloud.client_id.as_str();
+    assert_eq!(machine.must(&["register"]), format!("Registered client {client_id}\n"));
+    assert!(machine.must(&["client-list"]).contains(client_id));
+
+    let document = json!({"job_id": "one", "description": "first", "job_schedule": {"schedule_interval": "1 days"}, "job_actions":
+        [{"freezer_action": {"action": "exec", "command": "true"}}]});
+    std::fs::write(machine.folder.join("job.json"), document.to_string()).unwrap();
+    assert_eq!(machine.must(&["job-create", "--file", &machine.path("job.json")]), "Created job one\n");
+    let list = machine.must(&["job-list"]);
+    assert!(list.contains("| one    | ") && list.contains("first"), "{list}");
+    assert!(!machine.must(&["-c", "somebody", "job-list"]).contains("first"));
+    assert!(machine.must(&["-c", "somebody", "job-list", "--all"]).contains("first"));
+    let job: Value = serde_json::from_str(&machine.must(&["job-get", "-j", "one"])).unwrap();
+    assert_eq!(job["client_id"], client_id);
+    assert_eq!(machine.must(&["job-start", "-j", "one"]), "Start request sent for job one\n");
+    assert_eq!(machine.must(&["job-stop", "--job", "one"]), "Stop request sent for job one\n");
+    assert_eq!(machine.must(&["job-abort", "-j", "one"]), "Abort request sent for job one\n");
+
+    let folder = machine.path("jobs");
+    machine.must(&["job-download", "-f", &folder]);
+    let saved = machine.folder.join("jobs/job_one.conf");
+    assert!(saved.exists());
+    assert_eq!(machine.must(&["job-delete", "-j", "one"]), "Deleted job one\n");
+    let gone = machine.run(&["job-get", "-j", "one"]);
+    assert_eq!((gone.status, gone.err.as_str()), (70, "freezer-scheduler: there is no job one\n"));
+    std::fs::write(machine.folder.join("jobs/broken.conf"), "{").unwrap();
+    let broken = machine.run(&["job-upload", "-f", &folder]);
+    assert!(broken.status == 70 && broken.err.contains("broken.conf"), "{}", broken.err);
+    std::fs::remove_file(machine.folder.join("jobs/broken.conf")).unwrap();
+    assert_eq!(machine.must(&["job-upload", "-f", &folder]), "Created job one\n");
+    assert_eq!(field.user.get("/jobs/one").await["description"], "first");
+
+    let record = json!({"container": "c", "hostname": hostname(), "backup_name": "mine", "time_stamp": 1, "curr_backup_level": 0});
+    field.user.post("/backups", &record).await;
+    let other = json!({"container": "c", "hostname": "elsewhere", "backup_name": "theirs", "time_stamp": 1});
+    field.user.post("/backups", &other).await;
+    let own = machine.must(&["backup-list"]);
+    assert!(own.contains("mine") && !own.contains("theirs") && !own.contains("hostname"), "{own}");
+    let all = machine.must(&["backup-list", "--all", "--long"]);
+    assert!(all.contains("theirs") && all.contains("elsewhere"), "{all}");
+
+    for (arguments, words) in [
+        (&["job-create"] as &[&str], "--file"),
+        (&["job-create", "--file", "/nowhere"], "/nowhere"),
+        (&["job-get"], "-j"),
+        (&["job-get", "-j", "a,b"], "one job"),
+        (&["session-get"], "-s"),
+        (&["job-start", "-j", "nobody"], "404"),
+    ] {
+        let said = machine.run(arguments);
+        assert_eq!((said.status, said.err.contains(words)), (70, true), "{arguments:?}: {}", said.err);
+    }
+    let wrong = machine.run(&["--os-password", "wrong", "job-list"]);
+    assert_eq!((wrong.status, wrong.err.contains("wrong")), (1, false), "{}", wrong.err);
+    let missing = machine.run(&["--os-project-name", "nothing", "job-list"]);
+    assert_eq!(missing.status, 1, "{}", missing.err);
+    assert_eq!(field.demo.project_id.len(), 32);
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned()
+}
