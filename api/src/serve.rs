@@ -118,10 +118,11 @@ impl Listening {
                 api.await
             }
         };
-        for task in [metrics.map(|task| task.abort_handle()), listening.map(|task| task.abort_handle())] {
-            if let Some(task) = task {
-                task.abort();
-            }
+        if let Some(metrics) = metrics {
+            metrics.abort();
+        }
+        if let Some(listening) = listening {
+            listening.abort();
         }
         outcome.map_err(std::io::Error::other)?.map_err(ServeError::Run)
     }

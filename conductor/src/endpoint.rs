@@ -3,6 +3,7 @@
 use crate::desk::Desk;
 use crate::{ConductorError, hello, reports};
 use async_trait::async_trait;
+use freezer_model::UserId;
 use freezer_model::rpc::{JobChanged, VERSION};
 use oslo_messaging::{Context, Endpoint, EndpointTarget, RemoteFailure};
 use serde::Serialize;
@@ -35,15 +36,15 @@ impl Endpoint for ConductorEndpoint {
         true
     }
 
-    async fn call(&self, _ctx: &Context, method: &str, args: Value) -> Result<Value, RemoteFailure> {
+    async fn call(&self, ctx: &Context, method: &str, args: Value) -> Result<Value, RemoteFailure> {
         match method {
             "job_changed" => {
                 let _notice: JobChanged = read(args)?;
                 self.desk.wake.notify_one();
                 Ok(Value::Null)
             }
-            "agent_hello" => self.hello(args, true).await,
-            "agent_heartbeat" => self.hello(args, false).await,
+            "agent_hello" => self.hello(ctx, args, true).await,
+            "agent_heartbeat" => self.hello(ctx, args, false).await,
             "step_started" => answer(reports::step_started(&self.desk, read(args)?).await),
             "step_progress" => answer(reports::step_progress(&self.desk, read(args)?).await),
             "step_finished" => answer(reports::step_finished(&self.desk, read(args)?).await),
@@ -53,8 +54,10 @@ impl Endpoint for ConductorEndpoint {
 }
 
 impl ConductorEndpoint {
-    async fn hello(&self, args: Value, is_first: bool) -> Result<Value, RemoteFailure> {
-        match hello::hello(&self.desk, read(args)?, is_first).await {
+    async fn hello(&self, ctx: &Context, args: Value, is_first: bool) -> Result<Value, RemoteFailure> {
+        // Agents on the message bus are the operator's; over HTTP somebody was authenticated.
+        let user = UserId::from(ctx.text("user_id").unwrap_or_default());
+        match hello::hello(&self.desk, read(args)?, user, is_first).await {
             Ok(Ok(reply)) => to_value(&reply),
             Ok(Err(refusal)) => Err(RemoteFailure::new(MODULE, "ClientRefused", refusal.0)),
             Err(error) => Err(failure(&error)),

@@ -25,6 +25,7 @@ const GONE_AFTER_LEASES: u32 = 3;
 pub(crate) async fn hello(
     desk: &Arc<Desk>,
     hello: AgentHello,
+    user: UserId,
     is_first: bool,
 ) -> Result<Result<HelloReply, Refusal>, ConductorError> {
     let reply = desk
@@ -33,7 +34,7 @@ pub(crate) async fn hello(
             if let Some(refusal) = settle_name(desk, tx, &hello, now)? {
                 return Ok(Err(refusal));
             }
-            let is_new = register(tx, &hello, now)?;
+            let is_new = register(tx, &hello, &user, now)?;
             let reply = renew(desk, tx, &hello, now)?;
             if is_first || is_new {
                 welcome(desk, tx, &hello, is_first, now)?;
@@ -79,7 +80,7 @@ fn in_use(hello: &AgentHello) -> Refusal {
 }
 
 /// Writes what the agent says about itself; keeps what users wrote. Returns whether it came to our link only now.
-fn register(tx: &mut Tx, hello: &AgentHello, now: Timestamp) -> Result<bool, DbError> {
+fn register(tx: &mut Tx, hello: &AgentHello, user: &UserId, now: Timestamp) -> Result<bool, DbError> {
     let known = tx.clients().of_any_project(&hello.client_id)?;
     let known = known.into_iter().find(|client| client.project_id == hello.project_id);
     let link = if hello.link == Link::Http { Link::Http } else { Link::Amqp };
@@ -88,7 +89,7 @@ fn register(tx: &mut Tx, hello: &AgentHello, now: Timestamp) -> Result<bool, DbE
         project_id: hello.project_id.clone(),
         client_id: hello.client_id.clone(),
         uuid: uuid::Uuid::new_v4().simple().to_string(),
-        user_id: UserId::from(""),
+        user_id: user.clone(),
         hostname: None,
         description: None,
         capabilities: hello.capabilities.clone(),

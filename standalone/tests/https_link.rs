@@ -21,13 +21,21 @@ struct Credential {
 
 impl Credential {
     async fn create(login: &Login) -> Self {
+        Self::create_for(login, Value::Null).await
+    }
+
+    /// Good only for what the access rules name, if there are any.
+    async fn create_for(login: &Login, rules: Value) -> Self {
         let keystone = services::keystone_url();
         let shown = http().get(format!("{keystone}/auth/tokens")).header("X-Auth-Token", &login.token);
         let token: Value =
             shown.header("X-Subject-Token", &login.token).send().await.unwrap().json().await.unwrap();
         let user = token["token"]["user"]["id"].as_str().unwrap();
         let url = format!("{keystone}/users/{user}/application_credentials");
-        let wanted = json!({"application_credential": {"name": format!("freezer-test-{}", random_name()), "roles": [{"name": "member"}]}});
+        let mut wanted = json!({"application_credential": {"name": format!("freezer-test-{}", random_name()), "roles": [{"name": "member"}]}});
+        if !rules.is_null() {
+            wanted["application_credential"]["access_rules"] = rules;
+        }
         let made: Value = http()
             .post(&url)
             .header("X-Auth-Token", &login.token)
@@ -40,6 +48,21 @@ impl Credential {
             .unwrap();
         let text = |key: &str| made["application_credential"][key].as_str().unwrap().to_owned();
         Self { url: format!("{url}/{}", text("id")), id: text("id"), secret: text("secret") }
+    }
+
+    async fn token(&self) -> String {
+        let used = json!({"id": self.id, "secret": self.secret});
+        let body = json!({"auth": {"identity": {"methods": ["application_credential"], "application_credential": used}}});
+        let url = format!("{}/auth/tokens", services::keystone_url());
+        // Keystone 22 shows the rules of a token only to services that say they know them.
+        let answer = http()
+            .post(&url)
+            .header("OpenStack-Identity-Access-Rules", "1.0")
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        answer.headers()["x-subject-token"].to_str().unwrap().to_owned()
     }
 
     async fn delete(self, login: &Login) {
@@ -239,6 +262,7 @@ async fn nobody_takes_another_agents_place() {
     let guest = Player { user: &user, client_id: "guest-1" };
     let (status, reply) = guest.say("hello", &hello(&demo.project_id, "guest-1")).await;
     assert_eq!((status, &reply["heartbeat_secs"]), (200, &json!(1)), "{reply}");
+    assert_eq!(user.get("/clients/guest-1").await["user_id"].as_str().unwrap().len(), 32);
 
     let job = json!({"job_id": "j", "client_id": "guest-1", "job_schedule": {}, "job_actions": [
         {"freezer_action": {"action": "exec", "command": "secret-of-demo"}, "max_retries": 0}]});
@@ -263,6 +287,8 @@ async fn nobody_takes_another_agents_place() {
     assert_eq!((status, &reply["verdict"]), (200, &json!("continue")), "{reply}");
     let runs = run_that(&user, "j", is_over).await;
     assert_eq!((runs.len(), &runs[0]["state"]), (1, &json!("success")));
+
+    a_narrow_credential_is_an_agent_and_nothing_else(&cloud, &demo).await;
 
     cloud.conductor.kill();
     let url = format!("http://127.0.0.1:{}/v2/{}/agents/guest-1/heartbeat", cloud.api_port, demo.project_id);
@@ -321,4 +347,107 @@ async fn attack(cloud: &Cloud, demo: &Login, other: &Login, run_id: &Value) {
     }
     let run = user.get(&format!("/runs/{}", run_id.as_str().unwrap())).await;
     assert_eq!((&run["state"], &run["started_at"]), (&json!("dispatched"), &json!(-1)), "{run:#}");
+}
+
+/// With access rules a credential that is stolen from a guest can do nothing but be that project's agent.
+async fn a_narrow_credential_is_an_agent_and_nothing_else(cloud: &Cloud, demo: &Login) {
+    let rules = json!([{"service": "backup", "method": "POST", "path": "/v2/*/agents/**"}]);
+    let credential = Credential::create_for(demo, rules).await;
+    let narrow = Login { token: credential.token().await, project_id: demo.project_id.clone() };
+    let user = User::new(cloud.api_port, &narrow);
+    let guest = Player { user: &user, client_id: "guest-1" };
+    assert_eq!(guest.say("hello", &hello(&demo.project_id, "guest-1")).await.0, 200);
+    assert_eq!(guest.say("work", &json!({})).await.0, 200);
+    for (method, path) in
+        [(Method::GET, "/jobs"), (Method::GET, "/backups"), (Method::DELETE, "/clients/guest-2")]
+    {
+        let (status, document) = user.call(method, path, None).await.unwrap();
+        assert!(matches!(status, 401 | 403), "{path}: {status} {document}");
+    }
+    credential.delete(demo).await;
+}
+
+/// A certificate of its own for `localhost`, and something that speaks TLS with it before a port.
+struct TlsFront {
+    certificate: String,
+    port: u16,
+    _relay: freezer_testkit::Daemon,
+}
+
+impl TlsFront {
+    async fn start(folder: &Path, behind: u16) -> Self {
+        let path = |name: &str| folder.join(name).display().to_string();
+        let (key, certificate) = (path("tls.key"), path("tls.pem"));
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", &key, "-out", &certificate])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let script =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/oslo-messaging/tests/python/tls_relay.py");
+        let arguments = [script, "127.0.0.1", &behind.to_string(), &certificate, &key];
+        let log = folder.join("relay.log");
+        let mut relay = freezer_testkit::Daemon::new("tls_relay", "/usr/bin/python3".into(), &arguments, log);
+        relay.start();
+        let end = Instant::now() + PATIENCE;
+        let port = loop {
+            if let Some(port) = relay.log().lines().next().and_then(|line| line.trim().parse().ok()) {
+                break port;
+            }
+            assert!(Instant::now() < end, "{}", relay.last_words());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        Self { certificate, port, _relay: relay }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_verified() {
+    let work = tempfile::tempdir().unwrap();
+    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let demo = login("demo", "demo").await;
+    let credential = Credential::create(&demo).await;
+    let (database_url, rabbit_url) = (database.url(), vhost.url());
+    let parts = Parts {
+        database_url: &database_url,
+        rabbit_url: &rabbit_url,
+        project_id: &demo.project_id,
+        agent_login: ("demo", "demo"),
+    };
+    let mut cloud = Cloud::start_services(work.path(), &parts, |client_id, port| {
+        guest_conf(work.path(), client_id, port, &credential)
+    });
+    let user = User::new(cloud.api_port, &demo);
+    let front = TlsFront::start(work.path(), cloud.api_port).await;
+    let file = work.path().join("agent.conf");
+    let plain = format!("http://127.0.0.1:{}", cloud.api_port);
+    let conf =
+        std::fs::read_to_string(&file).unwrap().replace(&plain, &format!("https://localhost:{}", front.port));
+
+    std::fs::write(&file, &conf).unwrap();
+    cloud.agent.start();
+    let end = Instant::now() + PATIENCE;
+    while !cloud.agent.log().contains("certificate") {
+        assert!(Instant::now() < end, "{}", cloud.agent.last_words());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (status, _) = user.call(Method::GET, &format!("/clients/{}", cloud.client_id), None).await.unwrap();
+    assert_eq!(status, 404, "the agent spoke to whoever answered");
+
+    std::fs::write(&file, format!("{conf}cacert = {}\n", front.certificate)).unwrap();
+    cloud.agent.start();
+    cloud.wait_for_link(&user, "http").await;
+    credential.delete(&demo).await;
 }

@@ -1,4 +1,5 @@
-//! Pauses between tries: doubling, each a little different, and never shorter than the server asked for.
+//! Pauses between tries: doubling, spread widely (a thousand agents lose their service at one moment), and never shorter than
+//! the server asked for.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ impl Backoff {
     /// The pause after one that did not. `asked` is the server's `Retry-After`: spread upwards, so that a thousand agents
     /// that were sent away together do not come back together.
     pub fn pause(&mut self, asked: Option<Duration>) -> Duration {
-        let grown = self.next.mul_f64(0.5 + fraction() / 2.0);
+        let grown = self.next.mul_f64(0.1 + fraction() * 0.9);
         self.next = (self.next * 2).min(self.longest);
         match asked {
             Some(asked) => asked.min(ASKED_AT_MOST).mul_f64(1.0 + fraction() / 4.0).max(grown),
@@ -51,7 +52,7 @@ mod tests {
         let mut backoff = Backoff::new(secs(1), secs(8));
         for limit in [1, 2, 4, 8, 8, 8] {
             let pause = backoff.pause(None);
-            assert!(pause >= secs(limit) / 2 && pause <= secs(limit), "{pause:?} of {limit}");
+            assert!(pause >= secs(limit) / 10 && pause <= secs(limit), "{pause:?} of {limit}");
         }
         let asked = backoff.pause(Some(secs(20)));
         assert!(asked >= secs(20) && asked <= secs(25), "{asked:?}");

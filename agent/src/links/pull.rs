@@ -13,7 +13,7 @@ const TOO_FAST: Duration = Duration::from_secs(1);
 
 /// Asks for work for ever, while the conductor knows this agent.
 pub async fn pull_forever(link: Arc<HttpLink>, executor: Arc<Executor>, mut greeted: watch::Receiver<bool>) {
-    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+    let mut backoff = Backoff::new(Duration::from_secs(4), Duration::from_secs(30));
     let mut is_told = false;
     while greeted.wait_for(|greeted| *greeted).await.is_ok() {
         let asked_at = Instant::now();

@@ -13,7 +13,7 @@ pub fn parse_bytes(text: &str) -> Result<Option<u64>, String> {
     let unit = unit.trim().to_ascii_lowercase();
     let power = exponent(&unit).ok_or_else(|| wrong(text))?;
     let bytes = number * 1024f64.powi(power);
-    if !bytes.is_finite() || bytes < 1.0 || bytes > 1e18 {
+    if !bytes.is_finite() || !(1.0..=1e18).contains(&bytes) {
         return Err(wrong(text));
     }
     Ok(Some(bytes as u64))

@@ -282,7 +282,7 @@ fn dereference(values: &Values) -> Result<String, OptionsError> {
 fn positive(values: &Values, key: &str) -> Result<Option<f64>, OptionsError> {
     match values.float(key)? {
         Some(number) if number < 0.0 => Err(OptionsError::bad(key, "cannot be negative")),
-        Some(number) if number == 0.0 => Ok(None),
+        Some(0.0) => Ok(None),
         other => Ok(other),
     }
 }

@@ -43,7 +43,9 @@ fn speaker(call: &Call) -> Result<Reporter, ApiError> {
     let client_id = call.path("client_id");
     let is_good = client_id.chars().count() <= names::CLIENT_ID_MAX && names::is_client_id(&client_id);
     if !is_good {
-        return Err(ApiError::bad_request("The client id in the path is none that can be registered"));
+        return Err(ApiError::bad_request(
+            "The client id in the path must be a host name, optionally after a prefix of letters, digits, '_' and '-' that ends with '_'",
+        ));
     }
     Ok(Reporter { project_id: call.project.clone(), client_id: ClientId::new(client_id) })
 }

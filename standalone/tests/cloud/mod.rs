@@ -217,7 +217,7 @@ pub fn api_conf(port: u16, parts: &Parts<'_>) -> String {
     format!(
         "[DEFAULT]\ndebug = true\nbind_host = 127.0.0.1\nbind_port = {port}\ntransport_url = {}\n[database]\nconnection = {}\n\
          [keystone_authtoken]\nauth_type = password\nauth_url = {}\nusername = freezer\npassword = {}\nproject_name = service\n\
-         user_domain_id = default\nproject_domain_id = default\nregion_name = RegionOne\ninterface = public\n",
+         user_domain_id = default\nproject_domain_id = default\nregion_name = RegionOne\ninterface = public\nservice_type = backup\n",
         parts.rabbit_url,
         parts.database_url,
         services::keystone_url(),
