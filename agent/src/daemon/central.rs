@@ -91,6 +91,7 @@ mod tests {
             project_id: ProjectId::from("service"),
             hostname: "h".to_owned(),
             is_central,
+            link: freezer_model::Link::Amqp,
             capabilities: Capabilities {
                 modes: vec!["nova".to_owned(), "fs".to_owned()],
                 ..Capabilities::default()
