@@ -60,6 +60,12 @@ fn settle_name(
         // As for any registration by a user: a central client's name is taken for all.
         return Ok(others.iter().any(|other| other.is_central).then(|| in_use(hello)));
     }
+    if hello.is_central && others.iter().any(|other| other.is_central && other.link != Link::Amqp) {
+        return Ok(Some(Refusal(format!(
+            "client id {} is a central client of another project; delete that one, or give this agent another client_id",
+            hello.client_id
+        ))));
+    }
     others.retain(|other| other.link == Link::Amqp);
     for mut other in others {
         let silence = other.last_seen_at.map_or(std::time::Duration::MAX, |seen| now.since(seen));
@@ -67,6 +73,8 @@ fn settle_name(
             return Ok(Some(in_use(hello)));
         }
         other.link = Link::Poll;
+        // For all projects the name means this agent now.
+        other.is_central &= !hello.is_central;
         tx.clients().save(&other)?;
     }
     Ok(None)

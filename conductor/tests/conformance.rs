@@ -45,7 +45,8 @@ conformance_suite! {
         continuous_follows_the_end, a_job_without_actions_succeeds, metrics_are_served;
     events:
         stop_and_start, abort_reaches_the_agent, abort_before_anybody_began, a_polling_client_is_left_alone,
-        an_unreadable_plan_ends_the_job, one_client_id_is_one_agent, an_edited_plan_is_followed;
+        an_unreadable_plan_ends_the_job, one_client_id_is_one_agent,
+        a_central_name_is_one_for_all, an_edited_plan_is_followed;
     faults:
         a_lost_agent_gets_the_step_again_and_its_old_report_is_stale, too_many_losses_fail_the_run,
         heartbeats_keep_the_lease, two_conductors_run_nothing_twice, a_crash_before_the_message_was_sent,

@@ -22,6 +22,7 @@ use cloud::{Cloud, Login, Parts, User, remove_container};
 use freezer_database::{Database, DatabaseOptions};
 use freezer_model::{JobId, ProjectId};
 use freezer_testkit::{Daemon, TestDatabase, TestVhost, private, program, random_name, services};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -59,7 +60,7 @@ async fn pass_on(
     shared: web::Data<(Tokens, reqwest::Client)>,
 ) -> HttpResponse {
     let base = services::keystone_url().trim_end_matches('/').trim_end_matches("/v3").to_owned();
-    let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes()).unwrap();
+    let method = Method::from_bytes(request.method().as_str().as_bytes()).unwrap();
     let mut onward = shared.1.request(method, format!("{base}{}", request.uri())).body(body);
     for name in ["content-type", "accept", "x-auth-token"] {
         if let Some(value) = request.headers().get(name) {
@@ -233,25 +234,47 @@ async fn the_token_is_the_trusts(
         assert_eq!(document.user.id, service_user);
         assert_eq!(document.project.as_ref().unwrap().id, scene.project.as_str());
     }
-    let log = scene.cloud.agent.log();
-    assert!(!log.contains(trust_id), "ids of trusts stay out of the log");
+    for daemon in [&scene.cloud.api, &scene.cloud.conductor, &scene.cloud.agent] {
+        assert!(!daemon.log().contains(trust_id), "ids of trusts stay out of logs");
+    }
 }
 
 async fn what_is_not_for_it_is_refused(scene: &Scene, container: &str) {
-    for (action, word) in [
+    // What it says that it never does, is refused when a job asks for it.
+    for action in [
+        json!({"action": "exec", "command": "touch /tmp/x"}),
+        json!({"action": "restore", "mode": "fs", "restore_abs_path": "/tmp", "container": container}),
+        json!({"action": "info", "storage": "local", "container": "/etc"}),
+    ] {
+        let job = json!({"client_id": scene.cloud.client_id, "job_actions": [{"freezer_action": action}]});
+        let (status, answer) = scene.user.call(Method::POST, "/jobs", Some(&job)).await.unwrap();
+        assert_eq!(status, 422, "{answer}");
+    }
+    // An action that is edited later is not looked at before it runs.
+    let (job, run) = scene.run(json!({"action": "info", "storage": "swift", "container": container})).await;
+    assert_eq!(run["state"], "success", "{run:#}");
+    let shown = scene.user.get(&format!("/jobs/{job}")).await;
+    let action_id = shown["job_actions"][0]["action_id"].as_str().unwrap();
+    let edits = [
         (json!({"action": "exec", "command": "touch /tmp/x"}), "exec"),
-        (
-            json!({"action": "backup", "path_to_backup": "/etc", "storage": "swift", "container": container}),
-            "fs",
-        ),
+        (json!({"action": "backup", "path_to_backup": "/etc", "container": container}), "mode fs"),
         (
             json!({"action": "restore", "mode": "fs", "restore_abs_path": "/tmp", "container": container}),
-            "fs",
+            "mode fs",
         ),
-        (json!({"action": "info", "storage": "local", "container": "/etc"}), "local"),
-        (json!({"action": "backup", "nova_inst_id": "i", "container": container}), "fs"),
-    ] {
-        let (_, run) = scene.run(action.clone()).await;
+        (json!({"action": "info", "storage": "local", "container": "/etc"}), "storage local"),
+        (
+            json!({"action": "backup", "mode": "nova", "nova_inst_id": "i", "container": container}),
+            "mode nova",
+        ),
+    ];
+    for (count, (action, word)) in edits.into_iter().enumerate() {
+        let path = format!("/actions/{action_id}");
+        let body = json!({"freezer_action": action, "max_retries": 0});
+        let (status, answer) = scene.user.call(Method::PATCH, &path, Some(&body)).await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+        scene.user.post(&format!("/jobs/{job}/event"), &json!({"start": null})).await;
+        let run = scene.user.finished_run(&job, count + 2).await;
         assert_eq!(run["state"], "fail", "{action}: {run:#}");
         let error = run["error"].as_str().unwrap_or_default();
         assert!(error.contains(word) && error.contains("central"), "{action}: {error}");

@@ -6,8 +6,11 @@
 
 use super::executor::ExecutorOptions;
 use crate::options::Values;
+use freezer_model::Capabilities;
 use freezer_model::rpc::RunAction;
 
+const EXEC: &str = "exec";
+const FILES: &str = "fs";
 /// Storages on the host, or with keys of the host.
 const HOST_STORAGES: [&str; 2] = ["local", "ssh"];
 
@@ -22,6 +25,13 @@ const HOST_OPTIONS: [&str; 8] = [
     "snapshot",
     "proxy",
 ];
+
+/// Takes out what no central agent does, so that jobs that ask for it are refused when they are written.
+pub fn keep_central(capabilities: &mut Capabilities) {
+    capabilities.actions.retain(|action| action != EXEC);
+    capabilities.modes.retain(|mode| mode != FILES);
+    capabilities.storages.retain(|storage| !HOST_STORAGES.contains(&storage.as_str()));
+}
 
 /// Why this order is not for a central agent.
 pub(super) fn refusal(options: &ExecutorOptions, order: &RunAction) -> Option<String> {
@@ -46,11 +56,11 @@ fn refused(options: &ExecutorOptions, order: &RunAction) -> Result<(), String> {
     let action = text("action")?.unwrap_or_default();
     let mode = text("mode")?.unwrap_or_default();
     let storage = text("storage")?.unwrap_or_default();
-    if action == "exec" {
+    if action == EXEC {
         return Err("action exec would run commands on the operator's host".to_owned());
     }
     let moves_files = matches!(action.as_str(), "backup" | "restore");
-    if mode == "fs" && (moves_files || values.is_set("mode")) {
+    if mode == FILES && (moves_files || values.is_set("mode")) {
         return Err(format!("action {action} of mode fs would work on files of the operator's host"));
     }
     if HOST_STORAGES.contains(&storage.as_str()) {
@@ -82,7 +92,7 @@ fn refused(options: &ExecutorOptions, order: &RunAction) -> Result<(), String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use freezer_model::{Capabilities, ClientId, Epoch, JobId, ProjectId, RunId};
+    use freezer_model::{ClientId, Epoch, JobId, ProjectId, RunId};
     use serde_json::{Value, json};
 
     fn options(is_central: bool) -> ExecutorOptions {
@@ -146,6 +156,18 @@ mod tests {
             assert!(why.contains(word), "{action}: {why}");
             assert_eq!(refusal(&options(false), &order(action, None)), None);
         }
+    }
+
+    #[test]
+    fn what_is_never_done_is_not_announced() {
+        let mut able = Capabilities::default();
+        keep_central(&mut able);
+        let word = |list: &[String], word: &str| list.iter().any(|known| known == word);
+        assert!(!word(&able.actions, "exec") && word(&able.actions, "info"));
+        assert!(!word(&able.modes, "fs") && word(&able.modes, "nova"));
+        assert!(
+            !word(&able.storages, "local") && !word(&able.storages, "ssh") && word(&able.storages, "swift")
+        );
     }
 
     #[test]

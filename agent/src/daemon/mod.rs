@@ -11,5 +11,6 @@ mod heartbeat;
 pub mod journal;
 mod run_step;
 
+pub use central::keep_central;
 pub use executor::{Accepted, Executor, ExecutorOptions};
 pub use heartbeat::heartbeat_forever;

@@ -19,9 +19,12 @@ pub struct Offer {
 }
 
 impl Trustees {
-    /// `known` is the trust the job has already. One of another user is kept unseen: only its trustor can look at it.
+    /// `known` is the trust the job has already: kept while it holds. One of another user, who alone can look at it, is kept while
+    /// Keystone lets the trustee act under it.
     pub async fn obtain(&self, call: &Call, known: Option<TrustCredentials>) -> Result<Offer, ApiError> {
-        if let Some(trust) = known.clone().filter(|trust| trust.trustor_user_id != call.caller.user_id) {
+        if let Some(trust) = known.clone().filter(|trust| trust.trustor_user_id != call.caller.user_id)
+            && self.is_accepted(&trust, call.project.as_str()).await
+        {
             return Ok(Offer { trust, is_new: false });
         }
         let wanted = NewTrust {
@@ -34,7 +37,8 @@ impl Trustees {
         let acting = acting.map_err(|error| not_delegated(&wanted, &error))?;
         self.end_leftovers(call, &acting).await;
         let now = self.now(call);
-        if let Some(id) = known.map(|trust| trust.trust_id)
+        if let Some(id) =
+            known.filter(|trust| trust.trustor_user_id == call.caller.user_id).map(|trust| trust.trust_id)
             && let Ok(Some(trust)) = acting.show_trust(&id).await
             && holds(&trust, &wanted, now)
         {
@@ -46,6 +50,15 @@ impl Trustees {
         let made = acting.create_trust(&wanted).await.map_err(|error| not_delegated(&wanted, &error))?;
         tracing::info!(project = %call.project, "a trust was made for jobs of central clients");
         Ok(offer(made, true))
+    }
+
+    /// Whether the trustee may act under the trust. Without an answer it is taken to hold.
+    async fn is_accepted(&self, trust: &TrustCredentials, project: &str) -> bool {
+        let Ok(acting) = self.trustee.in_trust(&trust.trust_id) else { return true };
+        match acting.project_id().await {
+            Ok(owner) => owner.as_deref() == Some(project),
+            Err(error) => error.is_temporary(),
+        }
     }
 
     fn roles(&self, call: &Call) -> Vec<String> {

@@ -5,33 +5,18 @@
 use crate::stage::Stage;
 use crate::tenant::{Tenant, User};
 use crate::trusts::reconfigure;
+use crate::venv;
 use freezer_testkit::{Daemon, random_name, services};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(240);
 
-fn programs() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let place =
-        std::env::var_os("FREEZER_TEST_VENV").map_or_else(|| here.join("../target/test-venv"), PathBuf::from);
-    let mut place = place.into_os_string();
-    place.push("-scheduler");
-    let output = Command::new(here.join("tests/real/make-scheduler-venv")).arg(place).output().unwrap();
-    assert!(
-        output.status.success(),
-        "freezer cannot be installed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
-}
-
 /// Starts the operator's scheduler, in the foreground.
 fn scheduler(folder: &Path, backup_url: &str) -> Daemon {
-    let programs = programs();
+    let programs = venv::programs("scheduler", &["freezer", "python-freezerclient"]);
     for name in ["jobs", "home", "source"] {
         std::fs::create_dir(folder.join(name)).unwrap();
     }

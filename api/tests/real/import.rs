@@ -91,7 +91,9 @@ INSERT INTO user_credentials (created_at, deleted, id, job_id, trust_id, trustor
  ('2026-01-01 00:00:00', 0, 'u1', 'j2', 'older', 'U64'), ('2026-01-02 00:00:00', 0, 'u2', 'j2', 'newest', 'U64'), ('2026-01-03 00:00:00', 1, 'u3', 'j2', 'gone', 'U64');
 INSERT INTO sessions (created_at, deleted, id, project_id, user_id, session_tag, schedule, job, status, result) VALUES
  ('2026-01-01 00:00:00', 0, 's1', 'P', 'U64', 1, '{"schedule_interval": "1 days"}', 'null', 'active', NULL),
- ('2026-01-01 00:00:01', 1, 's2', 'P', 'U64', 1, '{}', NULL, 'active', NULL);
+ ('2026-01-01 00:00:01', 1, 's2', 'P', 'U64', 1, '{}', NULL, 'active', NULL),
+ ('2026-01-01 00:00:02', 0, 's3', 'P', 'U64', 3, '{}', '{"j2": {"client_id": "central", "status": "completed", "result": "success", "time_started": 1767225601, "time_ended": 1767225602}, "j3": {"client_id": "node1", "status": ""}}', 'completed', 'success'),
+ ('2026-01-01 00:00:03', 0, 's4', 'P', 'U64', 1, '[1]', NULL, 'active', NULL);
 INSERT INTO backups (created_at, deleted, id, project_id, user_id, job_id, status, backup_metadata) VALUES
  ('2026-01-01 00:00:00', 0, 'b1', 'P', 'U64', 'j1', 'available', '{"container": "vault", "hostname": "db1", "backup_name": "etc", "time_stamp": "1767225600", "job_id": "j1"}'),
  ('2026-01-01 00:00:01', 0, 'b2', 'P', 'U64', NULL, 'error', '{"container": "vault", "hostname": "db1", "backup_name": "etc"}'),
@@ -145,7 +147,7 @@ const EXPECTED: [(&str, [u64; 6]); 7] = [
     ("jobs", [4, 3, 0, 1, 0, 1]),
     ("job_actions", [8, 4, 0, 0, 4, 1]),
     ("user_credentials", [2, 1, 0, 0, 1, 1]),
-    ("sessions", [1, 0, 0, 1, 0, 1]),
+    ("sessions", [3, 2, 0, 1, 1, 1]),
     ("backups", [4, 2, 0, 2, 0, 1]),
 ];
 
@@ -163,6 +165,8 @@ fn expect_first_run(printed: &str) {
         "job_actions l4: job j1: action nothing is not there",
         "job_actions l6: job j1: action a5 is not there, or not of its project",
         "user_credentials u1: job j2 has newer ones",
+        "sessions s3: its job j3 is not there",
+        "sessions s4: schedule is no JSON object",
         "backups b3: 'container': must not be empty",
         "backups b4: status \"lost\"",
     ] {
@@ -186,7 +190,7 @@ async fn a_database_is_taken_over_and_read_through_the_api() {
     let user = "u".repeat(64);
     let source = upstream(&demo.project_id, &user);
     let configuration = stage.folder.path().join("freezer.conf");
-    let (url, everything) = (source.url(), ["jobs", "actions", "clients", "backups"]);
+    let (url, everything) = (source.url(), ["jobs", "actions", "clients", "backups", "sessions"]);
     let (dry, printed, said) = import(&configuration, Some(&url), &["--dry-run"]);
     assert_eq!(dry.status.code(), Some(3), "{said}");
     expect_first_run(&printed);
@@ -257,6 +261,14 @@ fn what_was_stored_is_shown(all: &Value, user: &str) {
     assert_eq!((backups.len(), backups[0].get("status"), &backups[1]["status"]), (2, None, &json!("error")));
     assert_eq!(backups[0]["backup_metadata"]["time_stamp"], 1_767_225_600);
     assert_eq!(backups[1]["backup_metadata"]["time_stamp"], 1_767_225_601);
+
+    let sessions = all[4]["sessions"].as_array().unwrap();
+    assert_eq!((sessions.len(), &sessions[0]["jobs"], &sessions[0]["hold_off"]), (2, &json!({}), &json!(30)));
+    assert_eq!(sessions[0]["schedule"], json!({"schedule_interval": "1 days"}));
+    let member = json!({"client_id": "central", "status": "completed", "result": "success", "time_started": 1_767_225_601,
+        "time_ended": 1_767_225_602});
+    assert_eq!((&sessions[1]["session_tag"], &sessions[1]["jobs"]), (&json!(3), &json!({"j2": member})));
+    assert_eq!((&sessions[1]["status"], &sessions[1]["result"]), (&json!("completed"), &json!("success")));
 }
 
 #[test]
@@ -292,7 +304,7 @@ fn into_sqlite_and_refused_with_a_reason() {
     assert_eq!(output.status.code(), Some(3), "{said}");
     expect_first_run(&printed);
     expect_second_run(&import(&configuration, None, &[]).1);
-    sql(&source, "DELETE FROM sessions; DELETE FROM clients WHERE id IN ('c3', 'c5', 'c6'); DELETE FROM actions WHERE id = 'a4';
+    sql(&source, "DELETE FROM sessions WHERE id = 's4'; DELETE FROM clients WHERE id IN ('c3', 'c5', 'c6'); DELETE FROM actions WHERE id = 'a4';
         DELETE FROM jobs WHERE id = 'j4'; DELETE FROM backups WHERE id IN ('b3', 'b4')");
     assert_eq!(import(&configuration, None, &[]).0.status.code(), Some(0), "nothing is left out");
 }

@@ -203,7 +203,14 @@ async fn trusts_that_do_not_hold_are_not_used() {
         let second = scene.trust_of(&other).await.unwrap();
         scene.call(&scene.ann, "PATCH", &job, json!({"client_id": "central"})).await.expect(200);
         assert_eq!(scene.trust_of(&job).await.as_ref(), Some(&second));
-        assert_eq!(scene.trusts(&scene.ann).await, BTreeSet::from([weak.id, second]));
+        assert_eq!(scene.trusts(&scene.ann).await, BTreeSet::from([weak.id, second.clone()]));
+        // A colleague's job can be taken over when its trust is gone, and only then.
+        scene.call(&bob, "PATCH", &job, json!({"client_id": "central"})).await.expect(200);
+        assert_eq!(scene.trust_of(&job).await.as_ref(), Some(&second));
+        scene.ann.session.delete_trust(&second).await.unwrap();
+        scene.call(&bob, "PATCH", &job, json!({"client_id": "central"})).await.expect(200);
+        let bobs = scene.trusts(&bob).await;
+        assert_eq!((bobs.len(), scene.trust_of(&job).await), (1, bobs.first().cloned()));
     })
     .await;
 }

@@ -1,6 +1,7 @@
 //! What users ask for while jobs are planned or run.
 
 use crate::stage::*;
+use freezer_model::rpc::AgentHello;
 use freezer_model::rpc::Verdict;
 use freezer_model::*;
 use serde_json::json;
@@ -161,6 +162,41 @@ pub async fn one_client_id_is_one_agent(stage: Stage) {
         .await;
     assert!(stage.runs("j").is_empty());
     assert_eq!(second.unasked().await, 0);
+    conductor.stop().await;
+}
+
+pub async fn a_central_name_is_one_for_all(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let hello = |agent: &Agent, is_central: bool| {
+        json!(AgentHello {
+            project_id: agent.project.clone(),
+            client_id: agent.client_id.clone(),
+            hostname: "host".into(),
+            agent_version: "1".into(),
+            capabilities: Capabilities::default(),
+            is_central,
+            held: vec![],
+        })
+    };
+    let first = Agent::listen(&stage, "service", "central").await;
+    first.call("agent_hello", hello(&first, true)).await.unwrap();
+    first.leave().await;
+    stage.clock.advance(LEASE * 3);
+    // It has gone: another project's agent takes the name, for all projects.
+    let second = Agent::listen(&stage, "backup", "central").await;
+    second.call("agent_hello", hello(&second, true)).await.unwrap();
+    let seen = |project: &str| {
+        let (project, id) = (ProjectId::from(project), ClientId::from("central"));
+        stage.db.read(|tx| tx.clients().get(&project, &id)).unwrap().unwrap()
+    };
+    assert_eq!((seen("p").project_id.as_str(), seen("p").link), ("backup", Link::Amqp));
+    // One that polls cannot be seen to have gone, so its name stays taken.
+    let poller = Client { link: Link::Poll, client_id: ClientId::from("polls"), ..seen("p") };
+    stage.db.transaction(|tx| tx.clients().insert(&Client { uuid: "u2".into(), ..poller.clone() })).unwrap();
+    let third = Agent::listen(&stage, "service", "polls").await;
+    let refused = third.call("agent_hello", hello(&third, true)).await.unwrap_err();
+    assert!(refused.to_string().contains("is a central client of another project"), "{refused}");
+    third.call("agent_hello", hello(&third, false)).await.unwrap();
     conductor.stop().await;
 }
 

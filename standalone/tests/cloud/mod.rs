@@ -94,7 +94,8 @@ impl User {
                 .iter()
                 .filter(|run| run["finished_at"].as_i64().unwrap() > 0)
                 .collect();
-            done.sort_by_key(|run| run["created_at"].as_i64());
+            // Listed with the newest first.
+            done.reverse();
             if let Some(run) = done.get(count - 1) {
                 return self.get(&format!("/runs/{}", run["run_id"].as_str().unwrap())).await;
             }

@@ -1,12 +1,16 @@
 //! From upstream's rows to ours (contract appendix B). Pure; an error is the reason why a row cannot be kept.
 
 use crate::validate::Object;
+use crate::validate::session::{self, MemberBody};
 use crate::validate::{backup, names, schedule};
-use freezer_database::upstream::{UpstreamAction, UpstreamBackup, UpstreamClient, UpstreamJob};
+use freezer_database::upstream::{
+    UpstreamAction, UpstreamBackup, UpstreamClient, UpstreamJob, UpstreamSession,
+};
 use freezer_model::client::{ALL_ACTIONS, ALL_ENGINES, ALL_MODES, ALL_STORAGES};
+use freezer_model::session::{ACTIVE, DEFAULT_HOLD_OFF_SECS};
 use freezer_model::{
     Action, ActionId, Backup, BackupId, BackupStatus, Capabilities, Client, ClientId, Job, JobId, JobState,
-    Link, ProjectId, Timestamp, UserId,
+    Link, Member, ProjectId, Session, SessionId, Timestamp, UserId,
 };
 use serde_json::{Map, Value, json};
 
@@ -137,6 +141,41 @@ pub fn job(row: &UpstreamJob) -> Result<Job, String> {
         created_at,
         plan_version: 1,
         next_run_at: None,
+    })
+}
+
+/// The session with all members that are stored; whether their jobs are there is for the caller to see.
+pub fn session(row: UpstreamSession) -> Result<Session, String> {
+    let mut plan = object("schedule", row.schedule.as_deref())?;
+    plan.retain(|_, value| !value.is_null());
+    let stored = json!({"schedule": plan, "jobs": object("job", row.job.as_deref())?, "description": row.description,
+        "result": row.result});
+    let Value::Object(stored) = stored else { return Err("it cannot be read".to_owned()) };
+    let body = session::parse(&Object::new(&stored, "")).map_err(|refusal| refusal.0)?;
+    let session_tag = row.session_tag.unwrap_or(0);
+    let member = |sent: MemberBody| Member {
+        job_id: sent.job_id,
+        client_id: sent.client_id.unwrap_or_default(),
+        status: sent.status.unwrap_or_default(),
+        result: sent.result.unwrap_or_default(),
+        time_started: sent.time_started.unwrap_or(-1),
+        time_ended: sent.time_ended.unwrap_or(-1),
+        session_tag,
+    };
+    Ok(Session {
+        project_id: project(row.project_id.as_deref())?,
+        session_id: SessionId::from(row.id),
+        user_id: UserId::from(row.user_id),
+        description: row.description,
+        session_tag,
+        hold_off: row.hold_off.filter(|secs| *secs >= 0).unwrap_or(DEFAULT_HOLD_OFF_SECS),
+        status: row.status.filter(|word| !word.is_empty()).unwrap_or_else(|| ACTIVE.to_owned()),
+        result: row.result,
+        time_start: row.time_start.unwrap_or(-1),
+        time_end: row.time_end.unwrap_or(-1),
+        schedule: body.schedule.unwrap_or_default(),
+        members: body.jobs.unwrap_or_default().into_iter().map(member).collect(),
+        created_at: made(row.created_at_ms),
     })
 }
 

@@ -45,6 +45,11 @@ impl Table {
             Fate::Void(why) => self.void.push(line(why)),
         }
     }
+
+    /// Something about a row that was taken, and that upstream skips as well.
+    pub fn remark(&mut self, id: &str, what: &str) {
+        self.void.push(format!("{} {id}: {what}", self.name));
+    }
 }
 
 #[derive(Default)]

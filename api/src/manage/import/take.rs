@@ -7,7 +7,7 @@ use freezer_database::upstream::{
     UpstreamJobAction, UpstreamRow, UpstreamSession,
 };
 use freezer_database::{DbError, Tx};
-use freezer_model::{ActionId, Client, Job, TrustCredentials, UserId};
+use freezer_model::{ActionId, Client, Job, JobId, Session, TrustCredentials, UserId};
 use std::collections::HashMap;
 
 pub(super) fn everything(upstream: &mut Upstream, tx: &mut Tx) -> Result<Report, DbError> {
@@ -15,7 +15,7 @@ pub(super) fn everything(upstream: &mut Upstream, tx: &mut Tx) -> Result<Report,
     report.tables.push(clients(upstream, tx)?);
     report.tables.push(actions(upstream, tx)?);
     report.tables.extend(jobs(upstream, tx)?);
-    report.tables.push(sessions(upstream)?);
+    report.tables.push(sessions(upstream, tx)?);
     report.tables.push(backups(upstream, tx)?);
     Ok(report)
 }
@@ -188,16 +188,45 @@ fn attach_trust(
     Ok(())
 }
 
-/// Sessions have no table here: they are counted and named, so that nobody thinks that they were taken.
-fn sessions(upstream: &mut Upstream) -> Result<Table, DbError> {
+fn sessions(upstream: &mut Upstream, tx: &mut Tx) -> Result<Table, DbError> {
     let mut table = table::<UpstreamSession>(upstream)?;
     upstream.each_page(|_, rows: Vec<UpstreamSession>| {
         for row in rows {
-            table.note(&row.id, Fate::LeftOut("this version keeps no sessions".to_owned()));
+            let id = row.id.clone();
+            let fate = match convert::session(row) {
+                Ok(mut session) => {
+                    let gone = keep_members_with_jobs(tx, &mut session)?;
+                    let fate = fate(tx.sessions().insert(&session))?;
+                    if matches!(fate, Fate::Taken) {
+                        gone.iter().for_each(|job| table.remark(&id, &format!("its job {job} is not there")));
+                    }
+                    fate
+                }
+                Err(why) => Fate::LeftOut(why),
+            };
+            table.note(&id, fate);
         }
         Ok::<_, DbError>(())
     })?;
     Ok(table)
+}
+
+/// A round would wait for ever for a job that was deleted. Answers the ids of those.
+fn keep_members_with_jobs(tx: &mut Tx, session: &mut Session) -> Result<Vec<JobId>, DbError> {
+    let (mut kept, mut gone) = (Vec::new(), Vec::new());
+    for mut member in std::mem::take(&mut session.members) {
+        match tx.jobs().get(&session.project_id, &member.job_id)? {
+            Some(job) => {
+                if job.session_id.as_deref() == Some(session.session_id.as_str()) {
+                    member.session_tag = job.session_tag;
+                }
+                kept.push(member);
+            }
+            None => gone.push(member.job_id),
+        }
+    }
+    session.members = kept;
+    Ok(gone)
 }
 
 fn backups(upstream: &mut Upstream, tx: &mut Tx) -> Result<Table, DbError> {
