@@ -278,12 +278,16 @@ async fn verbs_are_calls_of_the_service() {
     let all = machine.must(&["backup-list", "--all", "--long"]);
     assert!(all.contains("theirs") && all.contains("elsewhere"), "{all}");
 
+    sessions(machine);
+
     for (arguments, words) in [
         (&["job-create"] as &[&str], "--file"),
         (&["job-create", "--file", "/nowhere"], "/nowhere"),
         (&["job-get"], "-j"),
         (&["job-get", "-j", "a,b"], "one job"),
         (&["session-get"], "-s"),
+        (&["session-get", "-s", "nothing"], "no session nothing"),
+        (&["session-add-job", "-s", "nothing", "-j", "one"], "404"),
         (&["job-start", "-j", "nobody"], "404"),
     ] {
         let said = machine.run(arguments);
@@ -294,6 +298,28 @@ async fn verbs_are_calls_of_the_service() {
     let missing = machine.run(&["--os-project-name", "nothing", "job-list"]);
     assert_eq!(missing.status, 1, "{}", missing.err);
     assert_eq!(field.demo.project_id.len(), 32);
+}
+
+/// A session with the job `one`, from its making to its end.
+fn sessions(machine: &Machine) {
+    let document = json!({"description": "nightly", "schedule": {"schedule_interval": "1 days"}});
+    std::fs::write(machine.folder.join("session.json"), document.to_string()).unwrap();
+    let made = machine.must(&["session-create", "--file", &machine.path("session.json")]);
+    let id = made.trim().strip_prefix("Created session ").unwrap();
+    let list = machine.must(&["session-list"]);
+    assert!(list.contains(id) && list.contains("nightly"), "{list}");
+    let added = machine.must(&["session-add-job", "-s", id, "-j", "one"]);
+    assert_eq!(added, format!("Added job one to session {id}\n"));
+    let members = machine.must(&["session-list-job", "--session", id]);
+    assert!(members.contains("| one    | "), "{members}");
+    machine.must(&["session-get", "-s", id, "--file", &machine.path("saved.json")]);
+    let saved = std::fs::read_to_string(machine.folder.join("saved.json")).unwrap();
+    let saved: Value = serde_json::from_str(&saved).unwrap();
+    assert_eq!((&saved["session_id"], saved["jobs"].as_object().unwrap().len()), (&json!(id), 1));
+    machine.must(&["session-remove-job", "-s", id, "-j", "one"]);
+    assert!(!machine.must(&["session-list-job", "-s", id]).contains("| one "));
+    assert_eq!(machine.must(&["session-delete", "-s", id]), format!("Deleted session {id}\n"));
+    assert!(!machine.must(&["session-list"]).contains(id));
 }
 
 fn hostname() -> String {
