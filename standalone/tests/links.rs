@@ -1,0 +1,244 @@
+//! One suite for both links: the real agent against API and conductor, on the in-process bus or over HTTP.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use freezer_agent::daemon::ExecutorOptions;
+use freezer_agent::serve::{Agent, executor_options, start, start_over_http};
+use freezer_api::notices::Notices;
+use freezer_api::policy::Policy;
+use freezer_api::serve::project_of_path;
+use freezer_api::{ApiOptions, ApiParts};
+use freezer_conductor::{Conductor, ConductorOptions, ConductorParts};
+use freezer_database::{Database, DatabaseOptions, Page, RunFilter};
+use freezer_model::{Clock, JobId, Link, ProjectId, Run, RunState, SystemClock};
+use freezer_testkit::{program, random_name};
+use keystone::AuthToken;
+use oslo_messaging::{RabbitOptions, Transport};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+macro_rules! link_suite {
+    ($($test:ident),+ $(,)?) => {
+        mod amqp {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(super::Place::start(freezer_model::Link::Amqp).await).await;
+            })+
+        }
+        mod http {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(super::Place::start(freezer_model::Link::Http).await).await;
+            })+
+        }
+    };
+}
+
+link_suite! {
+    a_job_runs_to_its_end, an_abort_ends_the_step, more_steps_than_slots_wait,
+    fresh_options_are_told, a_conductor_that_was_away_is_found_again
+}
+
+/// Service and agent of one test.
+struct Place {
+    link: Link,
+    url: String,
+    db: Database,
+    transport: Transport,
+    conductor: Option<Conductor>,
+    http: reqwest::Client,
+    _stop_api: oneshot::Sender<()>,
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    async fn start(link: Link) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:///{}", folder.path().join("freezer.sqlite").display());
+        let db = Database::connect(&DatabaseOptions::new(url)).unwrap();
+        db.sync().unwrap();
+        let transport =
+            Transport::connect(&format!("fake://{}/", random_name()), RabbitOptions::default()).unwrap();
+        let options = ApiOptions {
+            bind_host: "127.0.0.1".to_owned(),
+            bind_port: 0,
+            workers: Some(1),
+            ..ApiOptions::default()
+        };
+        let parts = ApiParts {
+            db: db.clone(),
+            policy: Policy::defaults().unwrap(),
+            notices: Notices::on(&transport),
+            clock: Arc::new(SystemClock),
+            auth: AuthToken::noauth(project_of_path),
+            options,
+        };
+        let listening = freezer_api::listen(parts).unwrap();
+        let url = format!("http://{}", listening.addresses[0]);
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(listening.run(async move {
+            let _ = stopped.await;
+        }));
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut place = Self { link, url, db, transport, conductor: None, http, _stop_api: stop, folder };
+        place.conduct().await;
+        place
+    }
+
+    async fn conduct(&mut self) {
+        let options = ConductorOptions {
+            poll_interval: Duration::from_millis(100),
+            heartbeat: Duration::from_secs(1),
+            ..ConductorOptions::default()
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let parts = ConductorParts { db: self.db.clone(), transport: self.transport.clone(), clock, options };
+        self.conductor = Some(freezer_conductor::start(parts).await.unwrap());
+    }
+
+    fn options(&self, actions: &str) -> ExecutorOptions {
+        let arguments = oslo_config::LoadArgs::default()
+            .option("agent", "client_id", "node1")
+            .option("agent", "project_id", "p")
+            .option("agent", "link", if self.link == Link::Http { "http" } else { "amqp" })
+            .option("agent", "progress_interval", "0.1")
+            .option("agent", "supported_actions", actions)
+            .option("agent", "state_dir", self.folder.path().join("state").display().to_string());
+        let config = freezer_agent::config::registry().load(arguments).unwrap();
+        let step_program = vec![program("freezer-agent").into_os_string(), "run-step".into()];
+        ExecutorOptions { step_program, ..executor_options(&config, &[]).unwrap() }
+    }
+
+    /// An agent that a conductor has answered.
+    async fn agent(&self) -> Agent {
+        let options = self.options("exec,backup");
+        let mut agent = match self.link {
+            Link::Http => {
+                let auth = [("OS_AUTH_TYPE", "none"), ("OS_USERNAME", "guest"), ("OS_PROJECT_ID", "p")];
+                let mut auth: std::collections::BTreeMap<String, String> =
+                    auth.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+                auth.insert("OS_BACKUP_URL".to_owned(), self.url.clone());
+                let session = freezer_agent::links::http::session(&auth).unwrap();
+                start_over_http(options, session).await.unwrap()
+            }
+            _ => start(options, &self.transport).await.unwrap(),
+        };
+        tokio::time::timeout(PATIENCE, agent.greeted.wait_for(|greeted| *greeted)).await.unwrap().unwrap();
+        agent
+    }
+
+    async fn post(&self, path: &str, body: Value) {
+        let request = self.http.post(format!("{}/v2/p{path}", self.url)).header("X-Auth-Token", "user:p");
+        let answer = request.json(&body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {} {}", answer.status(), answer.text().await.unwrap());
+    }
+
+    /// A job that starts at once and runs this line of shell.
+    async fn job(&self, id: &str, line: &str) {
+        let action = json!({"action": "exec", "command": line, "exec_shell": true});
+        let body = json!({"job_id": id, "client_id": "node1", "job_schedule": {}, "job_actions": [{"freezer_action": action, "max_retries": 0}]});
+        self.post("/jobs", body).await;
+    }
+
+    async fn run_that(&self, job: &str, fits: impl Fn(&Run) -> bool) -> Run {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let filter = RunFilter { job_id: Some(JobId::from(job)), ..RunFilter::default() };
+            let runs =
+                self.db.read(|tx| tx.runs().list(&ProjectId::from("p"), &filter, None, Page::ALL)).unwrap();
+            assert!(runs.len() <= 1, "one firing, one run");
+            if let Some(run) = runs.into_iter().find(|run| fits(run)) {
+                return run;
+            }
+            assert!(Instant::now() < end, "job {job}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn ended(&self, job: &str) -> Run {
+        self.run_that(job, |run| run.state.is_final()).await
+    }
+
+    /// Waits until the agent holds that many steps.
+    async fn running(&self, agent: &Agent, fits: impl Fn(usize) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !fits(agent.executor.running()) {
+            assert!(Instant::now() < end, "{} steps", agent.executor.running());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+async fn a_job_runs_to_its_end(place: Place) {
+    let agent = place.agent().await;
+    place.job("good", "echo done").await;
+    place.job("bad", "echo broken >&2; exit 7").await;
+    let (good, bad) = (place.ended("good").await, place.ended("bad").await);
+    assert_eq!((good.state, good.steps.len(), good.epoch.0), (RunState::Success, 1, 1), "{good:#?}");
+    assert!(good.steps[0].started_at.is_some() && good.steps[0].finished_at.is_some());
+    assert_eq!(bad.state, RunState::Fail);
+    assert!(bad.error.as_ref().unwrap().contains('7'), "{bad:#?}");
+    place.running(&agent, |count| count == 0).await;
+    agent.stop().await;
+}
+
+async fn an_abort_ends_the_step(place: Place) {
+    let agent = place.agent().await;
+    place.job("long", "sleep 1000").await;
+    place.run_that("long", |run| run.state == RunState::Running).await;
+    place.post("/jobs/long/event", json!({"abort": null})).await;
+    assert_eq!(place.ended("long").await.state, RunState::Aborted);
+    agent.stop().await;
+}
+
+async fn more_steps_than_slots_wait(place: Place) {
+    let agent = place.agent().await;
+    let gate = place.file("gate");
+    place.job("first", &format!("while [ ! -e {} ]; do sleep 0.05; done", gate.display())).await;
+    place.run_that("first", |run| run.state == RunState::Running).await;
+    place.job("second", "true").await;
+    place.running(&agent, |count| count == 2).await;
+    assert_eq!(place.run_that("second", |_| true).await.state, RunState::Dispatched);
+    std::fs::write(gate, "").unwrap();
+    for job in ["first", "second"] {
+        let run = place.ended(job).await;
+        assert_eq!((run.state, run.epoch.0), (RunState::Success, 1), "{run:#?}");
+    }
+    agent.stop().await;
+}
+
+async fn fresh_options_are_told(place: Place) {
+    let agent = place.agent().await;
+    agent.executor.reconfigure(place.options("restore"));
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let client = place.db.read(|tx| tx.clients().get(&"p".into(), &"node1".into())).unwrap().unwrap();
+        assert_eq!(client.link, place.link);
+        if client.capabilities.actions == ["restore"] {
+            break;
+        }
+        assert!(Instant::now() < end, "{client:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    agent.stop().await;
+}
+
+async fn a_conductor_that_was_away_is_found_again(mut place: Place) {
+    let mut agent = place.agent().await;
+    place.conductor.take().unwrap().stop().await;
+    place.job("j", "true").await;
+    tokio::time::timeout(PATIENCE, agent.greeted.wait_for(|greeted| !*greeted)).await.unwrap().unwrap();
+    place.conduct().await;
+    let run = place.ended("j").await;
+    assert_eq!((run.state, run.losses), (RunState::Success, 0), "{run:#?}");
+    agent.stop().await;
+}
