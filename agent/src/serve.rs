@@ -72,23 +72,18 @@ fn options_for(config: &Config, project: &str, step_arguments: &[&str]) -> Resul
     let rate = |name: &str| {
         parse_bytes(config.str("agent", name)).map_err(|cause| format!("[agent] {name}: {cause}"))
     };
-    let is_central = config.bool("agent", "is_central");
-    let mut capabilities = Capabilities {
-        actions: config.list("agent", "supported_actions"),
-        modes: config.list("agent", "supported_modes"),
-        storages: config.list("agent", "supported_storages"),
-        engines: config.list("agent", "supported_engines"),
-    };
-    if is_central {
-        crate::daemon::keep_central(&mut capabilities);
-    }
     Ok(ExecutorOptions {
         client_id: ClientId::new(client),
         project_id: ProjectId::new(project),
         hostname,
-        is_central,
+        is_central: config.bool("agent", "is_central"),
         link,
-        capabilities,
+        capabilities: Capabilities {
+            actions: config.list("agent", "supported_actions"),
+            modes: config.list("agent", "supported_modes"),
+            storages: config.list("agent", "supported_storages"),
+            engines: config.list("agent", "supported_engines"),
+        },
         concurrency: usize::try_from(config.int("agent", "concurrent_jobs")).unwrap_or(1),
         step_program: step_program(step_arguments)?,
         state_dir: PathBuf::from(config.str("agent", "state_dir")),

@@ -26,11 +26,16 @@ const HOST_OPTIONS: [&str; 8] = [
     "proxy",
 ];
 
-/// Takes out what no central agent does, so that jobs that ask for it are refused when they are written.
-pub fn keep_central(capabilities: &mut Capabilities) {
-    capabilities.actions.retain(|action| action != EXEC);
-    capabilities.modes.retain(|mode| mode != FILES);
-    capabilities.storages.retain(|storage| !HOST_STORAGES.contains(&storage.as_str()));
+/// What the agent says that it can do. What no central agent does is not among it, so that jobs that ask for it are refused when
+/// they are written.
+pub(super) fn announced(options: &ExecutorOptions) -> Capabilities {
+    let mut capabilities = options.capabilities.clone();
+    if options.is_central {
+        capabilities.actions.retain(|action| action != EXEC);
+        capabilities.modes.retain(|mode| mode != FILES);
+        capabilities.storages.retain(|storage| !HOST_STORAGES.contains(&storage.as_str()));
+    }
+    capabilities
 }
 
 /// Why this order is not for a central agent.
@@ -160,8 +165,8 @@ mod tests {
 
     #[test]
     fn what_is_never_done_is_not_announced() {
-        let mut able = Capabilities::default();
-        keep_central(&mut able);
+        let able = announced(&options(true));
+        assert_eq!(announced(&options(false)), options(false).capabilities);
         let word = |list: &[String], word: &str| list.iter().any(|known| known == word);
         assert!(!word(&able.actions, "exec") && word(&able.actions, "info"));
         assert!(!word(&able.modes, "fs") && word(&able.modes, "nova"));

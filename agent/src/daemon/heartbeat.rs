@@ -1,5 +1,6 @@
 //! Hello and heartbeats: the conductor learns that this agent lives and which steps it holds.
 
+use super::central;
 use super::executor::{Executor, Order};
 use crate::links::Backoff;
 use freezer_model::rpc::{AgentHello, HelloReply};
@@ -18,7 +19,7 @@ impl Executor {
             client_id: options.client_id.clone(),
             hostname: options.hostname.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: options.capabilities.clone(),
+            capabilities: central::announced(&options),
             is_central: options.is_central,
             held: self.held_steps(),
             link: options.link,

@@ -11,6 +11,5 @@ mod heartbeat;
 pub mod journal;
 mod run_step;
 
-pub use central::keep_central;
 pub use executor::{Accepted, Executor, ExecutorOptions};
 pub use heartbeat::heartbeat_forever;

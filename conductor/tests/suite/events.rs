@@ -176,6 +176,7 @@ pub async fn a_central_name_is_one_for_all(stage: Stage) {
             capabilities: Capabilities::default(),
             is_central,
             held: vec![],
+            link: Link::Amqp,
         })
     };
     let first = Agent::listen(&stage, "service", "central").await;
