@@ -25,6 +25,7 @@ pub mod work_signals;
 
 mod actions;
 mod agents;
+mod answer;
 mod backups;
 mod clients;
 mod jobs;

@@ -76,6 +76,7 @@ impl Place {
             notices: Notices::on(&transport),
             clock: Arc::new(SystemClock),
             auth: AuthToken::noauth(project_of_path),
+            trusts: None,
             options,
         };
         let listening = freezer_api::listen(parts).unwrap();

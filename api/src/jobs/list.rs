@@ -1,12 +1,15 @@
 //! GET /v2/{project_id}/jobs
 
 use super::{ALL_PROJECTS, viewer};
+use crate::answer;
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
 use freezer_database::{JobFilter, Scope};
+use freezer_model::document::JobDocument;
 use freezer_model::search::Search;
 use freezer_model::{ClientId, Job, JobEvent, JobId, JobStatus, ProjectId};
+use serde::Serialize;
 use serde_json::json;
 
 /// Lists the project's jobs; those of all projects when that is asked for and allowed.
@@ -19,21 +22,27 @@ pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
     let filter = filter(&mut search);
     let is_poll = is_poll(&call, &filter);
     let project = call.project.clone();
-    let (documents, shown) = call
+    let (text, shown) = call
         .read(move |tx| {
             let scope = if is_everything { Scope::All } else { Scope::Project(&project) };
             let pid = viewer.pid_in_search();
-            let wanted = |job: &Job| search.matches(&viewer.document(job, pid));
+            let wanted = |job: &Job| search.matches(&json!(viewer.document(job, pid)));
             let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&Job) -> bool);
             let jobs = tx.jobs().list(scope, &filter, residual, page)?;
             let new = if is_poll { tx.jobs().new_events(&pending_events(&jobs))? } else { Vec::new() };
-            Ok((viewer.documents(tx, &jobs)?, new))
+            let listed = Listed { jobs: viewer.documents(tx, &jobs)? };
+            Ok((answer::text(&listed)?, new))
         })
         .await?;
     if !shown.is_empty() {
         call.write(move |tx| Ok(tx.jobs().events_are_shown(&shown)?)).await?;
     }
-    Ok(HttpResponse::Ok().json(json!({ "jobs": documents })))
+    Ok(answer::json(text))
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    jobs: Vec<JobDocument<'a>>,
 }
 
 /// Whether a scheduler looks for its work: it asks, as nobody else does, for the jobs of one client that are not completed,

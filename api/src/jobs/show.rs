@@ -1,6 +1,7 @@
 //! GET /v2/{project_id}/jobs/{job_id}
 
 use super::{job_id, viewer};
+use crate::answer;
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
@@ -10,16 +11,16 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     call.enforce("jobs:get")?;
     let viewer = viewer(&call);
     let (project, id) = (call.project.clone(), job_id(&call));
-    let documents = call
+    let text = call
         .read(move |tx| {
             let own = tx.jobs().get(&project, &id)?;
             let job = match own {
                 None if viewer.is_privileged => tx.jobs().get_any_project(&id)?,
                 own => own,
             };
-            viewer.documents(tx, job.as_slice())
+            let documents = viewer.documents(tx, job.as_slice())?;
+            documents.first().map(answer::text).transpose()
         })
         .await?;
-    let document = documents.into_iter().next().ok_or_else(ApiError::absent)?;
-    Ok(HttpResponse::Ok().json(document))
+    Ok(answer::json(text.ok_or_else(ApiError::absent)?))
 }

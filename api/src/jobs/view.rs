@@ -2,9 +2,8 @@
 
 use crate::error::ApiError;
 use freezer_database::{ClientFilter, Page, Tx};
-use freezer_model::document::{self, PidShown};
+use freezer_model::document::{JobDocument, PidShown, TrustShown};
 use freezer_model::{Client, ClientId, Job, ProjectId};
-use serde_json::Value;
 use std::collections::HashSet;
 
 /// What decides whether a caller sees process ids.
@@ -25,18 +24,13 @@ impl Viewer {
     }
 
     /// The document of a job, for answers and for searches.
-    pub fn document(&self, job: &Job, pid: PidShown) -> Value {
-        let mut document = document::job(job, pid);
-        if let Value::Object(map) = &mut document
-            && !(self.is_privileged || self.sees_trusts)
-        {
-            map.remove("user_credentials");
-        }
-        document
+    pub fn document<'a>(&self, job: &'a Job, pid: PidShown) -> JobDocument<'a> {
+        let sees = self.is_privileged || self.sees_trusts;
+        JobDocument { job, pid, trust: if sees { TrustShown::Yes } else { TrustShown::No } }
     }
 
     /// The documents of jobs, with at most one more look at the clients for all of them.
-    pub fn documents(&self, tx: &mut Tx, jobs: &[Job]) -> Result<Vec<Value>, ApiError> {
+    pub fn documents<'a>(&self, tx: &mut Tx, jobs: &'a [Job]) -> Result<Vec<JobDocument<'a>>, ApiError> {
         let own = self.own_clients(tx, jobs)?;
         let shown = |job: &Job| {
             let visible = self.is_privileged || own.contains(&job.client_id);

@@ -4,9 +4,12 @@
 //! (`next_run_at`, `link`, `last_seen_at`, runs) are extra keys that older clients ignore.
 //! Times are whole epoch seconds, `-1` = never. Nothing here decides who may see a document.
 
+mod job;
+
+pub use job::{ActionDocument, JobDocument, PidShown, TrustShown};
+
 use crate::{
-    Action, Backup, BackupStatus, Client, Job, JobEvent, Member, Progress, Run, Session, Step, StepOutcome,
-    Timestamp,
+    Action, Backup, BackupStatus, Client, Member, Progress, Run, Session, Step, StepOutcome, Timestamp,
 };
 use serde_json::{Map, Value, json};
 
@@ -14,26 +17,9 @@ use serde_json::{Map, Value, json};
 pub const FIXED_ACTION_KEYS: [&str; 8] =
     ["backup_name", "action", "mode", "container", "timeout", "priority", "path_to_backup", "log_file"];
 
-/// `freezer_action` as returned: everything that was sent, and the fixed keys.
-pub fn freezer_action(sent: &Map<String, Value>) -> Map<String, Value> {
-    let mut shown = sent.clone();
-    for key in FIXED_ACTION_KEYS {
-        shown.entry(key).or_insert(Value::Null);
-    }
-    shown
-}
-
 /// An action: as item, as list element and inside a job's `job_actions`.
 pub fn action(action: &Action) -> Value {
-    json!({
-        "project_id": action.project_id,
-        "action_id": action.action_id,
-        "user_id": action.user_id,
-        "max_retries": action.max_retries,
-        "max_retries_interval": action.max_retries_interval,
-        "mandatory": action.mandatory,
-        "freezer_action": freezer_action(&action.freezer_action),
-    })
+    json!(ActionDocument(action))
 }
 
 /// An element of the actions list: the item and a copy of `timeout`, as upstream lists it.
@@ -89,55 +75,6 @@ pub fn client(client: &Client) -> Value {
             "last_seen_at": secs_or_never(client.last_seen_at),
         },
     })
-}
-
-/// Whether the reader of a job may see the process id on the client's host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PidShown {
-    Yes,
-    No,
-}
-
-/// A job: as item and as list element.
-pub fn job(job: &Job, pid: PidShown) -> Value {
-    let mut document = Map::new();
-    document.insert("job_id".to_owned(), json!(job.job_id));
-    document.insert("project_id".to_owned(), json!(job.project_id));
-    document.insert("user_id".to_owned(), json!(job.user_id));
-    document.insert("client_id".to_owned(), json!(job.client_id));
-    document.insert("description".to_owned(), json!(job.description));
-    document.insert("session_id".to_owned(), json!(job.session_id));
-    document.insert("session_tag".to_owned(), json!(job.session_tag));
-    document.insert("job_schedule".to_owned(), Value::Object(job_schedule(job, pid)));
-    document.insert("job_actions".to_owned(), job.actions.iter().map(action).collect());
-    if let Some(credentials) = &job.credentials {
-        document.insert("user_credentials".to_owned(), json!(credentials));
-    }
-    document.insert("next_run_at".to_owned(), json!(secs_or_never(job.next_run_at)));
-    Value::Object(document)
-}
-
-/// Plan and state in one object. `event`, `status` and `result` are always there: upstream's scheduler
-/// stops polling for good at a job without `event`, and at an aborted one without a number as pid.
-fn job_schedule(job: &Job, pid: PidShown) -> Map<String, Value> {
-    let state = &job.state;
-    let mut schedule = job.plan.clone();
-    schedule.insert("time_created".to_owned(), json!(state.time_created));
-    schedule.insert("time_started".to_owned(), json!(state.time_started));
-    schedule.insert("time_ended".to_owned(), json!(state.time_ended));
-    schedule.insert("event".to_owned(), json!(state.event.as_str()));
-    schedule.insert("status".to_owned(), json!(state.status.as_str()));
-    schedule.insert("result".to_owned(), json!(state.result.as_str()));
-    match (state.current_pid, pid) {
-        (Some(number), PidShown::Yes) => {
-            schedule.insert("current_pid".to_owned(), json!(number));
-        }
-        _ if state.event == JobEvent::Abort => {
-            schedule.insert("current_pid".to_owned(), json!(-1));
-        }
-        _ => {}
-    }
-    schedule
 }
 
 /// A session: as item and as list element. `jobs` and `schedule` are objects whatever happened: clients count and
