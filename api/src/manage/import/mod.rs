@@ -48,7 +48,8 @@ pub fn run(command: &Command, config: &Config, out: &mut dyn Write) -> Result<()
     if !db.version()?.is_current() {
         return Err("the schema of our own database is not up to date; run: freezer-manage db sync".into());
     }
-    let mut upstream = Upstream::open(&source, &db)?;
+    let mut upstream =
+        Upstream::open(&source, &db).map_err(|error| format!("the database to import from: {error}"))?;
     let outcome = db.transaction(|tx| {
         let report = take::everything(&mut upstream, tx)?;
         if command.dry_run { Err(Undone::DryRun(report)) } else { Ok(report) }
