@@ -80,15 +80,15 @@ async fn pass_on(
 }
 
 /// The programs, with an agent of the service user that works for all projects.
-fn start(folder: &Path, parts: &Parts<'_>, keystone_of_agent: &str) -> Cloud {
+fn start(folder: &Path, parts: &Parts<'_>, keystone_of_agent: &str, link: &str) -> Cloud {
     let (api_port, client_id) = (private::free_port(), format!("central-{}", random_name()));
     let conf = |name: &str| folder.join(name).display().to_string();
     cloud::write(folder, "api.conf", &cloud::api_conf(api_port, parts));
     cloud::write(folder, "conductor.conf", &cloud::conductor_conf(parts));
     let agent = format!(
-        "[DEFAULT]\ndebug = true\ntransport_url = {}\n[agent]\nclient_id = {client_id}\nproject_id = {}\nis_central = true\nstate_dir = {}\n\
+        "[DEFAULT]\ndebug = true\ntransport_url = {}\n[agent]\nclient_id = {client_id}\nproject_id = {}\nis_central = true\nlink = {link}\nstate_dir = {}\n\
          [service_auth]\nauth_type = password\nauth_url = {keystone_of_agent}\nusername = freezer\npassword = {}\nproject_name = service\n\
-         user_domain_id = default\nproject_domain_id = default\nregion_name = RegionOne\n",
+         user_domain_id = default\nproject_domain_id = default\nregion_name = RegionOne\nbackup_url = http://127.0.0.1:{api_port}\n",
         parts.rabbit_url,
         parts.project_id,
         conf("state"),
@@ -182,7 +182,7 @@ async fn a_central_agent_acts_in_the_tenants_account_under_the_trust_alone() {
             project_id: &service_project,
             agent_login: ("freezer", "service"),
         };
-        let cloud = start(work.path(), &parts, &tokens.start());
+        let cloud = start(work.path(), &parts, &tokens.start(), "amqp");
         let ann = tenant.ann().await;
         let login = Login { token: ann.person.token.clone(), project_id: tenant.project_id.clone() };
         let user = User::new(cloud.api_port, &login);
@@ -195,6 +195,37 @@ async fn a_central_agent_acts_in_the_tenants_account_under_the_trust_alone() {
         the_token_is_the_trusts(&scene, &tokens, &container, &ann.session, &service_user).await;
         what_is_not_for_it_is_refused(&scene, &container).await;
         without_a_trust_nothing_is_done(&scene, &tokens, &container, &ann.session).await;
+        remove_container(&login, &container).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_https_it_finds_the_tenants_backups_too() {
+    Tenant::with(async |tenant| {
+        let work = tempfile::tempdir().unwrap();
+        let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+        let service = tenant::account("freezer", "service").project_id().await.unwrap().unwrap();
+        let (database_url, rabbit_url) = (database.url(), vhost.url());
+        let parts = Parts {
+            database_url: &database_url,
+            rabbit_url: &rabbit_url,
+            project_id: &service,
+            agent_login: ("freezer", "service"),
+        };
+        let cloud = start(work.path(), &parts, &services::keystone_url(), "http");
+        let ann = tenant.ann().await;
+        let login = Login { token: ann.person.token.clone(), project_id: tenant.project_id.clone() };
+        let user = User::new(cloud.api_port, &login);
+        cloud.wait_for_link(&user, "http").await;
+        let container = format!("central-{}", random_name());
+        back_up(work.path(), &login.token, &tenant.project_id, &container);
+        let info = json!({"action": "info", "storage": "swift", "container": container});
+        let job = json!({"client_id": cloud.client_id, "job_schedule": {}, "job_actions": [{"freezer_action": info, "max_retries": 0}]});
+        let created = user.post("/jobs", &job).await;
+        let run = user.finished_run(created["job_id"].as_str().unwrap(), 1).await;
+        assert_eq!(run["state"], "success", "{run:#}");
+        assert_eq!(run["steps"][0]["result"]["info"]["backups"].as_array().unwrap().len(), 1, "{run:#}");
         remove_container(&login, &container).await;
     })
     .await;

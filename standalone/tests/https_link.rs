@@ -4,7 +4,7 @@
 
 mod cloud;
 
-use cloud::{Cloud, Login, PATIENCE, Parts, User, http, login};
+use cloud::{Cloud, Login, PATIENCE, Parts, User, http, login, remove_container};
 use freezer_testkit::{TestDatabase, TestVhost, random_name, services};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -188,6 +188,7 @@ async fn a_guest_agent_backs_up_whatever_is_killed() {
     }
     assert!(!folder.join("twice").exists(), "a step ran twice at a time");
     abort_reaches_the_guest(&user, &cloud.client_id).await;
+    the_credential_opens_the_tenants_account(&user, &cloud.client_id, folder, &demo).await;
     assert!(!cloud.agent.log().contains(&credential.secret), "the secret is in the agent's log");
     credential.delete(&demo).await;
 }
@@ -200,6 +201,17 @@ async fn abort_reaches_the_guest(user: &User, client_id: &str) {
     answered(user, Method::POST, "/jobs/long/event", Some(&json!({"abort": null}))).await;
     let runs = run_that(user, "long", is_over).await;
     assert_eq!(runs[0]["state"], "aborted", "{runs:#?}");
+}
+
+async fn the_credential_opens_the_tenants_account(user: &User, client_id: &str, folder: &Path, demo: &Login) {
+    let container = format!("guest-{}", random_name());
+    let action = json!({"action": "backup", "mode": "fs", "storage": "swift", "container": container, "path_to_backup": folder.join("source"),
+        "backup_name": "guest"});
+    let document = json!({"job_id": "swift", "client_id": client_id, "job_schedule": {}, "job_actions": [{"freezer_action": action, "max_retries": 0}]});
+    answered(user, Method::POST, "/jobs", Some(&document)).await;
+    let runs = run_that(user, "swift", is_over).await;
+    assert_eq!(runs[0]["state"], "success", "{runs:#?}");
+    remove_container(demo, &container).await;
 }
 
 /// What an agent says about itself.
