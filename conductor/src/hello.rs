@@ -117,6 +117,10 @@ fn register(tx: &mut Tx, hello: &AgentHello, user: &UserId, now: Timestamp) -> R
     Ok(is_new)
 }
 
+fn sender(hello: &AgentHello) -> Reporter {
+    Reporter { project_id: hello.project_id.clone(), client_id: hello.client_id.clone() }
+}
+
 /// Renews the leases of held steps, and tells which ones are no longer wanted.
 fn renew(desk: &Desk, tx: &mut Tx, hello: &AgentHello, now: Timestamp) -> Result<HelloReply, DbError> {
     let mut reply = HelloReply {
@@ -124,7 +128,7 @@ fn renew(desk: &Desk, tx: &mut Tx, hello: &AgentHello, now: Timestamp) -> Result
         drop: Vec::new(),
         abort: Vec::new(),
     };
-    let agent = Reporter { project_id: hello.project_id.clone(), client_id: hello.client_id.clone() };
+    let agent = sender(hello);
     for step in &hello.held {
         let mut run = held(tx, &step.run_id, step.epoch)?;
         if let Some(other) = &run
@@ -174,7 +178,7 @@ fn welcome(
             continue;
         }
         let Some(mut run) = held(tx, &run.run_id, run.epoch)? else { continue };
-        if run.state == RunState::Running {
+        if run.state == RunState::Running && may_report(tx, &run, Some(&sender(hello)))? {
             lose(desk, tx, &mut run, now)?;
         }
     }

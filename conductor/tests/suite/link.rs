@@ -124,6 +124,15 @@ pub async fn another_agents_reports_are_refused(stage: Stage) {
     assert_eq!(stage.run("j").attention_at, before.attention_at, "nobody else renews the lease");
 
     agent.heartbeat(vec![held(&order)]).await;
+    agent.started(&order).await;
+    stage.clock.advance(LEASE / 2);
+    let central = guest(&stage, "service", "node1").await;
+    let mut hello = central.hello_args(vec![]);
+    hello["is_central"] = json!(true);
+    central.call("agent_hello", hello).await.unwrap();
+    let run = stage.run("j");
+    assert_eq!((run.state, run.losses), (RunState::Running, 0), "a namesake's hello loses nobody's step");
+    agent.heartbeat(vec![held(&order)]).await;
     assert!(stage.run("j").attention_at > before.attention_at);
     assert_eq!(agent.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Continue);
     assert_eq!(agent.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Continue, "known");

@@ -244,7 +244,7 @@ impl Agent {
         self.calls.call(&Context::new(), method, args).await
     }
 
-    fn hello_args(&self, held: Vec<HeldStep>) -> Value {
+    pub fn hello_args(&self, held: Vec<HeldStep>) -> Value {
         json!(AgentHello {
             project_id: self.project.clone(),
             client_id: self.client_id.clone(),
