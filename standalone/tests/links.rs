@@ -74,7 +74,6 @@ impl Place {
             db: db.clone(),
             policy: Policy::defaults().unwrap(),
             notices: Notices::on(&transport),
-            trusts: None,
             clock: Arc::new(SystemClock),
             auth: AuthToken::noauth(project_of_path),
             trusts: None,

@@ -45,12 +45,11 @@ pub(super) fn insert(
     let mut job = merge::created(owner, id, client_id, body, actions, state_owner(Some(&client)));
     capability::check_plan(&client, &job.plan)?;
     job.credentials = trusts.choose(tx, &owner.project, &client, None)?;
-    tx.jobs().insert(&job).map_err(|error| match error {
+    tx.jobs().insert_for_attention(&job, owner.now).map_err(|error| match error {
         DbError::Conflict { .. } => {
             ApiError::conflict(format!("Job already registered with ID {}", job.job_id))
         }
         other => other.into(),
     })?;
-    tx.jobs().request_attention(&owner.project, &job.job_id, owner.now)?;
     Ok(job)
 }

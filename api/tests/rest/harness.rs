@@ -86,7 +86,8 @@ impl Api {
     pub async fn start_with(change: impl FnOnce(&mut ApiOptions), notices: Notices) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:///{}/freezer.sqlite", folder.path().display());
-        let db = Database::connect(&DatabaseOptions::new(url)).unwrap();
+        let db = Database::connect(&DatabaseOptions { counts_statements: true, ..DatabaseOptions::new(url) })
+            .unwrap();
         db.sync().unwrap();
         Self::over(db, folder, change, notices).await
     }

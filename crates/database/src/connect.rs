@@ -35,7 +35,8 @@ const MYSQL_ISOLATION_OLD: &str = "SET SESSION tx_isolation = 'READ-COMMITTED'";
 
 pub(crate) struct Connector {
     pub target: Target,
-    pub statements: Arc<AtomicU64>,
+    /// Where statements are counted, if they are.
+    pub statements: Option<Arc<AtomicU64>>,
     /// The last attempt to connect failed: whoever waits for a connection need not wait long.
     pub is_refused: Arc<AtomicBool>,
 }
@@ -47,7 +48,9 @@ impl Connector {
             Target::SqliteFile(path) => open_sqlite(path)?,
             Target::Mysql(url) => open_mysql(url)?,
         };
-        connection.set_instrumentation(Counter(self.statements.clone()));
+        if let Some(statements) = &self.statements {
+            connection.set_instrumentation(Counter(statements.clone()));
+        }
         Ok(connection)
     }
 }

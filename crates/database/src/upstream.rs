@@ -180,7 +180,7 @@ impl Upstream {
             let reason = "this is the database to import into; give the old one".to_owned();
             return Err(DbError::Url { url: place, reason });
         }
-        let connector = Connector { target, statements: Arc::default(), is_refused: Arc::default() };
+        let connector = Connector { target, statements: None, is_refused: Arc::default() };
         let connection = connector
             .open()
             .map_err(|error| DbError::Connect { url: place.clone(), reason: error.to_string() })?;

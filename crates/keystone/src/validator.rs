@@ -45,6 +45,9 @@ pub struct TokenValidator {
     inner: Arc<Inner>,
 }
 
+/// How long a token is taken from memory before memcached is asked again.
+const NEAR_LIFE: TimeDelta = TimeDelta::seconds(5);
+
 /// Digest of the token, and whether it may be expired.
 type Question = ([u8; 32], bool);
 type Answer = Result<Arc<TokenDocument>, AuthFailure>;
@@ -56,6 +59,8 @@ struct Inner {
     clock: SharedClock,
     good: MemoryCache<[u8; 32], Arc<TokenDocument>>,
     bad: MemoryCache<Question, ()>,
+    /// What memcached said a moment ago: a caller that sends many requests would have it asked, and its answer read, for each.
+    near: MemoryCache<[u8; 32], Arc<TokenDocument>>,
     store: Option<TokenStore>,
     flights: Mutex<Flights>,
 }
@@ -95,6 +100,7 @@ impl TokenValidator {
                 config.token_cache_limit,
                 Arc::clone(&clock),
             ),
+            near: MemoryCache::new(good_life.min(NEAR_LIFE), config.token_cache_limit, Arc::clone(&clock)),
             store,
             flights: Mutex::default(),
             clock,
@@ -123,7 +129,8 @@ impl TokenValidator {
             return Err(invalid("what came as a token cannot be one"));
         }
         let question = (token_digest(text), allow_expired);
-        let document = match self.inner.good.get(&question.0) {
+        let known = self.inner.good.get(&question.0).or_else(|| self.inner.near.get(&question.0));
+        let document = match known {
             Some(document) => document,
             None if self.inner.bad.get(&question).is_some() => {
                 return Err(invalid("Keystone refused this token a moment ago"));
@@ -171,7 +178,11 @@ impl Inner {
 
     async fn find_out(&self, question: Question, token: &Secret) -> Answer {
         match self.look_in_store(question.1, token).await {
-            Some(Stored::Good(document)) => return Ok(Arc::from(document)),
+            Some(Stored::Good(document)) => {
+                let document: Arc<TokenDocument> = Arc::from(document);
+                self.near.put(question.0, Arc::clone(&document));
+                return Ok(document);
+            }
             Some(Stored::Invalid) => return Err(invalid("memcached says that the token is invalid")),
             None => {}
         }

@@ -4,7 +4,7 @@ use super::{JobRow, Jobs, NOUN};
 use crate::schema::{job_actions, jobs};
 use crate::{DbError, json};
 use diesel::prelude::*;
-use freezer_model::{ActionId, Job, JobEvent, JobId, JobState, ProjectId, SessionId};
+use freezer_model::{ActionId, Job, JobEvent, JobId, JobState, ProjectId, SessionId, Timestamp};
 
 impl Jobs<'_> {
     /// Writes a new job and its list of actions, which must be saved already (their contents are not touched).
@@ -14,6 +14,15 @@ impl Jobs<'_> {
         let row = JobRow::of(job)?;
         self.tx.run(NOUN, job.job_id.as_str(), |conn| {
             diesel::insert_into(jobs::table).values(row).execute(conn)
+        })?;
+        self.link(job)
+    }
+
+    /// As [`Self::insert`], for a conductor to look at it from `now` on.
+    pub fn insert_for_attention(&mut self, job: &Job, now: Timestamp) -> Result<(), DbError> {
+        let row = JobRow::of(job)?;
+        self.tx.run(NOUN, job.job_id.as_str(), |conn| {
+            diesel::insert_into(jobs::table).values((row, jobs::attention_at.eq(Some(now.0)))).execute(conn)
         })?;
         self.link(job)
     }

@@ -42,6 +42,7 @@ fn open(url: &str) -> Database {
         max_overflow: 12,
         max_retries: 0,
         deadlock_retries: 100,
+        counts_statements: true,
         ..DatabaseOptions::new(url)
     };
     let db = Database::connect(&options).unwrap();
