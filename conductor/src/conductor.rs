@@ -5,6 +5,7 @@ use crate::claim_runs::claim_runs;
 use crate::desk::Desk;
 use crate::dispatch::{Errand, send};
 use crate::endpoint::ConductorEndpoint;
+use crate::hand_out::{Turn, hand_out};
 use crate::serve_metrics::MetricsServer;
 use crate::{ConductorError, ConductorOptions};
 use freezer_database::Database;
@@ -36,6 +37,8 @@ pub struct Conductor {
 
 /// Messages being sent at a time.
 const SENDING: usize = 32;
+/// Another conductor hands out; it may be gone a moment later.
+const PAUSE_FOR_TURN: Duration = Duration::from_millis(100);
 /// After an error of the database.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -129,18 +132,24 @@ async fn look_once(
     room: &Arc<Semaphore>,
     sending: &mut JoinSet<()>,
 ) -> Result<Duration, ConductorError> {
+    desk.watch_clock().await?;
+    let mut is_elsewhere;
     loop {
-        let (jobs, errands) = claim_jobs(desk).await?;
+        is_elsewhere = false;
+        let (mut looked, errands) = claim_jobs(desk).await?;
         post(desk, errands, room, sending);
         // Without a bus nothing can be handed out, and the silence of agents means nothing.
-        let runs = if is_connected {
-            let (runs, errands) = claim_runs(desk).await?;
-            post(desk, errands, room, sending);
-            runs
-        } else {
-            0
-        };
-        if jobs == 0 && runs == 0 {
+        if is_connected {
+            looked += claim_runs(desk).await?;
+            match hand_out(desk).await? {
+                Turn::Mine { looked: handed, errands } => {
+                    looked += handed;
+                    post(desk, errands, room, sending);
+                }
+                Turn::Elsewhere => is_elsewhere = true,
+            }
+        }
+        if looked == 0 {
             break;
         }
     }
@@ -154,7 +163,8 @@ async fn look_once(
             })
         })
         .await?;
-    Ok(desk.pause(next))
+    let pause = desk.pause(next);
+    Ok(if is_elsewhere { pause.min(PAUSE_FOR_TURN) } else { pause })
 }
 
 fn post(desk: &Arc<Desk>, errands: Vec<Errand>, room: &Arc<Semaphore>, sending: &mut JoinSet<()>) {

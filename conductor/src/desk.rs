@@ -19,7 +19,12 @@ pub(crate) struct Desk {
     pub wake: Notify,
     /// Since when agents can reach this process; leases that ended before anybody listened say nothing about the agent.
     listening_since: AtomicI64,
+    /// Wall clock minus steady clock, in milliseconds.
+    clock_offset: AtomicI64,
 }
+
+/// A difference between two looks that is more than slewing.
+const CLOCK_STEP_MS: i64 = 2000;
 
 impl Desk {
     pub(crate) fn new(
@@ -29,6 +34,7 @@ impl Desk {
         options: ConductorOptions,
     ) -> Self {
         let now = clock.now();
+        let steady = i64::try_from(clock.steady().as_millis()).unwrap_or(i64::MAX);
         Self {
             db,
             transport,
@@ -37,6 +43,7 @@ impl Desk {
             metrics: Metrics::default(),
             wake: Notify::new(),
             listening_since: AtomicI64::new(now.0),
+            clock_offset: AtomicI64::new(now.0.saturating_sub(steady)),
         }
     }
 
@@ -73,6 +80,29 @@ impl Desk {
             .await
             .map_err(|error| ConductorError::Worker(error.to_string()))?
             .map_err(ConductorError::from)
+    }
+
+    /// Says which rows could not be read. They are looked at again later; the others of their batch go on.
+    pub(crate) fn note_set_aside(&self, errors: &[DbError]) {
+        for error in errors {
+            tracing::error!("set aside for ten minutes: {error}");
+        }
+        self.metrics.set_aside(errors.len() as u64);
+    }
+
+    /// Notices that the wall clock was set: leases then say nothing about agents, and get a new start.
+    pub(crate) async fn watch_clock(self: &Arc<Self>) -> Result<(), ConductorError> {
+        let (now, steady) = (self.clock.now(), self.clock.steady());
+        let offset = now.0.saturating_sub(i64::try_from(steady.as_millis()).unwrap_or(i64::MAX));
+        let stepped = offset.saturating_sub(self.clock_offset.swap(offset, Ordering::Relaxed));
+        if stepped.abs() < CLOCK_STEP_MS {
+            return Ok(());
+        }
+        tracing::warn!("the clock was set by {} s: agents get a whole lease to be heard", stepped / 1000);
+        self.is_listening_from(now);
+        let latest = now.plus(self.options.lease);
+        self.transaction(move |_, tx| tx.runs().shorten_leases(latest)).await?;
+        Ok(())
     }
 
     /// The time to the next look at the database.

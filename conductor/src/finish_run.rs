@@ -25,13 +25,23 @@ pub(crate) fn finish_as(
     run.error = error;
     run.finished_at = Some(now);
     run.attention_at = None;
+    run.waiting_for = None;
     tx.runs().save(run)?;
     tracing::info!(
         project = %run.project_id, job = %run.job_id, run = %run.run_id, state = state.as_str(),
         reason = run.error.as_deref().unwrap_or("-"), "run ended"
     );
     // A job that was deleted in the meantime has nothing to be told.
-    let Some(mut due) = tx.jobs().planning_for_update(&run.project_id, &run.job_id)? else { return Ok(()) };
+    let mut due = match tx.jobs().planning_for_update(&run.project_id, &run.job_id) {
+        Ok(Some(due)) => due,
+        Ok(None) => return Ok(()),
+        // The run has ended all the same.
+        Err(error @ DbError::Corrupt { .. }) => {
+            tracing::error!(run = %run.run_id, "the run's end is not told to its job: {error}");
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
     let planning = after_run(&mut due, job_result(state, &desk.options), now);
     tx.jobs().set_state(&run.project_id, &run.job_id, &due.job.state)?;
     tx.jobs().set_planning(&run.project_id, &run.job_id, planning)?;

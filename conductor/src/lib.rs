@@ -15,6 +15,7 @@ mod dispatch;
 mod endpoint;
 mod error;
 mod finish_run;
+mod hand_out;
 mod hello;
 mod metrics;
 mod options;
@@ -23,6 +24,7 @@ mod plan_job;
 mod record_backup;
 mod reports;
 mod serve_metrics;
+mod slots;
 
 pub use conductor::{Conductor, ConductorParts, start};
 pub use error::ConductorError;

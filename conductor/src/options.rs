@@ -1,6 +1,7 @@
 //! `[conductor]`, and what else the program `freezer-conductor` reads.
 
-use freezer_model::JobResult;
+use freezer_model::quota::limit;
+use freezer_model::{JobResult, Limits};
 use oslo_config::{Config, Opt, OptGroup, Registry};
 use std::time::Duration;
 
@@ -21,6 +22,14 @@ pub struct ConductorOptions {
     pub offline_timeout: Duration,
     /// `job_schedule.result` of a run that ended as partial.
     pub partial_result: JobResult,
+    /// Steps at one agent at a time; `None`: as many as the agent says.
+    pub max_steps_per_agent: Option<i64>,
+    /// Runs at work on one storage at a time; `None`: no limit.
+    pub max_runs_per_storage: Option<i64>,
+    /// What one project may have of a storage's or a central agent's slots, in percent.
+    pub largest_share: i64,
+    /// What a project may use unless its own quota says otherwise.
+    pub quota: Limits,
     pub metrics_bind_host: String,
     /// `None`: no metrics. Port 0 here means any free port.
     pub metrics_bind_port: Option<u16>,
@@ -36,6 +45,10 @@ impl Default for ConductorOptions {
             max_losses: 2,
             offline_timeout: Duration::from_secs(3600),
             partial_result: JobResult::Fail,
+            max_steps_per_agent: None,
+            max_runs_per_storage: None,
+            largest_share: 75,
+            quota: Limits::default(),
             metrics_bind_host: "127.0.0.1".to_owned(),
             metrics_bind_port: None,
         }
@@ -66,10 +79,19 @@ pub fn options() -> Vec<OptGroup> {
         Opt::str("partial_result").default("fail").choices(&["fail", "success"]).help(
             "What a job's result says when not everything could be saved. The run itself always says \"partial\".",
         ),
+        Opt::int("max_steps_per_agent").default("0").min(0).max(100_000).help(
+            "Steps that one agent is given at a time, however many it says it can do; 0: as many as it says.",
+        ),
+        Opt::int("max_runs_per_storage").default("0").min(0).max(1_000_000).help(
+            "Runs at work at a time on one storage (the cloud's Swift, one SSH or FTP server, one S3 endpoint); 0: no limit.",
+        ),
+        Opt::int("largest_share").default("75").min(1).max(100).help(
+            "Most of a storage's or a central agent's places, in percent, that one project may take, however much it has to do.",
+        ),
         Opt::host_address("metrics_bind_host").default("127.0.0.1").help("Address of /metrics and /healthcheck."),
         Opt::port("metrics_bind_port").default("0").help("Port of /metrics and /healthcheck; 0: not served."),
     ];
-    vec![OptGroup::new(GROUP, opts).help("Planning, handing out and supervising runs.")]
+    vec![quota_options(), OptGroup::new(GROUP, opts).help("Planning, handing out and supervising runs.")]
 }
 
 impl ConductorOptions {
@@ -88,10 +110,32 @@ impl ConductorOptions {
             max_losses: i32::try_from(config.int(GROUP, "max_losses")).unwrap_or(i32::MAX),
             offline_timeout: secs("offline_timeout"),
             partial_result: JobResult::parse(config.str(GROUP, "partial_result")).unwrap_or(JobResult::Fail),
+            max_steps_per_agent: Some(config.int(GROUP, "max_steps_per_agent")).filter(|most| *most > 0),
+            max_runs_per_storage: Some(config.int(GROUP, "max_runs_per_storage")).filter(|most| *most > 0),
+            largest_share: config.int(GROUP, "largest_share"),
+            quota: quota(config),
             metrics_bind_host: config.str(GROUP, "metrics_bind_host").to_owned(),
             metrics_bind_port: Some(config.port(GROUP, "metrics_bind_port")).filter(|port| *port != 0),
         }
     }
+}
+
+/// `[quota]`: what a project may use unless its own quota says otherwise.
+pub fn quota_options() -> OptGroup {
+    let opts = vec![
+        Opt::int("jobs").default("-1").min(-1).help("Jobs of a project; -1: no limit."),
+        Opt::int("runs").default("-1").min(-1).help("Runs of a project that are at work at a time; further ones wait. -1: no limit."),
+        Opt::int("stored_bytes").default("-1").min(-1).help(
+            "Bytes that a project's backup records say are stored; at this size no new backup begins. -1: no limit.",
+        ),
+    ];
+    OptGroup::new("quota", opts).help("Limits of projects that have none of their own; freezer-api and freezer-conductor read the same.")
+}
+
+/// Reads `[quota]`.
+pub fn quota(config: &Config) -> Limits {
+    let read = |name| limit(config.int("quota", name));
+    Limits { jobs: read("jobs"), runs: read("runs"), stored_bytes: read("stored_bytes") }
 }
 
 /// Everything the program reads.

@@ -151,7 +151,9 @@ fn new_run(job: &Job, cause: &str, due_at: Timestamp, now: Timestamp) -> Run {
         created_at: now,
         started_at: None,
         finished_at: None,
-        attention_at: Some(now),
+        attention_at: None,
+        share_tag: 0,
+        waiting_for: None,
     }
 }
 

@@ -5,6 +5,7 @@ use crate::desk::Desk;
 use crate::finish_run::finish;
 use crate::outcome::{current_step, settle};
 use crate::record_backup::record_backup;
+use crate::slots;
 use freezer_database::{DbError, Tx};
 use freezer_model::rpc::{ReportReply, StepFinished, StepProgress, StepStarted, Verdict};
 use freezer_model::{Epoch, Run, RunId, RunState, StepOutcome, Timestamp};
@@ -20,10 +21,7 @@ pub(crate) async fn step_started(
         begin(&mut run, now);
         run.attention_at = Some(now.plus(desk.options.lease));
         tx.runs().save(&run)?;
-        if let Some(mut due) = tx.jobs().planning_for_update(&run.project_id, &run.job_id)? {
-            due.job.state.current_pid = Some(report.pid);
-            tx.jobs().set_state(&run.project_id, &run.job_id, &due.job.state)?;
-        }
+        tx.jobs().set_pid(&run.project_id, &run.job_id, report.pid)?;
         Ok(noted(&run))
     })
     .await
@@ -66,12 +64,14 @@ pub(crate) async fn step_finished(
             // An agent does not skip by itself: whatever it means, the work was not done.
             let outcome =
                 if report.outcome == StepOutcome::Skipped { StepOutcome::Fail } else { report.outcome };
+            let freed = slots::of(&run);
             settle(&mut run, outcome, now, &desk.options);
             if run.action_index >= run.actions.len() {
                 finish(desk, tx, &mut run, now)?;
             } else {
                 tx.runs().save(&run)?;
             }
+            tx.runs().wake_waiting(&freed)?;
             Ok(ReportReply { verdict: Verdict::Continue })
         })
         .await?;

@@ -17,6 +17,7 @@ impl Executor {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: self.options.capabilities.clone(),
             is_central: self.options.is_central,
+            concurrent_jobs: u32::try_from(self.options.concurrency.max(1)).ok(),
             held: self.held_steps(),
         }
     }

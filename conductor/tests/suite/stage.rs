@@ -171,6 +171,8 @@ pub fn action(id: &str, max_retries: i32, mandatory: bool) -> Action {
 pub struct Agent {
     pub project: ProjectId,
     pub client_id: ClientId,
+    /// What it says in its hello.
+    pub concurrent_jobs: Option<u32>,
     server: RpcServer,
     orders: Mutex<mpsc::UnboundedReceiver<RunAction>>,
     aborts: Mutex<mpsc::UnboundedReceiver<AbortRun>>,
@@ -222,6 +224,7 @@ impl Agent {
         Self {
             project: ProjectId::from(project),
             client_id: ClientId::from(client_id),
+            concurrent_jobs: None,
             server,
             orders: Mutex::new(their_orders),
             aborts: Mutex::new(their_aborts),
@@ -247,6 +250,7 @@ impl Agent {
             agent_version: "1".into(),
             capabilities: Capabilities::default(),
             is_central: false,
+            concurrent_jobs: self.concurrent_jobs,
             held,
         })
     }

@@ -10,10 +10,12 @@ pub mod clock;
 pub mod document;
 pub mod ids;
 pub mod job;
+pub mod quota;
 pub mod rpc;
 pub mod run;
 pub mod schedule;
 pub mod search;
+pub mod slot;
 
 pub use action::Action;
 pub use backup::{Backup, BackupStatus};
@@ -21,4 +23,5 @@ pub use client::{Capabilities, Client, Link};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use ids::{ActionId, BackupId, ClientId, Epoch, JobId, ProjectId, RunId, UserId};
 pub use job::{Job, JobEvent, JobResult, JobState, JobStatus, TrustCredentials};
+pub use quota::{Limits, Quota};
 pub use run::{Progress, Run, RunState, Step, StepOutcome};

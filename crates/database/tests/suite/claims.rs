@@ -52,11 +52,11 @@ pub fn threads_claim_each_job_once(place: &Place) {
     claim_all(|| {
         db.transaction(|tx| -> Result<Vec<String>, DbError> {
             let due = tx.jobs().claim_due(Timestamp(100), 10)?;
-            for DueJob { job, .. } in &due {
+            for DueJob { job, .. } in &due.rows {
                 let planning = Planning { planned_version: Some(1), next_run_at: None, attention_at: None };
                 tx.jobs().set_planning(&job.project_id, &job.job_id, planning)?;
             }
-            Ok(due.into_iter().map(|due| due.job.job_id.into_string()).collect())
+            Ok(due.rows.into_iter().map(|due| due.job.job_id.into_string()).collect())
         })
         .unwrap()
     });
@@ -75,13 +75,13 @@ pub fn threads_claim_each_run_once(place: &Place) {
     claim_all(|| {
         db.transaction(|tx| -> Result<Vec<String>, DbError> {
             let mut due = tx.runs().claim_due(Timestamp(3), 7)?;
-            for run in &mut due {
+            for run in &mut due.rows {
                 run.state = RunState::Dispatched;
                 run.epoch = run.epoch.next();
                 run.attention_at = Some(Timestamp(1_000));
                 tx.runs().save(run)?;
             }
-            Ok(due.into_iter().map(|run| run.run_id.into_string()).collect())
+            Ok(due.rows.into_iter().map(|run| run.run_id.into_string()).collect())
         })
         .unwrap()
     });

@@ -148,6 +148,8 @@ pub fn run(project: &str, job: &str, id: &str) -> Run {
         started_at: None,
         finished_at: None,
         attention_at: Some(Timestamp(3)),
+        share_tag: 0,
+        waiting_for: None,
     }
 }
 
