@@ -1,6 +1,7 @@
 //! Looks at the runs whose attention time has come: those that waited are ready again, and those that were held by an agent
 //! that fell silent are taken back. What is ready is handed out by [`crate::hand_out`].
 
+use crate::claim_jobs::is_driven;
 use crate::desk::Desk;
 use crate::dispatch::wait_for_agent;
 use crate::finish_run::finish;
@@ -17,7 +18,7 @@ const BATCH: u32 = 100;
 /// Looks at one batch; returns how many runs there were.
 pub(crate) async fn claim_runs(desk: &Arc<Desk>) -> Result<usize, ConductorError> {
     desk.transaction(|desk, tx| {
-        let now = desk.clock.now();
+        let now = desk.now();
         let claimed = tx.runs().claim_due(now, BATCH)?;
         desk.note_set_aside(&claimed.set_aside);
         let count = claimed.rows.len() + claimed.set_aside.len();
@@ -44,7 +45,9 @@ fn look(desk: &Desk, tx: &mut Tx, mut run: Run, now: Timestamp, ready: &mut Vec<
             run.attention_at = Some(desk.silence_counts_from());
             tx.runs().save(&run)
         }
-        // Nobody said that it began: the message was never sent, or waits for an agent that is not there.
+        // Nobody said that it began. The message was never sent (its conductor died between commit and send) when the agent
+        // is well; else it waits for an agent that is not there.
+        RunState::Dispatched if is_heard(desk, tx, &run, now)? => hand_out_again(tx, run),
         RunState::Dispatched => wait_for_agent(desk, tx, &mut run, now),
         RunState::Running => lose(desk, tx, &mut run, now),
         RunState::Success | RunState::Partial | RunState::Fail | RunState::Aborted => {
@@ -52,6 +55,24 @@ fn look(desk: &Desk, tx: &mut Tx, mut run: Run, now: Timestamp, ready: &mut Vec<
             tx.runs().save(&run)
         }
     }
+}
+
+fn is_heard(desk: &Desk, tx: &mut Tx, run: &Run, now: Timestamp) -> Result<bool, DbError> {
+    let client = tx.clients().get(&run.project_id, &run.client_id)?;
+    let seen = client.filter(is_driven).and_then(|client| client.last_seen_at);
+    Ok(!run.abort_requested
+        && seen.is_some_and(|at| now.since(at) < desk.options.lease)
+        && now.since(slots::ready_since(run)) < desk.options.offline_timeout)
+}
+
+fn hand_out_again(tx: &mut Tx, mut run: Run) -> Result<(), DbError> {
+    tracing::warn!(run = %run.run_id, client = %run.client_id, epoch = %run.epoch, "the step never began; handed out again");
+    let freed = slots::of(&run);
+    take_back(&mut run);
+    run.attention_at = None;
+    tx.runs().save(&run)?;
+    tx.runs().wake_waiting(&freed)?;
+    Ok(())
 }
 
 /// The lease of a running step has ended.

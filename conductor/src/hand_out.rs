@@ -35,7 +35,10 @@ const UNREADABLE: Duration = Duration::from_secs(600);
 pub(crate) enum Turn {
     /// Another conductor is handing out.
     Elsewhere,
-    Mine { looked: usize, errands: Vec<Errand> },
+    Mine {
+        looked: usize,
+        errands: Vec<Errand>,
+    },
 }
 
 /// Hands out one batch; says what is to be sent now that it is committed.

@@ -30,6 +30,8 @@ pub struct ConductorOptions {
     pub largest_share: i64,
     /// What a project may use unless its own quota says otherwise.
     pub quota: Limits,
+    /// How long the database may take for one piece of work before it counts as gone.
+    pub database_timeout: Duration,
     pub metrics_bind_host: String,
     /// `None`: no metrics. Port 0 here means any free port.
     pub metrics_bind_port: Option<u16>,
@@ -49,6 +51,7 @@ impl Default for ConductorOptions {
             max_runs_per_storage: None,
             largest_share: 75,
             quota: Limits::default(),
+            database_timeout: Duration::from_secs(30),
             metrics_bind_host: "127.0.0.1".to_owned(),
             metrics_bind_port: None,
         }
@@ -88,6 +91,9 @@ pub fn options() -> Vec<OptGroup> {
         Opt::int("largest_share").default("75").min(1).max(100).help(
             "Most of a storage's or a central agent's places, in percent, that one project may take, however much it has to do.",
         ),
+        Opt::int("database_timeout").default("30").min(1).max(3600).help(
+            "Seconds without an answer from the database after which this conductor takes no more reports until it is back.",
+        ),
         Opt::host_address("metrics_bind_host").default("127.0.0.1").help("Address of /metrics and /healthcheck."),
         Opt::port("metrics_bind_port").default("0").help("Port of /metrics and /healthcheck; 0: not served."),
     ];
@@ -114,6 +120,7 @@ impl ConductorOptions {
             max_runs_per_storage: Some(config.int(GROUP, "max_runs_per_storage")).filter(|most| *most > 0),
             largest_share: config.int(GROUP, "largest_share"),
             quota: quota(config),
+            database_timeout: secs("database_timeout"),
             metrics_bind_host: config.str(GROUP, "metrics_bind_host").to_owned(),
             metrics_bind_port: Some(config.port(GROUP, "metrics_bind_port")).filter(|port| *port != 0),
         }
@@ -129,7 +136,9 @@ pub fn quota_options() -> OptGroup {
             "Bytes that a project's backup records say are stored; at this size no new backup begins. -1: no limit.",
         ),
     ];
-    OptGroup::new("quota", opts).help("Limits of projects that have none of their own; freezer-api and freezer-conductor read the same.")
+    OptGroup::new("quota", opts).help(
+        "Limits of projects that have none of their own; freezer-api and freezer-conductor read the same.",
+    )
 }
 
 /// Reads `[quota]`.

@@ -58,7 +58,7 @@ fn share(options: &ConductorOptions, most: i64) -> i64 {
 
 /// Since when the run could have been handed out, as far as it knows.
 pub(crate) fn ready_since(run: &Run) -> Timestamp {
-    run.steps.last().and_then(|step| step.finished_at).unwrap_or(run.created_at)
+    run.steps.iter().rev().find_map(|step| step.finished_at).unwrap_or(run.created_at)
 }
 
 /// Everything that the run may occupy with its current action, each once.
@@ -99,20 +99,24 @@ impl Ledger {
         for target in tx.runs().held_targets(&targets)? {
             ledger.taken.insert(Slot::Target(target), 1);
         }
-        let limited = runs.iter().filter(|run| limits.get(&run.project_id).is_some_and(|own| own.runs.is_some()));
+        let limited =
+            runs.iter().filter(|run| limits.get(&run.project_id).is_some_and(|own| own.runs.is_some()));
         let projects = distinct(limited.map(|run| run.project_id.to_string()));
         for (project, count) in tx.runs().held_by_project(&projects)? {
             ledger.taken.insert(Slot::Project(project), count);
         }
         let has_limit = |run: &&Run| {
             let worker = workers.get(&(run.project_id.clone(), run.client_id.clone()));
-            let steps = worker.and_then(|worker| worker.as_ref().ok()).and_then(|worker| worker.concurrent_steps);
+            let steps =
+                worker.and_then(|worker| worker.as_ref().ok()).and_then(|worker| worker.concurrent_steps);
             options.max_steps_per_agent.is_some() || steps.is_some()
         };
         let agents = distinct(runs.iter().filter(has_limit).map(|run| run.client_id.to_string()));
-        ledger.note(tx.runs().held_by_agent(&agents)?, |name| Slot::Agent(ClientId::from(name)), |project, name| {
-            Slot::AgentShare(project, ClientId::from(name))
-        });
+        ledger.note(
+            tx.runs().held_by_agent(&agents)?,
+            |name| Slot::Agent(ClientId::from(name)),
+            |project, name| Slot::AgentShare(project, ClientId::from(name)),
+        );
         if options.max_runs_per_storage.is_some() {
             let storages = distinct(runs.iter().filter_map(slot::storage));
             ledger.note(

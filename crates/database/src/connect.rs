@@ -35,6 +35,7 @@ const MYSQL_ISOLATION_OLD: &str = "SET SESSION tx_isolation = 'READ-COMMITTED'";
 pub(crate) struct Connector {
     pub target: Target,
     pub statements: Arc<AtomicU64>,
+    pub idle_transaction_secs: u64,
 }
 
 impl Connector {
@@ -42,7 +43,7 @@ impl Connector {
         let mut connection = match &self.target {
             Target::SqliteMemory => open_sqlite(":memory:")?,
             Target::SqliteFile(path) => open_sqlite(path)?,
-            Target::Mysql(url) => open_mysql(url)?,
+            Target::Mysql(url) => open_mysql(url, self.idle_transaction_secs)?,
         };
         connection.set_instrumentation(Counter(self.statements.clone()));
         Ok(connection)
@@ -56,7 +57,7 @@ fn open_sqlite(path: &str) -> ConnectionResult<AnyConnection> {
 }
 
 #[cfg(feature = "mysql")]
-fn open_mysql(url: &str) -> ConnectionResult<AnyConnection> {
+fn open_mysql(url: &str, idle_transaction_secs: u64) -> ConnectionResult<AnyConnection> {
     let mut connection = diesel::MysqlConnection::establish(url)?;
     let mut settings = MYSQL_SESSION.iter();
     if let Some(isolation) = settings.next()
@@ -67,11 +68,14 @@ fn open_mysql(url: &str) -> ConnectionResult<AnyConnection> {
     for setting in settings {
         connection.batch_execute(setting).map_err(ConnectionError::CouldntSetupConfiguration)?;
     }
+    // MySQL does not know it, and goes on without.
+    let idle = format!("SET SESSION idle_transaction_timeout = {idle_transaction_secs}");
+    let _ = connection.batch_execute(&idle);
     Ok(AnyConnection::Mysql(connection))
 }
 
 #[cfg(not(feature = "mysql"))]
-fn open_mysql(_url: &str) -> ConnectionResult<AnyConnection> {
+fn open_mysql(_url: &str, _idle_transaction_secs: u64) -> ConnectionResult<AnyConnection> {
     Err(ConnectionError::BadConnection("this build has no MySQL".to_owned()))
 }
 

@@ -28,6 +28,9 @@ pub struct DatabaseOptions {
     pub retry_interval: Duration,
     /// Retries of a transaction that lost a deadlock.
     pub deadlock_retries: u32,
+    /// After so long without a statement the server ends a transaction, so that a program that lost its way to the
+    /// database keeps nothing locked. MariaDB only; MySQL notices when the connection does.
+    pub idle_transaction_timeout: Duration,
 }
 
 impl DatabaseOptions {
@@ -40,6 +43,7 @@ impl DatabaseOptions {
             max_retries: 10,
             retry_interval: Duration::from_secs(10),
             deadlock_retries: 20,
+            idle_transaction_timeout: Duration::from_secs(20),
         }
     }
 }
@@ -80,7 +84,11 @@ impl Database {
         let statements = Arc::new(AtomicU64::new(0));
         let in_memory = target == Target::SqliteMemory;
         let place = without_secrets(&options.url);
-        let connector = Connector { target, statements: statements.clone() };
+        let connector = Connector {
+            target,
+            statements: statements.clone(),
+            idle_transaction_secs: options.idle_transaction_timeout.as_secs().max(1),
+        };
         if !in_memory {
             reach(&connector, options, &place)?;
         }

@@ -266,7 +266,9 @@ impl Shares<'_> {
         self.tx.run("share", "", |conn| match conn {
             #[cfg(feature = "mysql")]
             AnyConnection::Mysql(mysql) => diesel::replace_into(shares::table).values(&rows).execute(mysql),
-            AnyConnection::Sqlite(sqlite) => diesel::replace_into(shares::table).values(&rows).execute(sqlite),
+            AnyConnection::Sqlite(sqlite) => {
+                diesel::replace_into(shares::table).values(&rows).execute(sqlite)
+            }
         })?;
         Ok(tags)
     }
@@ -337,10 +339,11 @@ impl crate::Clients<'_> {
         for (project, id) in wanted {
             let named = || rows.iter().filter(|(row, _)| row.client_id == id.as_str());
             let own = named().find(|(row, _)| row.project_id == project.as_str());
-            let Some((row, steps)) = own.or_else(|| named().find(|(row, _)| row.is_central)) else { continue };
+            let Some((row, steps)) = own.or_else(|| named().find(|(row, _)| row.is_central)) else {
+                continue;
+            };
             let worker = row.clone().into_model();
-            let worker =
-                worker.map(|client| Worker { client, concurrent_steps: steps.map(i64::from) });
+            let worker = worker.map(|client| Worker { client, concurrent_steps: steps.map(i64::from) });
             workers.insert((project.clone(), id.clone()), worker);
         }
         Ok(workers)

@@ -26,9 +26,9 @@ impl Quotas<'_> {
 
     /// What is set for those of the projects that have something set.
     pub fn of(&mut self, projects: &[&str]) -> Result<HashMap<ProjectId, Quota>, DbError> {
-        let rows: Vec<Row> = self.tx.run(NOUN, "", |conn| {
-            quotas::table.filter(quotas::project_id.eq_any(projects)).load(conn)
-        })?;
+        let rows: Vec<Row> = self
+            .tx
+            .run(NOUN, "", |conn| quotas::table.filter(quotas::project_id.eq_any(projects)).load(conn))?;
         let one = |(project, jobs, runs, stored_bytes, weight): Row| {
             (ProjectId::from(project), Quota { jobs, runs, stored_bytes, weight })
         };

@@ -2,10 +2,10 @@
 
 use crate::connect::AnyConnection;
 use crate::jobs::CANDIDATES_FOR_ONE;
-use crate::set_aside::{Claimed, UNTIL};
 use crate::limits::{self, fits, fits_if_any};
 use crate::page::{Cut, collect};
 use crate::schema::{jobs, runs};
+use crate::set_aside::{Claimed, UNTIL};
 use crate::{DbError, Page, Residual, Tx, json};
 use diesel::prelude::*;
 use freezer_model::{ClientId, Epoch, JobId, ProjectId, Run, RunId, RunState, Timestamp, slot};

@@ -1,8 +1,8 @@
 //! Time as the services see it: milliseconds since the Unix epoch, UTC, and a clock that tests can move.
 
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.

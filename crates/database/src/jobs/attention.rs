@@ -85,8 +85,7 @@ fn plan_columns(planning: &Planning) -> PlanColumns {
     )
 }
 
-type PlanRow =
-    (JobRow, Set<jobs::planned_version, Option<i64>>, Set<jobs::attention_at, Option<i64>>);
+type PlanRow = (JobRow, Set<jobs::planned_version, Option<i64>>, Set<jobs::attention_at, Option<i64>>);
 
 fn plan_row((job, plan): &(Job, Planning)) -> Result<PlanRow, DbError> {
     let mut row = JobRow::of(job)?;
@@ -183,7 +182,8 @@ impl Jobs<'_> {
         now: Timestamp,
         claimed: &mut Claimed<DueJob>,
     ) -> Result<(), DbError> {
-        let keys: Vec<_> = rows.iter().map(|(row, _, _)| (row.project_id.clone(), row.job_id.clone())).collect();
+        let keys: Vec<_> =
+            rows.iter().map(|(row, _, _)| (row.project_id.clone(), row.job_id.clone())).collect();
         for (found, (project, id)) in self.due_jobs(rows)?.into_iter().zip(keys) {
             match found {
                 Ok(due) => claimed.rows.push(due),
