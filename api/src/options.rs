@@ -3,7 +3,9 @@
 use crate::pipeline::health::{self, HealthOptions, Network};
 use crate::state::ApiOptions;
 use freezer_database::DatabaseOptions;
+use freezer_model::Limits;
 use freezer_model::document::StatusShown;
+use freezer_model::quota::limit;
 use keystone::{AuthTokenConfig, KeystoneError, OptionInfo, OptionKind, authtoken_options};
 use oslo_config::{Config, Opt, OptGroup, Registry};
 use oslo_messaging::RabbitOptions;
@@ -31,6 +33,7 @@ pub fn options() -> Vec<OptGroup> {
         authtoken_group(),
         middleware_group(),
         healthcheck_group(),
+        quota_group(),
     ]
 }
 
@@ -70,6 +73,18 @@ fn api_group() -> OptGroup {
         ],
     )
     .help("Limits and habits of the REST API.")
+}
+
+fn quota_group() -> OptGroup {
+    let opts = vec![
+        Opt::int("jobs").default("-1").min(-1).help("Jobs of a project; -1: no limit."),
+        Opt::int("runs").default("-1").min(-1).help("Runs of a project that are at work at a time; further ones wait. -1: no limit."),
+        Opt::int("stored_bytes").default("-1").min(-1).help(
+            "Bytes that a project's backup records say are stored; at this size no new backup begins. -1: no limit.",
+        ),
+    ];
+    OptGroup::new("quota", opts)
+        .help("Limits of projects that have none of their own; freezer-api and freezer-conductor read the same.")
 }
 
 fn database_group() -> OptGroup {
@@ -181,6 +196,7 @@ pub fn api(config: &Config) -> Result<ApiOptions, SettingError> {
             "always" => StatusShown::Always,
             _ => StatusShown::WhenTelling,
         },
+        quota: quota(config),
         serves_metrics: config.bool("DEFAULT", "metrics"),
         metrics_address: metrics_port.map(|port| (config.str("DEFAULT", "metrics_host").to_owned(), port)),
         trusts_proxy_headers: config.bool("oslo_middleware", "enable_proxy_headers_parsing"),
@@ -188,6 +204,11 @@ pub fn api(config: &Config) -> Result<ApiOptions, SettingError> {
         shutdown_timeout: seconds(config.int("api", "shutdown_timeout")),
         health: health(config)?,
     })
+}
+
+fn quota(config: &Config) -> Limits {
+    let read = |name| limit(config.int("quota", name));
+    Limits { jobs: read("jobs"), runs: read("runs"), stored_bytes: read("stored_bytes") }
 }
 
 fn prefix(text: &str) -> Result<String, SettingError> {

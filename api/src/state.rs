@@ -6,6 +6,7 @@ use crate::pipeline::metrics::Metrics;
 use crate::policy::Policy;
 use freezer_database::Database;
 use freezer_model::Clock;
+use freezer_model::Limits;
 use freezer_model::document::StatusShown;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub struct ApiOptions {
     /// Most items of one list answer.
     pub max_limit: u64,
     pub backup_status: StatusShown,
+    /// What a project may use unless its own quota says otherwise.
+    pub quota: Limits,
     /// `/metrics` on the API's own port.
     pub serves_metrics: bool,
     /// `/metrics` on a port of its own.
@@ -53,6 +56,7 @@ impl Default for ApiOptions {
             max_body_bytes: 1 << 20,
             max_limit: 1000,
             backup_status: StatusShown::default(),
+            quota: Limits::default(),
             serves_metrics: false,
             metrics_address: None,
             trusts_proxy_headers: false,

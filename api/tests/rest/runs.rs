@@ -57,6 +57,8 @@ fn run(id: &str, project: &str, job: &str, state: RunState, at_secs: i64) -> Run
         started_at: Some(at),
         finished_at: state.is_final().then_some(at),
         attention_at: None,
+        share_tag: 0,
+        waiting_for: None,
     }
 }
 
