@@ -2,6 +2,7 @@
 //! attention time a little later anyway, so a broker that is away costs time and nothing else.
 
 use crate::caller::Caller;
+use crate::pipeline::announce::Announcer;
 use freezer_model::rpc::{CONDUCTOR_TOPIC, EXCHANGE, JobChanged, VERSION};
 use freezer_model::{JobId, ProjectId};
 use oslo_messaging::{Context, RpcClient, Target, Transport};
@@ -13,22 +14,34 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The bus, or nothing where conductors only poll.
 #[derive(Clone, Default)]
-pub struct Notices(Option<RpcClient>);
+pub struct Notices {
+    conductors: Option<RpcClient>,
+    announcer: Option<Announcer>,
+}
 
 impl Notices {
     pub fn over(client: Option<RpcClient>) -> Self {
-        Self(client)
+        Self { conductors: client, announcer: None }
     }
 
     /// A client for the conductors' topic.
     pub fn on(transport: &Transport) -> Self {
         let target = Target::topic(CONDUCTOR_TOPIC).exchange(EXCHANGE).version(VERSION);
-        Self(Some(RpcClient::new(transport, target)))
+        Self::over(Some(RpcClient::new(transport, target)))
+    }
+
+    /// Also tells others, over the bus, what users change and ask for.
+    pub fn announcing(self, announcer: Announcer) -> Self {
+        Self { announcer: Some(announcer), ..self }
+    }
+
+    pub fn announcer(&self) -> Option<&Announcer> {
+        self.announcer.as_ref()
     }
 
     /// Says that a job was written or deleted.
     pub fn job_changed(&self, caller: &Caller, project: &ProjectId, job: &JobId) {
-        let Some(client) = self.0.clone() else { return };
+        let Some(client) = self.conductors.clone() else { return };
         let notice = JobChanged { project_id: project.clone(), job_id: job.clone() };
         let context = context(caller);
         let span = tracing::Span::current();

@@ -8,12 +8,13 @@ use freezer_model::document::StatusShown;
 use freezer_model::quota::limit;
 use keystone::{AuthTokenConfig, KeystoneError, OptionInfo, OptionKind, authtoken_options};
 use oslo_config::{Config, Opt, OptGroup, Registry};
-use oslo_messaging::RabbitOptions;
+use oslo_messaging::{NotifierDriver, NotifierOptions, RabbitOptions};
 use std::path::PathBuf;
 use std::time::Duration;
 
 const AUTHTOKEN: &str = keystone::AUTHTOKEN_GROUP;
 const RABBIT: &str = "oslo_messaging_rabbit";
+const NOTIFICATIONS: &str = "oslo_messaging_notifications";
 
 /// Everything `freezer-api` reads, under the project's usual file names.
 pub fn registry(program: &str) -> Registry {
@@ -34,6 +35,8 @@ pub fn options() -> Vec<OptGroup> {
         middleware_group(),
         healthcheck_group(),
         quota_group(),
+        notifications_group(),
+        audit_group(),
     ]
 }
 
@@ -73,6 +76,37 @@ fn api_group() -> OptGroup {
         ],
     )
     .help("Limits and habits of the REST API.")
+}
+
+fn notifications_group() -> OptGroup {
+    let opts = vec![
+        Opt::list("driver").default("").help("How events about jobs and backups are sent: messagingv2, messaging, or noop (the default)."),
+        Opt::list("topics").default("notifications").help("Topics that events are sent to. Only name ones that somebody reads."),
+    ];
+    OptGroup::new(NOTIFICATIONS, opts).help("Events for other services (Ceilometer, billing, …).")
+}
+
+fn audit_group() -> OptGroup {
+    let opts = vec![Opt::bool("enabled").default("false").help(
+        "Also send CADF audit events of every call; needs [oslo_messaging_notifications] driver.",
+    )];
+    OptGroup::new("audit", opts).help("Audit events.")
+}
+
+/// `[oslo_messaging_notifications]`; `None` when nothing is to be sent.
+pub fn notifications(config: &Config) -> Result<Option<NotifierOptions>, String> {
+    let names = config.list(NOTIFICATIONS, "driver");
+    let drivers: Result<Vec<NotifierDriver>, _> = names.iter().map(|name| name.parse()).collect();
+    let drivers = drivers.map_err(|error| format!("[{NOTIFICATIONS}] {error}"))?;
+    let driver = drivers.into_iter().find(|driver| *driver != NotifierDriver::Noop);
+    let topics = config.list(NOTIFICATIONS, "topics");
+    Ok(driver.map(|driver| NotifierOptions { driver, topics, ..NotifierOptions::default() }))
+}
+
+/// This machine's name, for publisher ids.
+pub fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }
 }
 
 fn quota_group() -> OptGroup {

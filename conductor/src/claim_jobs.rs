@@ -1,5 +1,6 @@
 //! Looks at the jobs whose attention time has come.
 
+use crate::announce::missed;
 use crate::dispatch::Errand;
 use crate::plan_job::look_at;
 use crate::{ConductorError, desk::Desk};
@@ -82,6 +83,9 @@ impl Batch<'_> {
             for run in active.iter().flatten() {
                 abort(tx, run, self.now, &mut self.errands)?;
             }
+        }
+        if let Some(due_at) = orders.missed {
+            missed(self.desk, tx, &due.job, due_at, self.now)?;
         }
         if let Some(run) = orders.fire {
             if let Err(error) = Runs::check(&run) {

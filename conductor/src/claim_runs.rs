@@ -1,6 +1,7 @@
 //! Looks at the runs whose attention time has come: those that waited are ready again, and those that were held by an agent
 //! that fell silent are taken back. What is ready is handed out by [`crate::hand_out`].
 
+use crate::announce::step_ended;
 use crate::claim_jobs::is_driven;
 use crate::desk::Desk;
 use crate::dispatch::wait_for_agent;
@@ -79,6 +80,7 @@ fn hand_out_again(tx: &mut Tx, mut run: Run) -> Result<(), DbError> {
 pub(crate) fn lose(desk: &Desk, tx: &mut Tx, run: &mut Run, now: Timestamp) -> Result<(), DbError> {
     tracing::warn!(run = %run.run_id, client = %run.client_id, epoch = %run.epoch, "the agent was lost");
     let freed = slots::of(run);
+    step_ended(desk, tx, run, StepOutcome::Lost, Some("the agent was lost"), now)?;
     settle(run, StepOutcome::Lost, now, &desk.options);
     if run.action_index >= run.actions.len() {
         finish(desk, tx, run, now)?;

@@ -2,6 +2,7 @@
 
 use crate::claim_jobs::claim_jobs;
 use crate::claim_runs::claim_runs;
+use crate::courier::deliver;
 use crate::desk::Desk;
 use crate::dispatch::{Errand, send};
 use crate::endpoint::ConductorEndpoint;
@@ -33,6 +34,7 @@ pub struct Conductor {
     metrics: Option<MetricsServer>,
     stop: watch::Sender<bool>,
     looping: JoinHandle<()>,
+    courier: JoinHandle<()>,
 }
 
 /// Messages being sent at a time.
@@ -54,8 +56,9 @@ pub async fn start(parts: ConductorParts) -> Result<Conductor, ConductorError> {
     let door = Arc::new(Door::default());
     door.open(&desk).await?;
     let (stop, stopping) = watch::channel(false);
+    let courier = tokio::spawn(deliver(desk.clone(), stopping.clone()));
     let looping = tokio::spawn(look_after(desk.clone(), door.clone(), stopping));
-    Ok(Conductor { desk, door, metrics, stop, looping })
+    Ok(Conductor { desk, door, metrics, stop, looping, courier })
 }
 
 async fn check_schema(db: Database) -> Result<(), ConductorError> {
@@ -85,6 +88,9 @@ impl Conductor {
         self.stop.send_replace(true);
         self.desk.wake.notify_one();
         let _ = self.looping.await;
+        // A letter under way is claimed: another conductor sends it later.
+        self.courier.abort();
+        let _ = self.courier.await;
         self.door.close().await;
         if let Some(metrics) = self.metrics {
             metrics.stop().await;

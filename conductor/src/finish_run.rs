@@ -1,5 +1,6 @@
 //! The end of a run, and what it means for its job; in one transaction.
 
+use crate::announce::run_ended;
 use crate::desk::Desk;
 use crate::outcome::{final_state, job_result};
 use crate::plan_job::after_run;
@@ -31,6 +32,7 @@ pub(crate) fn finish_as(
         project = %run.project_id, job = %run.job_id, run = %run.run_id, state = state.as_str(),
         reason = run.error.as_deref().unwrap_or("-"), "run ended"
     );
+    run_ended(desk, tx, run, now)?;
     // A job that was deleted in the meantime has nothing to be told.
     let mut due = match tx.jobs().planning_for_update(&run.project_id, &run.job_id) {
         Ok(Some(due)) => due,

@@ -7,9 +7,11 @@
 //!
 //! It never serves users, never moves backup data, and never drives a client that polls (upstream's scheduler).
 
+mod announce;
 mod claim_jobs;
 mod claim_runs;
 mod conductor;
+mod courier;
 mod desk;
 mod dispatch;
 mod endpoint;
@@ -25,8 +27,10 @@ mod record_backup;
 mod reports;
 mod serve_metrics;
 mod slots;
+mod webhook;
 
 pub use conductor::{Conductor, ConductorParts, start};
 pub use error::ConductorError;
 pub use metrics::Metrics;
 pub use options::{ConductorOptions, options, registry};
+pub use webhook::WebhookOptions;

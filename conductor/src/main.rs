@@ -79,7 +79,7 @@ async fn serve(config: Config, log: oslo_log::Guard) -> Result<(), Failure> {
         rabbit.set(&name, &text)?;
     }
     let transport = Transport::connect(config.str("DEFAULT", "transport_url"), rabbit)?;
-    let options = ConductorOptions::from_config(&config);
+    let options = ConductorOptions::from_config(&config)?;
     let parts = ConductorParts { db, transport: transport.clone(), clock: Arc::new(SystemClock), options };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

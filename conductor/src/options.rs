@@ -3,6 +3,8 @@
 use freezer_model::quota::limit;
 use freezer_model::{JobResult, Limits};
 use oslo_config::{Config, Opt, OptGroup, Registry};
+use crate::webhook::WebhookOptions;
+use oslo_messaging::{NotifierDriver, NotifierOptions};
 use std::time::Duration;
 
 /// The conductor's own options.
@@ -32,6 +34,11 @@ pub struct ConductorOptions {
     pub quota: Limits,
     /// How long the database may take for one piece of work before it counts as gone.
     pub database_timeout: Duration,
+    /// `[oslo_messaging_notifications]`: where events about backups go.
+    pub notifications: NotifierOptions,
+    /// CADF events of restores and deletions beside them.
+    pub audit: bool,
+    pub webhook: WebhookOptions,
     pub metrics_bind_host: String,
     /// `None`: no metrics. Port 0 here means any free port.
     pub metrics_bind_port: Option<u16>,
@@ -52,6 +59,9 @@ impl Default for ConductorOptions {
             largest_share: 75,
             quota: Limits::default(),
             database_timeout: Duration::from_secs(30),
+            notifications: NotifierOptions::default(),
+            audit: false,
+            webhook: WebhookOptions::default(),
             metrics_bind_host: "127.0.0.1".to_owned(),
             metrics_bind_port: None,
         }
@@ -97,15 +107,18 @@ pub fn options() -> Vec<OptGroup> {
         Opt::host_address("metrics_bind_host").default("127.0.0.1").help("Address of /metrics and /healthcheck."),
         Opt::port("metrics_bind_port").default("0").help("Port of /metrics and /healthcheck; 0: not served."),
     ];
-    vec![quota_options(), OptGroup::new(GROUP, opts).help("Planning, handing out and supervising runs.")]
+    vec![quota_options(), notification_options(), audit_options(), webhook_options(), OptGroup::new(GROUP, opts).help("Planning, handing out and supervising runs.")]
 }
 
 impl ConductorOptions {
     /// Reads `[conductor]` of a configuration that has [`options`] registered.
-    pub fn from_config(config: &Config) -> Self {
+    ///
+    /// # Errors
+    /// When a driver or an address is unknown, or the webhook's secret cannot be read.
+    pub fn from_config(config: &Config) -> Result<Self, String> {
         let secs = |name| Duration::from_secs(config.int(GROUP, name).unsigned_abs());
         let default = Self::default();
-        Self {
+        Ok(Self {
             host: config
                 .opt_str(GROUP, "host")
                 .filter(|name| !name.is_empty())
@@ -121,9 +134,17 @@ impl ConductorOptions {
             largest_share: config.int(GROUP, "largest_share"),
             quota: quota(config),
             database_timeout: secs("database_timeout"),
+            notifications: notifications(config)?,
+            audit: config.bool("audit", "enabled"),
+            webhook: WebhookOptions::from_config(config)?,
             metrics_bind_host: config.str(GROUP, "metrics_bind_host").to_owned(),
             metrics_bind_port: Some(config.port(GROUP, "metrics_bind_port")).filter(|port| *port != 0),
-        }
+        })
+    }
+
+    /// Whether anybody is told of anything over the bus.
+    pub(crate) fn announces(&self) -> bool {
+        self.notifications.driver != NotifierDriver::Noop
     }
 }
 
@@ -139,6 +160,40 @@ pub fn quota_options() -> OptGroup {
     OptGroup::new("quota", opts).help(
         "Limits of projects that have none of their own; freezer-api and freezer-conductor read the same.",
     )
+}
+
+fn notification_options() -> OptGroup {
+    let opts = vec![
+        Opt::list("driver").default("").help("How events about backups are sent: messagingv2, messaging, or noop (the default)."),
+        Opt::list("topics").default("notifications").help("Topics that events are sent to. Only name ones that somebody reads."),
+    ];
+    OptGroup::new("oslo_messaging_notifications", opts).help("Events for other services (Ceilometer, billing, …).")
+}
+
+fn audit_options() -> OptGroup {
+    let opts = vec![Opt::bool("enabled").default("false").help(
+        "Also send CADF audit events of reads, restores and deletions; needs [oslo_messaging_notifications] driver.",
+    )];
+    OptGroup::new("audit", opts).help("Audit events.")
+}
+
+fn webhook_options() -> OptGroup {
+    let opts = vec![
+        Opt::list("urls").secret().default("").help("Addresses that are told by POST when a run failed or did not run; several are separated by commas."),
+        Opt::str("secret_file").help("File with the key that bodies are signed with (X-Freezer-Signature)."),
+        Opt::int("timeout").default("10").min(1).max(120).help("Seconds that a receiver may take."),
+    ];
+    OptGroup::new("webhook", opts).help("Webhooks for the operator's own tools.")
+}
+
+/// Reads `[oslo_messaging_notifications]`.
+fn notifications(config: &Config) -> Result<NotifierOptions, String> {
+    const GROUP: &str = "oslo_messaging_notifications";
+    let names = config.list(GROUP, "driver");
+    let drivers: Result<Vec<NotifierDriver>, _> = names.iter().map(|name| name.parse()).collect();
+    let drivers = drivers.map_err(|error| format!("[{GROUP}] {error}"))?;
+    let driver = drivers.into_iter().find(|driver| *driver != NotifierDriver::Noop).unwrap_or_default();
+    Ok(NotifierOptions { driver, topics: config.list(GROUP, "topics"), ..NotifierOptions::default() })
 }
 
 /// Reads `[quota]`.

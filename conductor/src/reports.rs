@@ -1,6 +1,7 @@
 //! What agents report about a step. Each report is fenced: an old epoch, an ended or an unknown run is answered `stale`.
 
 use crate::ConductorError;
+use crate::announce::{step_began, step_ended};
 use crate::desk::Desk;
 use crate::finish_run::finish;
 use crate::outcome::{current_step, settle};
@@ -18,7 +19,7 @@ pub(crate) async fn step_started(
     desk.transaction(move |desk, tx| {
         let now = desk.clock.now();
         let Some(mut run) = held(tx, &report.run_id, report.epoch)? else { return Ok(stale()) };
-        begin(&mut run, now);
+        begin(desk, tx, &mut run, now)?;
         run.attention_at = Some(now.plus(desk.options.lease));
         tx.runs().save(&run)?;
         tx.jobs().set_pid(&run.project_id, &run.job_id, report.pid)?;
@@ -34,7 +35,7 @@ pub(crate) async fn step_progress(
     desk.transaction(move |desk, tx| {
         let now = desk.clock.now();
         let Some(mut run) = held(tx, &report.run_id, report.epoch)? else { return Ok(stale()) };
-        begin(&mut run, now);
+        begin(desk, tx, &mut run, now)?;
         run.progress = report.progress.clone();
         run.attention_at = Some(now.plus(desk.options.lease));
         tx.runs().save(&run)?;
@@ -53,7 +54,7 @@ pub(crate) async fn step_finished(
             let Some(mut run) = held(tx, &report.run_id, report.epoch)? else {
                 return repeated(tx, &report);
             };
-            begin(&mut run, now);
+            begin(desk, tx, &mut run, now)?;
             let unrecorded = record_backup(tx, &run, report.outcome, &report.result, now)?;
             if let Some(step) = current_step(&mut run) {
                 step.exit_code = report.exit_code;
@@ -64,6 +65,7 @@ pub(crate) async fn step_finished(
             // An agent does not skip by itself: whatever it means, the work was not done.
             let outcome =
                 if report.outcome == StepOutcome::Skipped { StepOutcome::Fail } else { report.outcome };
+            step_ended(desk, tx, &run, outcome, report.error.as_deref(), now)?;
             let freed = slots::of(&run);
             settle(&mut run, outcome, now, &desk.options);
             if run.action_index >= run.actions.len() {
@@ -95,12 +97,11 @@ fn repeated(tx: &mut Tx, report: &StepFinished) -> Result<ReportReply, DbError> 
     Ok(if is_known { ReportReply { verdict: Verdict::Continue } } else { stale() })
 }
 
-fn begin(run: &mut Run, now: Timestamp) {
+fn begin(desk: &Desk, tx: &mut Tx, run: &mut Run, now: Timestamp) -> Result<(), DbError> {
     run.state = RunState::Running;
     run.started_at.get_or_insert(now);
-    if let Some(step) = current_step(run) {
-        step.started_at.get_or_insert(now);
-    }
+    let is_new = current_step(run).is_some_and(|step| step.started_at.replace(step.started_at.unwrap_or(now)).is_none());
+    if is_new { step_began(desk, tx, run, now) } else { Ok(()) }
 }
 
 fn noted(run: &Run) -> ReportReply {

@@ -3,6 +3,8 @@
 //! clock is moved by hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "suite/announce.rs"]
+mod announce;
 #[path = "suite/events.rs"]
 mod events;
 #[path = "suite/fair.rs"]
@@ -50,6 +52,8 @@ conformance_suite! {
         an_offline_agent_is_waited_for, an_agent_that_stays_away_fails_the_run, a_job_deleted_in_the_middle,
         a_restarted_agent_loses_its_step_at_once, a_repeated_end_is_known, a_clock_that_is_set_loses_no_agent,
         a_clock_that_is_set_fires_nothing_twice;
+    announce:
+        webhooks_tell_of_failed_and_missed_runs, a_silent_receiver_holds_nothing_up;
     fair:
         a_huge_first_backup_does_not_delay_another_project, the_queue_is_ordered_by_shares,
         an_agents_limit_holds_beside_several_conductors, one_run_at_a_time_works_on_the_same_backups,

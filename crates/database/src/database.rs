@@ -6,7 +6,7 @@
 use crate::connect::{AnyConnection, Connector, Purpose, begin, commit, refuse_without_build, rollback};
 use crate::error::translate;
 use crate::target::{Target, without_secrets};
-use crate::{Actions, Backups, Clients, DbError, Jobs, Quotas, Runs, Shares};
+use crate::{Actions, Backups, Clients, DbError, Jobs, Outbox, Quotas, Runs, Shares};
 use diesel::QueryResult;
 use diesel::r2d2::{Pool, PooledConnection};
 use std::sync::Arc;
@@ -223,6 +223,9 @@ impl Tx {
     }
     pub fn runs(&mut self) -> Runs<'_> {
         Runs { tx: self }
+    }
+    pub fn outbox(&mut self) -> Outbox<'_> {
+        Outbox { tx: self }
     }
     pub fn quotas(&mut self) -> Quotas<'_> {
         Quotas { tx: self }
