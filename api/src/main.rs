@@ -3,8 +3,8 @@
 use clap::Parser;
 use freezer_api::ApiParts;
 use freezer_api::notices::Notices;
-use freezer_api::pipeline::announce::Announcer;
 use freezer_api::options::{self, AuthStrategy};
+use freezer_api::pipeline::announce::Announcer;
 use freezer_api::policy::Policy;
 use freezer_api::serve::project_of_path;
 use freezer_database::Database;

@@ -80,16 +80,22 @@ fn api_group() -> OptGroup {
 
 fn notifications_group() -> OptGroup {
     let opts = vec![
-        Opt::list("driver").default("").help("How events about jobs and backups are sent: messagingv2, messaging, or noop (the default)."),
-        Opt::list("topics").default("notifications").help("Topics that events are sent to. Only name ones that somebody reads."),
+        Opt::list("driver").default("").help(
+            "How events about jobs and backups are sent: messagingv2, messaging, or noop (the default).",
+        ),
+        Opt::list("topics")
+            .default("notifications")
+            .help("Topics that events are sent to. Only name ones that somebody reads."),
     ];
     OptGroup::new(NOTIFICATIONS, opts).help("Events for other services (Ceilometer, billing, …).")
 }
 
 fn audit_group() -> OptGroup {
-    let opts = vec![Opt::bool("enabled").default("false").help(
-        "Also send CADF audit events of every call; needs [oslo_messaging_notifications] driver.",
-    )];
+    let opts = vec![
+        Opt::bool("enabled")
+            .default("false")
+            .help("Also send CADF audit events of every call; needs [oslo_messaging_notifications] driver."),
+    ];
     OptGroup::new("audit", opts).help("Audit events.")
 }
 
@@ -117,8 +123,9 @@ fn quota_group() -> OptGroup {
             "Bytes that a project's backup records say are stored; at this size no new backup begins. -1: no limit.",
         ),
     ];
-    OptGroup::new("quota", opts)
-        .help("Limits of projects that have none of their own; freezer-api and freezer-conductor read the same.")
+    OptGroup::new("quota", opts).help(
+        "Limits of projects that have none of their own; freezer-api and freezer-conductor read the same.",
+    )
 }
 
 fn database_group() -> OptGroup {

@@ -87,7 +87,12 @@ const RULES: [Rule; 38] = [
     ),
     ("quotas:get", READ, "Show the limits of a project", &[("GET", "/v2/{project_id}/quotas")]),
     ("quotas:update", ADMIN, "Set the limits of a project", &[("PUT", "/v2/{project_id}/quotas")]),
-    ("quotas:delete", ADMIN, "Take back what was set for a project", &[("DELETE", "/v2/{project_id}/quotas")]),
+    (
+        "quotas:delete",
+        ADMIN,
+        "Take back what was set for a project",
+        &[("DELETE", "/v2/{project_id}/quotas")],
+    ),
     ("usage:get", READ, "Show what a project uses", &[("GET", "/v2/{project_id}/usage")]),
     ("runs:get", READ, "Show a run of a job", &[("GET", "/v2/{project_id}/runs/{run_id}")]),
     (

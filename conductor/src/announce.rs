@@ -193,3 +193,82 @@ fn audit(run: &Run, action: &Action, subject: &str, is_well: bool, now: Timestam
         _ => Map::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use freezer_model::{ActionId, ProjectId, UserId};
+
+    fn action(kind: &str) -> Action {
+        let options =
+            json!({"action": kind, "backup_name": "etc", "container": "vault", "ssh_password": "hunter2"});
+        Action {
+            project_id: ProjectId::from("p"),
+            action_id: ActionId::from("a"),
+            user_id: UserId::from("u"),
+            freezer_action: options.as_object().unwrap().clone(),
+            max_retries: 0,
+            max_retries_interval: 1,
+            mandatory: false,
+            created_at: Timestamp(0),
+        }
+    }
+
+    fn run(action: &Action) -> Run {
+        Run {
+            run_id: freezer_model::RunId::from("r"),
+            project_id: ProjectId::from("p"),
+            job_id: freezer_model::JobId::from("j"),
+            client_id: freezer_model::ClientId::from("c"),
+            state: RunState::Running,
+            epoch: freezer_model::Epoch(1),
+            action_index: 0,
+            attempt: 1,
+            losses: 0,
+            actions: vec![action.clone()],
+            steps: Vec::new(),
+            progress: freezer_model::Progress::default(),
+            error: None,
+            abort_requested: false,
+            cause: "start".to_owned(),
+            request_id: Some("req-1".to_owned()),
+            due_at: Timestamp(0),
+            created_at: Timestamp(0),
+            started_at: None,
+            finished_at: None,
+            attention_at: None,
+            share_tag: 0,
+            waiting_for: None,
+        }
+    }
+
+    #[test]
+    fn events_tell_names_and_no_secrets() {
+        let backup = action("backup");
+        let told = Value::Object(payload(&run(&backup), &backup, Some("disk full")));
+        assert_eq!((&told["backup_name"], &told["error"]), (&json!("etc"), &json!("disk full")));
+        assert!(!told.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn only_what_touches_backups_is_told() {
+        let subjects = ["backup", "restore", "admin", "exec", "info"].map(|kind| subject(&action(kind)));
+        assert_eq!(
+            subjects,
+            [Some("backup.create"), Some("backup.restore"), Some("backup.delete"), None, None]
+        );
+    }
+
+    #[test]
+    fn an_audit_event_has_the_shape_of_cadf() {
+        let restore = action("restore");
+        let event = audit(&run(&restore), &restore, "backup.restore", false, Timestamp(1_767_225_600_123));
+        let event = Value::Object(event);
+        assert_eq!(event["typeURI"], "http://schemas.dmtf.org/cloud/audit/1.0/event");
+        assert_eq!(event["eventTime"], "2026-01-01T00:00:00.123000+0000");
+        assert_eq!((&event["action"], &event["outcome"]), (&json!("restore"), &json!("failure")));
+        assert_eq!(event["initiator"]["id"], "u");
+        assert_eq!(event["target"]["name"], "etc");
+    }
+}

@@ -54,8 +54,7 @@ struct Means {
 }
 
 async fn round(desk: &Arc<Desk>, means: &Arc<Means>) -> Result<usize, crate::ConductorError> {
-    let letters =
-        desk.transaction(|desk, tx| tx.outbox().claim_due(desk.clock.now(), BATCH, HOLD)).await?;
+    let letters = desk.transaction(|desk, tx| tx.outbox().claim_due(desk.clock.now(), BATCH, HOLD)).await?;
     let count = letters.len();
     let mut sending = JoinSet::new();
     for letter in letters {

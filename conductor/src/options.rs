@@ -1,9 +1,9 @@
 //! `[conductor]`, and what else the program `freezer-conductor` reads.
 
+use crate::webhook::WebhookOptions;
 use freezer_model::quota::limit;
 use freezer_model::{JobResult, Limits};
 use oslo_config::{Config, Opt, OptGroup, Registry};
-use crate::webhook::WebhookOptions;
 use oslo_messaging::{NotifierDriver, NotifierOptions};
 use std::time::Duration;
 
@@ -107,7 +107,13 @@ pub fn options() -> Vec<OptGroup> {
         Opt::host_address("metrics_bind_host").default("127.0.0.1").help("Address of /metrics and /healthcheck."),
         Opt::port("metrics_bind_port").default("0").help("Port of /metrics and /healthcheck; 0: not served."),
     ];
-    vec![quota_options(), notification_options(), audit_options(), webhook_options(), OptGroup::new(GROUP, opts).help("Planning, handing out and supervising runs.")]
+    vec![
+        quota_options(),
+        notification_options(),
+        audit_options(),
+        webhook_options(),
+        OptGroup::new(GROUP, opts).help("Planning, handing out and supervising runs."),
+    ]
 }
 
 impl ConductorOptions {
@@ -164,10 +170,15 @@ pub fn quota_options() -> OptGroup {
 
 fn notification_options() -> OptGroup {
     let opts = vec![
-        Opt::list("driver").default("").help("How events about backups are sent: messagingv2, messaging, or noop (the default)."),
-        Opt::list("topics").default("notifications").help("Topics that events are sent to. Only name ones that somebody reads."),
+        Opt::list("driver")
+            .default("")
+            .help("How events about backups are sent: messagingv2, messaging, or noop (the default)."),
+        Opt::list("topics")
+            .default("notifications")
+            .help("Topics that events are sent to. Only name ones that somebody reads."),
     ];
-    OptGroup::new("oslo_messaging_notifications", opts).help("Events for other services (Ceilometer, billing, …).")
+    OptGroup::new("oslo_messaging_notifications", opts)
+        .help("Events for other services (Ceilometer, billing, …).")
 }
 
 fn audit_options() -> OptGroup {

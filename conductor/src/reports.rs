@@ -100,7 +100,8 @@ fn repeated(tx: &mut Tx, report: &StepFinished) -> Result<ReportReply, DbError> 
 fn begin(desk: &Desk, tx: &mut Tx, run: &mut Run, now: Timestamp) -> Result<(), DbError> {
     run.state = RunState::Running;
     run.started_at.get_or_insert(now);
-    let is_new = current_step(run).is_some_and(|step| step.started_at.replace(step.started_at.unwrap_or(now)).is_none());
+    let is_new = current_step(run)
+        .is_some_and(|step| step.started_at.replace(step.started_at.unwrap_or(now)).is_none());
     if is_new { step_began(desk, tx, run, now) } else { Ok(()) }
 }
 

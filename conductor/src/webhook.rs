@@ -34,18 +34,24 @@ impl WebhookOptions {
     /// When the file cannot be read or is empty, or an address is none.
     pub fn from_config(config: &Config) -> Result<Self, String> {
         let urls = config.list("webhook", "urls");
-        if let Some(url) = urls.iter().find(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+        if let Some(url) = urls.iter().find(|url| !url.starts_with("https://") && !url.starts_with("http://"))
+        {
             let scheme: String = url.chars().take_while(|letter| *letter != ':').take(16).collect();
-            return Err(format!("[webhook] urls: an address begins with {scheme:?}; http:// or https:// is wanted"));
+            return Err(format!(
+                "[webhook] urls: an address begins with {scheme:?}; http:// or https:// is wanted"
+            ));
         }
         let secret = match config.opt_str("webhook", "secret_file").filter(|path| !path.is_empty()) {
             None => None,
             Some(path) => {
-                let text = std::fs::read(path)
-                    .map_err(|error| format!("[webhook] secret_file {path}: {error}; see that it is readable"))?;
+                let text = std::fs::read(path).map_err(|error| {
+                    format!("[webhook] secret_file {path}: {error}; see that it is readable")
+                })?;
                 let text = text.trim_ascii().to_vec();
                 if text.is_empty() {
-                    return Err(format!("[webhook] secret_file {path} is empty; write a long random text into it"));
+                    return Err(format!(
+                        "[webhook] secret_file {path} is empty; write a long random text into it"
+                    ));
                 }
                 Some(text)
             }
@@ -56,10 +62,8 @@ impl WebhookOptions {
 }
 
 pub(crate) fn client(options: &WebhookOptions) -> Result<reqwest::Client, String> {
-    if !options.urls.is_empty() {
-        // Fails when the program has chosen one already, which is as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
+    // Fails when the program has chosen one already, which is as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .timeout(options.timeout.max(Duration::from_secs(1)))
         .redirect(reqwest::redirect::Policy::none())
@@ -89,10 +93,15 @@ pub(crate) async fn post(
         .header("X-Freezer-Delivery", &letter.id)
         .header("X-Freezer-Timestamp", &timestamp);
     if let Some(secret) = &options.secret {
-        request = request.header("X-Freezer-Signature", format!("sha256={}", signature(secret, &timestamp, &body)?));
+        request = request
+            .header("X-Freezer-Signature", format!("sha256={}", signature(secret, &timestamp, &body)?));
     }
     let answer = request.body(body).send().await.map_err(|error| error.without_url().to_string())?;
-    if answer.status().is_success() { Ok(()) } else { Err(format!("the receiver answered {}", answer.status())) }
+    if answer.status().is_success() {
+        Ok(())
+    } else {
+        Err(format!("the receiver answered {}", answer.status()))
+    }
 }
 
 fn signature(secret: &[u8], timestamp: &str, body: &str) -> Result<String, String> {

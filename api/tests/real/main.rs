@@ -4,5 +4,6 @@
 
 mod away;
 mod clients;
+mod events;
 mod main_paths;
 mod stage;

@@ -130,18 +130,30 @@ pub async fn webhooks_tell_of_failed_and_missed_runs(stage: Stage) {
     let event = receiver.post().await.event();
     assert_eq!((&event["event"], &event["job_id"]), (&json!("run.missed"), &json!("refused")));
     stage.db.transaction(|tx| tx.quotas().delete(&ProjectId::from("p"))).unwrap();
-    stage.put_job("long", json!({"schedule_interval": "1 hours", "schedule_start_date": NOW}), &[backup_of("long")]);
+    stage.put_job(
+        "long",
+        json!({"schedule_interval": "1 hours", "schedule_start_date": NOW}),
+        &[backup_of("long")],
+    );
+    stage.job_is("long", JobStatus::Scheduled).await;
+    stage.clock.set(stage.job("long").next_run_at.unwrap());
     let order = agent.order().await;
     agent.started(&order).await;
-    while stage.job("long").next_run_at.is_some_and(|at| stage.clock.now() < at) {
+    let next = stage.job("long").next_run_at.unwrap();
+    while stage.clock.now() < next {
         stage.clock.advance(LEASE - Duration::from_secs(1));
         agent.heartbeat(vec![held(&order)]).await;
     }
     let event = receiver.post().await.event();
-    assert_eq!((&event["event"], &event["job_id"], &event["run_id"]), (&json!("run.missed"), &json!("long"), &Value::Null));
-    stage.eventually("all are delivered", |stage| {
-        stage.db.read(|tx| tx.outbox().next_attention()).unwrap().is_none()
-    }).await;
+    assert_eq!(
+        (&event["event"], &event["job_id"], &event["run_id"]),
+        (&json!("run.missed"), &json!("long"), &Value::Null)
+    );
+    stage
+        .eventually("all are delivered", |stage| {
+            stage.db.read(|tx| tx.outbox().next_attention()).unwrap().is_none()
+        })
+        .await;
     conductor.stop().await;
 }
 
