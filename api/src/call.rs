@@ -132,6 +132,7 @@ impl Call {
     /// Tells the conductors that a job was written. They would find it by themselves a little later, so a broker
     /// that is away is no reason to fail.
     pub fn tell_conductors(&self, project: &ProjectId, job: &JobId) {
+        self.request.extensions_mut().insert(ChangedJob(job.clone()));
         self.state.notices.job_changed(&self.caller, project, job);
     }
 
@@ -172,6 +173,10 @@ fn percent_decoded(text: &str) -> String {
 pub fn request_id(request: &HttpRequest) -> Option<String> {
     request.extensions().get::<RequestId>().map(|id| id.0.clone())
 }
+
+/// Put into the request by the handler that changed it, for those who tell others.
+#[derive(Clone, Debug)]
+pub struct ChangedJob(pub JobId);
 
 /// Put into the request by the pipeline.
 #[derive(Clone, Debug)]

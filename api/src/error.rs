@@ -56,6 +56,10 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "Access Forbidden", text)
     }
 
+    pub fn over_quota(description: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "Quota exceeded", description)
+    }
+
     /// GET of an item that is not there, or not in this project: an empty body.
     pub fn absent() -> Self {
         Self { is_bare: true, description: None, ..Self::new(StatusCode::NOT_FOUND, "Not Found", "") }

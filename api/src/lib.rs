@@ -16,6 +16,7 @@ pub mod options;
 pub mod pipeline;
 pub mod policy;
 pub mod query;
+pub mod quotas;
 pub mod routes;
 pub mod serve;
 pub mod state;

@@ -4,6 +4,7 @@ use clap::Parser;
 use freezer_api::ApiParts;
 use freezer_api::notices::Notices;
 use freezer_api::options::{self, AuthStrategy};
+use freezer_api::pipeline::announce::Announcer;
 use freezer_api::policy::Policy;
 use freezer_api::serve::project_of_path;
 use freezer_api::trusts::Trustees;
@@ -79,7 +80,7 @@ async fn serve(config: Config, guard: oslo_log::Guard) -> Result<(), Box<dyn Err
     let parts = ApiParts {
         db,
         policy: Policy::from_config(&config)?,
-        notices: transport.as_ref().map(Notices::on).unwrap_or_default(),
+        notices: notices(&config, transport.as_ref())?,
         clock: Arc::new(SystemClock),
         auth,
         trusts,
@@ -91,6 +92,16 @@ async fn serve(config: Config, guard: oslo_log::Guard) -> Result<(), Box<dyn Err
         transport.close().await;
     }
     Ok(())
+}
+
+/// Conductors are told when there is a bus, others when a driver for that is set.
+fn notices(config: &Config, transport: Option<&oslo_messaging::Transport>) -> Result<Notices, String> {
+    let Some(transport) = transport else { return Ok(Notices::default()) };
+    let notices = Notices::on(transport);
+    let Some(events) = options::notifications(config)? else { return Ok(notices) };
+    let publisher = format!("freezer-api.{}", options::host());
+    let notifier = oslo_messaging::Notifier::new(transport, publisher, events);
+    Ok(notices.announcing(Announcer::new(notifier, config.bool("audit", "enabled"))))
 }
 
 /// A schema that is not there or old gives errors on every request: better not to start.

@@ -4,6 +4,7 @@
 
 use crate::caller::Caller;
 use crate::error::ApiError;
+use crate::pipeline::announce::Announcer;
 use freezer_model::rpc::{CONDUCTOR_TOPIC, EXCHANGE, JobChanged, VERSION};
 use freezer_model::{JobId, ProjectId};
 use oslo_messaging::{Context, Error, RpcClient, Target, Transport};
@@ -18,7 +19,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The bus, or nothing where conductors only poll.
 #[derive(Clone, Default)]
-pub struct Notices(Option<Bus>);
+pub struct Notices {
+    bus: Option<Bus>,
+    announcer: Option<Announcer>,
+}
 
 #[derive(Clone)]
 struct Bus {
@@ -31,16 +35,25 @@ impl Notices {
     pub fn on(transport: &Transport) -> Self {
         let target = Target::topic(CONDUCTOR_TOPIC).exchange(EXCHANGE).version(VERSION);
         let conductors = RpcClient::new(transport, target);
-        Self(Some(Bus { transport: transport.clone(), conductors }))
+        Self { bus: Some(Bus { transport: transport.clone(), conductors }), announcer: None }
     }
 
     pub fn transport(&self) -> Option<&Transport> {
-        self.0.as_ref().map(|bus| &bus.transport)
+        self.bus.as_ref().map(|bus| &bus.transport)
+    }
+
+    /// Also tells others, over the bus, what users change and ask for.
+    pub fn announcing(self, announcer: Announcer) -> Self {
+        Self { announcer: Some(announcer), ..self }
+    }
+
+    pub fn announcer(&self) -> Option<&Announcer> {
+        self.announcer.as_ref()
     }
 
     /// Calls a method of the conductors for an agent and waits for the answer.
     pub async fn ask(&self, caller: &Caller, method: &str, args: Value) -> Result<Value, ApiError> {
-        let Some(bus) = &self.0 else {
+        let Some(bus) = &self.bus else {
             return Err(ApiError::no_conductor(
                 "[DEFAULT] transport_url is not set: agents need it on this link",
             ));
@@ -58,7 +71,7 @@ impl Notices {
 
     /// Says that a job was written or deleted.
     pub fn job_changed(&self, caller: &Caller, project: &ProjectId, job: &JobId) {
-        let Some(client) = self.0.as_ref().map(|bus| bus.conductors.clone()) else { return };
+        let Some(client) = self.bus.as_ref().map(|bus| bus.conductors.clone()) else { return };
         let notice = JobChanged { project_id: project.clone(), job_id: job.clone() };
         let context = context(caller);
         let span = tracing::Span::current();

@@ -1,6 +1,7 @@
 //! Who may do what: the rules with their defaults, and the question "may this caller?".
 //!
-//! Names and defaults are upstream's, so that operators' policy files keep working; `runs:` and `agents:` are ours.
+//! Names and defaults are upstream's, so that operators' policy files keep working; `runs:`, `agents:`, `quotas:` and `usage:`
+//! are ours.
 
 use crate::caller::Caller;
 use oslo_config::Config;
@@ -9,6 +10,7 @@ use oslo_policy::{Credentials, Enforcer, PolicyError, PolicyOptions, RuleDefault
 const READ: &str = "rule:admin_or_reader_or_service";
 const WRITE: &str = "rule:admin_or_owner";
 const RECORD: &str = "rule:admin_or_owner_or_service";
+const ADMIN: &str = "rule:context_is_admin";
 const SERVICE: &str = "rule:admin_or_service";
 
 /// Name and check of the rules others refer to.
@@ -25,7 +27,7 @@ const BASE_RULES: [(&str, &str); 7] = [
 /// Rule, default, what it allows, method and path.
 type Rule = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
 
-const RULES: [Rule; 35] = [
+const RULES: [Rule; 39] = [
     ("actions:get", READ, "Show an action", &[("GET", "/v2/{project_id}/actions/{action_id}")]),
     ("actions:get_all", READ, "List actions", &[("GET", "/v2/{project_id}/actions")]),
     ("actions:create", WRITE, "Create an action", &[("POST", "/v2/{project_id}/actions")]),
@@ -97,6 +99,15 @@ const RULES: [Rule; 35] = [
         "Start, stop or abort a job",
         &[("POST", "/v2/{project_id}/jobs/{job_id}/event")],
     ),
+    ("quotas:get", READ, "Show the limits of a project", &[("GET", "/v2/{project_id}/quotas")]),
+    ("quotas:update", ADMIN, "Set the limits of a project", &[("PUT", "/v2/{project_id}/quotas")]),
+    (
+        "quotas:delete",
+        ADMIN,
+        "Take back what was set for a project",
+        &[("DELETE", "/v2/{project_id}/quotas")],
+    ),
+    ("usage:get", READ, "Show what a project uses", &[("GET", "/v2/{project_id}/usage")]),
     ("runs:get", READ, "Show a run of a job", &[("GET", "/v2/{project_id}/runs/{run_id}")]),
     (
         "runs:get_all",

@@ -5,7 +5,7 @@
 
 use crate::call::Call;
 use crate::error::ApiError;
-use crate::{actions, agents, backups, clients, jobs, runs, sessions, versions};
+use crate::{actions, agents, backups, clients, jobs, quotas, runs, sessions, versions};
 use actix_web::http::Method;
 use actix_web::http::header::ALLOW;
 use actix_web::web::{self, ServiceConfig};
@@ -25,6 +25,9 @@ pub fn configure(app: &mut ServiceConfig) {
     );
     path(app, "/jobs/{job_id}/event", vec![post(jobs::event)]);
     path(app, "/jobs/{job_id}/runs", vec![get(runs::list_of_job)]);
+
+    path(app, "/quotas", vec![get(quotas::show), put(quotas::put), delete(quotas::delete)]);
+    path(app, "/usage", vec![get(quotas::usage)]);
 
     path(app, "/runs", vec![get(runs::list)]);
     path(app, "/runs/{run_id}", vec![get(runs::show)]);

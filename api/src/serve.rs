@@ -2,7 +2,7 @@
 
 use crate::error::ApiError;
 use crate::notices::Notices;
-use crate::pipeline::{accept, front, health, metrics};
+use crate::pipeline::{accept, announce, front, health, metrics};
 use crate::policy::Policy;
 use crate::state::{ApiOptions, ApiState};
 use crate::trusts::Trustees;
@@ -73,6 +73,7 @@ pub fn app(
         })
         .service(
             web::scope("")
+                .wrap(from_fn(announce::around))
                 .wrap(from_fn(accept::check))
                 .wrap(auth)
                 .configure(routes::configure)

@@ -8,6 +8,7 @@ use crate::trusts::Trustees;
 use crate::work_signals::WorkSignals;
 use freezer_database::Database;
 use freezer_model::Clock;
+use freezer_model::Limits;
 use freezer_model::document::StatusShown;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct ApiOptions {
     /// Most items of one list answer.
     pub max_limit: u64,
     pub backup_status: StatusShown,
+    /// What a project may use unless its own quota says otherwise.
+    pub quota: Limits,
     /// `/metrics` on the API's own port.
     pub serves_metrics: bool,
     /// `/metrics` on a port of its own.
@@ -59,6 +62,7 @@ impl Default for ApiOptions {
             max_body_bytes: 1 << 20,
             max_limit: 1000,
             backup_status: StatusShown::default(),
+            quota: Limits::default(),
             serves_metrics: false,
             metrics_address: None,
             trusts_proxy_headers: false,

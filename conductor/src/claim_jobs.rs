@@ -1,26 +1,45 @@
 //! Looks at the jobs whose attention time has come.
 
+use crate::announce::missed;
 use crate::dispatch::Errand;
 use crate::plan_job::look_at;
 use crate::{ConductorError, desk::Desk, session};
-use freezer_database::{DbError, DueJob, Planning, Tx};
-use freezer_model::{Client, Link, Timestamp};
+use freezer_database::{ActiveRuns, DbError, DueJob, Planning, Runs, Tx, Workers};
+use freezer_model::{Client, Job, Link, ProjectId, Run, Timestamp};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Jobs looked at in one transaction.
-const BATCH: u32 = 32;
+const BATCH: u32 = 100;
+/// Before a job whose run cannot be stored is looked at again.
+const UNSTORABLE: Duration = Duration::from_secs(600);
 
 /// Looks at one batch; returns how many jobs there were and what is to be sent now that it is committed.
 pub(crate) async fn claim_jobs(desk: &Arc<Desk>) -> Result<(usize, Vec<Errand>), ConductorError> {
     desk.transaction(|desk, tx| {
         let now = desk.clock.now();
-        let due = tx.jobs().claim_due(now, BATCH)?;
-        let count = due.len();
-        let mut errands = Vec::new();
-        for job in due {
-            look(tx, job, now, &mut errands)?;
+        let claimed = tx.jobs().claim_due(now, BATCH)?;
+        desk.note_set_aside(&claimed.set_aside);
+        let count = claimed.rows.len() + claimed.set_aside.len();
+        let keys: Vec<_> =
+            claimed.rows.iter().map(|due| (due.job.project_id.clone(), due.job.job_id.clone())).collect();
+        let wanted = claimed.rows.iter().map(|due| (due.job.project_id.clone(), due.job.client_id.clone()));
+        let wanted: HashSet<_> = wanted.collect();
+        let mut batch = Batch {
+            desk,
+            now,
+            workers: tx.clients().workers(&wanted)?,
+            active: tx.runs().active_for_jobs(&keys)?,
+            plans: Vec::new(),
+            fired: Vec::new(),
+            errands: Vec::new(),
+        };
+        for due in claimed.rows {
+            batch.look(tx, due)?;
         }
-        Ok((count, errands))
+        batch.write(tx)?;
+        Ok((count, batch.errands))
     })
     .await
 }
@@ -30,37 +49,75 @@ pub(crate) fn is_driven(client: &Client) -> bool {
     client.link != Link::Poll
 }
 
-fn look(tx: &mut Tx, mut due: DueJob, now: Timestamp, errands: &mut Vec<Errand>) -> Result<(), DbError> {
-    let (project, id) = (due.job.project_id.clone(), due.job.job_id.clone());
-    let client = tx.clients().get(&project, &due.job.client_id)?;
-    let Some(client) = client.filter(is_driven) else {
-        // Not ours (yet): its agent's hello brings the job back.
-        let planning = Planning {
-            planned_version: due.planned_version,
-            next_run_at: due.job.next_run_at,
-            attention_at: None,
+/// What is known and decided about the jobs of one transaction.
+struct Batch<'d> {
+    desk: &'d Desk,
+    now: Timestamp,
+    workers: Workers,
+    active: ActiveRuns,
+    plans: Vec<(Job, Planning)>,
+    fired: Vec<Run>,
+    errands: Vec<Errand>,
+}
+
+impl Batch<'_> {
+    fn look(&mut self, tx: &mut Tx, mut due: DueJob) -> Result<(), DbError> {
+        let job = &due.job;
+        let worker = match self.workers.get(&(job.project_id.clone(), job.client_id.clone())) {
+            Some(Err(error)) => return self.leave_alone(tx, &due.job, &error.to_string()),
+            found => found.and_then(|found| found.as_ref().ok()),
         };
-        tx.jobs().set_planning(&project, &id, planning)?;
-        return Ok(());
-    };
-    let active = tx.runs().active_for_job(&project, &id)?;
-    let before = due.job.state.clone();
-    let (planning, orders) = look_at(&mut due, !active.is_empty(), now);
-    if orders.abort_runs {
-        for run in &active {
-            abort(tx, run, &client, now, errands)?;
+        let Some(worker) = worker.filter(|worker| is_driven(&worker.client)) else {
+            // Not ours (yet): its agent's hello brings the job back.
+            let planning = Planning {
+                planned_version: due.planned_version,
+                next_run_at: due.job.next_run_at,
+                attention_at: None,
+            };
+            self.plans.push((due.job, planning));
+            return Ok(());
+        };
+        let active = self.active.remove(&(job.project_id.clone(), job.job_id.clone())).unwrap_or_default();
+        let (planning, orders) = look_at(&mut due, !active.is_empty(), self.now);
+        if orders.abort_runs {
+            for run in active.iter().flatten() {
+                abort(tx, run, &worker.client, self.now, &mut self.errands)?;
+            }
         }
+        if let Some(due_at) = orders.missed {
+            missed(self.desk, tx, &due.job, due_at, self.now)?;
+        }
+        if let Some(run) = orders.fire {
+            if let Err(error) = Runs::check(&run) {
+                return self.leave_alone(tx, &due.job, &error.to_string());
+            }
+            session::enter(tx, &mut due.job, self.now)?;
+            tracing::info!(project = %run.project_id, job = %run.job_id, run = %run.run_id, cause = %run.cause, "fired");
+            self.fired.push(run);
+        }
+        self.plans.push((due.job, planning));
+        Ok(())
     }
-    if let Some(run) = &orders.fire {
-        tx.runs().insert(run)?;
-        session::enter(tx, &mut due.job, now)?;
-        tracing::info!(project = %project, job = %id, run = %run.run_id, cause = %run.cause, "fired");
+
+    /// One job that cannot be worked on must not stop the others.
+    fn leave_alone(&self, tx: &mut Tx, job: &Job, why: &str) -> Result<(), DbError> {
+        tracing::error!(project = %job.project_id, job = %job.job_id, "the job is set aside: {why}");
+        self.desk.metrics.set_aside(1);
+        tx.jobs().set_attention(&job.project_id, &job.job_id, Some(self.now.plus(UNSTORABLE)))
     }
-    if due.job.state != before {
-        tx.jobs().set_state(&project, &id, &due.job.state)?;
+
+    fn write(&mut self, tx: &mut Tx) -> Result<(), DbError> {
+        let mut counts: BTreeMap<ProjectId, usize> = BTreeMap::new();
+        for run in &self.fired {
+            *counts.entry(run.project_id.clone()).or_default() += 1;
+        }
+        let mut tags = tx.shares().tags(&counts)?;
+        for run in self.fired.iter_mut().rev() {
+            run.share_tag = tags.get_mut(&run.project_id).and_then(Vec::pop).unwrap_or_default();
+        }
+        tx.runs().insert_many(&self.fired)?;
+        tx.jobs().set_plans(&self.plans)
     }
-    tx.jobs().set_planning(&project, &id, planning)?;
-    Ok(())
 }
 
 fn abort(

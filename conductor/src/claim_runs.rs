@@ -1,97 +1,98 @@
-//! Looks at the runs whose attention time has come: hands out what is queued, and what was held by an agent that fell silent.
+//! Looks at the runs whose attention time has come: those that waited are ready again, and those that were held by an agent
+//! that fell silent are taken back. What is ready is handed out by [`crate::hand_out`].
 
+use crate::announce::step_ended;
 use crate::claim_jobs::is_driven;
-use crate::dispatch::{Errand, is_away, wait_for_agent};
-use crate::finish_run::{finish, finish_as};
+use crate::desk::Desk;
+use crate::dispatch::wait_for_agent;
+use crate::finish_run::finish;
 use crate::outcome::{current_step, settle};
-use crate::{ConductorError, desk::Desk};
+use crate::{ConductorError, slots};
 use freezer_database::{DbError, Tx};
 use freezer_model::rpc::RunAction;
 use freezer_model::{Client, Run, RunState, Step, StepOutcome, Timestamp};
 use std::sync::Arc;
 
 /// Runs looked at in one transaction.
-const BATCH: u32 = 32;
+const BATCH: u32 = 100;
 
-/// Looks at one batch; returns how many runs there were and what is to be sent now that it is committed.
-pub(crate) async fn claim_runs(desk: &Arc<Desk>) -> Result<(usize, Vec<Errand>), ConductorError> {
+/// Looks at one batch; returns how many runs there were.
+pub(crate) async fn claim_runs(desk: &Arc<Desk>) -> Result<usize, ConductorError> {
     desk.transaction(|desk, tx| {
-        let now = desk.clock.now();
-        let due = tx.runs().claim_due(now, BATCH)?;
-        let count = due.len();
-        let mut errands = Vec::new();
-        for run in due {
-            errands.extend(look(desk, tx, run, now)?);
+        let now = desk.now();
+        let claimed = tx.runs().claim_due(now, BATCH)?;
+        desk.note_set_aside(&claimed.set_aside);
+        let count = claimed.rows.len() + claimed.set_aside.len();
+        let mut ready = Vec::new();
+        for run in claimed.rows {
+            look(desk, tx, run, now, &mut ready)?;
         }
-        Ok((count, errands))
+        tx.runs().save_many(&ready)?;
+        Ok(count)
     })
     .await
 }
 
-fn look(desk: &Desk, tx: &mut Tx, mut run: Run, now: Timestamp) -> Result<Option<Errand>, DbError> {
+fn look(desk: &Desk, tx: &mut Tx, mut run: Run, now: Timestamp, ready: &mut Vec<Run>) -> Result<(), DbError> {
     match run.state {
-        RunState::Queued => hand_out(desk, tx, run, now),
+        RunState::Queued if run.abort_requested => finish(desk, tx, &mut run, now),
+        RunState::Queued => {
+            run.attention_at = None;
+            run.waiting_for = None;
+            ready.push(run);
+            Ok(())
+        }
         RunState::Dispatched | RunState::Running if now < desk.silence_counts_from() => {
             run.attention_at = Some(desk.silence_counts_from());
-            tx.runs().save(&run)?;
-            Ok(None)
+            tx.runs().save(&run)
         }
-        RunState::Dispatched => {
-            // Nobody said that it began: the message was never sent, or waits for an agent that is not there.
-            wait_for_agent(desk, tx, &mut run, now)?;
-            Ok(None)
-        }
-        RunState::Running => {
-            lose(desk, tx, &mut run, now)?;
-            Ok(None)
-        }
+        // Nobody said that it began. The message was never sent (its conductor died between commit and send) when the agent
+        // is well; else it waits for an agent that is not there.
+        RunState::Dispatched if is_heard(desk, tx, &run, now)? => hand_out_again(tx, run),
+        RunState::Dispatched => wait_for_agent(desk, tx, &mut run, now),
+        RunState::Running => lose(desk, tx, &mut run, now),
         RunState::Success | RunState::Partial | RunState::Fail | RunState::Aborted => {
             run.attention_at = None;
-            tx.runs().save(&run)?;
-            Ok(None)
+            tx.runs().save(&run)
         }
     }
+}
+
+fn is_heard(desk: &Desk, tx: &mut Tx, run: &Run, now: Timestamp) -> Result<bool, DbError> {
+    let client = tx.clients().get(&run.project_id, &run.client_id)?;
+    let seen = client.filter(is_driven).and_then(|client| client.last_seen_at);
+    Ok(!run.abort_requested
+        && seen.is_some_and(|at| now.since(at) < desk.options.lease)
+        && now.since(slots::ready_since(run)) < desk.options.offline_timeout)
+}
+
+fn hand_out_again(tx: &mut Tx, mut run: Run) -> Result<(), DbError> {
+    tracing::warn!(run = %run.run_id, client = %run.client_id, epoch = %run.epoch, "the step never began; handed out again");
+    let freed = slots::of(&run);
+    take_back(&mut run);
+    run.attention_at = None;
+    tx.runs().save(&run)?;
+    tx.runs().wake_waiting(&freed)?;
+    Ok(())
 }
 
 /// The lease of a running step has ended.
 pub(crate) fn lose(desk: &Desk, tx: &mut Tx, run: &mut Run, now: Timestamp) -> Result<(), DbError> {
     tracing::warn!(run = %run.run_id, client = %run.client_id, epoch = %run.epoch, "the agent was lost");
+    let freed = slots::of(run);
+    step_ended(desk, tx, run, StepOutcome::Lost, Some("the agent was lost"), now)?;
     settle(run, StepOutcome::Lost, now, &desk.options);
-    if run.action_index >= run.actions.len() { finish(desk, tx, run, now) } else { tx.runs().save(run) }
+    if run.action_index >= run.actions.len() {
+        finish(desk, tx, run, now)?;
+    } else {
+        tx.runs().save(run)?;
+    }
+    tx.runs().wake_waiting(&freed)?;
+    Ok(())
 }
 
-fn hand_out(desk: &Desk, tx: &mut Tx, mut run: Run, now: Timestamp) -> Result<Option<Errand>, DbError> {
-    if run.abort_requested || run.action_index >= run.actions.len() {
-        finish(desk, tx, &mut run, now)?;
-        return Ok(None);
-    }
-    let client = match tx.clients().get(&run.project_id, &run.client_id)? {
-        Some(client) if is_driven(&client) => client,
-        found => {
-            let why =
-                if found.is_some() { "polls for its jobs by itself" } else { "is not registered any more" };
-            let error = format!(
-                "client {} {why}; start an agent for it or give the job another client",
-                run.client_id
-            );
-            finish_as(desk, tx, &mut run, RunState::Fail, Some(error), now)?;
-            return Ok(None);
-        }
-    };
-    let Some(order) = next_step(desk, tx, &mut run, &client, now)? else {
-        finish(desk, tx, &mut run, now)?;
-        return Ok(None);
-    };
-    if is_away(desk, &client, now) {
-        wait_for_agent(desk, tx, &mut run, now)?;
-        return Ok(None);
-    }
-    tx.runs().save(&run)?;
-    Ok(Some(Errand::run(order, &client)))
-}
-
-/// Puts the run under a new epoch and makes the message for it.
-fn next_step(
+/// Puts the run under a new epoch and makes the message for it; the caller saves the run.
+pub(crate) fn next_step(
     desk: &Desk,
     tx: &mut Tx,
     run: &mut Run,
@@ -107,14 +108,12 @@ fn next_step(
     } else {
         None
     };
-    if let Some(ready_since) = run.attention_at {
-        desk.metrics.dispatched(now.since(ready_since));
-    }
     run.epoch = run.epoch.next();
     run.attempt += 1;
     run.state = RunState::Dispatched;
     run.attention_at = Some(now.plus(desk.options.lease));
     run.error = None;
+    run.waiting_for = None;
     run.steps.push(Step {
         action_index: run.action_index,
         attempt: run.attempt,

@@ -2,9 +2,11 @@
 
 use crate::claim_jobs::claim_jobs;
 use crate::claim_runs::claim_runs;
+use crate::courier::deliver;
 use crate::desk::Desk;
 use crate::dispatch::{Errand, send};
 use crate::endpoint::ConductorEndpoint;
+use crate::hand_out::{Turn, hand_out};
 use crate::serve_metrics::MetricsServer;
 use crate::{ConductorError, ConductorOptions};
 use freezer_database::Database;
@@ -13,7 +15,7 @@ use freezer_model::rpc::{CONDUCTOR_TOPIC, EXCHANGE, VERSION};
 use oslo_messaging::{RpcServer, ServerOptions, Target, Transport};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// What a conductor works with.
@@ -28,14 +30,17 @@ pub struct ConductorParts {
 #[must_use = "dropping the conductor stops it"]
 pub struct Conductor {
     desk: Arc<Desk>,
-    server: RpcServer,
+    door: Arc<Door>,
     metrics: Option<MetricsServer>,
     stop: watch::Sender<bool>,
     looping: JoinHandle<()>,
+    courier: JoinHandle<()>,
 }
 
 /// Messages being sent at a time.
 const SENDING: usize = 32;
+/// Another conductor hands out; it may be gone a moment later.
+const PAUSE_FOR_TURN: Duration = Duration::from_millis(100);
 /// After an error of the database.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -48,16 +53,12 @@ pub async fn start(parts: ConductorParts) -> Result<Conductor, ConductorError> {
     check_schema(db.clone()).await?;
     let desk = Arc::new(Desk::new(db, transport, clock, options));
     let metrics = MetricsServer::start(&desk).await?;
-    let endpoint = Arc::new(ConductorEndpoint { desk: desk.clone() });
-    let target =
-        Target::topic(CONDUCTOR_TOPIC).exchange(EXCHANGE).version(VERSION).server(desk.options.host.as_str());
-    let server_options =
-        ServerOptions { delete_server_queue: true, ping_enabled: true, ..ServerOptions::default() };
-    let server = RpcServer::start(&desk.transport, target, vec![endpoint], server_options).await?;
-    desk.is_listening_from(desk.clock.now());
+    let door = Arc::new(Door::default());
+    door.open(&desk).await?;
     let (stop, stopping) = watch::channel(false);
-    let looping = tokio::spawn(look_after(desk.clone(), stopping));
-    Ok(Conductor { desk, server, metrics, stop, looping })
+    let courier = tokio::spawn(deliver(desk.clone(), stopping.clone()));
+    let looping = tokio::spawn(look_after(desk.clone(), door.clone(), stopping));
+    Ok(Conductor { desk, door, metrics, stop, looping, courier })
 }
 
 async fn check_schema(db: Database) -> Result<(), ConductorError> {
@@ -87,14 +88,46 @@ impl Conductor {
         self.stop.send_replace(true);
         self.desk.wake.notify_one();
         let _ = self.looping.await;
-        self.server.stop().await;
+        // A letter under way is claimed: another conductor sends it later.
+        self.courier.abort();
+        let _ = self.courier.await;
+        self.door.close().await;
         if let Some(metrics) = self.metrics {
             metrics.stop().await;
         }
     }
 }
 
-async fn look_after(desk: Arc<Desk>, mut stopping: watch::Receiver<bool>) {
+/// Where reports come in. It is shut while this process cannot reach the database: others can take them.
+#[derive(Default)]
+struct Door(Mutex<Option<RpcServer>>);
+
+impl Door {
+    async fn open(&self, desk: &Arc<Desk>) -> Result<(), ConductorError> {
+        let mut server = self.0.lock().await;
+        if server.is_none() {
+            let endpoint = Arc::new(ConductorEndpoint { desk: desk.clone() });
+            let target = Target::topic(CONDUCTOR_TOPIC)
+                .exchange(EXCHANGE)
+                .version(VERSION)
+                .server(desk.options.host.as_str());
+            let options =
+                ServerOptions { delete_server_queue: true, ping_enabled: true, ..ServerOptions::default() };
+            *server = Some(RpcServer::start(&desk.transport, target, vec![endpoint], options).await?);
+            // Nobody could be heard before.
+            desk.is_listening_from(desk.clock.now());
+        }
+        Ok(())
+    }
+
+    async fn close(&self) {
+        if let Some(server) = self.0.lock().await.take() {
+            server.stop().await;
+        }
+    }
+}
+
+async fn look_after(desk: Arc<Desk>, door: Arc<Door>, mut stopping: watch::Receiver<bool>) {
     let mut sending = JoinSet::new();
     let room = Arc::new(Semaphore::new(SENDING));
     let mut was_connected = desk.transport.is_connected();
@@ -106,9 +139,17 @@ async fn look_after(desk: Arc<Desk>, mut stopping: watch::Receiver<bool>) {
         }
         was_connected = is_connected;
         let pause = match look_once(&desk, is_connected, &room, &mut sending).await {
-            Ok(pause) => pause,
+            Ok(pause) => {
+                if is_connected && let Err(error) = door.open(&desk).await {
+                    tracing::error!("reports cannot be taken: {error}");
+                }
+                pause
+            }
             Err(error) => {
                 tracing::error!("looking after jobs failed: {error}");
+                if error.is_without_database() {
+                    door.close().await;
+                }
                 PAUSE_AFTER_ERROR
             }
         };
@@ -129,18 +170,24 @@ async fn look_once(
     room: &Arc<Semaphore>,
     sending: &mut JoinSet<()>,
 ) -> Result<Duration, ConductorError> {
+    desk.mend_leases().await?;
+    let mut is_elsewhere;
     loop {
-        let (jobs, errands) = claim_jobs(desk).await?;
+        is_elsewhere = false;
+        let (mut looked, errands) = claim_jobs(desk).await?;
         post(desk, errands, room, sending);
         // Without a bus nothing can be handed out, and the silence of agents means nothing.
-        let runs = if is_connected {
-            let (runs, errands) = claim_runs(desk).await?;
-            post(desk, errands, room, sending);
-            runs
-        } else {
-            0
-        };
-        if jobs == 0 && runs == 0 {
+        if is_connected {
+            looked += claim_runs(desk).await?;
+            match hand_out(desk).await? {
+                Turn::Mine { looked: handed, errands } => {
+                    looked += handed;
+                    post(desk, errands, room, sending);
+                }
+                Turn::Elsewhere => is_elsewhere = true,
+            }
+        }
+        if looked == 0 {
             break;
         }
     }
@@ -154,7 +201,8 @@ async fn look_once(
             })
         })
         .await?;
-    Ok(desk.pause(next))
+    let pause = desk.pause(next);
+    Ok(if is_elsewhere { pause.min(PAUSE_FOR_TURN) } else { pause })
 }
 
 fn post(desk: &Arc<Desk>, errands: Vec<Errand>, room: &Arc<Semaphore>, sending: &mut JoinSet<()>) {

@@ -5,9 +5,10 @@ use freezer_database::{Database, DbError, Tx};
 use freezer_model::{Clock, Timestamp};
 use oslo_messaging::Transport;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 pub(crate) struct Desk {
     pub db: Database,
@@ -19,7 +20,13 @@ pub(crate) struct Desk {
     pub wake: Notify,
     /// Since when agents can reach this process; leases that ended before anybody listened say nothing about the agent.
     listening_since: AtomicI64,
+    /// Wall clock minus steady clock, in milliseconds.
+    clock_offset: AtomicI64,
+    was_clock_set: AtomicBool,
 }
+
+/// A difference between two looks that is more than slewing.
+const CLOCK_STEP_MS: i64 = 2000;
 
 impl Desk {
     pub(crate) fn new(
@@ -29,6 +36,7 @@ impl Desk {
         options: ConductorOptions,
     ) -> Self {
         let now = clock.now();
+        let steady = i64::try_from(clock.steady().as_millis()).unwrap_or(i64::MAX);
         Self {
             db,
             transport,
@@ -37,6 +45,8 @@ impl Desk {
             metrics: Metrics::default(),
             wake: Notify::new(),
             listening_since: AtomicI64::new(now.0),
+            clock_offset: AtomicI64::new(now.0.saturating_sub(steady)),
+            was_clock_set: AtomicBool::new(false),
         }
     }
 
@@ -57,10 +67,7 @@ impl Desk {
     ) -> Result<T, ConductorError> {
         let desk = self.clone();
         let mut work = work;
-        tokio::task::spawn_blocking(move || desk.db.transaction(|tx| work(&desk, tx)))
-            .await
-            .map_err(|error| ConductorError::Worker(error.to_string()))?
-            .map_err(ConductorError::from)
+        self.answered(tokio::task::spawn_blocking(move || desk.db.transaction(|tx| work(&desk, tx)))).await
     }
 
     /// Reads on a thread that may block.
@@ -69,10 +76,48 @@ impl Desk {
         work: impl FnOnce(&mut Tx) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, ConductorError> {
         let db = self.db.clone();
-        tokio::task::spawn_blocking(move || db.read(work))
-            .await
-            .map_err(|error| ConductorError::Worker(error.to_string()))?
-            .map_err(ConductorError::from)
+        self.answered(tokio::task::spawn_blocking(move || db.read(work))).await
+    }
+
+    /// A connection may stay open and silent for ever; whoever waits for it does not. What came of the work is not known
+    /// then, which every caller has to live with in any case.
+    async fn answered<T>(&self, work: JoinHandle<Result<T, DbError>>) -> Result<T, ConductorError> {
+        match tokio::time::timeout(self.options.database_timeout, work).await {
+            Ok(Ok(outcome)) => Ok(outcome?),
+            Ok(Err(error)) => Err(ConductorError::Worker(error.to_string())),
+            Err(_) => Err(ConductorError::Silent(self.options.database_timeout)),
+        }
+    }
+
+    /// Says which rows could not be read. They are looked at again later; the others of their batch go on.
+    pub(crate) fn note_set_aside(&self, errors: &[DbError]) {
+        for error in errors {
+            tracing::error!("set aside for ten minutes: {error}");
+        }
+        self.metrics.set_aside(errors.len() as u64);
+    }
+
+    /// The time for decisions about leases. Notices that the wall clock was set: leases then say nothing about agents,
+    /// which get a new start.
+    pub(crate) fn now(&self) -> Timestamp {
+        let (now, steady) = (self.clock.now(), self.clock.steady());
+        let offset = now.0.saturating_sub(i64::try_from(steady.as_millis()).unwrap_or(i64::MAX));
+        let stepped = offset.saturating_sub(self.clock_offset.swap(offset, Ordering::SeqCst));
+        if stepped.abs() >= CLOCK_STEP_MS {
+            tracing::warn!("the clock was set by {} s: agents get a whole lease to be heard", stepped / 1000);
+            self.is_listening_from(now);
+            self.was_clock_set.store(true, Ordering::SeqCst);
+        }
+        now
+    }
+
+    /// After the clock was set back, leases made before would last too long.
+    pub(crate) async fn mend_leases(self: &Arc<Self>) -> Result<(), ConductorError> {
+        let latest = self.now().plus(self.options.lease);
+        if self.was_clock_set.swap(false, Ordering::SeqCst) {
+            self.transaction(move |_, tx| tx.runs().shorten_leases(latest)).await?;
+        }
+        Ok(())
     }
 
     /// The time to the next look at the database.

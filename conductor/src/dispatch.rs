@@ -9,6 +9,7 @@
 use crate::claim_runs::take_back;
 use crate::desk::Desk;
 use crate::finish_run::finish_as;
+use crate::slots;
 use freezer_database::{DbError, Tx};
 use freezer_model::rpc::{AGENT_TOPIC, API_TOPIC, AbortRun, EXCHANGE, RunAction, VERSION, WorkReady};
 use freezer_model::{Client, ClientId, Link, Run, RunState, Timestamp};
@@ -136,7 +137,9 @@ async fn undeliverable(desk: &Arc<Desk>, order: RunAction) {
 
 /// Takes a step back that no agent has begun: to be tried again later, or given up.
 pub(crate) fn wait_for_agent(desk: &Desk, tx: &mut Tx, run: &mut Run, now: Timestamp) -> Result<(), DbError> {
+    let freed = slots::of(run);
     take_back(run);
+    tx.runs().wake_waiting(&freed)?;
     let since = run.steps.last().and_then(|step| step.finished_at).unwrap_or(run.created_at);
     let waited = now.since(since);
     if run.abort_requested {

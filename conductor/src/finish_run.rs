@@ -1,5 +1,6 @@
 //! The end of a run, and what it means for its job; in one transaction.
 
+use crate::announce::run_ended;
 use crate::desk::Desk;
 use crate::outcome::{final_state, job_result};
 use crate::plan_job::after_run;
@@ -26,13 +27,24 @@ pub(crate) fn finish_as(
     run.error = error;
     run.finished_at = Some(now);
     run.attention_at = None;
+    run.waiting_for = None;
     tx.runs().save(run)?;
     tracing::info!(
         project = %run.project_id, job = %run.job_id, run = %run.run_id, state = state.as_str(),
         reason = run.error.as_deref().unwrap_or("-"), "run ended"
     );
+    run_ended(desk, tx, run, now)?;
     // A job that was deleted in the meantime has nothing to be told.
-    let Some(mut due) = tx.jobs().planning_for_update(&run.project_id, &run.job_id)? else { return Ok(()) };
+    let mut due = match tx.jobs().planning_for_update(&run.project_id, &run.job_id) {
+        Ok(Some(due)) => due,
+        Ok(None) => return Ok(()),
+        // The run has ended all the same.
+        Err(error @ DbError::Corrupt { .. }) => {
+            tracing::error!(run = %run.run_id, "the run's end is not told to its job: {error}");
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
     let result = job_result(state, &desk.options);
     let planning = after_run(&mut due, result, now);
     tx.jobs().set_state(&run.project_id, &run.job_id, &due.job.state)?;

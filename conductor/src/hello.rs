@@ -114,6 +114,7 @@ fn register(tx: &mut Tx, hello: &AgentHello, user: &UserId, now: Timestamp) -> R
     client.link = link;
     client.last_seen_at = Some(now);
     tx.clients().upsert(&client)?;
+    tx.clients().set_concurrent_steps(&client.project_id, &client.client_id, hello.concurrent_jobs)?;
     Ok(is_new)
 }
 
@@ -163,7 +164,7 @@ fn welcome(
     for run in tx.runs().queued_for(&hello.client_id)?.into_iter().filter(is_its) {
         let Some(mut run) = tx.runs().get_for_update(&run.run_id)? else { continue };
         if run.state == RunState::Queued && run.error.as_deref() == Some(OFFLINE) {
-            run.attention_at = Some(now);
+            run.attention_at = None;
             tx.runs().save(&run)?;
         }
     }

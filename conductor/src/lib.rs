@@ -7,14 +7,17 @@
 //!
 //! It never serves users, never moves backup data, and never drives a client that polls (upstream's scheduler).
 
+mod announce;
 mod claim_jobs;
 mod claim_runs;
 mod conductor;
+mod courier;
 mod desk;
 mod dispatch;
 mod endpoint;
 mod error;
 mod finish_run;
+mod hand_out;
 mod hello;
 mod metrics;
 mod options;
@@ -25,8 +28,11 @@ mod reporter;
 mod reports;
 mod serve_metrics;
 mod session;
+mod slots;
+mod webhook;
 
 pub use conductor::{Conductor, ConductorParts, start};
 pub use error::ConductorError;
 pub use metrics::Metrics;
 pub use options::{ConductorOptions, options, registry};
+pub use webhook::WebhookOptions;

@@ -73,7 +73,7 @@ async fn serve(config: Config, log: oslo_log::Guard) -> Result<(), Failure> {
     let database = DatabaseOptions::from_config(&config);
     let db = tokio::task::spawn_blocking(move || Database::connect(&database)).await??;
     let transport = oslo_messaging::config::connect(&config)?;
-    let options = ConductorOptions::from_config(&config);
+    let options = ConductorOptions::from_config(&config)?;
     let parts = ConductorParts { db, transport: transport.clone(), clock: Arc::new(SystemClock), options };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

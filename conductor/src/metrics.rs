@@ -1,7 +1,7 @@
 //! Numbers for Prometheus.
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::{family::Family, gauge::Gauge, histogram::Histogram};
+use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram};
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ pub struct Metrics {
     pub(crate) due_jobs: Gauge,
     pub(crate) last_success_age: Family<JobLabel, Gauge>,
     dispatch_latency: Histogram,
+    set_aside: Counter,
 }
 
 impl Default for Metrics {
@@ -33,6 +34,7 @@ impl Default for Metrics {
             due_jobs: Gauge::default(),
             last_success_age: Family::default(),
             dispatch_latency: Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 3600.0]),
+            set_aside: Counter::default(),
         }
     }
 }
@@ -41,6 +43,11 @@ impl Metrics {
     /// A step was handed out this long after it was ready.
     pub(crate) fn dispatched(&self, latency: Duration) {
         self.dispatch_latency.observe(latency.as_secs_f64());
+    }
+
+    /// So many rows could not be worked on and were postponed.
+    pub(crate) fn set_aside(&self, count: u64) {
+        self.set_aside.inc_by(count);
     }
 
     /// All of them, under their names.
@@ -63,6 +70,11 @@ impl Metrics {
             "Time from when a step was ready to when it was handed out",
             Unit::Seconds,
             self.dispatch_latency.clone(),
+        );
+        registry.register(
+            "rows_set_aside",
+            "Jobs and runs that this version cannot read and has postponed; the log names them",
+            self.set_aside.clone(),
         );
         registry
     }

@@ -1,7 +1,10 @@
 //! `[conductor]`, and what else the program `freezer-conductor` reads.
 
-use freezer_model::JobResult;
+use crate::webhook::WebhookOptions;
+use freezer_model::quota::limit;
+use freezer_model::{JobResult, Limits};
 use oslo_config::{Config, Opt, OptGroup, Registry};
+use oslo_messaging::{NotifierDriver, NotifierOptions};
 use std::time::Duration;
 
 /// The conductor's own options.
@@ -21,6 +24,21 @@ pub struct ConductorOptions {
     pub offline_timeout: Duration,
     /// `job_schedule.result` of a run that ended as partial.
     pub partial_result: JobResult,
+    /// Steps at one agent at a time; `None`: as many as the agent says.
+    pub max_steps_per_agent: Option<i64>,
+    /// Runs at work on one storage at a time; `None`: no limit.
+    pub max_runs_per_storage: Option<i64>,
+    /// What one project may have of a storage's or a central agent's slots, in percent.
+    pub largest_share: i64,
+    /// What a project may use unless its own quota says otherwise.
+    pub quota: Limits,
+    /// How long the database may take for one piece of work before it counts as gone.
+    pub database_timeout: Duration,
+    /// `[oslo_messaging_notifications]`: where events about backups go.
+    pub notifications: NotifierOptions,
+    /// CADF events of restores and deletions beside them.
+    pub audit: bool,
+    pub webhook: WebhookOptions,
     pub metrics_bind_host: String,
     /// `None`: no metrics. Port 0 here means any free port.
     pub metrics_bind_port: Option<u16>,
@@ -36,6 +54,14 @@ impl Default for ConductorOptions {
             max_losses: 2,
             offline_timeout: Duration::from_secs(3600),
             partial_result: JobResult::Fail,
+            max_steps_per_agent: None,
+            max_runs_per_storage: None,
+            largest_share: 75,
+            quota: Limits::default(),
+            database_timeout: Duration::from_secs(30),
+            notifications: NotifierOptions::default(),
+            audit: false,
+            webhook: WebhookOptions::default(),
             metrics_bind_host: "127.0.0.1".to_owned(),
             metrics_bind_port: None,
         }
@@ -66,18 +92,39 @@ pub fn options() -> Vec<OptGroup> {
         Opt::str("partial_result").default("fail").choices(&["fail", "success"]).help(
             "What a job's result says when not everything could be saved. The run itself always says \"partial\".",
         ),
+        Opt::int("max_steps_per_agent").default("0").min(0).max(100_000).help(
+            "Steps that one agent is given at a time, however many it says it can do; 0: as many as it says.",
+        ),
+        Opt::int("max_runs_per_storage").default("0").min(0).max(1_000_000).help(
+            "Runs at work at a time on one storage (the cloud's Swift, one SSH or FTP server, one S3 endpoint); 0: no limit.",
+        ),
+        Opt::int("largest_share").default("75").min(1).max(100).help(
+            "Most of a storage's or a central agent's places, in percent, that one project may take, however much it has to do.",
+        ),
+        Opt::int("database_timeout").default("30").min(1).max(3600).help(
+            "Seconds without an answer from the database after which this conductor takes no more reports until it is back.",
+        ),
         Opt::host_address("metrics_bind_host").default("127.0.0.1").help("Address of /metrics and /healthcheck."),
         Opt::port("metrics_bind_port").default("0").help("Port of /metrics and /healthcheck; 0: not served."),
     ];
-    vec![OptGroup::new(GROUP, opts).help("Planning, handing out and supervising runs.")]
+    vec![
+        quota_options(),
+        notification_options(),
+        audit_options(),
+        webhook_options(),
+        OptGroup::new(GROUP, opts).help("Planning, handing out and supervising runs."),
+    ]
 }
 
 impl ConductorOptions {
     /// Reads `[conductor]` of a configuration that has [`options`] registered.
-    pub fn from_config(config: &Config) -> Self {
+    ///
+    /// # Errors
+    /// When a driver or an address is unknown, or the webhook's secret cannot be read.
+    pub fn from_config(config: &Config) -> Result<Self, String> {
         let secs = |name| Duration::from_secs(config.int(GROUP, name).unsigned_abs());
         let default = Self::default();
-        Self {
+        Ok(Self {
             host: config
                 .opt_str(GROUP, "host")
                 .filter(|name| !name.is_empty())
@@ -88,10 +135,82 @@ impl ConductorOptions {
             max_losses: i32::try_from(config.int(GROUP, "max_losses")).unwrap_or(i32::MAX),
             offline_timeout: secs("offline_timeout"),
             partial_result: JobResult::parse(config.str(GROUP, "partial_result")).unwrap_or(JobResult::Fail),
+            max_steps_per_agent: Some(config.int(GROUP, "max_steps_per_agent")).filter(|most| *most > 0),
+            max_runs_per_storage: Some(config.int(GROUP, "max_runs_per_storage")).filter(|most| *most > 0),
+            largest_share: config.int(GROUP, "largest_share"),
+            quota: quota(config),
+            database_timeout: secs("database_timeout"),
+            notifications: notifications(config)?,
+            audit: config.bool("audit", "enabled"),
+            webhook: WebhookOptions::from_config(config)?,
             metrics_bind_host: config.str(GROUP, "metrics_bind_host").to_owned(),
             metrics_bind_port: Some(config.port(GROUP, "metrics_bind_port")).filter(|port| *port != 0),
-        }
+        })
     }
+
+    /// Whether anybody is told of anything over the bus.
+    pub(crate) fn announces(&self) -> bool {
+        self.notifications.driver != NotifierDriver::Noop
+    }
+}
+
+/// `[quota]`: what a project may use unless its own quota says otherwise.
+pub fn quota_options() -> OptGroup {
+    let opts = vec![
+        Opt::int("jobs").default("-1").min(-1).help("Jobs of a project; -1: no limit."),
+        Opt::int("runs").default("-1").min(-1).help("Runs of a project that are at work at a time; further ones wait. -1: no limit."),
+        Opt::int("stored_bytes").default("-1").min(-1).help(
+            "Bytes that a project's backup records say are stored; at this size no new backup begins. -1: no limit.",
+        ),
+    ];
+    OptGroup::new("quota", opts).help(
+        "Limits of projects that have none of their own; freezer-api and freezer-conductor read the same.",
+    )
+}
+
+fn notification_options() -> OptGroup {
+    let opts = vec![
+        Opt::list("driver")
+            .default("")
+            .help("How events about backups are sent: messagingv2, messaging, or noop (the default)."),
+        Opt::list("topics")
+            .default("notifications")
+            .help("Topics that events are sent to. Only name ones that somebody reads."),
+    ];
+    OptGroup::new("oslo_messaging_notifications", opts)
+        .help("Events for other services (Ceilometer, billing, …).")
+}
+
+fn audit_options() -> OptGroup {
+    let opts = vec![Opt::bool("enabled").default("false").help(
+        "Also send CADF audit events of reads, restores and deletions; needs [oslo_messaging_notifications] driver.",
+    )];
+    OptGroup::new("audit", opts).help("Audit events.")
+}
+
+fn webhook_options() -> OptGroup {
+    let opts = vec![
+        Opt::list("urls").secret().default("").help("Addresses that are told by POST when a run failed or did not run; several are separated by commas."),
+        Opt::str("secret_file").help("File with the key that bodies are signed with (X-Freezer-Signature)."),
+        Opt::int("timeout").default("10").min(1).max(120).help("Seconds that a receiver may take."),
+    ];
+    OptGroup::new("webhook", opts).help("Webhooks for the operator's own tools.")
+}
+
+/// Reads `[oslo_messaging_notifications]`.
+fn notifications(config: &Config) -> Result<NotifierOptions, String> {
+    const GROUP: &str = "oslo_messaging_notifications";
+    let names = config.list(GROUP, "driver");
+    let drivers: Result<Vec<NotifierDriver>, _> = names.iter().map(|name| name.parse()).collect();
+    let drivers = drivers.map_err(|error| format!("[{GROUP}] {error}"))?;
+    let driver = drivers.into_iter().find(|driver| *driver != NotifierDriver::Noop).unwrap_or_default();
+    Ok(NotifierOptions { driver, topics: config.list(GROUP, "topics"), ..NotifierOptions::default() })
+}
+
+/// Reads `[quota]`.
+pub fn quota(config: &Config) -> Limits {
+    let read = |name| limit(config.int("quota", name));
+    Limits { jobs: read("jobs"), runs: read("runs"), stored_bytes: read("stored_bytes") }
 }
 
 /// Everything the program reads.

@@ -22,7 +22,8 @@ pub(crate) fn settle(run: &mut Run, outcome: StepOutcome, now: Timestamp, option
         step.finished_at = Some(now);
     }
     run.state = RunState::Queued;
-    run.attention_at = Some(now);
+    // Ready at once, unless said otherwise below.
+    run.attention_at = None;
     match outcome {
         StepOutcome::Success | StepOutcome::Partial | StepOutcome::Aborted | StepOutcome::Skipped => {
             next_action(run)

@@ -22,6 +22,8 @@ pub(crate) struct Orders {
     /// Ask the job's active runs to abort.
     pub abort_runs: bool,
     pub fire: Option<Run>,
+    /// When a firing was due that came to nothing because a run goes on.
+    pub missed: Option<Timestamp>,
 }
 
 /// Changes `job.state` and returns the planning to write.
@@ -37,6 +39,7 @@ pub(crate) fn look_at(due: &mut DueJob, is_running: bool, now: Timestamp) -> (Pl
         match Schedule::parse(&due.job.plan) {
             Ok(schedule) => {
                 read_plan(&mut due.job, &mut plan, &schedule, is_running, now);
+                orders.missed = plan.next_run_at.filter(|at| is_running && *at <= now);
                 orders.fire = fire(&mut due.job, &mut plan, &schedule, is_running, now);
             }
             Err(error) => refuse_plan(&mut due.job, &mut plan, is_running, &error.to_string()),
@@ -151,7 +154,9 @@ fn new_run(job: &Job, cause: &str, due_at: Timestamp, now: Timestamp) -> Run {
         created_at: now,
         started_at: None,
         finished_at: None,
-        attention_at: Some(now),
+        attention_at: None,
+        share_tag: 0,
+        waiting_for: None,
     }
 }
 

@@ -2,11 +2,13 @@
 //! client is answered `stale`.
 
 use crate::ConductorError;
+use crate::announce::{step_began, step_ended};
 use crate::desk::Desk;
 use crate::finish_run::finish;
 use crate::outcome::{current_step, settle};
 use crate::record_backup::record_backup;
 use crate::reporter::may_report;
+use crate::slots;
 use freezer_database::{DbError, Tx};
 use freezer_model::rpc::{ReportReply, Reporter, StepFinished, StepProgress, StepStarted, Verdict};
 use freezer_model::{Epoch, Run, RunId, RunState, StepOutcome, Timestamp};
@@ -20,13 +22,10 @@ pub(crate) async fn step_started(
         let now = desk.clock.now();
         let run = held(tx, &report.run_id, report.epoch)?;
         let Some(mut run) = its_own(tx, run, report.reporter.as_ref())? else { return Ok(stale()) };
-        begin(&mut run, now);
+        begin(desk, tx, &mut run, now)?;
         run.attention_at = Some(now.plus(desk.options.lease));
         tx.runs().save(&run)?;
-        if let Some(mut due) = tx.jobs().planning_for_update(&run.project_id, &run.job_id)? {
-            due.job.state.current_pid = Some(report.pid);
-            tx.jobs().set_state(&run.project_id, &run.job_id, &due.job.state)?;
-        }
+        tx.jobs().set_pid(&run.project_id, &run.job_id, report.pid)?;
         Ok(noted(&run))
     })
     .await
@@ -40,7 +39,7 @@ pub(crate) async fn step_progress(
         let now = desk.clock.now();
         let run = held(tx, &report.run_id, report.epoch)?;
         let Some(mut run) = its_own(tx, run, report.reporter.as_ref())? else { return Ok(stale()) };
-        begin(&mut run, now);
+        begin(desk, tx, &mut run, now)?;
         run.progress = report.progress.clone();
         run.attention_at = Some(now.plus(desk.options.lease));
         tx.runs().save(&run)?;
@@ -60,7 +59,7 @@ pub(crate) async fn step_finished(
             let Some(mut run) = its_own(tx, run, report.reporter.as_ref())? else {
                 return repeated(tx, &report);
             };
-            begin(&mut run, now);
+            begin(desk, tx, &mut run, now)?;
             let unrecorded = record_backup(tx, &run, report.outcome, &report.result, now)?;
             if let Some(step) = current_step(&mut run) {
                 step.exit_code = report.exit_code;
@@ -71,12 +70,15 @@ pub(crate) async fn step_finished(
             // An agent does not skip by itself: whatever it means, the work was not done.
             let outcome =
                 if report.outcome == StepOutcome::Skipped { StepOutcome::Fail } else { report.outcome };
+            step_ended(desk, tx, &run, outcome, report.error.as_deref(), now)?;
+            let freed = slots::of(&run);
             settle(&mut run, outcome, now, &desk.options);
             if run.action_index >= run.actions.len() {
                 finish(desk, tx, &mut run, now)?;
             } else {
                 tx.runs().save(&run)?;
             }
+            tx.runs().wake_waiting(&freed)?;
             Ok(ReportReply { verdict: Verdict::Continue })
         })
         .await?;
@@ -111,12 +113,12 @@ fn repeated(tx: &mut Tx, report: &StepFinished) -> Result<ReportReply, DbError> 
     Ok(if is_known { ReportReply { verdict: Verdict::Continue } } else { stale() })
 }
 
-fn begin(run: &mut Run, now: Timestamp) {
+fn begin(desk: &Desk, tx: &mut Tx, run: &mut Run, now: Timestamp) -> Result<(), DbError> {
     run.state = RunState::Running;
     run.started_at.get_or_insert(now);
-    if let Some(step) = current_step(run) {
-        step.started_at.get_or_insert(now);
-    }
+    let is_new = current_step(run)
+        .is_some_and(|step| step.started_at.replace(step.started_at.unwrap_or(now)).is_none());
+    if is_new { step_began(desk, tx, run, now) } else { Ok(()) }
 }
 
 fn noted(run: &Run) -> ReportReply {

@@ -3,8 +3,12 @@
 //! clock is moved by hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "suite/announce.rs"]
+mod announce;
 #[path = "suite/events.rs"]
 mod events;
+#[path = "suite/fair.rs"]
+mod fair;
 #[path = "suite/faults.rs"]
 mod faults;
 #[path = "suite/flow.rs"]
@@ -51,10 +55,17 @@ conformance_suite! {
         a_lost_agent_gets_the_step_again_and_its_old_report_is_stale, too_many_losses_fail_the_run,
         heartbeats_keep_the_lease, two_conductors_run_nothing_twice, a_crash_before_the_message_was_sent,
         an_offline_agent_is_waited_for, an_agent_that_stays_away_fails_the_run, a_job_deleted_in_the_middle,
-        a_restarted_agent_loses_its_step_at_once, a_repeated_end_is_known;
+        a_restarted_agent_loses_its_step_at_once, a_repeated_end_is_known, a_clock_that_is_set_loses_no_agent,
+        a_clock_that_is_set_fires_nothing_twice;
     link:
         an_agent_over_http_is_called_and_not_sent_to, another_agents_reports_are_refused,
         a_silent_agent_over_http_is_waited_for, names_over_http_are_each_projects_own;
     sessions:
         two_jobs_run_in_rounds, who_is_not_let_in_runs_all_the_same, both_jobs_due_at_once_are_one_round;
+    announce:
+        webhooks_tell_of_failed_and_missed_runs, a_silent_receiver_holds_nothing_up;
+    fair:
+        a_huge_first_backup_does_not_delay_another_project, the_queue_is_ordered_by_shares,
+        an_agents_limit_holds_beside_several_conductors, one_run_at_a_time_works_on_the_same_backups,
+        quotas_hold_runs_back;
 }

@@ -21,6 +21,7 @@ impl Executor {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: central::announced(&options),
             is_central: options.is_central,
+            concurrent_jobs: u32::try_from(options.concurrency.max(1)).ok(),
             held: self.held_steps(),
             link: options.link,
         }

@@ -66,6 +66,9 @@ impl ConductorLink for AmqpLink {
     }
 }
 
+/// Longer than a reconnection takes, and much shorter than a lease.
+const QUEUE_OUTLIVES_AGENT: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// Starts to take work: the agent's own queue on the topic of the agents, named by its client id.
 pub async fn serve(
     transport: &Transport,
@@ -74,7 +77,13 @@ pub async fn serve(
 ) -> oslo_messaging::Result<RpcServer> {
     let target = Target::topic(AGENT_TOPIC).exchange(EXCHANGE).server(client_id).version(VERSION);
     // Orders are journaled before they are acknowledged, and repeats are recognised by their epoch.
-    let options = ServerOptions { ack: AckPolicy::AfterWork, ..ServerOptions::default() };
+    // A dead agent must be seen as such: its queue goes soon after it, and at once when it stops.
+    let options = ServerOptions {
+        ack: AckPolicy::AfterWork,
+        delete_server_queue: true,
+        server_queue_expires: Some(QUEUE_OUTLIVES_AGENT),
+        ..ServerOptions::default()
+    };
     RpcServer::start(transport, target, vec![Arc::new(Orders(executor))], options).await
 }
 

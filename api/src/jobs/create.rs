@@ -5,6 +5,7 @@ use super::trust::{self, TrustDesk};
 use super::{capability, merge, owner, resolve, state_owner};
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::quotas;
 use crate::validate::Object;
 use crate::validate::job::{self, JobBody};
 use actix_web::HttpResponse;
@@ -39,6 +40,7 @@ pub(super) fn insert(
     let (Some(client_id), Some(entries)) = (body.client_id.clone(), body.actions.as_deref()) else {
         return Err(ApiError::bad_request("'client_id' and 'job_actions' are required properties"));
     };
+    quotas::check_jobs(tx, &owner.project, owner.quota)?;
     let client = capability::client(tx, &owner.project, &client_id)?;
     let actions = resolve::actions(tx, owner, entries)?;
     capability::check_actions(&client, &actions)?;

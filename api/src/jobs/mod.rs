@@ -44,7 +44,12 @@ fn viewer(call: &Call) -> Viewer {
 }
 
 fn owner(call: &Call) -> Owner {
-    Owner { project: call.project.clone(), user: call.caller.user_id.clone(), now: call.now }
+    Owner {
+        project: call.project.clone(),
+        user: call.caller.user_id.clone(),
+        now: call.now,
+        quota: call.state.options.quota,
+    }
 }
 
 fn state_owner(client: Option<&Client>) -> StateOwner {

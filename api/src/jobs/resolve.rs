@@ -5,7 +5,7 @@
 use crate::error::ApiError;
 use crate::validate::action::ActionBody;
 use freezer_database::Tx;
-use freezer_model::{Action, ActionId, ProjectId, Timestamp, UserId};
+use freezer_model::{Action, ActionId, Limits, ProjectId, Timestamp, UserId};
 use serde_json::{Map, Value};
 
 /// Who a new action belongs to, and since when.
@@ -14,6 +14,8 @@ pub struct Owner {
     pub project: ProjectId,
     pub user: UserId,
     pub now: Timestamp,
+    /// What a project may have unless its own quota says otherwise.
+    pub quota: Limits,
 }
 
 /// The saved actions the entries mean, in their order; missing ones are written.

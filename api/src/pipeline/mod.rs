@@ -2,6 +2,7 @@
 //! path and request id ([`front`]) → health check and versions (no token) → authentication → [`accept`] → routes.
 
 pub mod accept;
+pub mod announce;
 pub mod front;
 pub mod health;
 pub mod metrics;

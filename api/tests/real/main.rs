@@ -5,6 +5,7 @@
 mod away;
 mod central;
 mod clients;
+mod events;
 mod import;
 mod main_paths;
 mod region;

@@ -15,6 +15,7 @@ mod job_writes;
 mod jobs;
 mod lists;
 mod policy;
+mod quotas;
 mod runs;
 mod search;
 mod session_rounds;

@@ -57,6 +57,8 @@ pub fn run(id: &str, project: &str, job: &str, state: RunState, at_secs: i64) ->
         started_at: Some(at),
         finished_at: state.is_final().then_some(at),
         attention_at: None,
+        share_tag: 0,
+        waiting_for: None,
     }
 }
 
@@ -72,7 +74,7 @@ fn ids(answer: &Value) -> Vec<&str> {
 async fn a_run_shows_steps_results_and_progress() {
     let api = Api::start().await;
     write(&api, vec![run("r1", "p1", "j1", RunState::Partial, 100)]);
-    let summary = json!({"run_id": "r1", "project_id": "p1", "job_id": "j1", "client_id": "node1", "state": "partial", "cause": "schedule", "error": null,
+    let summary = json!({"run_id": "r1", "project_id": "p1", "job_id": "j1", "client_id": "node1", "state": "partial", "cause": "schedule", "error": null, "waiting_for": null,
         "abort_requested": false, "action_index": 0, "actions_total": 1, "attempt": 1, "losses": 0,
         "progress": {"phase": "read", "bytes_done": 10, "bytes_total": 20, "bytes_stored": 0, "files_done": 0, "files_total": null, "errors": 0, "rate": 0,
             "current_path": null},

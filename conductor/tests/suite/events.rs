@@ -169,6 +169,7 @@ pub async fn a_central_name_is_one_for_all(stage: Stage) {
     let conductor = stage.conductor().await;
     let hello = |agent: &Agent, is_central: bool| {
         json!(AgentHello {
+            concurrent_jobs: None,
             project_id: agent.project.clone(),
             client_id: agent.client_id.clone(),
             hostname: "host".into(),

@@ -115,8 +115,7 @@ pub async fn a_crash_before_the_message_was_sent(stage: Stage) {
     stage.clock.advance(LEASE - Duration::from_secs(1));
     agent.heartbeat(vec![]).await;
     stage.clock.advance(Duration::from_secs(1));
-    stage.eventually("taken back", |stage| stage.run("j").state == RunState::Queued).await;
-    stage.clock.advance(Duration::from_secs(60));
+    // The agent has just been heard: nothing is to be waited for.
     let again = agent.work(StepOutcome::Success).await;
     assert_eq!((again.run_id, again.epoch, again.attempt), (order.run_id.clone(), Epoch(2), 1));
     assert_eq!(agent.started(&order).await, Verdict::Stale);
@@ -213,5 +212,52 @@ pub async fn a_repeated_end_is_known(stage: Stage) {
     assert_eq!((run.state, run.steps.len()), (RunState::Success, 2));
     // A record the database cannot hold does not undo the backup, and is told.
     assert!(run.steps[0].error.as_deref().unwrap().contains("container is too long"));
+    conductor.stop().await;
+}
+
+pub async fn a_clock_that_is_set_loses_no_agent(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({"schedule_date": NOW}), &[action("a", 0, false)]);
+    let order = agent.order().await;
+    agent.started(&order).await;
+    for hours in [1, -1, -1, 1] {
+        stage.clock.step(hours * 3_600_000);
+        let lease_end = stage.clock.now().plus(LEASE);
+        stage.eventually("a new lease", |stage| stage.run("j").attention_at == Some(lease_end)).await;
+        let run = stage.run("j");
+        assert_eq!((run.state, run.epoch, run.losses), (RunState::Running, Epoch(1), 0));
+    }
+    // Silence counts as before.
+    stage.clock.advance(LEASE);
+    let again = agent.work(StepOutcome::Success).await;
+    assert_eq!((again.run_id, again.epoch), (order.run_id, Epoch(2)));
+    assert_eq!(stage.runs("j").len(), 1);
+    conductor.stop().await;
+}
+
+pub async fn a_clock_that_is_set_fires_nothing_twice(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job(
+        "j",
+        json!({"schedule_interval": "3 hours", "schedule_start_date": NOW}),
+        &[action("a", 0, false)],
+    );
+    agent.work(StepOutcome::Success).await;
+    let next = stage.job("j").next_run_at;
+    assert_eq!(next, Some(T0.plus(Duration::from_secs(3 * 3600))));
+    for hours in [1, -1, -1, 1] {
+        stage.clock.step(hours * 3_600_000);
+        agent.heartbeat(vec![]).await;
+        // A whole look has passed when a job put after the step has been planned.
+        let witness = format!("w{}", RunId::random());
+        stage.put_job(&witness, json!({"schedule_interval": "9 days"}), &[]);
+        stage.job_is(&witness, JobStatus::Scheduled).await;
+        assert_eq!((stage.runs("j").len(), stage.job("j").next_run_at), (1, next));
+    }
+    stage.clock.set(next.unwrap());
+    agent.work(StepOutcome::Success).await;
+    assert_eq!(stage.runs("j").len(), 2);
     conductor.stop().await;
 }

@@ -37,7 +37,13 @@ impl Stage {
         let database = freezer_testkit::TestDatabase::create();
         let vhost = freezer_testkit::TestVhost::create();
         let (url, bus) = (database.url(), vhost.url());
-        Self::new(&url, bus, vec![Box::new(database), Box::new(vhost)])
+        Self { _kept: vec![Box::new(database), Box::new(vhost)], ..Self::over(&url, &bus) }
+    }
+
+    /// Over a database and a bus that the test keeps itself.
+    #[cfg(feature = "mysql")]
+    pub fn over(url: &str, bus: &str) -> Self {
+        Self::new(url, bus.to_owned(), Vec::new())
     }
 
     fn new(url: &str, bus: String, kept: Vec<Box<dyn std::any::Any + Send>>) -> Self {
@@ -75,25 +81,25 @@ impl Stage {
 
     /// Stores a job of project `p` on client `node1`, asks for attention as the API does.
     pub fn put_job(&self, id: &str, plan: Value, actions: &[Action]) {
+        self.put_job_of("p", "node1", id, plan, actions);
+    }
+
+    pub fn put_job_of(&self, project: &str, client: &str, id: &str, plan: Value, actions: &[Action]) {
+        let actions: Vec<Action> = actions
+            .iter()
+            .map(|action| Action { project_id: ProjectId::from(project), ..action.clone() })
+            .collect();
+        let created_at = self.clock.now();
         let job = Job {
-            project_id: ProjectId::from("p"),
-            job_id: JobId::from(id),
-            user_id: UserId::from("user"),
-            client_id: ClientId::from("node1"),
-            description: None,
-            session_id: None,
-            session_tag: 0,
-            plan: object(plan),
-            state: JobState::fresh(self.clock.now()),
-            actions: actions.to_vec(),
-            credentials: None,
-            created_at: self.clock.now(),
-            plan_version: 1,
-            next_run_at: None,
+            project_id: ProjectId::from(project),
+            client_id: ClientId::from(client),
+            state: JobState::fresh(created_at),
+            created_at,
+            ..job_of(id, plan, &actions)
         };
         self.db
             .transaction(|tx| -> Result<(), DbError> {
-                for action in actions {
+                for action in &job.actions {
                     if tx.actions().get(&action.project_id, &action.action_id)?.is_none() {
                         tx.actions().insert(action)?;
                     }
@@ -103,6 +109,14 @@ impl Stage {
                 Ok(())
             })
             .unwrap();
+    }
+
+    /// A project's runs that are in no queue but wait for a slot.
+    pub fn waiting(&self, project: &str) -> Vec<Run> {
+        let all = self
+            .db
+            .read(|tx| tx.runs().list(&ProjectId::from(project), &RunFilter::default(), None, Page::ALL));
+        all.unwrap().into_iter().filter(|run| run.waiting_for.is_some()).collect()
     }
 
     pub fn change_job(&self, id: &str, change: impl Fn(&mut Job)) {
@@ -124,9 +138,13 @@ impl Stage {
 
     /// The job's runs, oldest first.
     pub fn runs(&self, job: &str) -> Vec<Run> {
+        self.runs_of("p", job)
+    }
+
+    pub fn runs_of(&self, project: &str, job: &str) -> Vec<Run> {
         let filter = RunFilter { job_id: Some(JobId::from(job)), ..RunFilter::default() };
         let mut runs =
-            self.db.read(|tx| tx.runs().list(&ProjectId::from("p"), &filter, None, Page::ALL)).unwrap();
+            self.db.read(|tx| tx.runs().list(&ProjectId::from(project), &filter, None, Page::ALL)).unwrap();
         runs.reverse();
         runs
     }
@@ -167,6 +185,33 @@ pub fn action(id: &str, max_retries: i32, mandatory: bool) -> Action {
     }
 }
 
+/// A job of project `p` on client `node1`.
+pub fn job_of(id: &str, plan: Value, actions: &[Action]) -> Job {
+    Job {
+        project_id: ProjectId::from("p"),
+        job_id: JobId::from(id),
+        user_id: UserId::from("user"),
+        client_id: ClientId::from("node1"),
+        description: None,
+        session_id: None,
+        session_tag: 0,
+        plan: object(plan),
+        state: JobState::fresh(T0),
+        actions: actions.to_vec(),
+        credentials: None,
+        created_at: T0,
+        plan_version: 1,
+        next_run_at: None,
+    }
+}
+
+/// A backup under its own name: no other run works on the same.
+pub fn backup_of(name: &str) -> Action {
+    let options =
+        json!({"action": "backup", "path_to_backup": "/data", "backup_name": name, "container": "vault"});
+    Action { freezer_action: object(options), ..action(&format!("a-{name}"), 0, false) }
+}
+
 /// An agent's two ends: the queue of its orders, and the calls of its reports.
 pub struct Agent {
     pub project: ProjectId,
@@ -174,6 +219,8 @@ pub struct Agent {
     /// What it says in its hello, and whether it names itself in reports.
     pub link: Link,
     pub is_named: bool,
+    pub concurrent_jobs: Option<u32>,
+    pub is_central: bool,
     server: RpcServer,
     orders: Mutex<mpsc::UnboundedReceiver<RunAction>>,
     aborts: Mutex<mpsc::UnboundedReceiver<AbortRun>>,
@@ -227,10 +274,12 @@ impl Agent {
             client_id: ClientId::from(client_id),
             link: Link::Amqp,
             is_named: false,
+            concurrent_jobs: None,
+            is_central: false,
             server,
             orders: Mutex::new(their_orders),
             aborts: Mutex::new(their_aborts),
-            calls: calls.timeout(PATIENCE),
+            calls: calls.timeout(PATIENCE / 12),
             _transport: transport,
         }
     }
@@ -240,8 +289,16 @@ impl Agent {
         self.server.stop().await;
     }
 
+    /// As an agent does it: a call that nobody answers is made again.
     pub async fn call(&self, method: &str, args: Value) -> Result<Value, oslo_messaging::Error> {
-        self.calls.call(&Context::new(), method, args).await
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let outcome = self.calls.call(&Context::new(), method, args.clone()).await;
+            let is_refused = matches!(&outcome, Err(oslo_messaging::Error::Remote(failure)) if !failure.to_string().contains("database"));
+            if outcome.is_ok() || is_refused || Instant::now() > end {
+                return outcome;
+            }
+        }
     }
 
     pub fn hello_args(&self, held: Vec<HeldStep>) -> Value {
@@ -251,7 +308,8 @@ impl Agent {
             hostname: "host".into(),
             agent_version: "1".into(),
             capabilities: Capabilities::default(),
-            is_central: false,
+            is_central: self.is_central,
+            concurrent_jobs: self.concurrent_jobs,
             held,
             link: self.link,
         })

@@ -45,6 +45,13 @@ struct BackupRow {
     hostname: Option<String>,
     metadata: String,
     created_at: i64,
+    stored_bytes: i64,
+}
+
+/// What the record says about its size; a record without it counts nothing.
+fn stored_bytes(backup: &Backup) -> i64 {
+    let said = backup.metadata.get("bytes_stored").and_then(Value::as_i64);
+    said.filter(|_| backup.status != BackupStatus::Deleted).unwrap_or(0).max(0)
 }
 
 impl BackupRow {
@@ -63,6 +70,7 @@ impl BackupRow {
             hostname: text("hostname"),
             metadata: json::to_text(NOUN, &backup.metadata)?,
             created_at: backup.created_at.0,
+            stored_bytes: stored_bytes(backup),
         };
         fits("project_id", &row.project_id, limits::PROJECT_ID)?;
         fits("backup_id", &row.backup_id, limits::ID)?;

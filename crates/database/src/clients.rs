@@ -23,15 +23,15 @@ pub struct ClientFilter {
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset, Clone)]
 #[diesel(table_name = clients, primary_key(project_id, client_id), treat_none_as_null = true)]
-struct ClientRow {
-    project_id: String,
-    client_id: String,
+pub(crate) struct ClientRow {
+    pub(crate) project_id: String,
+    pub(crate) client_id: String,
     uuid: String,
     user_id: String,
     hostname: Option<String>,
     description: Option<String>,
     capabilities: String,
-    is_central: bool,
+    pub(crate) is_central: bool,
     link: String,
     agent_version: Option<String>,
     created_at: i64,
@@ -71,7 +71,7 @@ impl ClientRow {
         })
     }
 
-    fn into_model(self) -> Result<Client, DbError> {
+    pub(crate) fn into_model(self) -> Result<Client, DbError> {
         let link = [Link::Poll, Link::Amqp, Link::Http]
             .into_iter()
             .find(|link| link_word(*link) == self.link)

@@ -39,6 +39,7 @@ pub(crate) struct Connector {
     pub statements: Option<Arc<AtomicU64>>,
     /// The last attempt to connect failed: whoever waits for a connection need not wait long.
     pub is_refused: Arc<AtomicBool>,
+    pub idle_transaction_secs: u64,
 }
 
 impl Connector {
@@ -46,7 +47,7 @@ impl Connector {
         let mut connection = match &self.target {
             Target::SqliteMemory => open_sqlite(":memory:")?,
             Target::SqliteFile(path) => open_sqlite(path)?,
-            Target::Mysql(url) => open_mysql(url)?,
+            Target::Mysql(url) => open_mysql(url, self.idle_transaction_secs)?,
         };
         if let Some(statements) = &self.statements {
             connection.set_instrumentation(Counter(statements.clone()));
@@ -62,7 +63,7 @@ fn open_sqlite(path: &str) -> ConnectionResult<AnyConnection> {
 }
 
 #[cfg(feature = "mysql")]
-fn open_mysql(url: &str) -> ConnectionResult<AnyConnection> {
+fn open_mysql(url: &str, idle_transaction_secs: u64) -> ConnectionResult<AnyConnection> {
     let mut connection = diesel::MysqlConnection::establish(url)?;
     let mut settings = MYSQL_SESSION.iter();
     if let Some(isolation) = settings.next()
@@ -73,11 +74,14 @@ fn open_mysql(url: &str) -> ConnectionResult<AnyConnection> {
     for setting in settings {
         connection.batch_execute(setting).map_err(ConnectionError::CouldntSetupConfiguration)?;
     }
+    // MySQL does not know it, and goes on without.
+    let idle = format!("SET SESSION idle_transaction_timeout = {idle_transaction_secs}");
+    let _ = connection.batch_execute(&idle);
     Ok(AnyConnection::Mysql(connection))
 }
 
 #[cfg(not(feature = "mysql"))]
-fn open_mysql(_url: &str) -> ConnectionResult<AnyConnection> {
+fn open_mysql(_url: &str, _idle_transaction_secs: u64) -> ConnectionResult<AnyConnection> {
     Err(ConnectionError::BadConnection("this build has no MySQL".to_owned()))
 }
 

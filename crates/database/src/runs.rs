@@ -5,14 +5,18 @@ use crate::jobs::CANDIDATES_FOR_ONE;
 use crate::limits::{self, fits, fits_if_any};
 use crate::page::{Cut, collect};
 use crate::schema::{jobs, runs};
+use crate::set_aside::{Claimed, UNTIL};
 use crate::{DbError, Page, Residual, Tx, json};
 use diesel::prelude::*;
-use freezer_model::{ClientId, Epoch, JobId, ProjectId, Run, RunId, RunState, Timestamp};
+use freezer_model::{ClientId, Epoch, JobId, ProjectId, Run, RunId, RunState, Timestamp, slot};
 
-const NOUN: &str = "run";
-const ACTIVE: [&str; 3] = ["queued", "dispatched", "running"];
-const HELD: [&str; 2] = ["dispatched", "running"];
+pub(crate) const NOUN: &str = "run";
+pub(crate) const ACTIVE: [&str; 3] = ["queued", "dispatched", "running"];
+pub(crate) const HELD: [&str; 2] = ["dispatched", "running"];
 const CAUSE: usize = 32;
+
+/// A statement has a limited number of parameters.
+const ROWS_IN_ONE_STATEMENT: usize = 500;
 
 /// Repository of one transaction; see [`Tx::runs`].
 pub struct Runs<'t> {
@@ -29,10 +33,10 @@ pub struct RunFilter {
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset, Clone)]
 #[diesel(table_name = runs, primary_key(run_id), treat_none_as_null = true)]
-struct RunRow {
-    run_id: String,
-    project_id: String,
-    job_id: String,
+pub(crate) struct RunRow {
+    pub(crate) run_id: String,
+    pub(crate) project_id: String,
+    pub(crate) job_id: String,
     client_id: String,
     state: String,
     epoch: i64,
@@ -51,10 +55,15 @@ struct RunRow {
     started_at: Option<i64>,
     finished_at: Option<i64>,
     attention_at: Option<i64>,
+    share_tag: i64,
+    queue_tag: Option<i64>,
+    storage_key: Option<String>,
+    target_key: Option<String>,
+    waiting_for: Option<String>,
 }
 
 impl RunRow {
-    fn of(run: &Run) -> Result<Self, DbError> {
+    pub(crate) fn of(run: &Run) -> Result<Self, DbError> {
         fits("run_id", run.run_id.as_str(), limits::ID)?;
         fits("project_id", run.project_id.as_str(), limits::PROJECT_ID)?;
         fits("job_id", run.job_id.as_str(), limits::ID)?;
@@ -83,10 +92,15 @@ impl RunRow {
             started_at: run.started_at.map(|at| at.0),
             finished_at: run.finished_at.map(|at| at.0),
             attention_at: run.attention_at.map(|at| at.0),
+            share_tag: run.share_tag,
+            queue_tag: is_ready(run).then_some(run.share_tag),
+            storage_key: slot::storage(run),
+            target_key: slot::target(run),
+            waiting_for: run.waiting_for.clone(),
         })
     }
 
-    fn into_model(self) -> Result<Run, DbError> {
+    pub(crate) fn into_model(self) -> Result<Run, DbError> {
         let id = self.run_id.as_str();
         let unreadable = |field, reason: &str| json::corrupt(NOUN, id, field, reason);
         Ok(Run {
@@ -112,12 +126,61 @@ impl RunRow {
             started_at: self.started_at.map(Timestamp),
             finished_at: self.finished_at.map(Timestamp),
             attention_at: self.attention_at.map(Timestamp),
+            share_tag: self.share_tag,
+            waiting_for: self.waiting_for,
         })
     }
 }
 
-fn models(rows: Vec<RunRow>) -> Result<Vec<Run>, DbError> {
+/// Whether a run is in the queue of those to be handed out.
+fn is_ready(run: &Run) -> bool {
+    run.state == RunState::Queued && run.attention_at.is_none()
+}
+
+pub(crate) fn models(rows: Vec<RunRow>) -> Result<Vec<Run>, DbError> {
     rows.into_iter().map(RunRow::into_model).collect()
+}
+
+/// One statement for all rows. They exist, so that nothing is inserted; the table has no other unique key.
+#[cfg(feature = "mysql")]
+fn overwrite(mysql: &mut diesel::MysqlConnection, rows: &[RunRow]) -> diesel::QueryResult<usize> {
+    use diesel::dsl::{DuplicatedKeys, sql};
+    use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
+    diesel::insert_into(runs::table)
+        .values(rows)
+        .on_conflict(DuplicatedKeys)
+        .do_update()
+        .set((
+            runs::state.eq(sql::<Text>("VALUES(state)")),
+            runs::epoch.eq(sql::<BigInt>("VALUES(epoch)")),
+            runs::action_index.eq(sql::<Integer>("VALUES(action_index)")),
+            runs::attempt.eq(sql::<Integer>("VALUES(attempt)")),
+            runs::losses.eq(sql::<Integer>("VALUES(losses)")),
+            runs::steps.eq(sql::<Text>("VALUES(steps)")),
+            runs::progress.eq(sql::<Text>("VALUES(progress)")),
+            runs::error.eq(sql::<Nullable<Text>>("VALUES(error)")),
+            runs::abort_requested.eq(sql::<Bool>("VALUES(abort_requested)")),
+            runs::started_at.eq(sql::<Nullable<BigInt>>("VALUES(started_at)")),
+            runs::finished_at.eq(sql::<Nullable<BigInt>>("VALUES(finished_at)")),
+            runs::attention_at.eq(sql::<Nullable<BigInt>>("VALUES(attention_at)")),
+            runs::queue_tag.eq(sql::<Nullable<BigInt>>("VALUES(queue_tag)")),
+            runs::storage_key.eq(sql::<Nullable<Text>>("VALUES(storage_key)")),
+            runs::target_key.eq(sql::<Nullable<Text>>("VALUES(target_key)")),
+            runs::waiting_for.eq(sql::<Nullable<Text>>("VALUES(waiting_for)")),
+        ))
+        .execute(mysql)
+}
+
+/// The rows without those that cannot be read: for callers that must get on with the others.
+fn readable(rows: Vec<RunRow>) -> Vec<Run> {
+    let read = |row: RunRow| match row.into_model() {
+        Ok(run) => Some(run),
+        Err(error) => {
+            tracing::error!("a run is passed over: {error}");
+            None
+        }
+    };
+    rows.into_iter().filter_map(read).collect()
 }
 
 impl Runs<'_> {
@@ -126,6 +189,42 @@ impl Runs<'_> {
         self.tx.run(NOUN, run.run_id.as_str(), |conn| {
             diesel::insert_into(runs::table).values(row).execute(conn)
         })?;
+        Ok(())
+    }
+
+    /// Several at once. Check each with [`Self::check`] before: one that does not fit undoes all.
+    pub fn insert_many(&mut self, runs: &[Run]) -> Result<(), DbError> {
+        let rows: Vec<RunRow> = runs.iter().map(RunRow::of).collect::<Result<_, _>>()?;
+        for rows in rows.chunks(ROWS_IN_ONE_STATEMENT) {
+            self.tx.run(NOUN, "", |conn| match conn {
+                #[cfg(feature = "mysql")]
+                AnyConnection::Mysql(mysql) => diesel::insert_into(runs::table).values(rows).execute(mysql),
+                AnyConnection::Sqlite(sqlite) => rows.iter().try_fold(0, |sum, row| {
+                    Ok(sum + diesel::insert_into(runs::table).values(row).execute(sqlite)?)
+                }),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether the database can hold the run.
+    pub fn check(run: &Run) -> Result<(), DbError> {
+        RunRow::of(run).map(drop)
+    }
+
+    /// Writes what changes while runs are handed out and come back, of runs that exist and are held by this transaction.
+    pub fn save_many(&mut self, runs: &[Run]) -> Result<(), DbError> {
+        let rows: Vec<RunRow> = runs.iter().map(RunRow::of).collect::<Result<_, _>>()?;
+        for rows in rows.chunks(ROWS_IN_ONE_STATEMENT) {
+            self.tx.run(NOUN, "", |conn| match conn {
+                #[cfg(feature = "mysql")]
+                AnyConnection::Mysql(mysql) => overwrite(mysql, rows),
+                AnyConnection::Sqlite(sqlite) => rows.iter().try_fold(0, |sum, row| {
+                    let one = runs::table.find(row.run_id.as_str());
+                    Ok(sum + diesel::update(one).set(row.clone()).execute(sqlite)?)
+                }),
+            })?;
+        }
         Ok(())
     }
 
@@ -168,9 +267,8 @@ impl Runs<'_> {
     }
 
     /// Up to `limit` runs whose attention time has come, longest overdue first, kept from other conductors until
-    /// this transaction ends. The caller must move their attention time.
-    pub fn claim_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<Run>, DbError> {
-        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    /// this transaction ends. The caller must move their attention time. Unreadable ones are set aside.
+    pub fn claim_due(&mut self, now: Timestamp, limit: u32) -> Result<Claimed<Run>, DbError> {
         let candidates: Vec<String> = self.tx.run(NOUN, "", |conn| {
             runs::table
                 .filter(runs::attention_at.le(now.0))
@@ -179,28 +277,66 @@ impl Runs<'_> {
                 .select(runs::run_id)
                 .load(conn)
         })?;
-        let mut claimed: Vec<RunRow> = Vec::new();
-        for id in candidates {
-            if claimed.len() >= wanted {
+        let mut claimed = Claimed::default();
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
+        for ids in candidates.chunks(wanted) {
+            if claimed.rows.len() >= wanted {
                 break;
             }
-            claimed.extend(self.claim_one(&id, now)?);
+            let rows = self.lock_free(ids)?;
+            let is_due = |row: &RunRow| row.attention_at.is_some_and(|at| at <= now.0);
+            self.read_or_set_aside(rows.into_iter().filter(is_due), now, &mut claimed)?;
         }
-        models(claimed)
+        Ok(claimed)
     }
 
-    /// The run, locked, if it is still due and nobody else holds it.
-    fn claim_one(&mut self, id: &str, now: Timestamp) -> Result<Option<RunRow>, DbError> {
-        macro_rules! one {
+    /// Those of the rows that nobody else holds, locked. By key alone: locks along an index on a time or a state would be
+    /// far more than are wanted.
+    pub(crate) fn lock_free(&mut self, ids: &[String]) -> Result<Vec<RunRow>, DbError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        macro_rules! those {
             () => {
-                runs::table.find(id).filter(runs::attention_at.le(now.0)).select(RunRow::as_select())
+                runs::table.filter(runs::run_id.eq_any(ids)).select(RunRow::as_select())
             };
         }
-        self.tx.run(NOUN, id, |conn| match conn {
+        let mut rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| match conn {
             #[cfg(feature = "mysql")]
-            AnyConnection::Mysql(mysql) => one!().for_update().skip_locked().first(mysql).optional(),
-            AnyConnection::Sqlite(sqlite) => one!().first(sqlite).optional(),
-        })
+            AnyConnection::Mysql(mysql) => those!().for_update().skip_locked().load(mysql),
+            AnyConnection::Sqlite(sqlite) => those!().load(sqlite),
+        })?;
+        let place = |id: &str| ids.iter().position(|wanted| wanted == id);
+        rows.sort_by_cached_key(|row| place(&row.run_id));
+        Ok(rows)
+    }
+
+    /// Makes runs of rows. One that this program cannot read (written by a newer one, or damaged) waits on its own.
+    pub(crate) fn read_or_set_aside(
+        &mut self,
+        rows: impl Iterator<Item = RunRow>,
+        now: Timestamp,
+        claimed: &mut Claimed<Run>,
+    ) -> Result<(), DbError> {
+        for row in rows {
+            let id = row.run_id.clone();
+            match row.into_model() {
+                Ok(run) => claimed.rows.push(run),
+                Err(error) => {
+                    self.tx.run(NOUN, &id, |conn| {
+                        diesel::update(runs::table.find(id.as_str()))
+                            .set((
+                                runs::attention_at.eq(Some(now.plus(UNTIL).0)),
+                                runs::queue_tag.eq(None::<i64>),
+                                runs::error.eq(Some(error.to_string())),
+                            ))
+                            .execute(conn)
+                    })?;
+                    claimed.set_aside.push(error);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Runs of the job that are not over, oldest first.
@@ -227,7 +363,7 @@ impl Runs<'_> {
                 .select(RunRow::as_select())
                 .load(conn)
         })?;
-        models(rows)
+        Ok(readable(rows))
     }
 
     /// Runs that are handed to the client of that id, oldest first; those of one project, or of any for a central client.
@@ -255,7 +391,7 @@ impl Runs<'_> {
                 .select(RunRow::as_select())
                 .load(conn)
         })?;
-        models(rows)
+        Ok(readable(rows))
     }
 
     /// When each job that still exists had its last run without any failure.

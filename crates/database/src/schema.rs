@@ -12,6 +12,7 @@ diesel::table! {
         is_central -> Bool,
         link -> Text,
         agent_version -> Nullable<Text>,
+        concurrent_steps -> Nullable<Integer>,
         created_at -> BigInt,
         last_seen_at -> Nullable<BigInt>,
     }
@@ -90,6 +91,11 @@ diesel::table! {
         started_at -> Nullable<BigInt>,
         finished_at -> Nullable<BigInt>,
         attention_at -> Nullable<BigInt>,
+        share_tag -> BigInt,
+        queue_tag -> Nullable<BigInt>,
+        storage_key -> Nullable<Text>,
+        target_key -> Nullable<Text>,
+        waiting_for -> Nullable<Text>,
     }
 }
 
@@ -107,6 +113,43 @@ diesel::table! {
         hostname -> Nullable<Text>,
         metadata -> Text,
         created_at -> BigInt,
+        stored_bytes -> BigInt,
+    }
+}
+
+diesel::table! {
+    shares (project_id) {
+        project_id -> Text,
+        finish_tag -> BigInt,
+    }
+}
+
+diesel::table! {
+    dispatch_turn (id) {
+        id -> Integer,
+        virtual_time -> BigInt,
+    }
+}
+
+diesel::table! {
+    quotas (project_id) {
+        project_id -> Text,
+        jobs -> Nullable<BigInt>,
+        runs -> Nullable<BigInt>,
+        stored_bytes -> Nullable<BigInt>,
+        weight -> Nullable<Integer>,
+    }
+}
+
+diesel::table! {
+    outbox (id) {
+        id -> Text,
+        kind -> Text,
+        body -> Text,
+        created_at -> BigInt,
+        attempts -> Integer,
+        attention_at -> Nullable<BigInt>,
+        last_error -> Nullable<Text>,
     }
 }
 

@@ -180,7 +180,9 @@ impl Upstream {
             let reason = "this is the database to import into; give the old one".to_owned();
             return Err(DbError::Url { url: place, reason });
         }
-        let connector = Connector { target, statements: None, is_refused: Arc::default() };
+        // The snapshot may rest while what was read is written: no limit.
+        let connector =
+            Connector { target, statements: None, is_refused: Arc::default(), idle_transaction_secs: 0 };
         let connection = connector
             .open()
             .map_err(|error| DbError::Connect { url: place.clone(), reason: error.to_string() })?;

@@ -1,8 +1,9 @@
 //! Time as the services see it: milliseconds since the Unix epoch, UTC, and a clock that tests can move.
 
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ impl Timestamp {
 /// Where "now" comes from. Services take an `Arc<dyn Clock>`; tests hand in a [`ManualClock`].
 pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
+    /// Time since some moment in the past that is the same for the life of this clock. It never goes back and is not
+    /// moved when the wall clock is set, so that the two together show that somebody did set it.
+    fn steady(&self) -> Duration;
 }
 
 /// The machine's wall clock.
@@ -39,26 +43,43 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp(chrono::Utc::now().timestamp_millis())
     }
+    fn steady(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
 }
 
 /// A clock that stands still until it is told to move.
 #[derive(Debug, Default)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    now: AtomicI64,
+    /// What `now` was set off by.
+    stepped: AtomicI64,
+}
 
 impl ManualClock {
     pub fn at(start: Timestamp) -> Self {
-        Self(AtomicI64::new(start.0))
+        Self { now: AtomicI64::new(start.0), stepped: AtomicI64::new(0) }
     }
     pub fn set(&self, to: Timestamp) {
-        self.0.store(to.0, Ordering::SeqCst);
+        self.now.store(to.0, Ordering::SeqCst);
     }
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        self.now.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+    }
+    /// Sets the wall clock off by so many milliseconds while no time passes.
+    pub fn step(&self, by_ms: i64) {
+        self.stepped.fetch_add(by_ms, Ordering::SeqCst);
+        self.now.fetch_add(by_ms, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.now.load(Ordering::SeqCst))
+    }
+    fn steady(&self) -> Duration {
+        let passed = self.now.load(Ordering::SeqCst).saturating_sub(self.stepped.load(Ordering::SeqCst));
+        Duration::from_millis(u64::try_from(passed).unwrap_or(0))
     }
 }

@@ -131,6 +131,7 @@ pub fn run_summary(run: &Run) -> Value {
         "state": run.state,
         "cause": run.cause,
         "error": run.error,
+        "waiting_for": run.waiting_for.as_deref().map(crate::slot::waiting_text),
         "abort_requested": run.abort_requested,
         "action_index": run.action_index,
         "actions_total": run.actions.len(),

@@ -42,6 +42,9 @@ pub struct AgentHello {
     pub agent_version: String,
     pub capabilities: Capabilities,
     pub is_central: bool,
+    /// Steps that it works on at a time; older agents do not say.
+    #[serde(default)]
+    pub concurrent_jobs: Option<u32>,
     pub held: Vec<HeldStep>,
     /// How the agent is connected: `amqp` or `http`. Agents of before this field speak AMQP.
     #[serde(default = "amqp")]

@@ -128,6 +128,11 @@ pub struct Run {
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
-    /// When a conductor must look at this run again: dispatch, lease end, retry. `None` once final.
+    /// When a conductor must look at this run again: lease end, retry. `None` for a queued run that is ready to be handed
+    /// out, and once final.
     pub attention_at: Option<Timestamp>,
+    /// Its place among the queued runs of all projects; the smallest goes first.
+    pub share_tag: i64,
+    /// The slot that it waits for; see [`crate::slot`].
+    pub waiting_for: Option<String>,
 }

@@ -57,6 +57,8 @@ pub(crate) enum Listen {
         fanout_queue: String,
         prefetch: u16,
         drop_own_queue: bool,
+        /// Life of the server's own queue without a consumer.
+        own_queue_expires: Option<Duration>,
     },
     Replies {
         queue: String,

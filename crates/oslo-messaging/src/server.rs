@@ -39,6 +39,10 @@ pub struct ServerOptions {
     /// Delete the server's own queue (`topic.server`) at [`RpcServer::stop`] when it is empty, so that `mandatory`
     /// messages to this server fail from then on. oslo.messaging leaves it for ever.
     pub delete_server_queue: bool,
+    /// How long the server's own queue outlives its last connection. A server that died without [`RpcServer::stop`] can
+    /// be told from one that is there only when its queue is gone; one that comes back in time finds what was sent to it.
+    /// oslo.messaging leaves it for ever.
+    pub server_queue_expires: Option<Duration>,
 }
 
 impl Default for ServerOptions {
@@ -51,6 +55,7 @@ impl Default for ServerOptions {
             remember_ids: 1000,
             stop_timeout: Duration::from_secs(60),
             delete_server_queue: false,
+            server_queue_expires: None,
         }
     }
 }
@@ -92,6 +97,7 @@ impl RpcServer {
             server,
             prefetch: if configured == 0 { room } else { configured },
             drop_own_queue: options.delete_server_queue,
+            own_queue_expires: options.server_queue_expires,
         };
         let subscription = driver.subscribe(listen).await?;
         let (stop, stopping) = watch::channel(false);

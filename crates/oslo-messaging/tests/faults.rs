@@ -453,3 +453,34 @@ async fn captured_replies_are_read_as_python_reads_them() {
     }
     assert!(tried > 30, "only {tried} cases");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_queue_of_a_dead_server_goes_soon() {
+    let vhost = Vhost::new();
+    let mut relay = Relay::start(&vhost.address()).await;
+    let there = connect(&vhost.url_at(&relay.address));
+    let here = connect(&vhost.url());
+    let desk = Desk::new("host1");
+    // A queue that an older version left.
+    let options = ServerOptions { ack: AckPolicy::AfterWork, ..ServerOptions::default() };
+    serve_with(&there, &desk, options.clone()).await.stop().await;
+    assert!(vhost.queues().contains_key("t.host1"));
+    let options = ServerOptions { server_queue_expires: Some(Duration::from_secs(2)), ..options };
+    let server = serve_with(&there, &desk, options).await;
+    let caller = client(&here).server("host1").mandatory(true);
+    caller.cast(&ctx(), "nothing", json!({})).await.unwrap();
+    eventually("the cast", || desk.count("nothing") == 1).await;
+    // It dies: nothing is told to the broker but the end of its connections.
+    relay.stop();
+    let end = Instant::now() + Duration::from_secs(60);
+    while !matches!(caller.cast(&ctx(), "nothing", json!({})).await, Err(Error::Undeliverable { .. })) {
+        assert!(Instant::now() < end, "casts are still taken for a dead server");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    relay.restart().await;
+    in_time("the connection", there.connected()).await;
+    eventually("the queue", || vhost.queues().contains_key("t.host1")).await;
+    caller.cast(&ctx(), "nothing", json!({})).await.unwrap();
+    eventually("the cast", || desk.count("nothing") >= 2).await;
+    server.stop().await;
+}

@@ -94,8 +94,17 @@ impl TestVhost {
     }
 }
 
-fn ctl(arguments: &[&str]) {
-    must(Command::new(rabbitmqctl()).args(arguments).output(), "rabbitmqctl");
+fn ctl(arguments: &[&str]) -> String {
+    must(Command::new(rabbitmqctl()).args(arguments).output(), "rabbitmqctl")
+}
+
+impl TestVhost {
+    /// Messages that wait in a queue; `None` when there is no such queue.
+    pub fn messages(&self, queue: &str) -> Option<u64> {
+        let listed = ctl(&["-q", "list_queues", "-p", &self.name, "--no-table-headers", "name", "messages"]);
+        let mut queues = listed.lines().filter_map(|line| line.split_once('\t'));
+        queues.find(|(name, _)| *name == queue).and_then(|(_, count)| count.trim().parse().ok())
+    }
 }
 
 impl Drop for TestVhost {

@@ -6,9 +6,11 @@
 use super::{JobRow, Jobs, NOUN};
 use crate::connect::AnyConnection;
 use crate::schema::jobs;
+use crate::set_aside::{Claimed, UNTIL};
 use crate::{DbError, Scope, Tx};
 use diesel::prelude::*;
 use freezer_model::{ClientId, Job, JobId, ProjectId, Timestamp};
+use std::collections::HashSet;
 
 /// A job whose time has come, held by this transaction.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,40 +65,151 @@ pub(super) fn lock_row(tx: &mut Tx, project: &ProjectId, id: &JobId) -> Result<O
     }
 }
 
+/// Of a batch with a backlog behind it, one in so many is taken from its new end.
+const NEWEST: u32 = 4;
+/// A statement has a limited number of parameters.
+const ROWS_IN_ONE_STATEMENT: usize = 500;
+
+type Set<C, T> = diesel::dsl::Eq<C, T>;
+type PlanColumns = (
+    Set<jobs::planned_version, Option<i64>>,
+    Set<jobs::next_run_at, Option<i64>>,
+    Set<jobs::attention_at, Option<i64>>,
+);
+
+fn plan_columns(planning: &Planning) -> PlanColumns {
+    (
+        jobs::planned_version.eq(planning.planned_version),
+        jobs::next_run_at.eq(planning.next_run_at.map(|at| at.0)),
+        jobs::attention_at.eq(planning.attention_at.map(|at| at.0)),
+    )
+}
+
+type PlanRow = (JobRow, Set<jobs::planned_version, Option<i64>>, Set<jobs::attention_at, Option<i64>>);
+
+fn plan_row((job, plan): &(Job, Planning)) -> Result<PlanRow, DbError> {
+    let mut row = JobRow::of(job)?;
+    row.next_run_at = plan.next_run_at.map(|at| at.0);
+    Ok((
+        row,
+        jobs::planned_version.eq(plan.planned_version),
+        jobs::attention_at.eq(plan.attention_at.map(|at| at.0)),
+    ))
+}
+
+/// One statement for all rows. They exist, so that nothing is inserted; the table has no other unique key.
+#[cfg(feature = "mysql")]
+fn overwrite(mysql: &mut diesel::MysqlConnection, rows: Vec<PlanRow>) -> diesel::QueryResult<usize> {
+    use diesel::dsl::{DuplicatedKeys, sql};
+    use diesel::sql_types::{BigInt, Nullable, Text};
+    diesel::insert_into(jobs::table)
+        .values(rows)
+        .on_conflict(DuplicatedKeys)
+        .do_update()
+        .set((
+            jobs::event.eq(sql::<Text>("VALUES(event)")),
+            jobs::status.eq(sql::<Text>("VALUES(status)")),
+            jobs::result.eq(sql::<Text>("VALUES(result)")),
+            jobs::time_created.eq(sql::<BigInt>("VALUES(time_created)")),
+            jobs::time_started.eq(sql::<BigInt>("VALUES(time_started)")),
+            jobs::time_ended.eq(sql::<BigInt>("VALUES(time_ended)")),
+            jobs::current_pid.eq(sql::<Nullable<BigInt>>("VALUES(current_pid)")),
+            jobs::planned_version.eq(sql::<Nullable<BigInt>>("VALUES(planned_version)")),
+            jobs::next_run_at.eq(sql::<Nullable<BigInt>>("VALUES(next_run_at)")),
+            jobs::attention_at.eq(sql::<Nullable<BigInt>>("VALUES(attention_at)")),
+        ))
+        .execute(mysql)
+}
+
 impl Jobs<'_> {
-    /// Up to `limit` jobs whose attention time has come, longest overdue first, kept from other
-    /// conductors until this transaction ends. The caller must move their attention time.
+    /// Up to `limit` jobs whose attention time has come, kept from other conductors until this transaction ends. The
+    /// caller must move their attention time. Unreadable ones are set aside.
     ///
-    /// Candidates are found without locks and then locked one by one by their key. Locking along the index on the time
+    /// Most are the longest overdue ones, and some the newest: behind ten thousand jobs of one project, a job that
+    /// somebody starts now is seen at once.
+    ///
+    /// Candidates are found without locks and then locked by their key. Locking along the index on the time
     /// instead would lock far more rows than are wanted, and deadlock with those who move that time.
-    pub fn claim_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<DueJob>, DbError> {
-        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-        let candidates: Vec<(String, String)> = self.tx.run(NOUN, "", |conn| {
+    pub fn claim_due(&mut self, now: Timestamp, limit: u32) -> Result<Claimed<DueJob>, DbError> {
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
+        let oldest: Vec<String> = self.tx.run(NOUN, "", |conn| {
             jobs::table
                 .filter(jobs::attention_at.le(now.0))
                 .order((jobs::attention_at, jobs::project_id, jobs::job_id))
                 .limit(i64::from(limit).saturating_mul(CANDIDATES_FOR_ONE))
-                .select((jobs::project_id, jobs::job_id))
+                .select(jobs::job_id)
                 .load(conn)
         })?;
-        let mut claimed = Vec::new();
-        for (project, id) in candidates {
-            if claimed.len() >= wanted {
+        let mut candidates = oldest;
+        if candidates.len() > wanted {
+            let newest: Vec<String> = self.tx.run(NOUN, "", |conn| {
+                jobs::table
+                    .filter(jobs::attention_at.le(now.0))
+                    .order((jobs::attention_at.desc(), jobs::project_id.desc(), jobs::job_id.desc()))
+                    .limit(i64::from(limit / NEWEST).max(1))
+                    .select(jobs::job_id)
+                    .load(conn)
+            })?;
+            candidates.splice(0..0, newest);
+        }
+        let mut seen = HashSet::new();
+        candidates.retain(|id| seen.insert(id.clone()));
+        let mut claimed = Claimed::default();
+        for ids in candidates.chunks(wanted) {
+            if claimed.rows.len() >= wanted {
                 break;
             }
-            let row: Vec<(JobRow, Option<i64>, Option<i64>)> = locking!(
+            let rows: Vec<TimedRow> = locking!(
                 self.tx,
-                &id,
-                jobs::table
-                    .find((project.as_str(), id.as_str()))
-                    .filter(jobs::attention_at.le(now.0))
-                    .select((JobRow::as_select(), jobs::planned_version, jobs::attention_at)),
+                "",
+                jobs::table.filter(jobs::job_id.eq_any(ids)).select((
+                    JobRow::as_select(),
+                    jobs::planned_version,
+                    jobs::attention_at
+                )),
                 |query| query.for_update().skip_locked(),
                 load
             )?;
-            claimed.extend(row);
+            let due = rows.into_iter().filter(|(_, _, at)| at.is_some_and(|at| at <= now.0)).collect();
+            self.read_or_set_aside(due, now, &mut claimed)?;
         }
-        self.due_jobs(claimed)
+        Ok(claimed)
+    }
+
+    fn read_or_set_aside(
+        &mut self,
+        rows: Vec<TimedRow>,
+        now: Timestamp,
+        claimed: &mut Claimed<DueJob>,
+    ) -> Result<(), DbError> {
+        let keys: Vec<_> =
+            rows.iter().map(|(row, _, _)| (row.project_id.clone(), row.job_id.clone())).collect();
+        for (found, (project, id)) in self.due_jobs(rows)?.into_iter().zip(keys) {
+            match found {
+                Ok(due) => claimed.rows.push(due),
+                Err(error) => {
+                    let later = now.plus(UNTIL);
+                    self.set_attention(&ProjectId::from(project), &JobId::from(id), Some(later))?;
+                    claimed.set_aside.push(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says when the job is looked at next, and nothing else.
+    pub fn set_attention(
+        &mut self,
+        project: &ProjectId,
+        id: &JobId,
+        at: Option<Timestamp>,
+    ) -> Result<(), DbError> {
+        self.tx.run(NOUN, id.as_str(), |conn| {
+            diesel::update(jobs::table.find((project.as_str(), id.as_str())))
+                .set(jobs::attention_at.eq(at.map(|at| at.0)))
+                .execute(conn)
+        })?;
+        Ok(())
     }
 
     /// The job as the conductor sees it, kept from others.
@@ -116,20 +229,18 @@ impl Jobs<'_> {
             |query| query.for_update(),
             load
         )?;
-        Ok(self.due_jobs(rows)?.into_iter().next())
+        self.due_jobs(rows)?.into_iter().next().transpose()
     }
 
-    fn due_jobs(&mut self, rows: Vec<TimedRow>) -> Result<Vec<DueJob>, DbError> {
+    fn due_jobs(&mut self, rows: Vec<TimedRow>) -> Result<Vec<Result<DueJob, DbError>>, DbError> {
         let (rows, times): (Vec<_>, Vec<_>) =
             rows.into_iter().map(|(row, version, at)| (row, (version, at))).unzip();
-        let jobs = self.with_actions(rows, Scope::All)?;
+        let jobs = self.each_with_actions(rows, Scope::All)?;
         Ok(jobs
             .into_iter()
             .zip(times)
-            .map(|(job, (planned_version, at))| DueJob {
-                job,
-                planned_version,
-                attention_at: at.map(Timestamp),
+            .map(|(job, (planned_version, at))| {
+                Ok(DueJob { job: job?, planned_version, attention_at: at.map(Timestamp) })
             })
             .collect())
     }
@@ -187,14 +298,27 @@ impl Jobs<'_> {
     ) -> Result<bool, DbError> {
         let changed = self.tx.run(NOUN, id.as_str(), |conn| {
             diesel::update(jobs::table.find((project.as_str(), id.as_str())))
-                .set((
-                    jobs::planned_version.eq(planning.planned_version),
-                    jobs::next_run_at.eq(planning.next_run_at.map(|at| at.0)),
-                    jobs::attention_at.eq(planning.attention_at.map(|at| at.0)),
-                ))
+                .set(plan_columns(&planning))
                 .execute(conn)
         })?;
         Ok(changed > 0)
+    }
+
+    /// State and planning of several jobs at once; they exist and are held by this transaction.
+    pub fn set_plans(&mut self, plans: &[(Job, Planning)]) -> Result<(), DbError> {
+        for plans in plans.chunks(ROWS_IN_ONE_STATEMENT) {
+            let rows: Vec<_> = plans.iter().map(plan_row).collect::<Result<_, _>>()?;
+            self.tx.run(NOUN, "", |conn| match conn {
+                #[cfg(feature = "mysql")]
+                AnyConnection::Mysql(mysql) => overwrite(mysql, rows),
+                AnyConnection::Sqlite(sqlite) => plans.iter().try_fold(0, |sum, (job, plan)| {
+                    let one = jobs::table.find((job.project_id.as_str(), job.job_id.as_str()));
+                    let changes = (super::write::state_columns(&job.state), plan_columns(plan));
+                    Ok(sum + diesel::update(one).set(changes).execute(sqlite)?)
+                }),
+            })?;
+        }
+        Ok(())
     }
 
     /// The earliest attention time of any job; `None` when none waits.

@@ -97,6 +97,15 @@ impl Jobs<'_> {
 
     /// Puts the actions to the rows, whatever their number with one statement.
     fn with_actions(&mut self, rows: Vec<JobRow>, scope: Scope<'_>) -> Result<Vec<Job>, DbError> {
+        self.each_with_actions(rows, scope)?.into_iter().collect()
+    }
+
+    /// The same, with an error for each job that cannot be read.
+    fn each_with_actions(
+        &mut self,
+        rows: Vec<JobRow>,
+        scope: Scope<'_>,
+    ) -> Result<Vec<Result<Job, DbError>>, DbError> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -123,16 +132,14 @@ impl Jobs<'_> {
                 .select((job_actions::job_id, ActionRow::as_select()))
                 .load(conn)
         })?;
-        let mut of_job: HashMap<(String, String), Vec<Action>> = HashMap::new();
+        let mut of_job: HashMap<(String, String), Vec<Result<Action, DbError>>> = HashMap::new();
         for (job, action) in links {
-            of_job.entry((action.project_id.clone(), job)).or_default().push(action.into_model()?);
+            of_job.entry((action.project_id.clone(), job)).or_default().push(action.into_model());
         }
-        rows.into_iter()
-            .map(|row| {
-                let actions =
-                    of_job.remove(&(row.project_id.clone(), row.job_id.clone())).unwrap_or_default();
-                row.into_model(actions)
-            })
-            .collect()
+        let whole = |row: JobRow| {
+            let actions = of_job.remove(&(row.project_id.clone(), row.job_id.clone())).unwrap_or_default();
+            row.into_model(actions.into_iter().collect::<Result<_, _>>()?)
+        };
+        Ok(rows.into_iter().map(whole).collect())
     }
 }

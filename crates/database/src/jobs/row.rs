@@ -32,7 +32,7 @@ pub(super) struct JobRow {
     trustor_user_id: Option<String>,
     created_at: i64,
     plan_version: i64,
-    next_run_at: Option<i64>,
+    pub next_run_at: Option<i64>,
 }
 
 impl JobRow {

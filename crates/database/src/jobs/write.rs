@@ -55,15 +55,17 @@ impl Jobs<'_> {
     pub fn set_state(&mut self, project: &ProjectId, id: &JobId, state: &JobState) -> Result<bool, DbError> {
         let changed = self.tx.run(NOUN, id.as_str(), |conn| {
             diesel::update(jobs::table.find((project.as_str(), id.as_str())))
-                .set((
-                    jobs::event.eq(state.event.as_str()),
-                    jobs::status.eq(state.status.as_str()),
-                    jobs::result.eq(state.result.as_str()),
-                    jobs::time_created.eq(state.time_created),
-                    jobs::time_started.eq(state.time_started),
-                    jobs::time_ended.eq(state.time_ended),
-                    jobs::current_pid.eq(state.current_pid),
-                ))
+                .set(state_columns(state))
+                .execute(conn)
+        })?;
+        Ok(changed > 0)
+    }
+
+    /// Notes the process that works for the job.
+    pub fn set_pid(&mut self, project: &ProjectId, id: &JobId, pid: i64) -> Result<bool, DbError> {
+        let changed = self.tx.run(NOUN, id.as_str(), |conn| {
+            diesel::update(jobs::table.find((project.as_str(), id.as_str())))
+                .set(jobs::current_pid.eq(Some(pid)))
                 .execute(conn)
         })?;
         Ok(changed > 0)
@@ -195,6 +197,26 @@ impl Jobs<'_> {
         })?;
         Ok(())
     }
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+pub(super) fn state_columns(state: &JobState) -> _ {
+    let event: &'static str = state.event.as_str();
+    let status: &'static str = state.status.as_str();
+    let result: &'static str = state.result.as_str();
+    let created: i64 = state.time_created;
+    let started: i64 = state.time_started;
+    let ended: i64 = state.time_ended;
+    let pid: Option<i64> = state.current_pid;
+    (
+        jobs::event.eq(event),
+        jobs::status.eq(status),
+        jobs::result.eq(result),
+        jobs::time_created.eq(created),
+        jobs::time_started.eq(started),
+        jobs::time_ended.eq(ended),
+        jobs::current_pid.eq(pid),
+    )
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]

@@ -52,11 +52,11 @@ pub fn threads_claim_each_job_once(place: &Place) {
     claim_all(|| {
         db.transaction(|tx| -> Result<Vec<String>, DbError> {
             let due = tx.jobs().claim_due(Timestamp(100), 10)?;
-            for DueJob { job, .. } in &due {
+            for DueJob { job, .. } in &due.rows {
                 let planning = Planning { planned_version: Some(1), next_run_at: None, attention_at: None };
                 tx.jobs().set_planning(&job.project_id, &job.job_id, planning)?;
             }
-            Ok(due.into_iter().map(|due| due.job.job_id.into_string()).collect())
+            Ok(due.rows.into_iter().map(|due| due.job.job_id.into_string()).collect())
         })
         .unwrap()
     });
@@ -75,16 +75,133 @@ pub fn threads_claim_each_run_once(place: &Place) {
     claim_all(|| {
         db.transaction(|tx| -> Result<Vec<String>, DbError> {
             let mut due = tx.runs().claim_due(Timestamp(3), 7)?;
-            for run in &mut due {
+            for run in &mut due.rows {
                 run.state = RunState::Dispatched;
                 run.epoch = run.epoch.next();
                 run.attention_at = Some(Timestamp(1_000));
                 tx.runs().save(run)?;
             }
-            Ok(due.into_iter().map(|run| run.run_id.into_string()).collect())
+            Ok(due.rows.into_iter().map(|run| run.run_id.into_string()).collect())
         })
         .unwrap()
     });
+}
+
+pub fn an_unreadable_row_does_not_stop_the_others(place: &Place) {
+    let (db, now) = (&place.db, Timestamp(100));
+    db.transaction(|tx| -> Outcome {
+        for id in ["j1", "j2", "j3", "j4"] {
+            let action = format!("a-{id}");
+            tx.actions().insert(&action_of(&action))?;
+            tx.jobs().insert(&job("a", id, &[&action]))?;
+            tx.jobs().request_attention(&p("a"), &JobId::from(id), now)?;
+            tx.runs().insert(&run("a", id, &format!("due-{id}")))?;
+            tx.runs().insert(&Run { attention_at: None, ..run("a", id, &format!("ready-{id}")) })?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    place.execute("UPDATE jobs SET status = 'frozen' WHERE job_id = 'j2'");
+    place.execute("UPDATE actions SET freezer_action = '{' WHERE action_id = 'a-j3'");
+    place.execute("UPDATE runs SET progress = '[' WHERE job_id = 'j2'");
+    let claim = || {
+        db.transaction(|tx| -> Result<_, DbError> {
+            let (jobs, due) = (tx.jobs().claim_due(now, 10)?, tx.runs().claim_due(now, 10)?);
+            Ok((jobs, due, tx.runs().claim_ready(now, 10)?))
+        })
+        .unwrap()
+    };
+    let (jobs, due, ready) = claim();
+    let ids: Vec<_> = jobs.rows.iter().map(|due| due.job.job_id.as_str()).collect();
+    assert_eq!((ids, jobs.set_aside.len()), (vec!["j1", "j4"], 2));
+    assert!(jobs.set_aside.iter().any(|error| error.to_string().contains("j2")), "{:?}", jobs.set_aside);
+    let ids = |runs: &[Run]| runs.iter().map(|run| run.run_id.to_string()).collect::<Vec<_>>();
+    assert_eq!((ids(&due.rows), due.set_aside.len()), (own(&["due-j1", "due-j3", "due-j4"]), 1));
+    assert_eq!((ids(&ready.rows), ready.set_aside.len()), (own(&["ready-j1", "ready-j3", "ready-j4"]), 1));
+    // They are left alone for a while, and come back.
+    let (jobs, due, ready) = claim();
+    assert!(jobs.set_aside.is_empty() && due.set_aside.is_empty() && ready.set_aside.is_empty());
+    place.execute("UPDATE jobs SET status = 'scheduled' WHERE job_id = 'j2'");
+    let later = now.plus(std::time::Duration::from_secs(601));
+    let jobs = db.transaction(|tx| tx.jobs().claim_due(later, 10)).unwrap();
+    assert!(jobs.rows.iter().any(|due| due.job.job_id.as_str() == "j2"));
+}
+
+fn own(ids: &[&str]) -> Vec<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+fn action_of(id: &str) -> Action {
+    action("a", id)
+}
+
+pub fn what_is_saved_in_bulk_is_what_is_saved_alone(place: &Place) {
+    let db = &place.db;
+    let mut runs: Vec<Run> = (0..1200).map(|n| run("a", "j", &format!("r{n:04}"))).collect();
+    for (run, tag) in runs.iter_mut().zip(0..) {
+        run.attention_at = None;
+        run.share_tag = tag;
+    }
+    db.transaction(|tx| tx.runs().insert_many(&runs)).unwrap();
+    for run in &mut runs {
+        run.state = RunState::Dispatched;
+        run.epoch = Epoch(3);
+        run.attempt = 2;
+        run.error = Some("e".into());
+        run.waiting_for = Some("w".into());
+        run.attention_at = Some(Timestamp(9));
+        run.started_at = Some(Timestamp(8));
+        run.losses = 1;
+    }
+    db.transaction(|tx| tx.runs().save_many(&runs)).unwrap();
+    let mut stored = db.read(|tx| tx.runs().list(&p("a"), &RunFilter::default(), None, Page::ALL)).unwrap();
+    stored.sort_by(|one, other| one.run_id.cmp(&other.run_id));
+    assert_eq!(stored, runs);
+    db.transaction(|tx| -> Outcome {
+        for n in 0..3 {
+            tx.jobs().insert(&job("a", &format!("j{n}"), &[]))?;
+        }
+        let plan = Planning {
+            planned_version: Some(7),
+            next_run_at: Some(Timestamp(5)),
+            attention_at: Some(Timestamp(6)),
+        };
+        let plans: Vec<_> = (0..3)
+            .map(|n| {
+                let mut job = job("a", &format!("j{n}"), &[]);
+                job.state.status = JobStatus::Running;
+                job.state.time_started = 4;
+                (job, plan)
+            })
+            .collect();
+        tx.jobs().set_plans(&plans)
+    })
+    .unwrap();
+    let due =
+        db.transaction(|tx| tx.jobs().planning_for_update(&p("a"), &JobId::from("j2"))).unwrap().unwrap();
+    assert_eq!((due.planned_version, due.attention_at), (Some(7), Some(Timestamp(6))));
+    assert_eq!((due.job.state.status, due.job.state.time_started), (JobStatus::Running, 4));
+    assert_eq!((due.job.next_run_at, due.job.description.as_deref()), (Some(Timestamp(5)), Some("nightly")));
+}
+
+pub fn shares_space_projects_out(place: &Place) {
+    let db = &place.db;
+    let tags = |project: &str, count: usize| {
+        let wanted = [(p(project), count)].into_iter().collect();
+        db.transaction(|tx| tx.shares().tags(&wanted)).unwrap().remove(&p(project)).unwrap()
+    };
+    let first = tags("a", 3);
+    assert_eq!(first[0], 0);
+    let step = first[1];
+    assert_eq!((first[2], tags("a", 1)), (2 * step, vec![3 * step]));
+    // Another project begins in front, and one of twice the weight takes half the steps.
+    let quota = Quota { weight: Some(2), ..Quota::default() };
+    db.transaction(|tx| tx.quotas().put(&p("b"), &quota)).unwrap();
+    assert_eq!(tags("b", 3), [0, step / 2, step]);
+    // Who comes later does not come before what has been handed out.
+    db.transaction(|tx| tx.runs().set_virtual_time(9 * step)).unwrap();
+    assert_eq!(tags("c", 1), [9 * step]);
+    assert_eq!(tags("a", 1), [9 * step]);
 }
 
 pub fn attention_moves_only_earlier(place: &Place) {

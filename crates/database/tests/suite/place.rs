@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 pub struct Place {
     pub db: Database,
+    url: String,
     _folder: Option<tempfile::TempDir>,
     #[cfg(feature = "mysql")]
     drop_url: Option<(String, String)>,
@@ -18,6 +19,7 @@ impl Place {
         let db = open(&url);
         Self {
             db,
+            url: folder.path().join("freezer.sqlite").display().to_string(),
             _folder: Some(folder),
             #[cfg(feature = "mysql")]
             drop_url: None,
@@ -32,7 +34,19 @@ impl Place {
         let plain = format!("mysql://{}", server.split_once("://").expect("a URL in FREEZER_TEST_MYSQL").1);
         execute(&plain, &format!("CREATE DATABASE {name}"));
         let db = open(&format!("{}/{name}?charset=utf8", server.trim_end_matches('/')));
-        Self { db, _folder: None, drop_url: Some((plain, format!("DROP DATABASE {name}"))) }
+        let url = format!("{}/{name}", plain.trim_end_matches('/'));
+        Self { db, url, _folder: None, drop_url: Some((plain, format!("DROP DATABASE {name}"))) }
+    }
+
+    /// Changes rows behind the service's back.
+    pub fn execute(&self, statement: &str) {
+        use diesel::{Connection, connection::SimpleConnection};
+        #[cfg(feature = "mysql")]
+        if self.drop_url.is_some() {
+            return execute(&self.url, statement);
+        }
+        let mut connection = diesel::SqliteConnection::establish(&self.url).unwrap();
+        connection.batch_execute(statement).unwrap();
     }
 }
 
@@ -149,6 +163,8 @@ pub fn run(project: &str, job: &str, id: &str) -> Run {
         started_at: None,
         finished_at: None,
         attention_at: Some(Timestamp(3)),
+        share_tag: 0,
+        waiting_for: None,
     }
 }
 

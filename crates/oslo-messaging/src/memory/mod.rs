@@ -62,7 +62,7 @@ impl Driver for MemoryDriver {
         let mut attached =
             Attached { bus: Arc::clone(&self.bus), consumers: Vec::new(), private: Vec::new() };
         match listen {
-            Listen::Server { exchange, topic, server, fanout_queue, prefetch, drop_own_queue } => {
+            Listen::Server { exchange, topic, server, fanout_queue, prefetch, drop_own_queue, .. } => {
                 let own = format!("{topic}.{server}");
                 for name in [&topic, &own] {
                     let queue = self.bus.topic_queue(&exchange, name, self.options.amqp_auto_delete);

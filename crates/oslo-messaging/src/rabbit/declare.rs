@@ -36,8 +36,9 @@ pub(super) fn short(name: &str) -> Result<ShortString, Refused> {
 
 /// Carries out all steps on a new channel and returns it with its consumers, in order.
 ///
-/// Two quarrels with what is there already are settled as oslo.messaging does: an exchange that exists as non-durable is
-/// taken as such, and a queue whose node is dead (404) is deleted and made anew.
+/// Three quarrels with what is there already are settled as oslo.messaging does: an exchange that exists as non-durable is
+/// taken as such, and a queue whose node is dead (404) is deleted and made anew. A queue that is to expire and exists without
+/// that (406) was made by an older version, and is replaced when nobody uses it.
 pub(super) async fn declare(
     connection: &Connection,
     steps: &[Step],
@@ -103,6 +104,15 @@ async fn settle(
             tracing::warn!(queue = %name, "the queue's node is gone: it is made anew");
             let channel = connection.create_channel().await.map_err(|error| Refused::lost(&error))?;
             let deleted = channel.queue_delete(short(name)?, QueueDeleteOptions::default()).await;
+            deleted.map(drop).map_err(|error| Refused::lost(&error))
+        }
+        (Some(406), Step::Queue { name, arguments, .. })
+            if arguments.iter().any(|(argument, _)| *argument == "x-expires") =>
+        {
+            tracing::warn!(queue = %name, "the queue of an older version is replaced");
+            let channel = connection.create_channel().await.map_err(|error| Refused::lost(&error))?;
+            let options = QueueDeleteOptions { if_unused: true, ..QueueDeleteOptions::default() };
+            let deleted = channel.queue_delete(short(name)?, options).await;
             deleted.map(drop).map_err(|error| Refused::lost(&error))
         }
         (Some(403 | 406 | 540), step) => {

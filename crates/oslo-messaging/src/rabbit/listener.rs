@@ -50,8 +50,12 @@ pub(super) async fn start(connector: Arc<Connector>, links: Links, listen: Liste
 fn steps(connector: &Connector, listen: &Listen) -> Vec<Step> {
     let options = &connector.options;
     match listen {
-        Listen::Server { exchange, topic, server, fanout_queue, prefetch, .. } => {
-            topology::server(options, exchange, topic, server, fanout_queue, *prefetch)
+        Listen::Server { exchange, topic, server, fanout_queue, prefetch, own_queue_expires, .. } => {
+            let steps = topology::server(options, exchange, topic, server, fanout_queue, *prefetch);
+            match own_queue_expires {
+                Some(life) => topology::expiring(steps, &format!("{topic}.{server}"), *life),
+                None => steps,
+            }
         }
         Listen::Replies { queue } => topology::replies(options, queue),
     }

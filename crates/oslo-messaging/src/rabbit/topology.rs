@@ -97,6 +97,20 @@ pub fn server(
     steps
 }
 
+/// The same steps, with a life for one queue without consumers.
+#[must_use]
+pub fn expiring(mut steps: Vec<Step>, queue: &str, life: std::time::Duration) -> Vec<Step> {
+    let life = i32::try_from(life.as_millis()).unwrap_or(i32::MAX).max(1);
+    for step in &mut steps {
+        if let Step::Queue { name, arguments, .. } = step
+            && name == queue
+        {
+            arguments.push(("x-expires", Argument::Int(life)));
+        }
+    }
+    steps
+}
+
 /// The reply queue, on the default exchange and therefore without a binding.
 #[must_use]
 pub fn replies(options: &RabbitOptions, queue: &str) -> Vec<Step> {

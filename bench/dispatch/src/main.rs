@@ -1,0 +1,108 @@
+//! Dispatch in figures: how many jobs a second become due, are claimed, fired, persisted, published with confirm and
+//! acknowledged by an agent, and how long that takes at a steady rate. MariaDB and RabbitMQ are real, agents are
+//! RPC servers over real AMQP that acknowledge and do nothing.
+//!
+//! `bench/dispatch/run [--jobs N] [--agents N] [--conductors N] [--rate N] [--seconds N]`, services up (make services).
+
+mod agents;
+mod place;
+
+use place::{Place, spread};
+use std::time::{Duration, Instant};
+
+/// What the command line asks for.
+struct Wanted {
+    jobs: usize,
+    agents: usize,
+    conductors: usize,
+    rate: usize,
+    seconds: usize,
+}
+
+impl Wanted {
+    fn read() -> Result<Self, String> {
+        let mut wanted = Self { jobs: 5000, agents: 20, conductors: 1, rate: 1000, seconds: 10 };
+        let mut words = std::env::args().skip(1);
+        while let Some(name) = words.next() {
+            let number = words.next().and_then(|word| word.parse().ok());
+            let number = number.ok_or_else(|| format!("{name} needs a number"))?;
+            match name.as_str() {
+                "--jobs" => wanted.jobs = number,
+                "--agents" => wanted.agents = number.max(1),
+                "--conductors" => wanted.conductors = number.max(1),
+                "--rate" => wanted.rate = number.max(1),
+                "--seconds" => wanted.seconds = number,
+                other => return Err(format!("unknown option {other}")),
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let wanted = Wanted::read()?;
+    println!("{} agents, {} conductors", wanted.agents, wanted.conductors);
+    burst(&wanted).await?;
+    paced(&wanted).await?;
+    run_now(&wanted).await
+}
+
+/// All jobs are due at once: how many a second.
+async fn burst(wanted: &Wanted) -> Result<(), Failure> {
+    let mut place = Place::open(wanted.agents).await?;
+    place.put_jobs(wanted.jobs, |_| 0)?;
+    let began = Instant::now();
+    let conductors = place.conductors(wanted.conductors).await?;
+    let received = place.collect(wanted.jobs).await?;
+    let took = received.last().map_or(Duration::ZERO, |last| last.at.duration_since(began));
+    let rate = wanted.jobs as f64 / took.as_secs_f64();
+    println!(
+        "burst: {} jobs in {:.2} s = {rate:.0} jobs/s (must 1,000, aim 3,000)",
+        wanted.jobs,
+        took.as_secs_f64()
+    );
+    place.check_once(&received)?;
+    place.close(conductors).await;
+    Ok(())
+}
+
+/// Jobs become due at a steady rate: how long after that an agent has its order.
+async fn paced(wanted: &Wanted) -> Result<(), Failure> {
+    let count = wanted.rate * wanted.seconds;
+    let mut place = Place::open(wanted.agents).await?;
+    // Time to write them all before the first is due.
+    let lead_ms = 2000 + count as i64;
+    let gap_ms = 1000.0 / wanted.rate as f64;
+    let due = place.put_jobs(count, |n| lead_ms + (n as f64 * gap_ms) as i64)?;
+    let conductors = place.conductors(wanted.conductors).await?;
+    let received = place.collect(count).await?;
+    let mut waits: Vec<i64> =
+        received.iter().filter_map(|order| Some(order.at_ms - due.get(&order.job)?)).collect();
+    println!("paced: {} jobs/s for {} s: {}", wanted.rate, wanted.seconds, spread(&mut waits));
+    place.check_once(&received)?;
+    place.close(conductors).await;
+    Ok(())
+}
+
+/// A user starts a job: how long until its agent's report of the beginning is answered.
+async fn run_now(wanted: &Wanted) -> Result<(), Failure> {
+    const ROUNDS: usize = 50;
+    let mut place = Place::open(wanted.agents).await?;
+    let conductors = place.conductors(wanted.conductors).await?;
+    let mut waits = Vec::new();
+    for round in 0..ROUNDS {
+        let began = Instant::now();
+        place.start_one(round).await?;
+        let received = place.collect(1).await?;
+        for order in &received {
+            place.report_started(order).await?;
+        }
+        waits.push(i64::try_from(began.elapsed().as_millis())?);
+    }
+    println!("run now to step_started answered: {} (must 1000, aim 300)", spread(&mut waits));
+    place.close(conductors).await;
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Sends what is in the outbox, beside everything else: a receiver that is slow or away holds nothing up.
+//!
+//! A letter is claimed for longer than one attempt takes, so that of several conductors one sends it. What was not taken is
+//! sent again with growing pauses, and given up (with an error in the log) after a day.
+
+use crate::announce::{NOTICE, WEBHOOK};
+use crate::desk::Desk;
+use crate::webhook;
+use freezer_database::Letter;
+use oslo_messaging::{Context, Notifier, Priority};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Letters under way at a time.
+const BATCH: u32 = 16;
+/// Longer than any attempt.
+const HOLD: Duration = Duration::from_secs(180);
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// Between two looks at the outbox when nobody asks for one.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Runs until told to stop.
+pub(crate) async fn deliver(desk: Arc<Desk>, mut stopping: watch::Receiver<bool>) {
+    if !desk.options.announces() && desk.options.webhook.urls.is_empty() {
+        return;
+    }
+    let publisher = format!("freezer-conductor.{}", desk.options.host);
+    let means = Arc::new(Means {
+        notifier: Notifier::new(&desk.transport, publisher, desk.options.notifications.clone()),
+        http: webhook::client(&desk.options.webhook),
+    });
+    let pause = LOOK.min(desk.options.poll_interval);
+    while !*stopping.borrow() && stopping.has_changed().is_ok() {
+        match round(&desk, &means).await {
+            Ok(0) => {}
+            Ok(_) => continue,
+            Err(error) => tracing::warn!("the outbox could not be looked at: {error}"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stopping.changed() => {}
+        }
+    }
+}
+
+struct Means {
+    notifier: Notifier,
+    http: Result<reqwest::Client, String>,
+}
+
+async fn round(desk: &Arc<Desk>, means: &Arc<Means>) -> Result<usize, crate::ConductorError> {
+    let letters = desk.transaction(|desk, tx| tx.outbox().claim_due(desk.clock.now(), BATCH, HOLD)).await?;
+    let count = letters.len();
+    let mut sending = JoinSet::new();
+    for letter in letters {
+        let (desk, means) = (desk.clone(), means.clone());
+        sending.spawn(async move {
+            let outcome = send(&desk, &means, &letter).await;
+            if let Err(error) = settle(&desk, letter, outcome).await {
+                tracing::warn!("a letter's fate could not be noted, it may be sent again: {error}");
+            }
+        });
+    }
+    while sending.join_next().await.is_some() {}
+    Ok(count)
+}
+
+async fn send(desk: &Desk, means: &Means, letter: &Letter) -> Result<(), String> {
+    match letter.kind.as_str() {
+        WEBHOOK => webhook::post(&means.http, &desk.options.webhook, letter, desk.clock.now()).await,
+        NOTICE => notify(&means.notifier, &letter.body).await,
+        other => {
+            tracing::error!(letter = %letter.id, "a letter of unknown kind {other:?} is dropped");
+            Ok(())
+        }
+    }
+}
+
+async fn notify(notifier: &Notifier, body: &Value) -> Result<(), String> {
+    let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
+    let priority = if text("priority") == "ERROR" { Priority::Error } else { Priority::Info };
+    let context: Map<String, Value> =
+        body.get("context").and_then(Value::as_object).cloned().unwrap_or_default();
+    let payload = body.get("payload").cloned().unwrap_or(Value::Null);
+    notifier
+        .notify(&Context::from(context), priority, text("event_type"), payload)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+async fn settle(
+    desk: &Arc<Desk>,
+    letter: Letter,
+    outcome: Result<(), String>,
+) -> Result<(), crate::ConductorError> {
+    desk.transaction(move |desk, tx| {
+        let now = desk.clock.now();
+        let Err(error) = &outcome else { return tx.outbox().remove(&letter.id) };
+        if now.since(letter.created_at) >= GIVEN_UP_AFTER {
+            tracing::error!(letter = %letter.id, kind = %letter.kind, "given up after {} attempts: {error}", letter.attempts);
+            return tx.outbox().remove(&letter.id);
+        }
+        let doublings = u32::try_from(letter.attempts.saturating_sub(1)).unwrap_or(0).min(16);
+        let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
+        tracing::warn!(letter = %letter.id, kind = %letter.kind, "not delivered, trying again in {pause:?}: {error}");
+        tx.outbox().postpone(&letter.id, now.plus(pause), error)
+    })
+    .await
+}

@@ -1,0 +1,174 @@
+//! Webhooks against a real HTTP server.
+
+use crate::stage::*;
+use freezer_conductor::{ConductorOptions, WebhookOptions};
+use freezer_model::*;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, mpsc};
+
+const NOW: &str = "2026-01-01T00:00:00";
+const SECRET: &[u8] = b"a long random text";
+
+struct Post {
+    headers: HashMap<String, String>,
+    body: String,
+}
+
+impl Post {
+    fn event(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    fn is_signed(&self) -> bool {
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET).unwrap();
+        mac.update(format!("{}.{}", self.headers["x-freezer-timestamp"], self.body).as_bytes());
+        let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.headers["x-freezer-signature"] == format!("sha256={hex}")
+    }
+}
+
+/// An HTTP server that answers what it is told to; 0 is nothing at all.
+struct Receiver {
+    url: String,
+    status: Arc<AtomicU16>,
+    posts: Mutex<mpsc::UnboundedReceiver<Post>>,
+}
+
+impl Receiver {
+    async fn start(status: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let status = Arc::new(AtomicU16::new(status));
+        let (sender, posts) = mpsc::unbounded_channel();
+        let answer = status.clone();
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(receive(connection, answer.clone(), sender.clone()));
+            }
+        });
+        Self { url, status, posts: Mutex::new(posts) }
+    }
+
+    async fn post(&self) -> Post {
+        let next = async { self.posts.lock().await.recv().await };
+        tokio::time::timeout(PATIENCE, next).await.expect("a webhook was expected").unwrap()
+    }
+}
+
+async fn receive(mut connection: TcpStream, answer: Arc<AtomicU16>, posts: mpsc::UnboundedSender<Post>) {
+    let (reader, mut writer) = connection.split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut headers = HashMap::new();
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).await.unwrap_or(0) == 0 {
+                return;
+            }
+            match line.trim_end().split_once(": ") {
+                Some((name, value)) => drop(headers.insert(name.to_lowercase(), value.to_owned())),
+                None if line.trim_end().is_empty() => break,
+                None => {}
+            }
+        }
+        let mut body = vec![0; headers["content-length"].parse().unwrap()];
+        reader.read_exact(&mut body).await.unwrap();
+        let _ = posts.send(Post { headers, body: String::from_utf8(body).unwrap() });
+        let status = answer.load(Ordering::SeqCst);
+        if status == 0 {
+            std::future::pending::<()>().await;
+        }
+        let text = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
+        if writer.write_all(text.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn hooked(options: &mut ConductorOptions, urls: &[&Receiver]) {
+    options.webhook = WebhookOptions {
+        urls: urls.iter().map(|receiver| receiver.url.clone()).collect(),
+        secret: Some(SECRET.to_vec()),
+        timeout: Duration::from_secs(30),
+    };
+}
+
+pub async fn webhooks_tell_of_failed_and_missed_runs(stage: Stage) {
+    let receiver = Receiver::start(503).await;
+    let conductor = stage.conductor_with(|options| hooked(options, &[&receiver])).await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job("good", json!({"schedule_date": NOW}), &[backup_of("good")]);
+    agent.work(StepOutcome::Success).await;
+    stage.put_job("bad", json!({"schedule_date": NOW}), &[backup_of("bad")]);
+    agent.work(StepOutcome::Fail).await;
+    let first = receiver.post().await;
+    assert!(first.is_signed());
+    let event = first.event();
+    assert_eq!((&event["event"], &event["job_id"]), (&json!("run.failed"), &json!("bad")));
+    assert!(event["error"].as_str().unwrap().contains("disk full"));
+    // Not taken: it outlives the conductor, and comes again.
+    conductor.stop().await;
+    receiver.status.store(204, Ordering::SeqCst);
+    let conductor = stage.conductor_with(|options| hooked(options, &[&receiver])).await;
+    stage.clock.advance(Duration::from_secs(181));
+    let second = receiver.post().await;
+    assert!(second.is_signed());
+    assert_eq!(second.event(), event);
+    assert_eq!(second.headers["x-freezer-delivery"], first.headers["x-freezer-delivery"]);
+    // Did not run: refused before it began, and left out because the one before was at work.
+    let quota = Quota { stored_bytes: Some(0), ..Quota::default() };
+    stage.db.transaction(|tx| tx.quotas().put(&ProjectId::from("p"), &quota)).unwrap();
+    stage.put_job("refused", json!({"schedule_date": NOW}), &[backup_of("refused")]);
+    let event = receiver.post().await.event();
+    assert_eq!((&event["event"], &event["job_id"]), (&json!("run.missed"), &json!("refused")));
+    stage.db.transaction(|tx| tx.quotas().delete(&ProjectId::from("p"))).unwrap();
+    stage.put_job(
+        "long",
+        json!({"schedule_interval": "1 hours", "schedule_start_date": NOW}),
+        &[backup_of("long")],
+    );
+    stage.job_is("long", JobStatus::Scheduled).await;
+    stage.clock.set(stage.job("long").next_run_at.unwrap());
+    let order = agent.order().await;
+    agent.started(&order).await;
+    let next = stage.job("long").next_run_at.unwrap();
+    while stage.clock.now() < next {
+        stage.clock.advance(LEASE - Duration::from_secs(1));
+        agent.heartbeat(vec![held(&order)]).await;
+    }
+    let event = receiver.post().await.event();
+    assert_eq!(
+        (&event["event"], &event["job_id"], &event["run_id"]),
+        (&json!("run.missed"), &json!("long"), &Value::Null)
+    );
+    stage
+        .eventually("all are delivered", |stage| {
+            stage.db.read(|tx| tx.outbox().next_attention()).unwrap().is_none()
+        })
+        .await;
+    conductor.stop().await;
+}
+
+pub async fn a_silent_receiver_holds_nothing_up(stage: Stage) {
+    let (silent, well) = (Receiver::start(0).await, Receiver::start(200).await);
+    let conductor = stage.conductor_with(|options| hooked(options, &[&silent, &well])).await;
+    let agent = Agent::start(&stage).await;
+    for round in 0..3 {
+        let name = format!("j{round}");
+        stage.put_job(&name, json!({"schedule_date": NOW}), &[backup_of(&name)]);
+        agent.work(StepOutcome::Fail).await;
+    }
+    silent.post().await;
+    assert_eq!(well.post().await.event()["event"], "run.failed");
+    stage.put_job("next", json!({"schedule_date": NOW}), &[backup_of("next")]);
+    agent.work(StepOutcome::Success).await;
+    conductor.stop().await;
+}

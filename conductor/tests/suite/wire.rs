@@ -1,0 +1,80 @@
+//! A TCP relay in front of the database that can fall silent and break.
+
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+pub struct Wire {
+    url: String,
+    /// Whether bytes pass.
+    speaks: Arc<watch::Sender<bool>>,
+    /// Changes when all connections are to break.
+    cuts: Arc<watch::Sender<u64>>,
+}
+
+impl Wire {
+    /// Relays to the server of an oslo database URL.
+    pub async fn start(url: &str) -> Self {
+        let (login, rest) = url.split_once('@').unwrap();
+        let (server, database) = rest.split_once('/').unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (speaks, cuts) = (Arc::new(watch::Sender::new(true)), Arc::new(watch::Sender::new(0)));
+        let server = server.to_owned();
+        let (said, cut) = (speaks.clone(), cuts.clone());
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                tokio::spawn(relay(near, server.clone(), said.subscribe(), cut.subscribe()));
+            }
+        });
+        Self { url: format!("{login}@127.0.0.1:{port}/{database}"), speaks, cuts }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+    pub fn silence(&self) {
+        self.speaks.send_replace(false);
+    }
+    pub fn speak(&self) {
+        self.speaks.send_replace(true);
+    }
+    pub fn cut(&self) {
+        self.cuts.send_modify(|count| *count += 1);
+    }
+}
+
+async fn relay(
+    near: TcpStream,
+    server: String,
+    speaks: watch::Receiver<bool>,
+    mut cuts: watch::Receiver<u64>,
+) {
+    let Ok(far) = TcpStream::connect(server).await else { return };
+    let (near_in, near_out) = near.into_split();
+    let (far_in, far_out) = far.into_split();
+    tokio::select! {
+        () = pass(near_in, far_out, speaks.clone()) => {}
+        () = pass(far_in, near_out, speaks) => {}
+        _ = cuts.changed() => {}
+    }
+}
+
+/// Bytes one way, while the wire speaks; a closed end is not told either while it does not.
+async fn pass(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    mut speaks: watch::Receiver<bool>,
+) {
+    let mut buffer = [0; 4096];
+    loop {
+        let count = from.read(&mut buffer).await.unwrap_or(0);
+        if speaks.wait_for(|speaks| *speaks).await.is_err() {
+            return;
+        }
+        if count == 0 || to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What operators set for single projects, and what projects use.
+
+use crate::connect::AnyConnection;
+use crate::schema::{backups, jobs, quotas};
+use crate::{DbError, Tx};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use freezer_model::{ProjectId, Quota};
+use std::collections::HashMap;
+
+const NOUN: &str = "quota";
+
+/// Repository of one transaction; see [`Tx::quotas`].
+pub struct Quotas<'t> {
+    pub(crate) tx: &'t mut Tx,
+}
+
+type Row = (String, Option<i64>, Option<i64>, Option<i64>, Option<i32>);
+
+impl Quotas<'_> {
+    /// What is set for the project; nothing set is all `None`.
+    pub fn get(&mut self, project: &ProjectId) -> Result<Quota, DbError> {
+        let own = self.of(&[project.as_str()])?;
+        Ok(own.into_values().next().unwrap_or_default())
+    }
+
+    /// What is set for those of the projects that have something set.
+    pub fn of(&mut self, projects: &[&str]) -> Result<HashMap<ProjectId, Quota>, DbError> {
+        let rows: Vec<Row> = self
+            .tx
+            .run(NOUN, "", |conn| quotas::table.filter(quotas::project_id.eq_any(projects)).load(conn))?;
+        let one = |(project, jobs, runs, stored_bytes, weight): Row| {
+            (ProjectId::from(project), Quota { jobs, runs, stored_bytes, weight })
+        };
+        Ok(rows.into_iter().map(one).collect())
+    }
+
+    /// Sets all of it for the project.
+    pub fn put(&mut self, project: &ProjectId, quota: &Quota) -> Result<(), DbError> {
+        crate::limits::fits("project_id", project.as_str(), crate::limits::PROJECT_ID)?;
+        let row = (
+            quotas::project_id.eq(project.as_str()),
+            quotas::jobs.eq(quota.jobs),
+            quotas::runs.eq(quota.runs),
+            quotas::stored_bytes.eq(quota.stored_bytes),
+            quotas::weight.eq(quota.weight),
+        );
+        self.tx.run(NOUN, project.as_str(), |conn| match conn {
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql(mysql) => diesel::replace_into(quotas::table).values(row).execute(mysql),
+            AnyConnection::Sqlite(sqlite) => diesel::replace_into(quotas::table).values(row).execute(sqlite),
+        })?;
+        Ok(())
+    }
+
+    /// Lets one transaction at a time count what the project has.
+    pub fn lock(&mut self, project: &ProjectId) -> Result<(), DbError> {
+        let row = quotas::project_id.eq(project.as_str());
+        let locked: Option<String> = self.tx.run(NOUN, project.as_str(), |conn| match conn {
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql(mysql) => {
+                diesel::insert_or_ignore_into(quotas::table).values(row).execute(mysql)?;
+                let one = quotas::table.find(project.as_str()).select(quotas::project_id);
+                one.for_update().first(mysql).optional()
+            }
+            // One writer at a time: it is locked already.
+            AnyConnection::Sqlite(_) => Ok(None),
+        })?;
+        drop(locked);
+        Ok(())
+    }
+
+    /// Back to the defaults. Returns whether anything was set.
+    pub fn delete(&mut self, project: &ProjectId) -> Result<bool, DbError> {
+        let deleted = self.tx.run(NOUN, project.as_str(), |conn| {
+            diesel::delete(quotas::table.find(project.as_str())).execute(conn)
+        })?;
+        Ok(deleted > 0)
+    }
+
+    /// The project's jobs, counted by index.
+    pub fn count_jobs(&mut self, project: &ProjectId) -> Result<i64, DbError> {
+        self.tx.run(NOUN, project.as_str(), |conn| {
+            jobs::table.filter(jobs::project_id.eq(project.as_str())).count().get_result(conn)
+        })
+    }
+
+    /// Bytes that the project's backup records say are stored, summed by index.
+    pub fn stored_bytes(&mut self, project: &ProjectId) -> Result<i64, DbError> {
+        macro_rules! sum {
+            ($text:literal) => {
+                backups::table
+                    .filter(backups::project_id.eq(project.as_str()))
+                    .select(diesel::dsl::sql::<BigInt>($text))
+            };
+        }
+        self.tx.run(NOUN, project.as_str(), |conn| match conn {
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql(mysql) => {
+                sum!("CAST(COALESCE(SUM(stored_bytes), 0) AS SIGNED)").first(mysql)
+            }
+            AnyConnection::Sqlite(sqlite) => sum!("COALESCE(SUM(stored_bytes), 0)").first(sqlite),
+        })
+    }
+}
