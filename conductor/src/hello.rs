@@ -53,12 +53,13 @@ fn settle_name(
     hello: &AgentHello,
     now: Timestamp,
 ) -> Result<Option<Refusal>, DbError> {
-    let others = tx.clients().of_any_project(&hello.client_id)?;
-    let mut others: Vec<_> =
-        others.into_iter().filter(|other| other.project_id != hello.project_id).collect();
+    let all = tx.clients().of_any_project(&hello.client_id)?;
+    let (own, mut others): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|client| client.project_id == hello.project_id);
     if hello.link == Link::Http {
-        // As for any registration by a user: a central client's name is taken for all.
-        return Ok(others.iter().any(|other| other.is_central).then(|| in_use(hello)));
+        // As for any registration by a user: a central client's name is taken for all who come after it.
+        let is_taken = own.is_empty() && others.iter().any(|other| other.is_central);
+        return Ok(is_taken.then(|| in_use(hello)));
     }
     if hello.is_central && others.iter().any(|other| other.is_central && other.link != Link::Amqp) {
         return Ok(Some(Refusal(format!(
