@@ -12,6 +12,7 @@ pub mod caller;
 pub mod error;
 pub mod manage;
 pub mod notices;
+pub mod openapi;
 pub mod options;
 pub mod pipeline;
 pub mod policy;

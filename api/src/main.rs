@@ -33,6 +33,9 @@ struct Arguments {
     /// Port to listen on, instead of [DEFAULT] bind_port
     #[arg(long)]
     bind_port: Option<String>,
+    /// Print the OpenAPI document of the REST API and end; needs no configuration
+    #[arg(long)]
+    openapi: bool,
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,11 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     let (mut load, rest) = LoadArgs::from_process().take_from(std::env::args_os())?;
     let arguments = Arguments::parse_from(rest);
+    if arguments.openapi {
+        use std::io::Write;
+        writeln!(std::io::stdout(), "{:#}", freezer_api::openapi::document())?;
+        return Ok(());
+    }
     for (name, value) in [("bind_host", arguments.bind_host), ("bind_port", arguments.bind_port)] {
         if let Some(value) = value {
             load = load.option("DEFAULT", name, value);

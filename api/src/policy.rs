@@ -146,6 +146,12 @@ const RULES: [Rule; 39] = [
     ),
 ];
 
+/// Name and meaning of the rules that guard an operation, as the OpenAPI document shows them.
+pub fn guards(method: &str, path: &str) -> Vec<(&'static str, &'static str)> {
+    let guarded = RULES.iter().filter(|(_, _, _, operations)| operations.contains(&(method, path)));
+    guarded.map(|(name, _, description, _)| (*name, *description)).collect()
+}
+
 /// The rules as the policy library takes them.
 fn defaults() -> Vec<RuleDefault> {
     let base = BASE_RULES.iter().map(|(name, check)| RuleDefault::new(name, check));

@@ -14,6 +14,7 @@ mod job_events;
 mod job_writes;
 mod jobs;
 mod lists;
+mod openapi;
 mod policy;
 mod quotas;
 mod runs;

@@ -1,0 +1,58 @@
+//! Actions: what jobs do.
+
+use super::operation::{Operation, delete, get, list, patch, post};
+use super::{flag, id, listed, map, object, text, whole, word, written};
+use crate::validate::action::MODE_ALIAS;
+use crate::validate::names::{PATH_MAX, TEXT_MAX};
+use freezer_model::client::{ALL_ACTIONS, ALL_MODES};
+use serde_json::{Value, json};
+
+pub fn operations() -> Vec<Operation> {
+    vec![
+        list("P/actions", "Actions"),
+        post("P/actions", "NewAction", 201, "ActionWritten").fails(&[409]),
+        get("P/actions/{action_id}", "Action"),
+        patch("P/actions/{action_id}", "ActionBody", "ActionWritten").optional_body().fails(&[404]),
+        post("P/actions/{action_id}", "NewAction", 201, "ActionWritten").fails(&[409]),
+        delete("P/actions/{action_id}"),
+    ]
+}
+
+pub fn schemas() -> Value {
+    json!({
+        "Actions": listed("actions", "Action"),
+        "Action": object(
+            &["project_id", "action_id", "user_id", "max_retries", "max_retries_interval", "mandatory", "freezer_action"],
+            json!({ "project_id": text(), "action_id": text(), "user_id": text(), "max_retries": whole(),
+                "max_retries_interval": whole(), "mandatory": flag(), "freezer_action": map() }),
+        ),
+        "ActionBody": body(&[]),
+        "NewAction": body(&["freezer_action"]),
+        "ActionWritten": written("action_id"),
+        "FreezerAction": freezer_action(),
+    })
+}
+
+fn body(required: &[&str]) -> Value {
+    let number = || json!({ "type": ["integer", "null"], "minimum": 0, "maximum": i32::MAX });
+    object(
+        required,
+        json!({ "action_id": id(), "freezer_action": super::named("FreezerAction"), "max_retries": number(),
+            "max_retries_interval": number(), "mandatory": flag() }),
+    )
+}
+
+/// What the server knows of an agent's options; all others are kept as they come.
+fn freezer_action() -> Value {
+    let text = |max: usize| json!({ "type": ["string", "null"], "maxLength": max });
+    let number = || json!({ "type": ["integer", "null"], "minimum": i32::MIN, "maximum": i32::MAX });
+    let modes: Vec<Option<&str>> =
+        ALL_MODES.into_iter().chain([MODE_ALIAS.0]).map(Some).chain([None]).collect();
+    object(
+        &[],
+        json!({ "action": word(&ALL_ACTIONS), "mode": { "enum": modes }, "path_to_backup": text(PATH_MAX),
+            "restore_abs_path": text(PATH_MAX), "log_file": text(PATH_MAX), "backup_name": text(TEXT_MAX),
+            "container": text(TEXT_MAX), "storage": text(TEXT_MAX), "engine_name": text(TEXT_MAX), "engine": text(TEXT_MAX),
+            "timeout": number(), "priority": number(), "cindernative_freezer_only": { "type": ["boolean", "null"] } }),
+    )
+}

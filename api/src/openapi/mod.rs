@@ -1,0 +1,180 @@
+//! The OpenAPI document of the REST API, one file a noun. `freezer-api --openapi` prints it.
+//!
+//! A test compares it with the routes in both directions and real answers with its schemas. Bodies of requests are open
+//! where the service ignores what it does not know.
+
+mod actions;
+mod agents;
+mod backups;
+mod clients;
+mod jobs;
+mod operation;
+mod quotas;
+mod runs;
+mod sessions;
+mod versions;
+
+use operation::Operation;
+use serde_json::{Map, Value, json};
+
+/// Title of each refusal that is documented.
+const REFUSALS: [(u16, &str); 10] = [
+    (400, "The request is badly formed; the description names the field"),
+    (401, "No token, or not a good one"),
+    (403, "Policy does not allow this"),
+    (404, "Not there, or not in this project; reading a single item answers with an empty body"),
+    (406, "The caller does not accept JSON; the body is empty"),
+    (408, "The body did not arrive in time"),
+    (409, "The id is taken, or the state does not allow this"),
+    (413, "The body is too large"),
+    (422, "Well formed, but something it names is missing or cannot do this"),
+    (503, "A part behind the service is away; Retry-After says when to come again"),
+];
+
+/// The whole document.
+pub fn document() -> Value {
+    let nouns: [(&str, Vec<Operation>, Value); 9] = [
+        ("versions", versions::operations(), versions::schemas()),
+        ("jobs", jobs::operations(), jobs::schemas()),
+        ("runs", runs::operations(), runs::schemas()),
+        ("quotas", quotas::operations(), quotas::schemas()),
+        ("actions", actions::operations(), actions::schemas()),
+        ("sessions", sessions::operations(), sessions::schemas()),
+        ("clients", clients::operations(), clients::schemas()),
+        ("agents", agents::operations(), agents::schemas()),
+        ("backups", backups::operations(), backups::schemas()),
+    ];
+    let (mut paths, mut schemas) = (Map::new(), Map::new());
+    for (tag, operations, more) in nouns {
+        for operation in operations {
+            operation.add_to(&mut paths, tag);
+        }
+        if let Value::Object(more) = more {
+            schemas.extend(more);
+        }
+    }
+    schemas.extend(shared());
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Freezer API",
+            "version": "v2",
+            "summary": "Backup and restore as a service for OpenStack",
+            "description": "Bodies are JSON whatever their content type says. Lists take a search document as the body of \
+                their GET request. Times are whole seconds since the epoch, -1 is never.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "security": [{ "token": [] }],
+        "paths": paths,
+        "components": {
+            "securitySchemes": { "token": { "type": "apiKey", "in": "header", "name": "X-Auth-Token" } },
+            "parameters": parameters(),
+            "responses": refusals(),
+            "schemas": schemas,
+        },
+    })
+}
+
+fn parameters() -> Value {
+    let whole = |name: &str, text: &str, maximum: Option<u64>| {
+        let mut schema = json!({ "type": "integer", "minimum": 0 });
+        if let (Some(maximum), Value::Object(schema)) = (maximum, &mut schema) {
+            schema.insert("maximum".to_owned(), json!(maximum));
+        }
+        json!({ "name": name, "in": "query", "description": text, "schema": schema })
+    };
+    json!({
+        "limit": whole("limit", "Most items of the answer; 0 is 10, and the service has a largest number", None),
+        "offset": whole("offset", "Items to leave out first", None),
+        "wait": whole("wait", "Seconds to wait for orders", Some(50)),
+        "all_projects": {
+            "name": "all_projects",
+            "in": "query",
+            "description": "Jobs of all projects, for those who may see them",
+            "schema": { "type": "string", "enum": ["true", "false"] },
+        },
+    })
+}
+
+fn refusals() -> Value {
+    let refusal = |(status, text): (u16, &str)| {
+        let schema = if status == 401 { "Unauthorized" } else { "Error" };
+        let content =
+            json!({ "application/json": { "schema": { "$ref": format!("#/components/schemas/{schema}") } } });
+        (status.to_string(), json!({ "description": text, "content": content }))
+    };
+    Value::Object(REFUSALS.map(refusal).into_iter().collect())
+}
+
+fn shared() -> Map<String, Value> {
+    let pairs = json!({ "type": "array", "items": { "type": "object" } });
+    let schemas = [
+        ("Error", object(&["title"], json!({ "title": text(), "description": text() }))),
+        (
+            "Unauthorized",
+            object(
+                &["error"],
+                json!({ "error": object(&["code", "title", "message"],
+                    json!({ "code": whole(), "title": text(), "message": text() })) }),
+            ),
+        ),
+        (
+            "Search",
+            object(
+                &[],
+                json!({ "match": pairs, "match_not": pairs, "time_after": whole(), "time_before": whole() }),
+            ),
+        ),
+    ];
+    schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+}
+
+/// An object that may have more keys than these.
+fn object(required: &[&str], properties: Value) -> Value {
+    json!({ "type": "object", "required": required, "properties": properties })
+}
+/// Another schema, by its name.
+fn named(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+fn list_of(items: Value) -> Value {
+    json!({ "type": "array", "items": items })
+}
+/// The document of a list: one key, an array.
+fn listed(key: &str, item: &str) -> Value {
+    object(&[key], Value::Object(Map::from_iter([(key.to_owned(), list_of(named(item)))])))
+}
+/// The document of a write: the key of the id, and for replacements a version.
+fn written(key: &str) -> Value {
+    let mut properties = Map::from_iter([("version".to_owned(), json!({ "type": ["string", "integer"] }))]);
+    properties.insert(key.to_owned(), text());
+    object(&[key], Value::Object(properties))
+}
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+fn text_up_to(max: usize) -> Value {
+    json!({ "type": "string", "maxLength": max })
+}
+fn text_or_null() -> Value {
+    json!({ "type": ["string", "null"] })
+}
+fn whole() -> Value {
+    json!({ "type": "integer" })
+}
+fn whole_or_null() -> Value {
+    json!({ "type": ["integer", "null"] })
+}
+fn flag() -> Value {
+    json!({ "type": "boolean" })
+}
+fn map() -> Value {
+    json!({ "type": "object" })
+}
+fn word(words: &[&str]) -> Value {
+    json!({ "type": "string", "enum": words })
+}
+/// An id that a client may choose.
+fn id() -> Value {
+    json!({ "type": "string", "pattern": r"^[\w-]+$", "maxLength": crate::validate::names::ID_MAX })
+}
