@@ -7,6 +7,7 @@ use actix_web::http::header::CONTENT_LENGTH;
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// Nesting that is taken. JSON functions of MariaDB stop at 32 too, and no document of this API has more than a few.
 const MAX_DEPTH: usize = 32;
@@ -32,8 +33,18 @@ impl JsonBody {
     }
 }
 
-/// Reads and parses the body, whatever its content type says.
-pub async fn take(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<JsonBody, ApiError> {
+/// Reads and parses the body, whatever its content type says. A sender that dawdles does not hold its connection for ever.
+pub async fn take(
+    request: &HttpRequest,
+    payload: Payload,
+    limit: usize,
+    patience: Duration,
+) -> Result<JsonBody, ApiError> {
+    let arrived = tokio::time::timeout(patience, collect(request, payload, limit)).await;
+    arrived.unwrap_or_else(|_| Err(ApiError::too_slow(patience)))
+}
+
+async fn collect(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<JsonBody, ApiError> {
     let announced = request
         .headers()
         .get(CONTENT_LENGTH)

@@ -95,7 +95,8 @@ impl Call {
     /// The body as JSON, once; where this many bytes are more than is usual, they are taken.
     pub async fn json_up_to(&mut self, bytes: usize) -> Result<JsonBody, ApiError> {
         let payload = std::mem::replace(&mut self.payload, Payload::None);
-        body::take(&self.request, payload, self.state.options.max_body_bytes.max(bytes)).await
+        let options = &self.state.options;
+        body::take(&self.request, payload, options.max_body_bytes.max(bytes), options.body_timeout).await
     }
 
     /// The body as the object it must be, once.

@@ -94,6 +94,11 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large", text)
     }
 
+    pub fn too_slow(patience: std::time::Duration) -> Self {
+        let text = format!("The body did not arrive within {} seconds", patience.as_secs());
+        Self::new(StatusCode::REQUEST_TIMEOUT, "Request Timeout", text)
+    }
+
     pub fn unprocessable(description: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Unprocessable Entity", description)
     }

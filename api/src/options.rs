@@ -247,6 +247,7 @@ pub fn auth_strategy(config: &Config) -> AuthStrategy {
 pub fn api(config: &Config) -> Result<ApiOptions, SettingError> {
     let metrics_port = config.opt_int("DEFAULT", "metrics_port").and_then(|port| u16::try_from(port).ok());
     Ok(ApiOptions {
+        body_timeout: ApiOptions::default().body_timeout,
         bind_host: config.str("DEFAULT", "bind_host").to_owned(),
         bind_port: config.port("DEFAULT", "bind_port"),
         workers: config.opt_int("api", "workers").and_then(|workers| usize::try_from(workers).ok()),

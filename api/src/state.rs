@@ -36,6 +36,8 @@ pub struct ApiOptions {
     pub workers: Option<usize>,
     /// Largest request body.
     pub max_body_bytes: usize,
+    /// A request's body must be there in this time.
+    pub body_timeout: Duration,
     /// Most items of one list answer.
     pub max_limit: u64,
     pub backup_status: StatusShown,
@@ -60,6 +62,7 @@ impl Default for ApiOptions {
             bind_port: 9090,
             workers: None,
             max_body_bytes: 1 << 20,
+            body_timeout: Duration::from_secs(60),
             max_limit: 1000,
             backup_status: StatusShown::default(),
             quota: Limits::default(),

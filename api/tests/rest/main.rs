@@ -21,4 +21,5 @@ mod runs;
 mod search;
 mod session_rounds;
 mod sessions;
+mod slow_senders;
 mod surface;
