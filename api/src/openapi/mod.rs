@@ -17,7 +17,7 @@ mod versions;
 use operation::Operation;
 use serde_json::{Map, Value, json};
 
-/// Title of each refusal that is documented.
+/// What each documented refusal means.
 const REFUSALS: [(u16, &str); 10] = [
     (400, "The request is badly formed; the description names the field"),
     (401, "No token, or not a good one"),

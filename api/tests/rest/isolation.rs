@@ -213,3 +213,34 @@ async fn project_names_are_compared_whole() {
     api.send(api.request(ALICE, "GET", &format!("/v2/{}/jobs", "p".repeat(65)))).await.expect(404);
     api.send(api.request(ALICE, "GET", "/v2/%70%31/jobs")).await.expect(200);
 }
+
+#[tokio::test]
+async fn every_operation_below_a_foreign_project_is_refused_and_changes_nothing() {
+    let api = two_projects().await;
+    let record = json!({"container": "c", "hostname": "h", "backup_name": "b"});
+    let backup = api.call(ALICE, "POST", "/backups", record).await.expect(201).json();
+    let backup = backup["backup_id"].as_str().unwrap();
+    let alices = everything(&api, ALICE).await;
+    for (method, path) in freezer_api::routes::operations() {
+        if !path.contains("{project_id}") {
+            continue;
+        }
+        let path = path
+            .replace("{project_id}", "p1")
+            .replace("{job_id}", "j")
+            .replace("{action_id}", "a")
+            .replace("{session_id}", "s")
+            .replace("{client_id}", "node1")
+            .replace("{backup_id}", backup);
+        for body in ["", "{}", "{\"start\": {\"job_id\": \"j\", \"current_tag\": 0}}"] {
+            let answer = api.send(api.request(OTTO, method.as_str(), &path).body(body)).await;
+            assert_eq!(answer.status, 403, "{method} {path}: {}", answer.text);
+        }
+    }
+    // the same id below his own project is nobody's
+    let path = format!("/backups/{backup}");
+    assert_eq!(api.get(OTTO, &path).await.expect(404).text, "");
+    api.call(OTTO, "PATCH", &path, json!({"status": "deleted"})).await.expect(404);
+    api.call(OTTO, "DELETE", &path, Value::Null).await.expect(204);
+    assert_eq!(everything(&api, ALICE).await, alices);
+}
