@@ -8,6 +8,7 @@ mod clients;
 mod events;
 mod import;
 mod main_paths;
+mod openapi;
 mod region;
 mod stage;
 mod tenant;
