@@ -55,10 +55,10 @@ impl Quotas<'_> {
 
     /// Lets one transaction at a time count what the project has.
     pub fn lock(&mut self, project: &ProjectId) -> Result<(), DbError> {
-        let row = quotas::project_id.eq(project.as_str());
         let locked: Option<String> = self.tx.run(NOUN, project.as_str(), |conn| match conn {
             #[cfg(feature = "mysql")]
             AnyConnection::Mysql(mysql) => {
+                let row = quotas::project_id.eq(project.as_str());
                 diesel::insert_or_ignore_into(quotas::table).values(row).execute(mysql)?;
                 let one = quotas::table.find(project.as_str()).select(quotas::project_id);
                 one.for_update().first(mysql).optional()

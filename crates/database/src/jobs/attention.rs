@@ -85,8 +85,10 @@ fn plan_columns(planning: &Planning) -> PlanColumns {
     )
 }
 
+#[cfg(feature = "mysql")]
 type PlanRow = (JobRow, Set<jobs::planned_version, Option<i64>>, Set<jobs::attention_at, Option<i64>>);
 
+#[cfg(feature = "mysql")]
 fn plan_row((job, plan): &(Job, Planning)) -> Result<PlanRow, DbError> {
     let mut row = JobRow::of(job)?;
     row.next_run_at = plan.next_run_at.map(|at| at.0);
@@ -307,6 +309,7 @@ impl Jobs<'_> {
     /// State and planning of several jobs at once; they exist and are held by this transaction.
     pub fn set_plans(&mut self, plans: &[(Job, Planning)]) -> Result<(), DbError> {
         for plans in plans.chunks(ROWS_IN_ONE_STATEMENT) {
+            #[cfg(feature = "mysql")]
             let rows: Vec<_> = plans.iter().map(plan_row).collect::<Result<_, _>>()?;
             self.tx.run(NOUN, "", |conn| match conn {
                 #[cfg(feature = "mysql")]
