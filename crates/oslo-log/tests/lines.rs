@@ -373,12 +373,12 @@ fn syslog_and_journal_get_datagrams() {
 #[test]
 fn what_cannot_be_used_is_refused_at_setup() {
     let nowhere = Places {
-        syslog: "/nonexistent/log".into(),
-        journal: "/nonexistent/journal".into(),
+        syslog: "/dev/null/log".into(),
+        journal: "/dev/null/journal".into(),
         ..Places::default()
     };
     for (option, text, said) in [
-        ("log_file", "/nonexistent/a.log", "cannot open the log file /nonexistent/a.log"),
+        ("log_file", "/dev/null/a.log", "cannot open the log file /dev/null/a.log"),
         ("use_syslog", "true", "set use_syslog = false"),
         ("use_journal", "true", "set use_journal = false"),
         ("default_log_levels", "a=LOUD", "\"a=LOUD\" is not logger=LEVEL"),
