@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod links;
 mod metrics;
 pub mod one_shot;
+pub mod openstack;
 pub mod options;
 mod progress;
 pub mod scheduler;

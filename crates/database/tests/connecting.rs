@@ -40,8 +40,7 @@ fn an_unreachable_server_is_told_without_the_password() {
 
 #[test]
 fn an_unwritable_place_is_told() {
-    let options =
-        DatabaseOptions { max_retries: 0, ..DatabaseOptions::new("sqlite:////dev/null/x.sqlite") };
+    let options = DatabaseOptions { max_retries: 0, ..DatabaseOptions::new("sqlite:////dev/null/x.sqlite") };
     let error = Database::connect(&options).unwrap_err();
     assert!(matches!(&error, DbError::Connect { url, .. } if url.contains("x.sqlite")), "{error}");
 }

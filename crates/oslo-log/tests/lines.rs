@@ -372,11 +372,8 @@ fn syslog_and_journal_get_datagrams() {
 
 #[test]
 fn what_cannot_be_used_is_refused_at_setup() {
-    let nowhere = Places {
-        syslog: "/dev/null/log".into(),
-        journal: "/dev/null/journal".into(),
-        ..Places::default()
-    };
+    let nowhere =
+        Places { syslog: "/dev/null/log".into(), journal: "/dev/null/journal".into(), ..Places::default() };
     for (option, text, said) in [
         ("log_file", "/dev/null/a.log", "cannot open the log file /dev/null/a.log"),
         ("use_syslog", "true", "set use_syslog = false"),

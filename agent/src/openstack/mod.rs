@@ -1,0 +1,3 @@
+//! Resources of the cloud.
+
+pub mod project;

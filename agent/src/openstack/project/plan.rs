@@ -1,0 +1,240 @@
+//! What a restore of a project would do, resource by resource, before it does anything.
+//!
+//! Nothing that exists is changed or removed: what is still there is used or kept, what is gone is created, and what
+//! was asked for by name is created beside the old one under a new name.
+
+use super::needs::needs;
+use super::topology::{Kind, Resource, ResourceId, Topology};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// What of the project is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Everything; what still exists is kept.
+    Everything,
+    /// These and what they need. They are created even when they still exist.
+    Chosen(BTreeSet<ResourceId>),
+}
+
+/// What the project restored into has, and what its user can see.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    pub project_id: String,
+    /// Of all resources in the topology, those that can be seen there under their old ids.
+    pub present: BTreeSet<ResourceId>,
+    /// Of the ports present, those that something else is plugged into.
+    pub busy: BTreeSet<ResourceId>,
+    /// Ids there by kind and name, for what is found by its name: shared networks, the default security group, keypairs.
+    pub named: BTreeMap<(Kind, String), Vec<String>>,
+    /// The user's own choice of what takes the place of an old resource, by old id or name.
+    pub mapped: BTreeMap<(Kind, String), String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deed {
+    Create {
+        /// Name of the new resource.
+        name: String,
+    },
+    /// The place of the old one is taken by this.
+    Use { id: String },
+    /// Still there, and not touched.
+    Keep,
+    /// Kept in the backup for reading; no service takes it back.
+    Note,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    pub resource: ResourceId,
+    pub name: String,
+    pub deed: Deed,
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// In the order of doing.
+    pub steps: Vec<Step>,
+    /// What cannot be restored, with the cause. Anything here: nothing is begun unless a part was asked for.
+    pub refused: Vec<(ResourceId, String)>,
+}
+
+impl Plan {
+    pub fn creates(&self, kind: Kind) -> usize {
+        let made = |step: &&Step| step.resource.kind == kind && matches!(step.deed, Deed::Create { .. });
+        self.steps.iter().filter(made).count()
+    }
+}
+
+/// Plans without asking anybody. `suffix` ends the name of what is made beside its older self: `~<time>`.
+///
+/// # Errors
+/// When a chosen resource is not in the topology.
+pub fn plan(
+    topology: &Topology,
+    selection: &Selection,
+    target: &Target,
+    suffix: &str,
+) -> Result<Plan, String> {
+    let wanted = wanted(topology, selection)?;
+    let chosen = chosen(topology, selection);
+    let mut plan = Plan { steps: Vec::new(), refused: Vec::new() };
+    let mut lost: BTreeSet<ResourceId> = BTreeSet::new();
+    let mut resources: Vec<&Resource> =
+        topology.resources.iter().filter(|resource| wanted.contains(&resource.id)).collect();
+    resources.sort_by(|a, b| a.id.cmp(&b.id));
+    for resource in resources {
+        let missing = needs(resource)
+            .into_iter()
+            .find(|need| lost.contains(need) || (topology.find(need).is_none() && !is_there(need, target)));
+        let is_chosen = chosen.contains(&resource.id);
+        let decided = match missing {
+            Some(need) if !is_mapped(&need, target) && !target.present.contains(&resource.id) => {
+                Err(format!("it needs {need}, which is neither in the backup nor there; map it to another"))
+            }
+            _ => decide(topology, resource, target, is_chosen, suffix),
+        };
+        match decided {
+            Ok((deed, reason)) => plan.steps.push(Step {
+                resource: resource.id.clone(),
+                name: resource.name.clone(),
+                deed,
+                reason: reason.to_owned(),
+            }),
+            Err(reason) => {
+                lost.insert(resource.id.clone());
+                plan.refused.push((resource.id.clone(), reason));
+            }
+        }
+    }
+    Ok(plan)
+}
+
+fn wanted(topology: &Topology, selection: &Selection) -> Result<BTreeSet<ResourceId>, String> {
+    let Selection::Chosen(chosen) = selection else {
+        return Ok(topology.resources.iter().map(|resource| resource.id.clone()).collect());
+    };
+    let mut wanted = BTreeSet::new();
+    let mut open: Vec<ResourceId> = chosen.iter().cloned().collect();
+    while let Some(id) = open.pop() {
+        match topology.find(&id) {
+            Some(resource) if wanted.insert(id.clone()) => open.extend(needs(resource)),
+            Some(_) => {}
+            None if chosen.contains(&id) => {
+                return Err(format!("{id} is not in this backup; its plan lists what is"));
+            }
+            None => {}
+        }
+    }
+    Ok(wanted)
+}
+
+/// What is made even when it exists: what was asked for, and of a server its ports and volumes too.
+fn chosen(topology: &Topology, selection: &Selection) -> BTreeSet<ResourceId> {
+    let Selection::Chosen(asked) = selection else { return BTreeSet::new() };
+    let mut chosen = asked.clone();
+    for server in asked.iter().filter(|id| id.kind == Kind::Server).filter_map(|id| topology.find(id)) {
+        chosen.extend(needs(server).into_iter().filter(|id| matches!(id.kind, Kind::Port | Kind::Volume)));
+    }
+    chosen
+}
+
+fn decide(
+    topology: &Topology,
+    resource: &Resource,
+    target: &Target,
+    is_chosen: bool,
+    suffix: &str,
+) -> Result<(Deed, &'static str), String> {
+    let kind = resource.id.kind;
+    if let Some(id) = mapped(resource, target) {
+        return Ok((Deed::Use { id }, "as mapped"));
+    }
+    if kind == Kind::Stack {
+        return Ok((Deed::Note, "its template is kept; its resources are restored as such"));
+    }
+    if kind.has_data() && resource.owned && resource.backup.is_none() {
+        return Err("its data could not be saved".to_owned());
+    }
+    let is_home = target.project_id == topology.project_id;
+    if target.present.contains(&resource.id) && (is_home || !resource.owned) {
+        if kind.has_data() && is_chosen {
+            let name = format!("{}{suffix}", resource.name);
+            return Ok((Deed::Create { name }, "beside the one that is there"));
+        }
+        if kind == Kind::Port && is_chosen && target.busy.contains(&resource.id) {
+            let name = resource.name.clone();
+            return Ok((Deed::Create { name }, "the old one is in use: with another address"));
+        }
+        return Ok(match kind.has_data() && resource.owned {
+            true => (Deed::Keep, "still there"),
+            false => (Deed::Use { id: resource.id.id.clone() }, "still there"),
+        });
+    }
+    if is_found_by_name(resource) {
+        let key = (kind, resource.name.clone());
+        match target.named.get(&key).map(Vec::as_slice) {
+            Some([id]) => return Ok((Deed::Use { id: id.clone() }, "the one of that name")),
+            Some([_, ..]) => {
+                return Err(format!("there are several of the name '{}'; map it", resource.name));
+            }
+            _ if !resource.owned => {
+                return Err(format!(
+                    "it is not this project's, and there is none of the name '{}'; map it",
+                    resource.name
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok((Deed::Create { name: resource.name.clone() }, "gone"))
+}
+
+/// What there is one of in each project or cloud.
+fn is_found_by_name(resource: &Resource) -> bool {
+    !resource.owned
+        || resource.id.kind == Kind::Keypair
+        || (resource.id.kind == Kind::SecurityGroup && resource.name == "default")
+}
+
+fn mapped(resource: &Resource, target: &Target) -> Option<String> {
+    let of = |text: &str| target.mapped.get(&(resource.id.kind, text.to_owned())).cloned();
+    of(&resource.id.id).or_else(|| of(&resource.name))
+}
+
+fn is_mapped(id: &ResourceId, target: &Target) -> bool {
+    target.mapped.contains_key(&(id.kind, id.id.clone()))
+}
+
+fn is_there(id: &ResourceId, target: &Target) -> bool {
+    target.present.contains(id) || is_mapped(id, target)
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            let deed = match &step.deed {
+                Deed::Create { name } if *name != step.name => format!("create as {name}"),
+                Deed::Create { .. } => "create".to_owned(),
+                Deed::Use { id } if *id == step.resource.id => "use".to_owned(),
+                Deed::Use { id } => format!("use {id}"),
+                Deed::Keep => "keep".to_owned(),
+                Deed::Note => "note".to_owned(),
+            };
+            let kind = step.resource.kind.as_str();
+            writeln!(f, "{kind:<14} {:<28} {deed:<24} {}", step.name, step.reason)?;
+        }
+        for (id, reason) in &self.refused {
+            writeln!(f, "{:<14} {:<28} {:<24} {reason}", id.kind.as_str(), id.id, "REFUSED")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,161 @@
+#![allow(clippy::unwrap_used)]
+
+use super::super::topology::Member;
+use super::*;
+use serde_json::{Value, json};
+
+fn resource(kind: Kind, id: &str, name: &str, document: Value) -> Resource {
+    let backup = kind.has_data().then(|| Member { hbn: "h_b".into(), timestamp: 7, engine: "image".into() });
+    Resource { id: ResourceId::new(kind, id), name: name.into(), owned: true, document, backup }
+}
+
+/// A server with a port on an own network behind a router, and a data volume.
+fn project() -> Topology {
+    let mut external = resource(Kind::Network, "n-ext", "public", json!({}));
+    external.owned = false;
+    Topology {
+        version: 1,
+        project_id: "home".into(),
+        taken_at: 100,
+        resources: vec![
+            resource(
+                Kind::Server,
+                "s1",
+                "web",
+                json!({
+                    "key_name": "mine",
+                    "port_ids": ["p1"],
+                    "os-extended-volumes:volumes_attached": [{"id": "v1"}],
+                }),
+            ),
+            resource(Kind::Volume, "v1", "data", json!({})),
+            resource(
+                Kind::Port,
+                "p1",
+                "",
+                json!({
+                    "network_id": "n1",
+                    "fixed_ips": [{"subnet_id": "sub1", "ip_address": "10.0.0.5"}],
+                    "security_groups": ["g-default", "g1"],
+                }),
+            ),
+            resource(Kind::SecurityGroup, "g-default", "default", json!({})),
+            resource(Kind::SecurityGroup, "g1", "web", json!({})),
+            resource(Kind::Keypair, "mine", "mine", json!({})),
+            resource(Kind::Subnet, "sub1", "sub", json!({"network_id": "n1"})),
+            resource(Kind::Network, "n1", "net", json!({})),
+            resource(
+                Kind::Router,
+                "r1",
+                "gate",
+                json!({"external_gateway_info": {"network_id": "n-ext"}, "interface_subnets": ["sub1"]}),
+            ),
+            external,
+            resource(Kind::Image, "i1", "golden", json!({})),
+            resource(Kind::Stack, "st", "stack", json!({})),
+        ],
+        missing: Vec::new(),
+    }
+}
+
+fn elsewhere() -> Target {
+    let mut target = Target { project_id: "other".into(), ..Target::default() };
+    target.present.insert(ResourceId::new(Kind::Network, "n-ext"));
+    target.named.insert((Kind::SecurityGroup, "default".into()), vec!["g-other".into()]);
+    target
+}
+
+fn deeds(plan: &Plan) -> Vec<String> {
+    let deed = |step: &Step| match &step.deed {
+        Deed::Create { name } => format!("{} create {name}", step.resource.id),
+        Deed::Use { id } => format!("{} use {id}", step.resource.id),
+        Deed::Keep => format!("{} keep", step.resource.id),
+        Deed::Note => format!("{} note", step.resource.id),
+    };
+    plan.steps.iter().map(deed).collect()
+}
+
+#[test]
+fn another_project_gets_all_in_an_order_that_works() {
+    let plan = plan(&project(), &Selection::Everything, &elsewhere(), "~100").unwrap();
+    assert_eq!(plan.refused, []);
+    let expected = [
+        "mine create mine",
+        "g-default use g-other",
+        "g1 create web",
+        "n-ext use n-ext",
+        "n1 create net",
+        "sub1 create sub",
+        "r1 create gate",
+        "p1 create ",
+        "i1 create golden",
+        "v1 create data",
+        "s1 create web",
+        "st note",
+    ];
+    let mut sorted = deeds(&plan);
+    // Networks are in the order of their ids, which says nothing.
+    sorted.sort_by_key(|deed| expected.iter().position(|known| known == deed));
+    assert_eq!(sorted, expected);
+    for (place, step) in plan.steps.iter().enumerate() {
+        for need in needs(project().find(&step.resource).unwrap()) {
+            assert!(plan.steps[..place].iter().any(|before| before.resource == need), "{need} too late");
+        }
+    }
+}
+
+#[test]
+fn at_home_only_what_is_gone_is_made() {
+    let topology = project();
+    let mut target = Target { project_id: "home".into(), ..Target::default() };
+    target.present = topology.resources.iter().map(|resource| resource.id.clone()).collect();
+    target.present.remove(&ResourceId::new(Kind::Volume, "v1"));
+    let plan = plan(&topology, &Selection::Everything, &target, "~100").unwrap();
+    let made: Vec<String> = deeds(&plan).into_iter().filter(|deed| deed.contains(" create ")).collect();
+    assert_eq!(made, ["v1 create data"]);
+    assert!(deeds(&plan).contains(&"s1 keep".to_owned()));
+}
+
+#[test]
+fn a_chosen_one_brings_what_it_needs_and_stands_beside_its_older_self() {
+    let topology = project();
+    let mut target = Target { project_id: "home".into(), ..Target::default() };
+    target.present = topology.resources.iter().map(|resource| resource.id.clone()).collect();
+    let chosen = Selection::Chosen([ResourceId::new(Kind::Server, "s1")].into());
+    let plan = plan(&topology, &chosen, &target, "~100").unwrap();
+    assert!(deeds(&plan).contains(&"s1 create web~100".to_owned()));
+    assert!(deeds(&plan).contains(&"v1 create data~100".to_owned()), "{plan}");
+    assert!(deeds(&plan).contains(&"p1 use p1".to_owned()), "{plan}");
+    assert!(deeds(&plan).contains(&"n1 use n1".to_owned()), "{plan}");
+    assert!(!deeds(&plan).iter().any(|deed| deed.starts_with("i1")));
+    target.busy.insert(ResourceId::new(Kind::Port, "p1"));
+    let plan = super::plan(&topology, &chosen, &target, "~100").unwrap();
+    let port = plan.steps.iter().find(|step| step.resource.kind == Kind::Port).unwrap();
+    assert!(matches!(port.deed, Deed::Create { .. }) && port.reason.contains("another address"));
+    let unknown = Selection::Chosen([ResourceId::new(Kind::Server, "s9")].into());
+    assert!(
+        super::plan(&topology, &unknown, &target, "")
+            .unwrap_err()
+            .contains("server s9 is not in this backup")
+    );
+}
+
+#[test]
+fn what_cannot_be_had_is_refused_with_all_that_needs_it() {
+    let mut topology = project();
+    for resource in &mut topology.resources {
+        if resource.id.kind == Kind::Volume {
+            resource.backup = None;
+        }
+    }
+    let mut target = elsewhere();
+    target.present.clear();
+    let plan = plan(&topology, &Selection::Everything, &target, "").unwrap();
+    let refused: Vec<&str> = plan.refused.iter().map(|(id, _)| id.id.as_str()).collect();
+    assert_eq!(refused, ["n-ext", "r1", "v1", "s1"]);
+    target.mapped.insert((Kind::Network, "public".into()), "n-new".into());
+    let plan = super::plan(&topology, &Selection::Everything, &target, "").unwrap();
+    let refused: Vec<&str> = plan.refused.iter().map(|(id, _)| id.id.as_str()).collect();
+    assert_eq!(refused, ["v1", "s1"]);
+    assert!(deeds(&plan).contains(&"n-ext use n-new".to_owned()));
+}
