@@ -4,6 +4,7 @@ use super::backup::people;
 use super::{ActionError, Done};
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
+use freezer_vault::Engine;
 use freezer_vault::catalogue::{self, Level, Standing};
 use serde_json::{Map, Value, json};
 
@@ -14,7 +15,7 @@ pub async fn info(options: &ActionOptions, around: &Surroundings) -> Result<Done
         "backup", "level", "time (UTC)", "stored", "codec", "standing"
     )];
     let mut backups = Vec::new();
-    for hbn in catalogue::list_hbns(&store).await? {
+    for hbn in catalogue::list_hbns(&store, Engine::Tar).await? {
         let found = catalogue::list(&store, &hbn).await?;
         for (chain, level) in
             found.chains.iter().flat_map(|chain| chain.levels.iter().map(move |level| (chain, level)))

@@ -30,6 +30,9 @@ pub enum VaultError {
     Tar(crate::tar::TarError),
     #[error("cancelled")]
     Cancelled,
+    /// What a backup reads from; the cause comes from whoever opened it.
+    #[error("{cause}")]
+    Source { cause: String },
     #[error("bad request: {cause}")]
     BadRequest { cause: String },
     #[error(

@@ -1,4 +1,5 @@
-//! Names of objects: upstream's layout B for the engine `tar`, and ours beside it.
+//! Names of objects: upstream's layout B for the engine `tar`, and ours beside it. The engines `image` and `set` are
+//! named in the same way, with their own word for `tar`.
 //!
 //! ```text
 //! metadata/tar/<HBN>/<T0>/<L>_<T>/metadata             JSON, upstream's commit marker
@@ -15,7 +16,6 @@ use crate::VaultError;
 use freezer_storage::{ObjectName, StoreError};
 use std::fmt;
 
-pub const ENGINE: &str = "tar";
 pub const DATA: &str = "data";
 pub const ENGINE_METADATA: &str = "engine_metadata";
 pub const INDEX: &str = "index";
@@ -23,56 +23,93 @@ pub const MANIFEST: &str = "manifest";
 pub const METADATA: &str = "metadata";
 pub const SEGMENTS: &str = "segments";
 
-const METADATA_ROOT: &str = "metadata/tar";
-const DATA_ROOT: &str = "data/tar";
-const LOCK_ROOT: &str = "locks/tar";
+/// What a backup holds, which is also who can read its payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Engine {
+    /// Folders and files.
+    #[default]
+    Tar,
+    /// Disk images.
+    Image,
+    /// Documents that name other backups.
+    Set,
+}
 
-/// `<hostname>_<backup_name>`: what chains belong to.
+impl Engine {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tar => "tar",
+            Self::Image => "image",
+            Self::Set => "set",
+        }
+    }
+
+    /// Folder all HBNs of this engine have their metadata in.
+    pub(crate) fn metadata_root(self) -> Result<ObjectName, StoreError> {
+        ObjectName::new(format!("metadata/{}", self.name()))
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// `<hostname>_<backup_name>` of one engine: what chains belong to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hbn(String);
+pub struct Hbn {
+    engine: Engine,
+    text: String,
+}
 
 impl Hbn {
+    /// Of the engine `tar`.
     pub fn new(hostname: &str, backup_name: &str) -> Result<Self, VaultError> {
+        Self::of(Engine::Tar, hostname, backup_name)
+    }
+    pub fn of(engine: Engine, hostname: &str, backup_name: &str) -> Result<Self, VaultError> {
         if hostname.is_empty() || backup_name.is_empty() {
             return Err(VaultError::BadRequest {
                 cause: "host name and backup name must not be empty".into(),
             });
         }
-        Self::from_text(format!("{hostname}_{backup_name}"))
+        Self::from_text(engine, format!("{hostname}_{backup_name}"))
     }
     /// From the name of a folder on the storage.
-    pub fn from_text(text: impl Into<String>) -> Result<Self, VaultError> {
+    pub fn from_text(engine: Engine, text: impl Into<String>) -> Result<Self, VaultError> {
         let text = text.into();
         ObjectName::new(text.clone()).map_err(|_| VaultError::BadRequest {
             cause: format!(
                 "'{text}' cannot be used as host name and backup name: no empty, '.' or '..' part"
             ),
         })?;
-        Ok(Self(text))
+        Ok(Self { engine, text })
+    }
+    pub fn engine(&self) -> Engine {
+        self.engine
     }
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+    fn folder(&self, root: &str) -> Result<ObjectName, StoreError> {
+        ObjectName::new(format!("{root}/{}/{}", self.engine, self.text))
     }
     pub(crate) fn metadata_folder(&self) -> Result<ObjectName, StoreError> {
-        ObjectName::new(format!("{METADATA_ROOT}/{}", self.0))
+        self.folder("metadata")
     }
     pub(crate) fn data_folder(&self) -> Result<ObjectName, StoreError> {
-        ObjectName::new(format!("{DATA_ROOT}/{}", self.0))
+        self.folder("data")
     }
     pub(crate) fn lock_folder(&self) -> Result<ObjectName, StoreError> {
-        ObjectName::new(format!("{LOCK_ROOT}/{}", self.0))
+        self.folder("locks")
     }
 }
 
 impl fmt::Display for Hbn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
-}
-
-/// Folder all HBNs have their metadata in.
-pub(crate) fn metadata_root() -> Result<ObjectName, StoreError> {
-    ObjectName::new(METADATA_ROOT)
 }
 
 /// One level of a chain, by its names.
@@ -133,6 +170,8 @@ mod tests {
             id.metadata(&hbn).unwrap().as_str(),
             "metadata/tar/h1_freezer_{mode}_{resource_id}/10/1_20/metadata"
         );
+        let image = Hbn::of(Engine::Image, "h1", "disk").unwrap();
+        assert_eq!(id.object(&image, MANIFEST).unwrap().as_str(), "data/image/h1_disk/10/1_20/manifest");
         let hbn = Hbn::new("h", "a b/c").unwrap();
         assert_eq!(id.object(&hbn, DATA).unwrap().as_str(), "data/tar/h_a b/c/10/1_20/data");
     }

@@ -1,6 +1,6 @@
-//! What a backup is: tar engine, compression, encryption, chains, manifests, restore, retention.
+//! What a backup is: tar and image engines, compression, encryption, chains, manifests, restore, retention.
 //!
-//! Entrances: [`backup::backup`], [`restore::restore`], [`verify::verify`], [`catalogue`], [`prune`].
+//! Entrances: [`backup::backup`], [`restore::restore`], [`image`], [`verify::verify`], [`catalogue`], [`prune`].
 //! All of them work on a [`freezer_storage::Store`], report to a [`Monitor`] and read no clock.
 
 pub mod backup;
@@ -9,6 +9,7 @@ pub mod codecs;
 pub mod consistency;
 pub mod encryption;
 mod error;
+pub mod image;
 pub mod layout;
 pub mod levels;
 mod lock;
@@ -22,7 +23,7 @@ pub mod verify;
 
 pub use backup::{BackupReport, BackupRequest, backup};
 pub use error::{Place, VaultError};
-pub use layout::{Hbn, LevelId};
+pub use layout::{Engine, Hbn, LevelId};
 pub use monitor::{Monitor, Phase, Progress};
 pub use problem::{FileProblem, Weight};
 pub use restore::{RestoreReport, RestoreRequest, restore};

@@ -305,7 +305,7 @@ async fn catalogue_lists_all_names() {
     for name in ["a", "a/b", "a/1/c", "x y {z}"] {
         room.backup(BackupRequest { backup_name: name.into(), ..room.request(T0) }).await.unwrap();
     }
-    let hbns = catalogue::list_hbns(&room.store).await.unwrap();
+    let hbns = catalogue::list_hbns(&room.store, freezer_vault::Engine::Tar).await.unwrap();
     let names: Vec<&str> = hbns.iter().map(freezer_vault::Hbn::as_str).collect();
     assert_eq!(names, ["host1_a", "host1_a/1/c", "host1_a/b", "host1_x y {z}"]);
     for hbn in &hbns {

@@ -1,20 +1,19 @@
 //! Finding the backup a new one is built on, and proving that it can be restored with it.
 
-use super::BackupRequest;
 use super::index::load;
+use super::work::{Settings, Work};
 use crate::VaultError;
 use crate::catalogue::{Catalogue, Chain, Level, check_presence};
 use crate::encryption::{KeyRing, MacKey, MacParameters};
 use crate::levels::{Candidate, LevelChoice, choose};
 use crate::manifest::ParentLink;
-use crate::tar::Index;
 use freezer_storage::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) struct Base {
+pub(super) struct Base<I> {
     pub link: ParentLink,
-    pub index: Index,
+    pub index: I,
     /// How its authentication key was made, when it is encrypted.
     pub mac: Option<MacParameters>,
 }
@@ -22,12 +21,12 @@ pub(super) struct Base {
 /// Chooses the level. Only levels that can be restored count; whatever makes the chosen base useless
 /// leads to another base or a new chain, never to a chain with a hole. Only a store that does not
 /// answer is an error.
-pub(super) async fn choose_base(
+pub(super) async fn choose_base<W: Work>(
     store: &Arc<dyn Store>,
     catalogue: &Catalogue,
-    request: &BackupRequest,
+    request: &Settings,
     keys: Option<&KeyRing>,
-) -> Result<(LevelChoice, Option<Base>), VaultError> {
+) -> Result<(LevelChoice, Option<Base<W::Index>>), VaultError> {
     let newest = catalogue.chains.iter().rev().find(|chain| chain.existing().next().is_some());
     let Some(chain) = newest.filter(|_| request.levels.incremental) else {
         return Ok((choose(&request.levels, &[], request.now_secs), None));
@@ -47,7 +46,7 @@ pub(super) async fn choose_base(
             }
             return Ok((LevelChoice { base: None, level: 0, ..choice }, None));
         };
-        match prove(store, catalogue, chain, level, keys).await? {
+        match prove::<W>(store, catalogue, chain, level, keys).await? {
             Ok(index) => {
                 let manifest_sha256 = level.sealed.as_ref().map(|sealed| sealed.sha256.clone());
                 let link =
@@ -75,13 +74,13 @@ fn is_sound(chain: &Chain, level: &Level, useless: &BTreeMap<i64, String>) -> bo
 }
 
 /// The index of `level`, or which level cannot be used and why.
-async fn prove(
+async fn prove<W: Work>(
     store: &Arc<dyn Store>,
     catalogue: &Catalogue,
     chain: &Chain,
     level: &Level,
     keys: Option<&KeyRing>,
-) -> Result<Result<Index, (i64, String)>, VaultError> {
+) -> Result<Result<W::Index, (i64, String)>, VaultError> {
     let lineage = match chain.lineage(level) {
         Ok(lineage) => lineage,
         Err(cause) => return Ok(Err((level.id.timestamp, cause))),
@@ -99,7 +98,7 @@ async fn prove(
         }
     }
     let pass = keys.map(|keys| keys.pass_phrase().clone());
-    let loaded = load(store, &catalogue.hbn, level, base_key, pass).await?;
+    let loaded = load::<W>(store, &catalogue.hbn, level, base_key, pass).await?;
     Ok(loaded.map_err(|cause| (level.id.timestamp, cause)))
 }
 

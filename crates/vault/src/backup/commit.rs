@@ -2,68 +2,56 @@
 
 use super::index::{attachment, pack};
 use super::run::Plan;
+use super::stages::HashedPiece;
 use super::upload::place_pieces;
-use super::{BackupRequest, stages::HashedPiece};
+use super::work::{Outcome, Settings};
 use crate::VaultError;
 use crate::encryption::{EncryptionOptions, MacKey};
-use crate::layout::{ENGINE, ENGINE_METADATA, INDEX, MANIFEST};
+use crate::layout::{ENGINE_METADATA, INDEX, MANIFEST};
 use crate::manifest::{
-    Attachment, CIPHER, EncryptionRecord, MANIFEST_VERSION, Manifest, Metadata, MetadataKind, ProblemSummary,
-    Totals, seal,
+    Attachment, CIPHER, EncryptionRecord, MANIFEST_VERSION, Manifest, Metadata, MetadataKind, Totals, seal,
 };
-use crate::problem::FileProblem;
-use crate::tar::Written;
 use bytes::Bytes;
 use freezer_storage::{LargeWriter, Store};
 use std::sync::Arc;
 
-/// So many problems are kept in the manifest.
-const MOST_PROBLEMS: usize = 1000;
-
 /// The payload was sent: what the threads answered.
 pub(super) struct Transferred {
-    pub written: Written,
+    pub outcome: Outcome,
     pub pieces: Vec<HashedPiece>,
     pub writer: Box<dyn LargeWriter>,
-}
-
-/// Problems in their stored form, and how many there are.
-pub(super) fn summarise(written: &Written) -> ProblemSummary {
-    let listed = written.problems.len() as u64;
-    ProblemSummary {
-        count: listed.saturating_add(written.unlisted_problems),
-        first: written.problems.iter().take(MOST_PROBLEMS).map(FileProblem::from).collect(),
-    }
 }
 
 /// Writes everything after the payload's last byte. The caller removes what is there when this fails.
 pub(super) async fn commit(
     store: &Arc<dyn Store>,
-    request: &BackupRequest,
+    request: &Settings,
     plan: &Plan,
     transferred: Transferred,
+    packs_metadata: bool,
 ) -> Result<(), VaultError> {
-    let Transferred { written, pieces, writer } = transferred;
+    let Transferred { outcome, pieces, writer } = transferred;
     let (hbn, id) = (&plan.hbn, &plan.id);
     let segments = writer.finish().await?;
     let pieces = place_pieces(hbn, id, pieces, &segments)?;
-    let (snapshot, index, written) = small_objects(written, request.encryption.clone()).await?;
+    let (engine_metadata, index, outcome) =
+        small_objects(outcome, request.encryption.clone(), packs_metadata).await?;
     let metadata = Metadata {
         kind: MetadataKind::Ours,
         compression: Some(request.compression.format),
         encrypted: request.encryption.is_some(),
     }
-    .to_body();
+    .to_body(request.engine());
     let key = plan.mac.as_ref().map(|mac| &mac.key);
     let attachments = Attachments {
-        engine_metadata: attachment(&snapshot, key)?,
+        engine_metadata: attachment(&engine_metadata, key)?,
         index: attachment(&index, key)?,
         metadata: attachment(&metadata, key)?,
     };
-    let manifest = manifest_of(request, plan, pieces, attachments, &written);
+    let manifest = manifest_of(request, plan, pieces, attachments, &outcome);
     let (body, _) = seal(&manifest, key)?;
 
-    store.put(&id.object(hbn, ENGINE_METADATA)?, snapshot).await?;
+    store.put(&id.object(hbn, ENGINE_METADATA)?, engine_metadata).await?;
     store.put(&id.object(hbn, INDEX)?, index).await?;
     store.put(&id.metadata(hbn)?, metadata).await?;
     plan.lock_still_held().await?;
@@ -77,15 +65,19 @@ struct Attachments {
     metadata: Attachment,
 }
 
-/// Snapshot file and index take a while for large trees.
+/// Packing takes a while for large trees and images.
 async fn small_objects(
-    written: Written,
+    mut outcome: Outcome,
     encryption: Option<EncryptionOptions>,
-) -> Result<(Bytes, Bytes, Written), VaultError> {
+    packs_metadata: bool,
+) -> Result<(Bytes, Bytes, Outcome), VaultError> {
     let work = move || -> Result<_, VaultError> {
-        let snapshot = Bytes::from(written.index.to_snar());
-        let index = pack(&written.index, encryption.as_ref())?;
-        Ok((snapshot, index, written))
+        let engine_metadata = match packs_metadata {
+            true => pack(&outcome.engine_metadata, encryption.as_ref())?,
+            false => Bytes::from(std::mem::take(&mut outcome.engine_metadata)),
+        };
+        let index = pack(&std::mem::take(&mut outcome.index), encryption.as_ref())?;
+        Ok((engine_metadata, index, outcome))
     };
     tokio::task::spawn_blocking(work)
         .await
@@ -93,11 +85,11 @@ async fn small_objects(
 }
 
 fn manifest_of(
-    request: &BackupRequest,
+    request: &Settings,
     plan: &Plan,
     pieces: Vec<crate::manifest::Piece>,
     attachments: Attachments,
-    written: &Written,
+    outcome: &Outcome,
 ) -> Manifest {
     let stored_bytes = pieces.iter().map(|piece| piece.size_bytes).sum();
     let encryption =
@@ -109,7 +101,7 @@ fn manifest_of(
     Manifest {
         version: MANIFEST_VERSION,
         tool: concat!("freezer ", env!("CARGO_PKG_VERSION")).into(),
-        engine: ENGINE.into(),
+        engine: request.engine().name().into(),
         hbn: plan.hbn.to_string(),
         level: plan.id.level,
         timestamp: plan.id.timestamp,
@@ -123,12 +115,12 @@ fn manifest_of(
         index: attachments.index,
         metadata: attachments.metadata,
         totals: Totals {
-            files: written.members,
-            read_bytes: written.content_bytes,
-            tar_bytes: written.archive_bytes,
+            files: outcome.members,
+            read_bytes: outcome.content_bytes,
+            tar_bytes: outcome.archive_bytes,
             stored_bytes,
         },
-        problems: summarise(written),
+        problems: outcome.problems.clone(),
     }
 }
 

@@ -1,12 +1,12 @@
-//! The stored form of the tar engine's index: zstd, and encrypted like the payload.
+//! The stored form of what an engine compares with: zstd, and encrypted like the payload.
 
+use super::work::{StoredIndex, Work};
 use crate::VaultError;
 use crate::catalogue::{Level, read_whole};
 use crate::codecs::{Compression, compress_all, decompress_all};
 use crate::encryption::{Decryptor, EncryptionOptions, Encryptor, HEADER_BYTES, MacKey, PassPhrase};
 use crate::layout::{ENGINE_METADATA, Hbn, INDEX};
 use crate::manifest::{Attachment, Manifest};
-use crate::tar::Index;
 use bytes::Bytes;
 use freezer_storage::Store;
 use sha2::{Digest, Sha256};
@@ -47,8 +47,8 @@ pub(crate) fn attachment_fault(
 }
 
 /// The object to store.
-pub(super) fn pack(index: &Index, encryption: Option<&EncryptionOptions>) -> Result<Bytes, VaultError> {
-    let mut packed = compress_all(Compression::Zstd, &index.to_bytes())?;
+pub(super) fn pack(clear: &[u8], encryption: Option<&EncryptionOptions>) -> Result<Bytes, VaultError> {
+    let mut packed = compress_all(Compression::Zstd, clear)?;
     let Some(options) = encryption else { return Ok(Bytes::from(packed)) };
     let mut encryptor = Encryptor::new(&options.pass_phrase, options.derivation)?;
     encryptor.encrypt(&mut packed);
@@ -58,13 +58,18 @@ pub(super) fn pack(index: &Index, encryption: Option<&EncryptionOptions>) -> Res
     Ok(Bytes::from(body))
 }
 
-fn unpack(body: Vec<u8>, manifest: &Manifest, pass: Option<&PassPhrase>) -> Result<Index, VaultError> {
+/// The clear form of what [`pack`] made. Its hashes must have been checked.
+pub(crate) fn unpack(
+    body: Vec<u8>,
+    manifest: &Manifest,
+    pass: Option<&PassPhrase>,
+) -> Result<Vec<u8>, VaultError> {
     let packed = match (&manifest.encryption, pass) {
         (None, _) => body,
         (Some(record), Some(pass)) => decrypt_all(&body, record.derivation, pass)?,
         (Some(_), None) => return Err(VaultError::PassPhraseMissing { backup: manifest.hbn.clone() }),
     };
-    Ok(Index::from_bytes(&decompress_all(Compression::Zstd, packed, MOST_INDEX_BYTES)?)?)
+    decompress_all(Compression::Zstd, packed, MOST_INDEX_BYTES)
 }
 
 fn decrypt_all(
@@ -80,15 +85,15 @@ fn decrypt_all(
     Ok(rest)
 }
 
-/// Reads what the next level compares with: our index, or upstream's snapshot file.
+/// Reads what the next level compares with: our index, or upstream's engine metadata.
 /// `Ok(Err(cause))`: it is missing or damaged, and a new chain must start.
-pub(super) async fn load(
+pub(super) async fn load<W: Work>(
     store: &Arc<dyn Store>,
     hbn: &Hbn,
     level: &Level,
     key: Option<MacKey>,
     pass: Option<PassPhrase>,
-) -> Result<Result<Index, String>, VaultError> {
+) -> Result<Result<W::Index, String>, VaultError> {
     let part = if level.manifest().is_some() { INDEX } else { ENGINE_METADATA };
     let name = level.id.object(hbn, part)?;
     let Some(body) = read_whole(store, &name, MOST_INDEX_BYTES).await? else {
@@ -96,12 +101,15 @@ pub(super) async fn load(
     };
     let sealed = level.sealed.clone();
     let parse = move || match &sealed {
-        None => Index::from_snar(&body).map_err(|error| error.to_string()),
+        None => W::read_index(StoredIndex::Upstream(body)),
         Some(sealed) => {
             let fault = attachment_fault(Some(&body), &sealed.manifest.index, key.as_ref());
             match fault.map_err(|error| error.to_string())? {
                 Some(fault) => Err(fault),
-                None => unpack(body, &sealed.manifest, pass.as_ref()).map_err(|error| error.to_string()),
+                None => {
+                    let clear = unpack(body, &sealed.manifest, pass.as_ref());
+                    W::read_index(StoredIndex::Ours(clear.map_err(|error| error.to_string())?))
+                }
             }
         }
     };

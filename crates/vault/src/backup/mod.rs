@@ -6,16 +6,20 @@
 
 mod base;
 mod commit;
+mod folder;
 mod index;
 mod run;
 mod scan;
 mod stages;
 mod upload;
+mod work;
 
 pub use crate::tar::{Dereference, Source};
-pub(crate) use index::attachment_fault;
-pub use run::backup;
+pub use folder::backup;
+pub(crate) use index::{attachment_fault, unpack};
+pub(crate) use run::course;
 pub(crate) use stages::MonitorWatch;
+pub(crate) use work::{Outcome, Settings, StoredIndex, Work};
 
 use crate::codecs::{Compression, CompressionOptions};
 use crate::encryption::EncryptionOptions;
@@ -91,6 +95,9 @@ pub struct BackupReport {
     pub bytes_stored: u64,
     pub segments: u64,
     pub files: u64,
+    /// Length of the disk image, when it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_bytes: Option<u64>,
     /// Something that should be in the backup is not; `problems` says what.
     pub is_partial: bool,
     /// Trouble with single files, notices included.

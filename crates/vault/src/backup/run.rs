@@ -1,9 +1,10 @@
 //! The course of a backup from request to report.
 
-use super::commit::{NewMac, Transferred, commit, summarise};
-use super::stages::{Sealer, archive, start_compressor};
+use super::commit::{NewMac, Transferred, commit};
+use super::stages::{Sealer, start_compressor};
 use super::upload::upload;
-use super::{BackupReport, BackupRequest, base, scan};
+use super::work::{Outcome, Settings, Work};
+use super::{BackupReport, base};
 use crate::VaultError;
 use crate::catalogue;
 use crate::encryption::{Encryptor, KeyRing, MacParameters};
@@ -11,7 +12,6 @@ use crate::layout::{DATA, Hbn, LevelId};
 use crate::lock::Lock;
 use crate::manifest::ParentLink;
 use crate::monitor::{Monitor, Phase};
-use crate::tar::{Index, Written};
 use freezer_storage::{LargeWriter, Store};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -26,7 +26,6 @@ pub(super) struct Plan {
     pub id: LevelId,
     pub parent: Option<ParentLink>,
     pub reason: String,
-    pub base: Option<Arc<Index>>,
     pub mac: Option<NewMac>,
     pub lock: Option<Lock>,
 }
@@ -42,42 +41,48 @@ impl Plan {
 
 /// Makes a backup. When the returned future is dropped, the backup is cancelled and tidies up behind
 /// itself, as it does after [`Monitor::cancel`].
-pub async fn backup(
+pub(crate) async fn course<W: Work>(
     store: Arc<dyn Store>,
-    request: BackupRequest,
+    settings: Settings,
+    work: W,
     monitor: Arc<Monitor>,
 ) -> Result<BackupReport, VaultError> {
     let guard = monitor.token().clone().drop_guard();
-    let result = tokio::spawn(run(store, request, monitor.clone())).await;
+    let result = tokio::spawn(run(store, settings, work, monitor.clone())).await;
     guard.disarm();
     monitor.set_phase(Phase::Finished);
     result.map_err(|error| VaultError::Internal { what: "the backup", cause: error.to_string() })?
 }
 
-async fn run(
+async fn run<W: Work>(
     store: Arc<dyn Store>,
-    request: BackupRequest,
+    settings: Settings,
+    mut work: W,
     monitor: Arc<Monitor>,
 ) -> Result<BackupReport, VaultError> {
-    check(&request)?;
+    check(&settings)?;
     monitor.set_phase(Phase::Planning);
-    let hbn = Hbn::new(&request.hostname, &request.backup_name)?;
-    let lock = if request.dry_run {
+    let lock = if settings.dry_run {
         None
     } else {
         store.prepare().await?;
-        Some(Lock::take(&store, &hbn, "backup", request.now_secs, request.lock_expiry).await?)
+        Some(Lock::take(&store, &settings.hbn, "backup", settings.now_secs, settings.lock_expiry).await?)
     };
-    let planned = monitor.token().run_until_cancelled(plan(&store, &request, hbn)).await;
-    let mut plan = match planned.unwrap_or(Err(VaultError::Cancelled)) {
-        Ok(plan) => plan,
+    let planning = async {
+        let (plan, base) = plan::<W>(&store, &settings).await?;
+        work.open(base.as_ref()).await?;
+        Ok((plan, base))
+    };
+    let planned = monitor.token().run_until_cancelled(planning).await;
+    let (mut plan, base) = match planned.unwrap_or(Err(VaultError::Cancelled)) {
+        Ok(planned) => planned,
         Err(error) => {
             release(lock).await;
             return Err(error);
         }
     };
     plan.lock = lock;
-    let result = transfer_and_commit(&store, &request, &mut plan, &monitor).await;
+    let result = transfer_and_commit(&store, &settings, &plan, (work, base), &monitor).await;
     release(plan.lock.take()).await;
     result
 }
@@ -88,7 +93,7 @@ async fn release(lock: Option<Lock>) {
     }
 }
 
-fn check(request: &BackupRequest) -> Result<(), VaultError> {
+fn check(request: &Settings) -> Result<(), VaultError> {
     let bad = |cause: &str| Err(VaultError::BadRequest { cause: cause.into() });
     if request.max_segment_size_bytes == 0 {
         return bad("max_segment_size must be at least 1");
@@ -102,13 +107,17 @@ fn check(request: &BackupRequest) -> Result<(), VaultError> {
     request.compression.checked_level().map(|_| ())
 }
 
-async fn plan(store: &Arc<dyn Store>, request: &BackupRequest, hbn: Hbn) -> Result<Plan, VaultError> {
+async fn plan<W: Work>(
+    store: &Arc<dyn Store>,
+    request: &Settings,
+) -> Result<(Plan, Option<W::Index>), VaultError> {
+    let hbn = request.hbn.clone();
     let catalogue = catalogue::list(store, &hbn).await?;
     // Timestamps are ids: never one that exists, and always the greatest, whatever the clock says.
     let timestamp =
         catalogue.greatest_timestamp().map_or(request.now_secs, |top| request.now_secs.max(top + 1));
     let keys = request.encryption.as_ref().map(|options| KeyRing::new(options.pass_phrase.clone()));
-    let (choice, base) = base::choose_base(store, &catalogue, request, keys.as_ref()).await?;
+    let (choice, base) = base::choose_base::<W>(store, &catalogue, request, keys.as_ref()).await?;
     let chain_timestamp = choice.base.map_or(timestamp, |base| base.chain_timestamp);
     let mac = match (&request.encryption, &keys) {
         (Some(options), Some(keys)) => {
@@ -120,24 +129,25 @@ async fn plan(store: &Arc<dyn Store>, request: &BackupRequest, hbn: Hbn) -> Resu
         }
         _ => None,
     };
-    let (parent, base) = base.map_or((None, None), |base| (Some(base.link), Some(Arc::new(base.index))));
+    let (parent, base) = base.map_or((None, None), |base| (Some(base.link), Some(base.index)));
     let id = LevelId { chain_timestamp, timestamp, level: choice.level };
     tracing::info!(%hbn, level = id.level, timestamp, reason = %choice.reason, "backup planned");
-    Ok(Plan { hbn, id, parent, reason: choice.reason, base, mac, lock: None })
+    Ok((Plan { hbn, id, parent, reason: choice.reason, mac, lock: None }, base))
 }
 
-async fn transfer_and_commit(
+async fn transfer_and_commit<W: Work>(
     store: &Arc<dyn Store>,
-    request: &BackupRequest,
-    plan: &mut Plan,
+    request: &Settings,
+    plan: &Plan,
+    source: (W, Option<W::Index>),
     monitor: &Arc<Monitor>,
 ) -> Result<BackupReport, VaultError> {
     monitor.set_phase(Phase::Transferring);
     let data = plan.id.object(&plan.hbn, DATA)?;
     let mut writer = if request.dry_run { None } else { Some(store.create_large(&data).await?) };
-    let transferred = transfer(request, plan, &mut writer, monitor).await;
+    let transferred = transfer(request, plan, source, &mut writer, monitor).await;
     monitor.set_phase(Phase::Committing);
-    let (written, pieces) = match transferred {
+    let (outcome, pieces) = match transferred {
         Ok(done) => done,
         Err(error) => {
             if let Some(writer) = writer {
@@ -149,10 +159,11 @@ async fn transfer_and_commit(
     };
     let stored_bytes = pieces.iter().map(|piece| piece.size_bytes).sum();
     let segments = pieces.last().map_or(0, |piece| piece.segment as u64 + 1);
-    let report = report(request, plan, &written, stored_bytes, segments);
+    let report = report(request, plan, &outcome, stored_bytes, segments);
     monitor.add_errors(report.problem_count);
     if let Some(writer) = writer
-        && let Err(error) = commit(store, request, plan, Transferred { written, pieces, writer }).await
+        && let Err(error) =
+            commit(store, request, plan, Transferred { outcome, pieces, writer }, W::PACKS_METADATA).await
     {
         remove_leftovers(store, plan).await;
         return Err(error);
@@ -170,12 +181,13 @@ async fn remove_leftovers(store: &Arc<dyn Store>, plan: &Plan) {
     }
 }
 
-async fn transfer(
-    request: &BackupRequest,
-    plan: &mut Plan,
+async fn transfer<W: Work>(
+    request: &Settings,
+    plan: &Plan,
+    (work, base): (W, Option<W::Index>),
     writer: &mut Option<Box<dyn LargeWriter>>,
     monitor: &Arc<Monitor>,
-) -> Result<(Written, Vec<super::stages::HashedPiece>), VaultError> {
+) -> Result<(Outcome, Vec<super::stages::HashedPiece>), VaultError> {
     let (compressor, packed) = start_compressor(&request.compression)?;
     let (parts, incoming) = mpsc::channel(WAITING_PARTS);
     let encryptor = match &request.encryption {
@@ -183,20 +195,16 @@ async fn transfer(
         None => None,
     };
     let key = plan.mac.as_ref().map(|mac| mac.key.clone());
-    let sealer = Sealer::new(encryptor, key, request.max_segment_size_bytes, parts)?;
+    let sizes = (request.max_segment_size_bytes, W::PIECE_BYTES);
+    let sealer = Sealer::new(encryptor, key, sizes, parts)?;
     let sealing = spawn_blocking(move || sealer.run(packed));
-    let (source, base, watch) = (request.source.clone(), plan.base.take(), monitor.clone());
-    let scanning =
-        if request.scan_totals { scan::start(&source, base.clone(), monitor.clone()) } else { None };
-    let archiving = spawn_blocking(move || archive(&source, base.as_deref(), compressor, watch));
+    let watch = monitor.clone();
+    let writing = spawn_blocking(move || work.write(base, compressor, watch));
 
     let uploaded = upload(incoming, writer, monitor).await;
     let sealed = join("sealing", sealing).await;
-    let written = join("archiving", archiving).await;
-    if let Some(scanning) = scanning {
-        scanning.stop().await;
-    }
-    // The first cause counts: a failed store makes the threads fail, a failed tar the sealing thread.
+    let written = join("archiving", writing).await;
+    // The first cause counts: a failed store makes the threads fail, a failed source the sealing thread.
     uploaded?;
     if monitor.is_cancelled() {
         return Err(VaultError::Cancelled);
@@ -216,13 +224,12 @@ async fn join<T>(what: &'static str, task: JoinHandle<Result<T, VaultError>>) ->
 }
 
 fn report(
-    request: &BackupRequest,
+    request: &Settings,
     plan: &Plan,
-    written: &Written,
+    outcome: &Outcome,
     bytes_stored: u64,
     segments: u64,
 ) -> BackupReport {
-    let problems = summarise(written);
     let folder = plan.id.data_folder(&plan.hbn).map(|name| name.to_string()).unwrap_or_default();
     BackupReport {
         hbn: plan.hbn.to_string(),
@@ -234,13 +241,14 @@ fn report(
         folder,
         compression: request.compression.format,
         encrypted: request.encryption.is_some(),
-        bytes_read: written.content_bytes,
+        bytes_read: outcome.content_bytes,
         bytes_stored,
         segments,
-        files: written.members,
-        is_partial: written.is_partial(),
-        problems: problems.first,
-        problem_count: problems.count,
+        files: outcome.members,
+        image_bytes: outcome.image_bytes,
+        is_partial: outcome.is_partial,
+        problems: outcome.problems.first.clone(),
+        problem_count: outcome.problems.count,
         dry_run: request.dry_run,
     }
 }

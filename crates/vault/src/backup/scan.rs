@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// A count on its way.
@@ -20,10 +21,10 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// Ends it; when the backup is done nobody needs the totals.
-    pub(super) async fn stop(self) {
+    /// Ends it, from a thread that may block; when the backup is done nobody needs the totals.
+    pub(super) fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Err(error) = self.task.await {
+        if let Err(error) = Handle::current().block_on(self.task) {
             tracing::warn!(%error, "counting the source stopped unexpectedly");
         }
     }

@@ -6,7 +6,6 @@
 use crate::VaultError;
 use crate::codecs::{CompressionOptions, Compressor, Packed};
 use crate::encryption::{Encryptor, MacKey};
-use crate::manifest::MOST_PIECE_BYTES;
 use crate::monitor::Monitor;
 use crate::problem::readable;
 use crate::tar::{Index, Source, TarError, Watch, Written, write_archive};
@@ -79,6 +78,7 @@ pub(super) struct Sealer {
     encryptor: Option<Encryptor>,
     key: Option<MacKey>,
     segment_bytes: u64,
+    piece_bytes: u64,
     parts: mpsc::Sender<Part>,
     pieces: Vec<HashedPiece>,
     segment: usize,
@@ -104,7 +104,7 @@ impl Sealer {
     pub(super) fn new(
         encryptor: Option<Encryptor>,
         key: Option<MacKey>,
-        segment_bytes: u64,
+        (segment_bytes, piece_bytes): (u64, u64),
         parts: mpsc::Sender<Part>,
     ) -> Result<Self, VaultError> {
         let current = PieceState::new(key.as_ref())?;
@@ -114,6 +114,7 @@ impl Sealer {
             encryptor,
             key,
             segment_bytes,
+            piece_bytes,
             parts,
             pieces,
             segment,
@@ -147,7 +148,7 @@ impl Sealer {
     fn pass(&mut self, mut block: Bytes) -> Result<(), VaultError> {
         while !block.is_empty() {
             let room_in_segment = self.segment_bytes.saturating_sub(self.offset_in_segment);
-            let room_in_piece = MOST_PIECE_BYTES.saturating_sub(self.current.size_bytes);
+            let room_in_piece = self.piece_bytes.saturating_sub(self.current.size_bytes);
             let room = usize::try_from(room_in_segment.min(room_in_piece)).unwrap_or(usize::MAX);
             let part = block.split_to(room.min(MOST_WRITE_BYTES).min(block.len()));
             let size = part.len() as u64;
@@ -164,7 +165,7 @@ impl Sealer {
                 self.send(Part::EndSegment)?;
                 self.segment += 1;
                 self.offset_in_segment = 0;
-            } else if self.current.size_bytes == MOST_PIECE_BYTES {
+            } else if self.current.size_bytes == self.piece_bytes {
                 self.end_piece()?;
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{Catalogue, Chain, Level, Standing};
 use crate::VaultError;
-use crate::layout::{Hbn, LevelId, MANIFEST, metadata_root, parse_timestamp};
+use crate::layout::{Engine, Hbn, LevelId, MANIFEST, parse_timestamp};
 use crate::manifest::{Metadata, MetadataKind, Sealed};
 use freezer_storage::{Entry, ObjectName, Store, StoreError};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -53,9 +53,9 @@ fn folders(entries: &[Entry]) -> impl Iterator<Item = &str> {
     entries.iter().filter(|entry| entry.is_folder).map(|entry| entry.name.as_str())
 }
 
-/// All HBNs with something in them, sorted.
-pub async fn list_hbns(store: &Arc<dyn Store>) -> Result<Vec<Hbn>, VaultError> {
-    let root = metadata_root()?;
+/// All HBNs of an engine with something in them, sorted.
+pub async fn list_hbns(store: &Arc<dyn Store>, engine: Engine) -> Result<Vec<Hbn>, VaultError> {
+    let root = engine.metadata_root()?;
     let mut found = BTreeSet::new();
     let mut waiting: Vec<(Option<String>, usize)> = vec![(None, 0)];
     while let Some((name, depth)) = waiting.pop() {
@@ -67,7 +67,7 @@ pub async fn list_hbns(store: &Arc<dyn Store>) -> Result<Vec<Hbn>, VaultError> {
         for child in folders(&entries) {
             match &name {
                 Some(name) if parse_timestamp(child).is_some() && is_chain(store, &folder, child).await? => {
-                    found.insert(Hbn::from_text(name.clone())?);
+                    found.insert(Hbn::from_text(engine, name.clone())?);
                 }
                 _ if depth < MOST_NAME_PARTS => {
                     let longer =
@@ -113,7 +113,7 @@ impl Level {
 async fn read_level(store: &Arc<dyn Store>, hbn: &Hbn, id: LevelId) -> Result<Level, VaultError> {
     let metadata = read_whole(store, &id.metadata(hbn)?, MOST_METADATA_BYTES).await?;
     let manifest = read_whole(store, &id.object(hbn, MANIFEST)?, MOST_MANIFEST_BYTES).await?;
-    let metadata = metadata.map(|body| Metadata::parse(&body));
+    let metadata = metadata.map(|body| Metadata::parse(hbn.engine(), &body));
     let (standing, sealed) = match manifest {
         Some(body) => match Sealed::open(&body).and_then(|sealed| belongs_here(sealed, hbn, id)) {
             Ok(sealed) if body.len() > MOST_KEPT_BYTES => (Standing::Complete, Some(Arc::new(sealed.thin()))),
@@ -127,8 +127,8 @@ async fn read_level(store: &Arc<dyn Store>, hbn: &Hbn, id: LevelId) -> Result<Le
 
 fn belongs_here(sealed: Sealed, hbn: &Hbn, id: LevelId) -> Result<Sealed, String> {
     let manifest = &sealed.manifest;
-    if manifest.hbn != hbn.as_str() || manifest.id() != id {
-        return Err(format!("it belongs to {} of {}", manifest.id(), manifest.hbn));
+    if manifest.hbn != hbn.as_str() || manifest.id() != id || manifest.engine != hbn.engine().name() {
+        return Err(format!("it belongs to {} of {} ({})", manifest.id(), manifest.hbn, manifest.engine));
     }
     Ok(sealed)
 }

@@ -5,7 +5,7 @@
 
 use super::MANIFEST_VERSION;
 use crate::codecs::Compression;
-use crate::layout::ENGINE;
+use crate::layout::Engine;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
@@ -29,9 +29,9 @@ pub enum MetadataKind {
 
 impl Metadata {
     /// As upstream writes it, and our key.
-    pub fn to_body(&self) -> Bytes {
+    pub fn to_body(&self, engine: Engine) -> Bytes {
         let mut map = Map::new();
-        map.insert("engine_name".into(), json!(ENGINE));
+        map.insert("engine_name".into(), json!(engine.name()));
         map.insert("compression".into(), json!(self.compression.unwrap_or_default().name()));
         map.insert("encryption".into(), json!(self.encrypted));
         if self.kind == MetadataKind::Ours {
@@ -40,12 +40,13 @@ impl Metadata {
         Bytes::from(Value::Object(map).to_string())
     }
 
-    /// Reads it; errors are causes for people.
-    pub fn parse(body: &[u8]) -> Result<Self, String> {
+    /// Reads one of `engine`'s; errors are causes for people.
+    pub fn parse(engine: Engine, body: &[u8]) -> Result<Self, String> {
         let map: Map<String, Value> =
             serde_json::from_slice(body).map_err(|error| format!("it is no JSON object: {error}"))?;
-        if let Some(engine) = map.get("engine_name").and_then(Value::as_str).filter(|name| *name != ENGINE) {
-            return Err(format!("it belongs to the engine '{engine}'"));
+        let named = map.get("engine_name").and_then(Value::as_str);
+        if let Some(other) = named.filter(|name| *name != engine.name()) {
+            return Err(format!("it belongs to the engine '{other}'"));
         }
         let encrypted = match map.get("encryption") {
             None | Some(Value::Null | Value::Bool(false)) => false,

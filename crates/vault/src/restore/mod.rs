@@ -10,7 +10,8 @@ mod plan;
 mod replay;
 mod stream;
 
-pub(crate) use fetch::fetch_piece;
+pub(crate) use fetch::{Payload, fetch_piece};
+pub(crate) use plan::plan_of;
 pub use plan::{PlannedLevel, RestorePlan, plan};
 pub use replay::restore;
 pub(crate) use stream::{open_payload, sniff_upstream};

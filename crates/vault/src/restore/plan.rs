@@ -5,7 +5,7 @@ use crate::VaultError;
 use crate::catalogue::{self, Catalogue, Chain, Level, Standing, check_presence};
 use crate::codecs::Compression;
 use crate::encryption::{KeyDerivation, KeyRing, MacKey};
-use crate::layout::{Hbn, LevelId};
+use crate::layout::{Engine, Hbn, LevelId};
 use crate::lock::time_text;
 use freezer_storage::Store;
 use std::fmt;
@@ -58,7 +58,16 @@ impl fmt::Display for RestorePlan {
 /// Chooses the newest state not after the wanted time and checks, without reading payloads, that every
 /// level it needs is there and can be decrypted.
 pub async fn plan(store: &Arc<dyn Store>, request: &RestoreRequest) -> Result<RestorePlan, VaultError> {
-    let catalogue = find_catalogue(store, request).await?;
+    plan_of(store, Engine::Tar, request).await
+}
+
+/// The same for the backups of any engine.
+pub(crate) async fn plan_of(
+    store: &Arc<dyn Store>,
+    engine: Engine,
+    request: &RestoreRequest,
+) -> Result<RestorePlan, VaultError> {
+    let catalogue = find_catalogue(store, engine, request).await?;
     let hbn = catalogue.hbn.clone();
     let mut warnings = Vec::new();
     let (chain, newest) = select(store, &catalogue, request, &mut warnings)?;
@@ -79,10 +88,14 @@ pub async fn plan(store: &Arc<dyn Store>, request: &RestoreRequest) -> Result<Re
 }
 
 /// The first spelling of the name that has a backup.
-async fn find_catalogue(store: &Arc<dyn Store>, request: &RestoreRequest) -> Result<Catalogue, VaultError> {
+async fn find_catalogue(
+    store: &Arc<dyn Store>,
+    engine: Engine,
+    request: &RestoreRequest,
+) -> Result<Catalogue, VaultError> {
     let mut first = None;
     for name in std::iter::once(&request.backup_name).chain(&request.also_named) {
-        let catalogue = catalogue::list(store, &Hbn::new(&request.hostname, name)?).await?;
+        let catalogue = catalogue::list(store, &Hbn::of(engine, &request.hostname, name)?).await?;
         if catalogue.has_backup() {
             return Ok(catalogue);
         }

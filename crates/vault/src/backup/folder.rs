@@ -1,0 +1,100 @@
+//! The tar engine's part of a backup.
+
+use super::stages::archive;
+use super::work::{Outcome, Settings, StoredIndex, Work};
+use super::{BackupReport, BackupRequest, run, scan};
+use crate::VaultError;
+use crate::codecs::Compressor;
+use crate::layout::Hbn;
+use crate::manifest::{MOST_PIECE_BYTES, ProblemSummary};
+use crate::monitor::Monitor;
+use crate::problem::FileProblem;
+use crate::tar::{Index, Source, Written};
+use freezer_storage::Store;
+use std::sync::Arc;
+
+/// So many problems are kept in the manifest.
+const MOST_PROBLEMS: usize = 1000;
+
+/// Makes a backup of a folder or file. When the returned future is dropped, the backup is cancelled and tidies up behind
+/// itself, as it does after [`Monitor::cancel`].
+pub async fn backup(
+    store: Arc<dyn Store>,
+    request: BackupRequest,
+    monitor: Arc<Monitor>,
+) -> Result<BackupReport, VaultError> {
+    let settings = Settings {
+        hbn: Hbn::new(&request.hostname, &request.backup_name)?,
+        compression: request.compression,
+        encryption: request.encryption,
+        max_segment_size_bytes: request.max_segment_size_bytes,
+        levels: request.levels,
+        now_secs: request.now_secs,
+        lock_expiry: request.lock_expiry,
+        dry_run: request.dry_run,
+    };
+    let work = Folder { source: request.source, scan_totals: request.scan_totals };
+    run::course(store, settings, work, monitor).await
+}
+
+struct Folder {
+    source: Source,
+    scan_totals: bool,
+}
+
+impl Work for Folder {
+    type Index = Index;
+    const PIECE_BYTES: u64 = MOST_PIECE_BYTES;
+    // Upstream's agent must be able to read it.
+    const PACKS_METADATA: bool = false;
+
+    fn read_index(stored: StoredIndex) -> Result<Index, String> {
+        match stored {
+            StoredIndex::Ours(body) => Index::from_bytes(&body).map_err(|error| error.to_string()),
+            StoredIndex::Upstream(body) => Index::from_snar(&body).map_err(|error| error.to_string()),
+        }
+    }
+
+    async fn open(&mut self, _: Option<&Index>) -> Result<(), VaultError> {
+        Ok(())
+    }
+
+    fn write(
+        self,
+        base: Option<Index>,
+        out: Compressor,
+        monitor: Arc<Monitor>,
+    ) -> Result<Outcome, VaultError> {
+        let base = base.map(Arc::new);
+        let scanning =
+            if self.scan_totals { scan::start(&self.source, base.clone(), monitor.clone()) } else { None };
+        let written = archive(&self.source, base.as_deref(), out, monitor);
+        if let Some(scanning) = scanning {
+            scanning.stop();
+        }
+        written.map(|written| outcome(&written))
+    }
+}
+
+/// Snapshot file and index take a while for large trees.
+fn outcome(written: &Written) -> Outcome {
+    Outcome {
+        members: written.members,
+        content_bytes: written.content_bytes,
+        archive_bytes: written.archive_bytes,
+        problems: summarise(written),
+        is_partial: written.is_partial(),
+        engine_metadata: written.index.to_snar(),
+        index: written.index.to_bytes(),
+        image_bytes: None,
+    }
+}
+
+/// Problems in their stored form, and how many there are.
+fn summarise(written: &Written) -> ProblemSummary {
+    let listed = written.problems.len() as u64;
+    ProblemSummary {
+        count: listed.saturating_add(written.unlisted_problems),
+        first: written.problems.iter().take(MOST_PROBLEMS).map(FileProblem::from).collect(),
+    }
+}

@@ -1,0 +1,79 @@
+//! What an engine adds to the course of a backup, which is the same for all of them.
+
+use crate::VaultError;
+use crate::codecs::{CompressionOptions, Compressor};
+use crate::encryption::EncryptionOptions;
+use crate::layout::{Engine, Hbn};
+use crate::levels::LevelPolicy;
+use crate::manifest::ProblemSummary;
+use crate::monitor::Monitor;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One engine's part of one backup.
+pub(crate) trait Work: Send + 'static {
+    /// What the next level compares with.
+    type Index: Send + 'static;
+    /// Longest piece of the payload with hashes of its own: what a restore holds in memory before using it.
+    const PIECE_BYTES: u64;
+    /// Whether `engine_metadata` is stored as the index is, compressed and encrypted.
+    const PACKS_METADATA: bool;
+
+    /// Reads the index of the level to build on. Errors are causes, and start a new chain.
+    fn read_index(stored: StoredIndex) -> Result<Self::Index, String>;
+
+    /// Opens the source, when the level is decided and nothing is stored yet.
+    fn open(&mut self, base: Option<&Self::Index>) -> impl Future<Output = Result<(), VaultError>> + Send;
+
+    /// Writes the payload and finishes `out`. Runs in a thread that may block; stops soon after the monitor is cancelled.
+    fn write(
+        self,
+        base: Option<Self::Index>,
+        out: Compressor,
+        monitor: Arc<Monitor>,
+    ) -> Result<Outcome, VaultError>;
+}
+
+/// What the base has to compare with.
+pub(crate) enum StoredIndex {
+    /// Of ours, unpacked.
+    Ours(Vec<u8>),
+    /// The engine metadata of a backup that another Freezer made.
+    Upstream(Vec<u8>),
+}
+
+/// What was written.
+pub(crate) struct Outcome {
+    pub members: u64,
+    /// Content read from the source.
+    pub content_bytes: u64,
+    /// Length of the payload before compression.
+    pub archive_bytes: u64,
+    pub problems: ProblemSummary,
+    pub is_partial: bool,
+    pub engine_metadata: Vec<u8>,
+    /// Not packed yet.
+    pub index: Vec<u8>,
+    /// Length of a disk image.
+    pub image_bytes: Option<u64>,
+}
+
+/// What the course of a backup needs to know, whatever the engine.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub hbn: Hbn,
+    pub compression: CompressionOptions,
+    pub encryption: Option<EncryptionOptions>,
+    pub max_segment_size_bytes: u64,
+    pub levels: LevelPolicy,
+    pub now_secs: i64,
+    pub lock_expiry: Duration,
+    pub dry_run: bool,
+}
+
+impl Settings {
+    pub(crate) fn engine(&self) -> Engine {
+        self.hbn.engine()
+    }
+}

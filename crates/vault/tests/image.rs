@@ -1,0 +1,397 @@
+//! The image engine: chains of images, from sources that are read whole and from lists of changes.
+
+mod support;
+
+use freezer_vault::image::{
+    self, ImageBase, ImageInput, ImageOutput, ImageReport, ImageRequest, ImageRestoreRequest, OpenImage,
+    OpenedImage,
+};
+use freezer_vault::levels::LevelPolicy;
+use freezer_vault::prune::{self, PruneRequest, Retention};
+use freezer_vault::verify::{Scope, VerifyRequest, verify};
+use freezer_vault::{BackupReport, Engine, Hbn, Monitor, VaultError};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
+use support::*;
+
+const REGION: usize = 64 * 1024;
+
+/// What the opener was told of its base.
+type Told = Arc<Mutex<Option<Option<ImageBase>>>>;
+
+fn opener(input: ImageInput, source: Value, told: &Told) -> OpenImage {
+    let told = told.clone();
+    Box::new(move |base| {
+        *told.lock().unwrap() = Some(base);
+        let description = json!({"of": source});
+        Box::pin(async move { Ok(OpenedImage { input, source, description }) })
+    })
+}
+
+fn whole(image: &[u8]) -> ImageInput {
+    let size_bytes = Some(image.len() as u64);
+    ImageInput::Whole { reader: Box::new(std::io::Cursor::new(image.to_vec())), size_bytes }
+}
+
+/// As `rbd export-diff` writes it: what is in `new` and differs from `old`, in extents that follow no grid.
+fn diff(old: &[u8], new: &[u8], grid: usize) -> Vec<u8> {
+    let mut out = b"rbd diff v1\n".to_vec();
+    out.push(b'f');
+    out.extend(3u32.to_le_bytes());
+    out.extend(b"old");
+    out.push(b's');
+    out.extend((new.len() as u64).to_le_bytes());
+    for (number, part) in new.chunks(grid).enumerate() {
+        let start = number * grid;
+        let was: Vec<u8> = (start..start + part.len()).map(|at| old.get(at).copied().unwrap_or(0)).collect();
+        if was == part {
+            continue;
+        }
+        let zero = part.iter().all(|byte| *byte == 0);
+        out.push(if zero { b'z' } else { b'w' });
+        out.extend((start as u64).to_le_bytes());
+        out.extend((part.len() as u64).to_le_bytes());
+        if !zero {
+            out.extend(part);
+        }
+    }
+    out.push(b'e');
+    out
+}
+
+struct Images {
+    room: Room,
+    told: Told,
+}
+
+impl Images {
+    fn new() -> Self {
+        Self { room: Room::new(), told: Told::default() }
+    }
+
+    fn request(&self, now: i64) -> ImageRequest {
+        let levels = LevelPolicy { incremental: true, ..LevelPolicy::default() };
+        ImageRequest { levels, ..ImageRequest::new(HOST, NAME, now) }
+    }
+
+    async fn save(&self, request: ImageRequest, input: ImageInput) -> Result<BackupReport, VaultError> {
+        let source = json!({"snapshot": request.now_secs});
+        let open = opener(input, source, &self.told);
+        image::backup(self.room.store.clone(), request, open, Arc::new(Monitor::new())).await
+    }
+
+    async fn restore(&self, request: &ImageRestoreRequest) -> Result<(Vec<u8>, ImageReport), VaultError> {
+        let plan = image::plan(&self.room.store, request).await?;
+        let out = Shared::default();
+        let output = ImageOutput::Raw(Box::new(out.clone()));
+        let report = image::read(self.room.store.clone(), plan, output, Arc::new(Monitor::new())).await?;
+        let bytes = out.0.lock().unwrap().clone();
+        Ok((bytes, report))
+    }
+
+    fn newest(&self) -> ImageRestoreRequest {
+        ImageRestoreRequest::new(HOST, NAME)
+    }
+
+    fn until(&self, at: i64) -> ImageRestoreRequest {
+        ImageRestoreRequest { not_after_secs: Some(at), ..self.newest() }
+    }
+
+    async fn expect(&self, request: &ImageRestoreRequest, image: &[u8]) {
+        let (restored, _) = self.restore(request).await.unwrap();
+        assert_eq!(restored.len(), image.len());
+        assert!(restored == image, "the images differ");
+    }
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(data);
+        Ok(data.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn sparse_image() -> Vec<u8> {
+    let mut image = vec![0; 40 * REGION + 100];
+    image[..3 * REGION].copy_from_slice(&noise(1, 3 * REGION));
+    image[20 * REGION + 17..21 * REGION].copy_from_slice(&noise(2, REGION - 17));
+    let end = image.len();
+    image[end - 10..].copy_from_slice(&noise(3, 10));
+    image
+}
+
+#[tokio::test]
+async fn only_what_changed_is_stored_and_every_state_comes_back() {
+    let images = Images::new();
+    let mut image = sparse_image();
+    let first = images.save(images.request(T0), whole(&image)).await.unwrap();
+    assert_eq!((first.level, first.image_bytes), (0, Some(image.len() as u64)));
+    assert_eq!(*images.told.lock().unwrap(), Some(None));
+    assert!(first.bytes_stored < 6 * REGION as u64, "holes were stored: {}", first.bytes_stored);
+    let before = image.clone();
+    image[5 * REGION] = 1;
+    image[REGION..2 * REGION].fill(0);
+    let second = images.save(images.request(T0 + DAY), whole(&image)).await.unwrap();
+    assert_eq!((second.level, second.bytes_read), (1, image.len() as u64));
+    assert!(second.bytes_stored < 2 * REGION as u64, "{}", second.bytes_stored);
+    let told = images.told.lock().unwrap().clone().flatten().unwrap();
+    assert_eq!(told, ImageBase { source: json!({"snapshot": T0}), size_bytes: image.len() as u64 });
+    let third = images.save(images.request(T0 + 2 * DAY), whole(&image)).await.unwrap();
+    assert!(third.bytes_stored < 200, "nothing changed, and {} bytes were stored", third.bytes_stored);
+
+    images.expect(&images.newest(), &image).await;
+    images.expect(&images.until(T0), &before).await;
+    let plan = image::plan(&images.room.store, &images.newest()).await.unwrap();
+    assert_eq!(plan.description, json!({"of": {"snapshot": T0 + 2 * DAY}}));
+    assert_eq!((plan.size_bytes, plan.levels.len()), (image.len() as u64, 3));
+}
+
+#[tokio::test]
+async fn a_sparse_file_and_one_diff_come_out_as_well() {
+    let images = Images::new();
+    let mut image = sparse_image();
+    images.save(images.request(T0), whole(&image)).await.unwrap();
+    image[7 * REGION..8 * REGION].copy_from_slice(&noise(9, REGION));
+    images.save(images.request(T0 + 1), whole(&image)).await.unwrap();
+    let store = &images.room.store;
+    let path = images.room.path("image.raw");
+    let read = async |output| {
+        let plan = image::plan(store, &images.newest()).await.unwrap();
+        image::read(store.clone(), plan, output, Arc::new(Monitor::new())).await
+    };
+    read(ImageOutput::File(path.clone())).await.unwrap();
+    assert!(std::fs::read(&path).unwrap() == image);
+    let blocks = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(&path).unwrap());
+    assert!(blocks * 512 < 10 * REGION as u64, "{blocks} blocks");
+    let again = read(ImageOutput::File(path.clone())).await.unwrap_err();
+    assert!(again.to_string().contains("image.raw"), "{again}");
+    assert!(std::fs::read(&path).unwrap() == image, "the file that was there is untouched");
+
+    let out = Shared::default();
+    read(ImageOutput::Diff(Box::new(out.clone()))).await.unwrap();
+    let merged = out.0.lock().unwrap().clone();
+    // What one diff says restores alone.
+    let others = Images::new();
+    others
+        .save(others.request(T0), ImageInput::Changes { stream: Box::new(std::io::Cursor::new(merged)) })
+        .await
+        .unwrap();
+    others.expect(&others.newest(), &image).await;
+}
+
+#[tokio::test]
+async fn the_payload_is_read_by_the_usual_tools() {
+    let images = Images::new();
+    let image = sparse_image();
+    images.save(images.request(T0), whole(&image)).await.unwrap();
+    let data = images.room.object(&format!("0_{T0}/data"));
+    let clear = shell(&format!("gzip -dc '{}'", data.display()));
+    assert!(clear.starts_with(b"rbd diff v1\ns"));
+    assert_eq!(clear.last(), Some(&b'e'));
+}
+
+#[tokio::test]
+async fn encryption_covers_payload_index_and_description() {
+    let images = Images::new();
+    let mut image = sparse_image();
+    image[..24].copy_from_slice(b"THE-SECRET-OF-THE-VOLUME");
+    let request = |now| ImageRequest { encryption: encryption("right"), ..images.request(now) };
+    images.save(request(T0), whole(&image)).await.unwrap();
+    image[REGION] ^= 1;
+    let second = images.save(request(T0 + 1), whole(&image)).await.unwrap();
+    assert_eq!((second.level, second.encrypted), (1, true));
+    for name in images.room.objects() {
+        let body = std::fs::read(images.room.path("store").join(&name)).unwrap();
+        for word in [&b"THE-SECRET"[..], b"snapshot", b"description"] {
+            assert!(!body.windows(word.len()).any(|part| part == word), "{name} tells");
+        }
+    }
+    let with = |text: &str| ImageRestoreRequest { pass_phrase: Some(pass(text)), ..images.newest() };
+    images.expect(&with("right"), &image).await;
+    let wrong = images.restore(&with("wrong")).await.unwrap_err();
+    assert!(matches!(wrong, VaultError::WrongPassPhrase { .. }), "{wrong}");
+    let none = images.restore(&images.newest()).await.unwrap_err();
+    assert!(matches!(none, VaultError::PassPhraseMissing { .. }), "{none}");
+}
+
+#[tokio::test]
+async fn damage_of_any_object_is_found_and_never_restored() {
+    let images = Images::new();
+    let mut image = sparse_image();
+    images.save(images.request(T0), whole(&image)).await.unwrap();
+    image[REGION] ^= 1;
+    images.save(images.request(T0 + 1), whole(&image)).await.unwrap();
+    for name in images.room.objects() {
+        let path = images.room.path("store").join(&name);
+        let sound = std::fs::read(&path).unwrap();
+        let middle = sound.len() / 2;
+        let mut flipped = sound.clone();
+        flipped[middle] ^= 0x10;
+        for damaged in [None, Some(&sound[..middle]), Some(&flipped[..])] {
+            match damaged {
+                None => std::fs::remove_file(&path).unwrap(),
+                Some(body) => std::fs::write(&path, body).unwrap(),
+            }
+            match images.restore(&images.newest()).await {
+                // The newest may have become invisible: then the older one is whole.
+                Ok((restored, report)) => {
+                    let index = name.ends_with("/index") || name.ends_with("/metadata");
+                    let hidden = report.timestamp == T0 && name.contains(&format!("1_{}", T0 + 1));
+                    assert!(index || hidden, "{name}: damage was not seen");
+                    let mut expected = image.clone();
+                    expected[REGION] ^= u8::from(hidden);
+                    assert!(restored == expected, "{name}");
+                }
+                Err(error) => assert!(!matches!(error, VaultError::Internal { .. }), "{name}: {error}"),
+            }
+            let hbn = Hbn::of(Engine::Image, HOST, NAME).unwrap();
+            let request = VerifyRequest { hbn, scope: Scope::All, pass_phrase: None };
+            let verdict = verify(images.room.store.clone(), request, Arc::new(Monitor::new())).await;
+            let gone = damaged.is_none() && name.ends_with("/manifest");
+            assert!(gone || verdict.is_ok_and(|report| !report.is_sound()), "{name}: verify saw nothing");
+        }
+        std::fs::write(&path, &sound).unwrap();
+    }
+    images.expect(&images.newest(), &image).await;
+}
+
+#[tokio::test]
+async fn a_source_that_fails_leaves_nothing_behind() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("the download was cut"))
+        }
+    }
+    let images = Images::new();
+    let image = sparse_image();
+    images.save(images.request(T0), whole(&image)).await.unwrap();
+    let sound = images.room.objects();
+    let short = &image[..image.len() - 1];
+    let half = diff(&image, &noise(1, image.len()), 5000);
+    let mut endless = diff(&image, &image, 100);
+    endless.pop();
+    let mut beyond = endless.clone();
+    beyond.push(b'z');
+    beyond.extend((image.len() as u64 - 1).to_le_bytes());
+    beyond.extend(2u64.to_le_bytes());
+    beyond.push(b'e');
+    let size = Some(image.len() as u64);
+    let cases: Vec<(ImageInput, &str)> = vec![
+        (ImageInput::Whole { reader: Box::new(Broken), size_bytes: size }, "the download was cut"),
+        (
+            ImageInput::Whole { reader: Box::new(std::io::Cursor::new(short.to_vec())), size_bytes: size },
+            "should have",
+        ),
+        (ImageInput::Whole { reader: Box::new(std::io::repeat(7)), size_bytes: size }, "should have"),
+        (
+            ImageInput::Changes { stream: Box::new(std::io::Cursor::new(half[..half.len() / 2].to_vec())) },
+            "reading the image",
+        ),
+        (ImageInput::Changes { stream: Box::new(std::io::Cursor::new(endless)) }, "reading the image"),
+        (ImageInput::Changes { stream: Box::new(std::io::Cursor::new(beyond)) }, "names bytes up to"),
+    ];
+    for (number, (input, word)) in cases.into_iter().enumerate() {
+        let at = T0 + 1 + i64::try_from(number).unwrap();
+        let error = images.save(images.request(at), input).await.unwrap_err();
+        assert!(error.to_string().contains(word), "{word}: {error}");
+        assert_eq!(images.room.objects(), sound, "{word}");
+    }
+    let refused: OpenImage =
+        Box::new(|_| Box::pin(async { Err(VaultError::Source { cause: "no such volume".into() }) }));
+    let error =
+        image::backup(images.room.store.clone(), images.request(T0 + 9), refused, Arc::new(Monitor::new()))
+            .await
+            .unwrap_err();
+    assert_eq!(error.to_string(), "no such volume");
+    assert_eq!(images.room.objects(), sound);
+    images.expect(&images.newest(), &image).await;
+}
+
+#[tokio::test]
+async fn old_chains_are_pruned_by_their_engine() {
+    let images = Images::new();
+    let full = |now| ImageRequest { levels: LevelPolicy::default(), ..images.request(now) };
+    for number in 0..3 {
+        images.save(full(T0 + number * DAY), whole(&noise(7, REGION))).await.unwrap();
+    }
+    let hbn = Hbn::of(Engine::Image, HOST, NAME).unwrap();
+    let retention = Retention { keep_last: Some(1), ..Retention::default() };
+    let request = PruneRequest::new(hbn, retention, T0 + 9 * DAY);
+    let plan = prune::plan(&images.room.store, &request).await.unwrap();
+    let report = prune::apply(&images.room.store, &request, &plan, &Monitor::new()).await.unwrap();
+    assert_eq!(report.chains, 2);
+    images.expect(&images.newest(), &noise(7, REGION)).await;
+    assert!(images.restore(&images.until(T0 + DAY)).await.is_err());
+}
+
+/// One step of an image's life.
+#[derive(Clone, Debug)]
+struct Change {
+    writes: Vec<(usize, usize, u8)>,
+    size: usize,
+    /// Grid of the list of changes; `None`: read whole.
+    grid: Option<usize>,
+    knows_size: bool,
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let write = (0..6 * REGION, 1..2 * REGION, prop_oneof![Just(0u8), 1..255u8]);
+    let grid = prop_oneof![Just(None), Just(Some(4096)), Just(Some(REGION)), Just(Some(100_000))];
+    let size = prop_oneof![Just(4 * REGION), Just(6 * REGION), 1..6 * REGION];
+    let change = (proptest::collection::vec(write, 0..4), size, grid, any::<bool>())
+        .prop_map(|(writes, size, grid, knows_size)| Change { writes, size, grid, knows_size });
+    proptest::collection::vec(change, 1..7)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Any sequence of writes and sizes, read in any way: each state restores as a plain copy of it.
+    #[test]
+    fn every_state_of_any_life_comes_back(life in changes()) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let images = Images::new();
+            let mut image: Vec<u8> = Vec::new();
+            let mut states = Vec::new();
+            for (number, change) in life.iter().enumerate() {
+                let before = image.clone();
+                image.resize(change.size, 0);
+                for (start, length, byte) in &change.writes {
+                    for place in *start..(*start + *length).min(image.len()) {
+                        image[place] = if *byte == 0 { 0 } else { byte.wrapping_add((place % 251) as u8) };
+                    }
+                }
+                let input = match change.grid {
+                    Some(grid) => {
+                        // What was cut off and came back is zero for the list too.
+                        let mut old = before.clone();
+                        old.truncate(image.len());
+                        let stream = diff(&old, &image, grid);
+                        ImageInput::Changes { stream: Box::new(std::io::Cursor::new(stream)) }
+                    }
+                    None => ImageInput::Whole {
+                        reader: Box::new(std::io::Cursor::new(image.clone())),
+                        size_bytes: change.knows_size.then_some(image.len() as u64),
+                    },
+                };
+                let at = T0 + i64::try_from(number).unwrap();
+                images.save(images.request(at), input).await.unwrap();
+                states.push((at, image.clone()));
+            }
+            for (at, state) in states {
+                let (restored, _) = images.restore(&images.until(at)).await.unwrap();
+                assert!(restored == state, "the state of {} differs", at - T0);
+            }
+        });
+    }
+}
