@@ -240,6 +240,7 @@ mod tests {
             attention_at: None,
             share_tag: 0,
             waiting_for: None,
+            is_unsent: false,
         }
     }
 

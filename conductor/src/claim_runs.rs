@@ -1,5 +1,6 @@
-//! Looks at the runs whose attention time has come: those that waited are ready again, and those that were held by an agent
-//! that fell silent are taken back. What is ready is handed out by [`crate::hand_out`].
+//! Looks at the runs whose attention time has come: those that waited are ready again, those that were held by an agent
+//! that fell silent are taken back, and so are those whose conductor died before their order was sent. What is ready is
+//! handed out by [`crate::hand_out`].
 
 use crate::announce::step_ended;
 use crate::claim_jobs::is_driven;
@@ -10,7 +11,7 @@ use crate::outcome::{current_step, settle};
 use crate::{ConductorError, slots};
 use freezer_database::{DbError, Tx};
 use freezer_model::rpc::RunAction;
-use freezer_model::{Client, Run, RunState, Step, StepOutcome, Timestamp};
+use freezer_model::{Client, Link, Run, RunState, Step, StepOutcome, Timestamp};
 use std::sync::Arc;
 
 /// Runs looked at in one transaction.
@@ -42,6 +43,7 @@ fn look(desk: &Desk, tx: &mut Tx, mut run: Run, now: Timestamp, ready: &mut Vec<
             ready.push(run);
             Ok(())
         }
+        RunState::Dispatched if run.is_unsent => take_over(desk, tx, run, now),
         RunState::Dispatched | RunState::Running if now < desk.silence_counts_from() => {
             run.attention_at = Some(desk.silence_counts_from());
             tx.runs().save(&run)
@@ -58,6 +60,18 @@ fn look(desk: &Desk, tx: &mut Tx, mut run: Run, now: Timestamp, ready: &mut Vec<
     }
 }
 
+/// Nobody has noted in time that the broker took the order: the conductor that handed it out is gone or stuck, and sends
+/// it no more. An agent that has it all the same gets it again under the higher epoch, and works under that one only.
+fn take_over(desk: &Desk, tx: &mut Tx, mut run: Run, now: Timestamp) -> Result<(), DbError> {
+    let patience = desk.takes_over_from();
+    if now < patience {
+        // Reports that say that it began may be waiting to be read.
+        run.attention_at = Some(patience);
+        return tx.runs().save(&run);
+    }
+    hand_out_again(tx, run)
+}
+
 fn is_heard(desk: &Desk, tx: &mut Tx, run: &Run, now: Timestamp) -> Result<bool, DbError> {
     let client = tx.clients().get(&run.project_id, &run.client_id)?;
     let seen = client.filter(is_driven).and_then(|client| client.last_seen_at);
@@ -67,7 +81,8 @@ fn is_heard(desk: &Desk, tx: &mut Tx, run: &Run, now: Timestamp) -> Result<bool,
 }
 
 fn hand_out_again(tx: &mut Tx, mut run: Run) -> Result<(), DbError> {
-    tracing::warn!(run = %run.run_id, client = %run.client_id, epoch = %run.epoch, "the step never began; handed out again");
+    let why = if run.is_unsent { "its order was perhaps never sent" } else { "it never began" };
+    tracing::warn!(run = %run.run_id, client = %run.client_id, epoch = %run.epoch, "the step is handed out again: {why}");
     let freed = slots::of(&run);
     take_back(&mut run);
     run.attention_at = None;
@@ -111,7 +126,9 @@ pub(crate) fn next_step(
     run.epoch = run.epoch.next();
     run.attempt += 1;
     run.state = RunState::Dispatched;
-    run.attention_at = Some(now.plus(desk.options.lease));
+    // Over HTTPS the row is the order.
+    run.is_unsent = client.link != Link::Http;
+    run.attention_at = Some(now.plus(if run.is_unsent { desk.sending_time() } else { desk.options.lease }));
     run.error = None;
     run.waiting_for = None;
     run.steps.push(Step {
@@ -135,4 +152,5 @@ pub(crate) fn take_back(run: &mut Run) {
     }
     run.attempt = (run.attempt - 1).max(0);
     run.state = RunState::Queued;
+    run.is_unsent = false;
 }

@@ -7,6 +7,7 @@ use crate::desk::Desk;
 use crate::dispatch::{Errand, send};
 use crate::endpoint::ConductorEndpoint;
 use crate::hand_out::{Turn, hand_out};
+use crate::note_sent::{Sent, note_sent};
 use crate::serve_metrics::MetricsServer;
 use crate::{ConductorError, ConductorOptions};
 use freezer_database::Database;
@@ -15,7 +16,7 @@ use freezer_model::rpc::{CONDUCTOR_TOPIC, EXCHANGE, VERSION};
 use oslo_messaging::{RpcServer, ServerOptions, Target, Transport};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// What a conductor works with.
@@ -34,11 +35,14 @@ pub struct Conductor {
     metrics: Option<MetricsServer>,
     stop: watch::Sender<bool>,
     looping: JoinHandle<()>,
+    noting: JoinHandle<()>,
     courier: JoinHandle<()>,
 }
 
 /// Messages being sent at a time.
-const SENDING: usize = 32;
+const SENDERS: usize = 32;
+/// Orders that are committed and not yet with the broker, at most: what is handed out must be sent within seconds.
+const AHEAD: usize = 400;
 /// Another conductor hands out; it may be gone a moment later.
 const PAUSE_FOR_TURN: Duration = Duration::from_millis(100);
 /// After an error of the database.
@@ -57,8 +61,10 @@ pub async fn start(parts: ConductorParts) -> Result<Conductor, ConductorError> {
     door.open(&desk).await?;
     let (stop, stopping) = watch::channel(false);
     let courier = tokio::spawn(deliver(desk.clone(), stopping.clone()));
-    let looping = tokio::spawn(look_after(desk.clone(), door.clone(), stopping));
-    Ok(Conductor { desk, door, metrics, stop, looping, courier })
+    let (sent, confirmed) = mpsc::unbounded_channel();
+    let noting = tokio::spawn(note_sent(desk.clone(), confirmed));
+    let looping = tokio::spawn(look_after(desk.clone(), door.clone(), Post::new(sent), stopping));
+    Ok(Conductor { desk, door, metrics, stop, looping, noting, courier })
 }
 
 async fn check_schema(db: Database) -> Result<(), ConductorError> {
@@ -88,6 +94,7 @@ impl Conductor {
         self.stop.send_replace(true);
         self.desk.wake.notify_one();
         let _ = self.looping.await;
+        let _ = self.noting.await;
         // A letter under way is claimed: another conductor sends it later.
         self.courier.abort();
         let _ = self.courier.await;
@@ -127,9 +134,40 @@ impl Door {
     }
 }
 
-async fn look_after(desk: Arc<Desk>, door: Arc<Door>, mut stopping: watch::Receiver<bool>) {
-    let mut sending = JoinSet::new();
-    let room = Arc::new(Semaphore::new(SENDING));
+/// What is under way to agents.
+struct Post {
+    sending: JoinSet<()>,
+    room: Arc<Semaphore>,
+    /// Where confirmed orders are noted.
+    sent: mpsc::UnboundedSender<Sent>,
+}
+
+impl Post {
+    fn new(sent: mpsc::UnboundedSender<Sent>) -> Self {
+        Self { sending: JoinSet::new(), room: Arc::new(Semaphore::new(SENDERS)), sent }
+    }
+
+    fn take(&mut self, desk: &Arc<Desk>, errands: Vec<Errand>) {
+        for errand in errands {
+            let (desk, room, sent) = (desk.clone(), self.room.clone(), self.sent.clone());
+            self.sending.spawn(async move {
+                // The semaphore is never closed.
+                let _permit = room.acquire_owned().await;
+                send(desk, errand, sent).await;
+            });
+        }
+    }
+
+    /// Waits until no more than so many are under way.
+    async fn only(&mut self, most: usize) {
+        while self.sending.try_join_next().is_some() {}
+        while self.sending.len() > most {
+            self.sending.join_next().await;
+        }
+    }
+}
+
+async fn look_after(desk: Arc<Desk>, door: Arc<Door>, mut post: Post, mut stopping: watch::Receiver<bool>) {
     let mut was_connected = desk.transport.is_connected();
     // Also ends when the handle is gone.
     while !*stopping.borrow() && stopping.has_changed().is_ok() {
@@ -138,7 +176,7 @@ async fn look_after(desk: Arc<Desk>, door: Arc<Door>, mut stopping: watch::Recei
             desk.is_listening_from(desk.clock.now());
         }
         was_connected = is_connected;
-        let pause = match look_once(&desk, is_connected, &room, &mut sending).await {
+        let pause = match look_once(&desk, is_connected, &mut post).await {
             Ok(pause) => {
                 if is_connected && let Err(error) = door.open(&desk).await {
                     tracing::error!("reports cannot be taken: {error}");
@@ -153,36 +191,35 @@ async fn look_after(desk: Arc<Desk>, door: Arc<Door>, mut stopping: watch::Recei
                 PAUSE_AFTER_ERROR
             }
         };
-        while sending.try_join_next().is_some() {}
         tokio::select! {
             () = desk.wake.notified() => {}
             () = tokio::time::sleep(pause) => {}
             _ = stopping.changed() => {}
         }
     }
-    while sending.join_next().await.is_some() {}
+    post.only(0).await;
 }
 
 /// Looks at everything that is due, and returns how long to wait for the next look.
 async fn look_once(
     desk: &Arc<Desk>,
     is_connected: bool,
-    room: &Arc<Semaphore>,
-    sending: &mut JoinSet<()>,
+    post: &mut Post,
 ) -> Result<Duration, ConductorError> {
     desk.mend_leases().await?;
     let mut is_elsewhere;
     loop {
         is_elsewhere = false;
         let (mut looked, errands) = claim_jobs(desk).await?;
-        post(desk, errands, room, sending);
+        post.take(desk, errands);
         // Without a bus nothing can be handed out, and the silence of agents means nothing.
         if is_connected {
             looked += claim_runs(desk).await?;
+            post.only(AHEAD).await;
             match hand_out(desk).await? {
                 Turn::Mine { looked: handed, errands } => {
                     looked += handed;
-                    post(desk, errands, room, sending);
+                    post.take(desk, errands);
                 }
                 Turn::Elsewhere => is_elsewhere = true,
             }
@@ -203,15 +240,4 @@ async fn look_once(
         .await?;
     let pause = desk.pause(next);
     Ok(if is_elsewhere { pause.min(PAUSE_FOR_TURN) } else { pause })
-}
-
-fn post(desk: &Arc<Desk>, errands: Vec<Errand>, room: &Arc<Semaphore>, sending: &mut JoinSet<()>) {
-    for errand in errands {
-        let (desk, room) = (desk.clone(), room.clone());
-        sending.spawn(async move {
-            // The semaphore is never closed.
-            let _permit = room.acquire_owned().await;
-            send(desk, errand).await;
-        });
-    }
 }

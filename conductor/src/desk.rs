@@ -25,6 +25,9 @@ pub(crate) struct Desk {
     was_clock_set: AtomicBool,
 }
 
+/// From the commit that hands a step out to the note that the broker took its order. When it is over, the order is not sent
+/// any more and another conductor hands the step out anew.
+const SENDING: Duration = Duration::from_secs(4);
 /// A difference between two looks that is more than slewing.
 const CLOCK_STEP_MS: i64 = 2000;
 
@@ -58,6 +61,17 @@ impl Desk {
     /// The earliest moment at which silence means that an agent is lost.
     pub(crate) fn silence_counts_from(&self) -> Timestamp {
         Timestamp(self.listening_since.load(Ordering::Relaxed)).plus(self.options.lease)
+    }
+
+    /// How long an order may be under way to the broker.
+    pub(crate) fn sending_time(&self) -> Duration {
+        SENDING.min(self.options.lease)
+    }
+
+    /// The earliest moment at which an order that nobody noted as sent is taken over: what was reported while nobody
+    /// listened is read first.
+    pub(crate) fn takes_over_from(&self) -> Timestamp {
+        Timestamp(self.listening_since.load(Ordering::Relaxed)).plus(self.sending_time())
     }
 
     /// Runs a transaction on a thread that may block.

@@ -1,7 +1,11 @@
 //! Sending to agents, after the commit that made it necessary.
 //!
 //! Messages are `mandatory`: one that no queue takes means that the agent is not there. The run then waits for it with growing
-//! pauses (its hello ends the wait) and fails after `offline_timeout`. A message of unknown fate is left to the lease.
+//! pauses (its hello ends the wait) and fails after `offline_timeout`.
+//!
+//! A run that was handed out stands as unsent until the broker's confirm is noted ([`crate::note_sent`]), and other
+//! conductors take it over when that takes too long: this process may have died. An order is therefore never sent after
+//! that time; what became of one that was not confirmed in time is left to the epochs.
 //!
 //! An agent on the HTTPS link has no queue. Its orders are the rows of its runs: the REST services read them there, and the
 //! message only wakes the requests that wait for them. Such an agent is away when its heartbeats have stopped.
@@ -9,6 +13,7 @@
 use crate::claim_runs::take_back;
 use crate::desk::Desk;
 use crate::finish_run::finish_as;
+use crate::note_sent::Sent;
 use crate::slots;
 use freezer_database::{DbError, Tx};
 use freezer_model::rpc::{AGENT_TOPIC, API_TOPIC, AbortRun, EXCHANGE, RunAction, VERSION, WorkReady};
@@ -16,12 +21,17 @@ use freezer_model::{Client, ClientId, Link, Run, RunState, Timestamp};
 use oslo_messaging::{Context, Error, RpcClient, Target};
 use serde::Serialize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedSender;
 
 /// A message to an agent.
 #[derive(Clone, Debug)]
 pub(crate) enum Errand {
-    Run(Box<RunAction>),
+    Run {
+        order: Box<RunAction>,
+        /// It must not be sent later.
+        until: Instant,
+    },
     Abort {
         client_id: ClientId,
         order: AbortRun,
@@ -32,10 +42,10 @@ pub(crate) enum Errand {
 
 impl Errand {
     /// Hands a step to the client's agent.
-    pub(crate) fn run(order: RunAction, client: &Client) -> Self {
+    pub(crate) fn run(order: RunAction, client: &Client, until: Instant) -> Self {
         match client.link {
             Link::Http => Self::wake(client),
-            Link::Amqp | Link::Poll => Self::Run(Box::new(order)),
+            Link::Amqp | Link::Poll => Self::Run { order: Box::new(order), until },
         }
     }
 
@@ -67,19 +77,27 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Sends one message and notes when nobody could receive it.
-pub(crate) async fn send(desk: Arc<Desk>, errand: Errand) {
+pub(crate) async fn send(desk: Arc<Desk>, errand: Errand, sent: UnboundedSender<Sent>) {
     match errand {
-        Errand::Run(order) => {
+        Errand::Run { order, until } => {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                tracing::warn!(run = %order.run_id, "the step was not sent in time; it will be handed out again");
+                return;
+            }
             let context = order.request_id.as_deref().map(Context::request).unwrap_or_default();
-            match cast(&desk, &order.client_id, "run_action", &context, &*order).await {
-                Ok(()) => {}
+            match cast(&desk, &order.client_id, "run_action", &context, &*order, left).await {
+                // The receiver ends after all senders.
+                Ok(()) => drop(sent.send((order.run_id, order.epoch))),
                 Err(Error::Undeliverable { .. }) => undeliverable(&desk, *order).await,
                 Err(error) => tracing::warn!(run = %order.run_id, "the step was perhaps not sent: {error}"),
             }
         }
         Errand::Abort { client_id, order } => {
             // The agent hears it again with its next report or heartbeat; when it is gone, the lease ends.
-            if let Err(error) = cast(&desk, &client_id, "abort_run", &Context::new(), &order).await {
+            if let Err(error) =
+                cast(&desk, &client_id, "abort_run", &Context::new(), &order, SEND_TIMEOUT).await
+            {
                 tracing::info!(run = %order.run_id, client = %client_id, "the abort was not sent: {error}");
             }
         }
@@ -97,13 +115,14 @@ async fn cast<T: Serialize>(
     method: &str,
     context: &Context,
     args: &T,
+    patience: Duration,
 ) -> Result<(), Error> {
     let args =
         serde_json::to_value(args).map_err(|error| Error::Unserializable { cause: error.to_string() })?;
     let target = Target::topic(AGENT_TOPIC).exchange(EXCHANGE).version(VERSION).server(client.as_str());
     RpcClient::new(&desk.transport, target)
         .mandatory(true)
-        .send_timeout(SEND_TIMEOUT)
+        .send_timeout(patience)
         .cast(context, method, args)
         .await
 }

@@ -28,6 +28,7 @@ pub(crate) fn finish_as(
     run.finished_at = Some(now);
     run.attention_at = None;
     run.waiting_for = None;
+    run.is_unsent = false;
     tx.runs().save(run)?;
     tracing::info!(
         project = %run.project_id, job = %run.job_id, run = %run.run_id, state = state.as_str(),

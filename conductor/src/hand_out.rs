@@ -21,7 +21,7 @@ use freezer_database::{DbError, Tx, Workers};
 use freezer_model::{Limits, ProjectId, Run, RunState, Timestamp};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Runs handed out in one transaction.
 const BATCH: u32 = 200;
@@ -57,10 +57,11 @@ fn attempt(desk: &Desk, tx: &mut Tx) -> Result<(Turn, Vec<Duration>), DbError> {
     }
     let Some(virtual_time) = tx.runs().take_turn()? else { return Ok((Turn::Elsewhere, Vec::new())) };
     let now = desk.clock.now();
+    let until = Instant::now() + desk.sending_time();
     let claimed = tx.runs().claim_ready(now, BATCH)?;
     desk.note_set_aside(&claimed.set_aside);
     let looked = claimed.rows.len() + claimed.set_aside.len();
-    let mut batch = Batch::load(desk, tx, &claimed.rows, now)?;
+    let mut batch = Batch::load(desk, tx, &claimed.rows, now, until)?;
     for run in claimed.rows {
         batch.place(tx, run)?;
     }
@@ -75,6 +76,8 @@ fn attempt(desk: &Desk, tx: &mut Tx) -> Result<(Turn, Vec<Duration>), DbError> {
 struct Batch<'d> {
     desk: &'d Desk,
     now: Timestamp,
+    /// Until when orders are sent.
+    until: Instant,
     workers: Workers,
     limits: HashMap<ProjectId, Limits>,
     /// Bytes stored, of projects that may only store so many.
@@ -88,7 +91,13 @@ struct Batch<'d> {
 }
 
 impl<'d> Batch<'d> {
-    fn load(desk: &'d Desk, tx: &mut Tx, runs: &[Run], now: Timestamp) -> Result<Self, DbError> {
+    fn load(
+        desk: &'d Desk,
+        tx: &mut Tx,
+        runs: &[Run],
+        now: Timestamp,
+        until: Instant,
+    ) -> Result<Self, DbError> {
         let wanted = runs.iter().map(|run| (run.project_id.clone(), run.client_id.clone())).collect();
         let workers = tx.clients().workers(&wanted)?;
         let projects: HashSet<&ProjectId> = runs.iter().map(|run| &run.project_id).collect();
@@ -108,6 +117,7 @@ impl<'d> Batch<'d> {
         Ok(Self {
             desk,
             now,
+            until,
             workers,
             limits,
             stored,
@@ -154,7 +164,7 @@ impl<'d> Batch<'d> {
         self.furthest = self.furthest.max(run.share_tag);
         self.latencies.push(self.now.since(slots::ready_since(&run)));
         let order = next_step(self.desk, tx, &mut run, &worker.client, self.now)?;
-        self.errands.extend(order.map(|order| Errand::run(order, &worker.client)));
+        self.errands.extend(order.map(|order| Errand::run(order, &worker.client, self.until)));
         self.changed.push(run);
         Ok(())
     }

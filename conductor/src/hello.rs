@@ -145,6 +145,7 @@ fn renew(desk: &Desk, tx: &mut Tx, hello: &AgentHello, now: Timestamp) -> Result
         if run.abort_requested {
             reply.abort.push(step.clone());
         }
+        run.is_unsent = false;
         run.attention_at = Some(now.plus(desk.options.lease));
         tx.runs().save(&run)?;
     }

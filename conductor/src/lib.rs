@@ -3,7 +3,7 @@
 //!
 //! Any number of conductors work side by side: all state is in the database, rows are claimed there, and a run's epoch tells
 //! the current holder of a step from an older one. What is to be sent over the bus is sent after the commit; when a
-//! process dies in between, the step's lease ends and it is handed out again.
+//! process dies in between, another one hands the step out again within seconds.
 //!
 //! It never serves users, never moves backup data, and never drives a client that polls (upstream's scheduler).
 
@@ -20,6 +20,7 @@ mod finish_run;
 mod hand_out;
 mod hello;
 mod metrics;
+mod note_sent;
 mod options;
 mod outcome;
 mod plan_job;

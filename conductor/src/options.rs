@@ -48,7 +48,7 @@ impl Default for ConductorOptions {
     fn default() -> Self {
         Self {
             host: format!("{}-{}", hostname(), uuid::Uuid::new_v4().simple()),
-            poll_interval: Duration::from_secs(5),
+            poll_interval: Duration::from_secs(1),
             heartbeat: Duration::from_secs(15),
             lease: Duration::from_secs(60),
             max_losses: 2,
@@ -82,7 +82,7 @@ const GROUP: &str = "conductor";
 pub fn options() -> Vec<OptGroup> {
     let opts = vec![
         Opt::str("host").sample_default("<host name>-<random>").help("Name of this process on the bus; no two conductors may share one."),
-        Opt::float("poll_interval").default("5").min(0.05).max(3600).help("Seconds between two looks at the database when nobody asks for one."),
+        Opt::float("poll_interval").default("1").min(0.05).max(3600).help("Seconds between two looks at the database when nobody asks for one: a conductor takes over from another that died at its next look."),
         Opt::int("heartbeat_interval").default("15").min(1).max(3600).help("Seconds between two heartbeats of an agent."),
         Opt::int("lease").default("60").min(2).max(86_400).help(
             "Seconds of silence after which the agent that does a step counts as lost; several heartbeats long.",

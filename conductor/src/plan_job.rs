@@ -157,6 +157,7 @@ fn new_run(job: &Job, cause: &str, due_at: Timestamp, now: Timestamp) -> Run {
         attention_at: None,
         share_tag: 0,
         waiting_for: None,
+        is_unsent: false,
     }
 }
 

@@ -115,6 +115,7 @@ fn repeated(tx: &mut Tx, report: &StepFinished) -> Result<ReportReply, DbError> 
 
 fn begin(desk: &Desk, tx: &mut Tx, run: &mut Run, now: Timestamp) -> Result<(), DbError> {
     run.state = RunState::Running;
+    run.is_unsent = false;
     run.started_at.get_or_insert(now);
     let is_new = current_step(run)
         .is_some_and(|step| step.started_at.replace(step.started_at.unwrap_or(now)).is_none());

@@ -54,6 +54,7 @@ conformance_suite! {
     faults:
         a_lost_agent_gets_the_step_again_and_its_old_report_is_stale, too_many_losses_fail_the_run,
         heartbeats_keep_the_lease, two_conductors_run_nothing_twice, a_crash_before_the_message_was_sent,
+        what_a_dead_conductor_never_sent_is_taken_over, a_new_conductor_first_reads_what_was_reported,
         an_offline_agent_is_waited_for, an_agent_that_stays_away_fails_the_run, a_job_deleted_in_the_middle,
         a_restarted_agent_loses_its_step_at_once, a_repeated_end_is_known, a_clock_that_is_set_loses_no_agent,
         a_clock_that_is_set_fires_nothing_twice;

@@ -1,7 +1,7 @@
 //! Conductors as processes that are killed while they hand out, and one that loses its way to the database; on MariaDB
 //! with RabbitMQ. The agent is a real RPC server that counts which runs it was really given.
 //!
-//! FREEZER_TEST_KILL_JOBS and FREEZER_TEST_KILL_ROUNDS make it longer (10000 and 20: an hour's run).
+//! FREEZER_TEST_KILL_JOBS and FREEZER_TEST_KILL_ROUNDS make it longer (10000 and 20: half an hour).
 #![cfg(feature = "mysql")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
@@ -12,16 +12,18 @@ mod stage;
 mod wire;
 
 use freezer_conductor::{ConductorOptions, ConductorParts, start};
-use freezer_database::{Database, DatabaseOptions, DbError};
+use freezer_database::{Database, DatabaseOptions, DbError, Page, RunFilter, Tx};
 use freezer_model::rpc::Verdict;
 use freezer_model::*;
 use freezer_testkit::{Daemon, TestDatabase, TestVhost};
 use serde_json::json;
 use stage::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 fn setting(name: &str, usual: usize) -> usize {
     std::env::var(name).ok().map_or(usual, |text| text.parse().expect("a number"))
@@ -31,7 +33,7 @@ fn conductor(folder: &Path, name: &str, database: &str, bus: &str) -> Daemon {
     let config = folder.join(format!("{name}.conf"));
     let text = format!(
         "[DEFAULT]\ntransport_url = {bus}\n[database]\nconnection = {database}\n[conductor]\npoll_interval = 0.2\n\
-         heartbeat_interval = 1\nlease = 3\n"
+         heartbeat_interval = 1\n"
     );
     std::fs::write(&config, text).unwrap();
     let arguments = ["--config-file", config.to_str().unwrap()];
@@ -39,29 +41,58 @@ fn conductor(folder: &Path, name: &str, database: &str, bus: &str) -> Daemon {
     Daemon::new(name, program, &arguments, folder.join(format!("{name}.log")))
 }
 
-/// Takes orders until so many runs have ended, and answers how often each was begun under a valid epoch.
-async fn work(agent: &Agent, count: usize, mut after: impl FnMut(usize)) -> HashMap<RunId, usize> {
-    let mut begun: HashMap<RunId, usize> = HashMap::new();
-    let mut ended = 0;
+/// What the agent saw.
+#[derive(Default)]
+struct Seen {
+    /// How often each run was begun under a valid epoch.
+    begun: HashMap<RunId, usize>,
+    /// From the kill to the next order that only another conductor can have sent.
+    took_over: Option<Duration>,
+}
+
+/// Takes orders until so many runs have ended, several at a time as a busy agent does. When so many orders have come, `kill`
+/// is called.
+async fn work(agent: &Arc<Agent>, count: usize, kill_at: usize, mut kill: impl FnMut()) -> Seen {
+    let (mut seen, mut ended, mut came, mut killed) = (Seen::default(), 0, 0, None);
+    let room = Arc::new(Semaphore::new(16));
+    let mut steps = JoinSet::new();
     let mut beat = tokio::time::interval(Duration::from_secs(1));
     while ended < count {
-        let order = tokio::select! {
-            order = agent.order() => order,
-            _ = beat.tick() => {
-                // Nobody answers between a kill and the other conductor's turn at the queue: it is said again.
-                let _ = tokio::time::timeout(Duration::from_secs(5), agent.heartbeat(vec![])).await;
-                continue;
+        tokio::select! {
+            order = agent.order() => {
+                came += 1;
+                if came == kill_at {
+                    kill();
+                    killed = Some((Instant::now(), agent.unasked().await));
+                } else if let Some((at, left)) = &mut killed {
+                    // What had arrived before is not the other one's.
+                    match left.checked_sub(1) {
+                        Some(fewer) => *left = fewer,
+                        None => drop(seen.took_over.get_or_insert(at.elapsed())),
+                    }
+                }
+                let (agent, room) = (agent.clone(), room.clone());
+                steps.spawn(async move {
+                    let _permit = room.acquire_owned().await;
+                    let is_begun = agent.started(&order).await == Verdict::Continue;
+                    let is_ended =
+                        is_begun && agent.finished(&order, StepOutcome::Success, json!({})).await == Verdict::Continue;
+                    (order.run_id, is_begun, is_ended)
+                });
             }
-        };
-        if agent.started(&order).await == Verdict::Continue {
-            *begun.entry(order.run_id.clone()).or_default() += 1;
-            if agent.finished(&order, StepOutcome::Success, json!({})).await == Verdict::Continue {
-                ended += 1;
-                after(ended);
+            Some(step) = steps.join_next() => {
+                let (run, is_begun, is_ended) = step.unwrap();
+                *seen.begun.entry(run).or_default() += usize::from(is_begun);
+                ended += usize::from(is_ended);
             }
+            // Nobody answers between a kill and the other conductor's turn at the queue: it is said again.
+            _ = beat.tick() => drop(tokio::time::timeout(Duration::from_secs(5), agent.heartbeat(vec![])).await),
         }
     }
-    begun
+    while let Some(step) = steps.join_next().await {
+        assert!(!step.unwrap().1, "a run was begun after all had ended");
+    }
+    seen
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,23 +107,23 @@ async fn a_killed_conductor_loses_and_doubles_nothing() {
         let mut one = conductor(folder.path(), "one", &database.url(), &vhost.url());
         let mut two = conductor(folder.path(), "two", &database.url(), &vhost.url());
         one.start();
-        let agent = Agent::start(&stage).await;
-        put_many(&stage, jobs);
+        let agent = Arc::new(Agent::start(&stage).await);
         two.start();
-        let kill_at = jobs * (1 + round % 5) / 8;
-        let begun = work(&agent, jobs, |ended| {
-            if ended == kill_at {
-                one.kill();
-            }
-        })
-        .await;
-        assert_eq!(begun.len(), jobs, "{}", two.last_words());
-        assert!(begun.values().all(|times| *times == 1), "a run was begun twice");
-        for n in 0..jobs {
-            let runs = stage.runs(&format!("j{n}"));
-            assert_eq!((runs.len(), runs[0].state), (1, RunState::Success), "j{n}");
-        }
-        agent.leave().await;
+        stage.eventually("the other one listens", |_| two.log().contains("is at work")).await;
+        put_many(&stage, jobs);
+        let kill_at = (jobs * (1 + round % 7) / 8).max(1);
+        let seen = work(&agent, jobs, kill_at, || one.kill()).await;
+        println!(
+            "round {round}: killed after {kill_at} orders; the next one's came {:?} later",
+            seen.took_over
+        );
+        assert_eq!(seen.begun.len(), jobs, "{}", two.last_words());
+        assert!(seen.begun.values().all(|times| *times == 1), "a run was begun twice");
+        let all = |tx: &mut Tx| tx.runs().list(&ProjectId::from("p"), &RunFilter::default(), None, Page::ALL);
+        let runs = stage.db.read(all).unwrap();
+        assert!(runs.iter().all(|run| run.state == RunState::Success));
+        let ran: HashSet<&JobId> = runs.iter().map(|run| &run.job_id).collect();
+        assert_eq!((runs.len(), ran.len()), (jobs, jobs));
     }
 }
 

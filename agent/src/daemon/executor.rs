@@ -6,7 +6,7 @@ use super::run_step;
 use crate::links::ConductorLink;
 use freezer_model::rpc::{AbortRun, HeldStep, Reporter, RunAction, StepFinished, WorkRequest};
 use freezer_model::{Capabilities, ClientId, Epoch, Link, Progress, ProjectId, RunId, StepOutcome};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -56,11 +56,40 @@ pub(super) struct Held {
     pub order: watch::Sender<Order>,
 }
 
+/// Steps that are over. A conductor that was given up for dead may send its order after all: late, when the run was done
+/// under a higher epoch already. It would be refused at its first report, and must not begin at all.
+#[derive(Default)]
+struct Ended {
+    epochs: HashMap<RunId, Epoch>,
+    /// Oldest first.
+    order: VecDeque<RunId>,
+}
+
+/// So many ended steps are remembered.
+const REMEMBERED: usize = 1000;
+
+impl Ended {
+    fn note(&mut self, run_id: &RunId, epoch: Epoch) {
+        if self.epochs.insert(run_id.clone(), epoch).is_none() {
+            self.order.push_back(run_id.clone());
+        }
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.epochs.remove(&oldest);
+        }
+    }
+
+    fn knows(&self, order: &RunAction) -> bool {
+        self.epochs.get(&order.run_id).is_some_and(|epoch| *epoch >= order.epoch)
+    }
+}
+
 /// Answer to `run_action`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
     New,
-    /// Held already under this or a later epoch.
+    /// Held or done already under this or a later epoch.
     Repeat,
     /// Not for this agent.
     Refused,
@@ -72,6 +101,7 @@ pub struct Executor {
     pub(super) journal: Journal,
     pub(super) slots: Semaphore,
     held: Mutex<HashMap<RunId, Held>>,
+    ended: Mutex<Ended>,
     /// Told whenever a step is forgotten.
     forgotten: Notify,
     /// The next heartbeat is due now.
@@ -88,6 +118,7 @@ impl Executor {
             journal,
             slots,
             held: Mutex::default(),
+            ended: Mutex::default(),
             forgotten: Notify::new(),
             introduce: Notify::new(),
         }))
@@ -123,6 +154,10 @@ impl Executor {
 
     fn held(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self) -> std::sync::MutexGuard<'_, Ended> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes up what a former daemon left: owed outcomes are reported, interrupted steps reported lost.
@@ -174,6 +209,10 @@ impl Executor {
                 tokio::spawn(self.clone().run_when_free(order));
                 return Ok(Accepted::New);
             }
+            return Ok(Accepted::Repeat);
+        }
+        if self.ended().knows(&order) {
+            tracing::warn!("order for run {} epoch {} came too late", order.run_id, order.epoch);
             return Ok(Accepted::Repeat);
         }
         let entry = Entry { order, child: None, outcome: None };
@@ -244,7 +283,9 @@ impl Executor {
         if let Err(error) = self.journal.remove(run_id.as_str()) {
             tracing::warn!("journal entry of run {run_id} stays: {error}");
         }
-        self.held().remove(run_id);
+        if let Some(held) = self.held().remove(run_id) {
+            self.ended().note(run_id, held.epoch);
+        }
         self.forgotten.notify_waiters();
     }
 

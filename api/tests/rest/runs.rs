@@ -59,6 +59,7 @@ pub fn run(id: &str, project: &str, job: &str, state: RunState, at_secs: i64) ->
         attention_at: None,
         share_tag: 0,
         waiting_for: None,
+        is_unsent: false,
     }
 }
 

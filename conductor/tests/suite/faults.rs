@@ -124,6 +124,65 @@ pub async fn a_crash_before_the_message_was_sent(stage: Stage) {
     successor.stop().await;
 }
 
+pub async fn what_a_dead_conductor_never_sent_is_taken_over(stage: Stage) {
+    const TAKEN_OVER: Duration = Duration::from_secs(5);
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    // Both listen for longer than a take-over needs.
+    stage.clock.advance(TAKEN_OVER);
+    let (mut orders, mut begun) = (Vec::new(), None);
+    for id in ["j", "k"] {
+        stage.put_job(id, json!({"schedule_date": NOW}), &[backup_of(id)]);
+        orders.push(agent.order().await);
+        stage.eventually("noted as sent", |stage| !stage.run(id).is_unsent).await;
+    }
+    // What a conductor leaves that dies between commit and confirm: of one order nobody knows, and one that was sent after
+    // all has been begun.
+    for order in &orders {
+        let mut run = stage.run(order.job_id.as_str());
+        run.is_unsent = true;
+        run.attention_at = Some(stage.clock.now().plus(TAKEN_OVER));
+        stage.db.transaction(|tx| tx.runs().save(&run)).unwrap();
+        if order.job_id.as_str() == "k" {
+            assert_eq!(agent.started(order).await, Verdict::Continue);
+            begun = Some(order.clone());
+        }
+    }
+    stage.clock.advance(TAKEN_OVER);
+    let again = agent.work(StepOutcome::Success).await;
+    assert_eq!((&again.run_id, again.epoch, again.attempt), (&orders[0].run_id, Epoch(2), 1));
+    assert_eq!(agent.started(&orders[0]).await, Verdict::Stale);
+    let run = stage.run("j");
+    assert_eq!((run.state, run.losses, run.steps.len()), (RunState::Success, 0, 1));
+    let begun = begun.unwrap();
+    assert_eq!(agent.finished(&begun, StepOutcome::Success, json!({})).await, Verdict::Continue);
+    assert_eq!((stage.run("k").state, stage.run("k").epoch), (RunState::Success, Epoch(1)));
+    assert_eq!(agent.unasked().await, 0);
+    conductor.stop().await;
+}
+
+pub async fn a_new_conductor_first_reads_what_was_reported(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({"schedule_date": NOW}), &[backup_of("j")]);
+    let order = agent.order().await;
+    stage.eventually("noted as sent", |stage| !stage.run("j").is_unsent).await;
+    conductor.stop().await;
+    let mut run = stage.run("j");
+    run.is_unsent = true;
+    run.attention_at = Some(stage.clock.now());
+    stage.db.transaction(|tx| tx.runs().save(&run)).unwrap();
+    stage.clock.advance(Duration::from_secs(3600));
+    let successor = stage.conductor().await;
+    // It looks, and gives the agent time to say that it works.
+    stage.eventually("postponed", |stage| stage.run("j").attention_at > Some(stage.clock.now())).await;
+    assert!(agent.heartbeat(vec![held(&order)]).await.drop.is_empty());
+    stage.clock.advance(Duration::from_secs(5));
+    assert_eq!(agent.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Continue);
+    assert_eq!((stage.run("j").state, stage.run("j").epoch), (RunState::Success, Epoch(1)));
+    successor.stop().await;
+}
+
 pub async fn an_offline_agent_is_waited_for(stage: Stage) {
     let conductor = stage.conductor().await;
     Agent::start(&stage).await.leave().await;

@@ -11,7 +11,7 @@ use crate::schema::{clients, dispatch_turn, quotas, runs, shares};
 use crate::set_aside::Claimed;
 use crate::{DbError, Runs, Tx};
 use diesel::prelude::*;
-use freezer_model::{Client, ClientId, JobId, ProjectId, Run, RunState, Timestamp};
+use freezer_model::{Client, ClientId, Epoch, JobId, ProjectId, Run, RunId, RunState, Timestamp};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The turn's row.
@@ -204,6 +204,29 @@ impl Runs<'_> {
             active.entry(key).or_default().push(row.into_model());
         }
         Ok(active)
+    }
+
+    /// Notes that the broker took these orders: their agents have until `lease_end` to be heard. An order that has been
+    /// begun, taken back or handed out anew since is passed over. One statement for each epoch among them.
+    pub fn note_sent(&mut self, orders: &[(RunId, Epoch)], lease_end: Timestamp) -> Result<usize, DbError> {
+        let mut by_epoch: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
+        for (run, epoch) in orders {
+            by_epoch.entry(epoch.0).or_default().push(run.as_str());
+        }
+        let mut noted = 0;
+        for (epoch, ids) in by_epoch {
+            noted += self.tx.run(NOUN, "", |conn| {
+                let those = runs::table
+                    .filter(runs::run_id.eq_any(ids))
+                    .filter(runs::epoch.eq(epoch))
+                    .filter(runs::state.eq(RunState::Dispatched.as_str()))
+                    .filter(runs::is_unsent.eq(true));
+                diesel::update(those)
+                    .set((runs::is_unsent.eq(false), runs::attention_at.eq(Some(lease_end.0))))
+                    .execute(conn)
+            })?;
+        }
+        Ok(noted)
     }
 
     /// No lease ends later than `at`: after the clock was set back, those made before would last too long.

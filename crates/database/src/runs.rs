@@ -60,6 +60,7 @@ pub(crate) struct RunRow {
     storage_key: Option<String>,
     target_key: Option<String>,
     waiting_for: Option<String>,
+    is_unsent: bool,
 }
 
 impl RunRow {
@@ -97,6 +98,7 @@ impl RunRow {
             storage_key: slot::storage(run),
             target_key: slot::target(run),
             waiting_for: run.waiting_for.clone(),
+            is_unsent: run.is_unsent,
         })
     }
 
@@ -128,6 +130,7 @@ impl RunRow {
             attention_at: self.attention_at.map(Timestamp),
             share_tag: self.share_tag,
             waiting_for: self.waiting_for,
+            is_unsent: self.is_unsent,
         })
     }
 }
@@ -167,6 +170,7 @@ fn overwrite(mysql: &mut diesel::MysqlConnection, rows: &[RunRow]) -> diesel::Qu
             runs::storage_key.eq(sql::<Nullable<Text>>("VALUES(storage_key)")),
             runs::target_key.eq(sql::<Nullable<Text>>("VALUES(target_key)")),
             runs::waiting_for.eq(sql::<Nullable<Text>>("VALUES(waiting_for)")),
+            runs::is_unsent.eq(sql::<Bool>("VALUES(is_unsent)")),
         ))
         .execute(mysql)
 }

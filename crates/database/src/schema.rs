@@ -96,6 +96,7 @@ diesel::table! {
         storage_key -> Nullable<Text>,
         target_key -> Nullable<Text>,
         waiting_for -> Nullable<Text>,
+        is_unsent -> Bool,
     }
 }
 

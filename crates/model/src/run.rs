@@ -135,4 +135,7 @@ pub struct Run {
     pub share_tag: i64,
     /// The slot that it waits for; see [`crate::slot`].
     pub waiting_for: Option<String>,
+    /// Handed out, and nobody has noted yet that the broker took the order. `attention_at` is then the time at which
+    /// another conductor takes the run over.
+    pub is_unsent: bool,
 }

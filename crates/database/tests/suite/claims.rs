@@ -152,6 +152,7 @@ pub fn what_is_saved_in_bulk_is_what_is_saved_alone(place: &Place) {
         run.attention_at = Some(Timestamp(9));
         run.started_at = Some(Timestamp(8));
         run.losses = 1;
+        run.is_unsent = true;
     }
     db.transaction(|tx| tx.runs().save_many(&runs)).unwrap();
     let mut stored = db.read(|tx| tx.runs().list(&p("a"), &RunFilter::default(), None, Page::ALL)).unwrap();

@@ -165,6 +165,7 @@ pub fn run(project: &str, job: &str, id: &str) -> Run {
         attention_at: Some(Timestamp(3)),
         share_tag: 0,
         waiting_for: None,
+        is_unsent: false,
     }
 }
 
