@@ -1,5 +1,6 @@
 //! The options of the agent's configuration file.
 
+use crate::openstack::ceph::CephAccess;
 use crate::options::keys::KEYS;
 use oslo_config::{Config, Opt, OptGroup, Registry};
 use serde_json::{Map, Value};
@@ -28,6 +29,7 @@ pub fn registry() -> Registry {
         .group("DEFAULT", default)
         .group("DEFAULT", actions)
         .group("agent", agent_options())
+        .group("ceph", ceph_options())
         .groups_of(oslo_messaging::config::options())
         .groups_of(oslo_log::options())
         .groups_of(vec![
@@ -58,6 +60,23 @@ fn agent_options() -> Vec<Opt> {
         Opt::str("metrics_bind_host").default("127.0.0.1").help("Address of /metrics and /healthcheck."),
         Opt::port("metrics_bind_port").default("0").help("Port of /metrics and /healthcheck; 0 is none."),
     ]
+}
+
+pub(crate) fn ceph_options() -> Vec<Opt> {
+    vec![
+        Opt::str("conf").help(
+            "Ceph's configuration file. With it volumes that Cinder keeps in this cluster are read and written there, not \
+             through Glance, and mode rbd works.",
+        ),
+        Opt::str("client").help("Name of the Ceph client, without 'client.' (default: Ceph's own, admin)."),
+        Opt::str("pool").default("volumes").help("Pool of Cinder's volumes."),
+    ]
+}
+
+/// How this host reaches a Ceph cluster, if it does.
+pub fn ceph(config: &Config) -> Option<CephAccess> {
+    let text = |name: &str| config.opt_str("ceph", name).filter(|text| !text.is_empty()).map(str::to_owned);
+    Some(CephAccess { conf: text("conf")?, client: text("client"), pool: text("pool").unwrap_or_default() })
 }
 
 fn service_auth() -> Vec<Opt> {

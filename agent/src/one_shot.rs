@@ -57,6 +57,9 @@ fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String
         upload_limit: None,
         download_limit: None,
         acts_for: None,
+        run_id: uuid::Uuid::new_v4().simple().to_string(),
+        ceph: config::ceph(&loaded),
+        login: Arc::default(),
         now_secs: chrono::Utc::now().timestamp(),
     };
     Ok((options, around))

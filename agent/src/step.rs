@@ -4,6 +4,7 @@
 //! leash. When it closes (the daemon has died), the child stops its work and goes. The child answers in
 //! JSON lines on standard output; standard error is its log. Nothing of it is in argv or the environment.
 
+use crate::openstack::ceph::CephAccess;
 use freezer_model::Progress;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -23,6 +24,12 @@ pub struct StepInput {
     /// Bytes a second for this step, whatever the action asks for.
     pub upload_limit: Option<u64>,
     pub download_limit: Option<u64>,
+    /// The run this step is part of; temporary resources bear it.
+    #[serde(default)]
+    pub run_id: String,
+    /// How this host reaches a Ceph cluster, if it does.
+    #[serde(default)]
+    pub ceph: Option<CephAccess>,
     /// Log options of the daemon (`log_file`, `debug`, …): the child writes to the same place.
     #[serde(default)]
     pub log: BTreeMap<String, String>,

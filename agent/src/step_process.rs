@@ -54,6 +54,9 @@ async fn work(input: StepInput, leash: impl AsyncRead + Unpin + Send + 'static) 
         download_limit: input.download_limit,
         now_secs: chrono::Utc::now().timestamp(),
         acts_for: input.project_id,
+        run_id: input.run_id,
+        ceph: input.ceph,
+        login: Arc::default(),
     };
     let monitor = Arc::new(Monitor::new());
     let leash_cut = Arc::new(AtomicBool::new(false));

@@ -1,5 +1,6 @@
 //! From an action's options to an open store.
 
+use crate::openstack::ceph::CephAccess;
 use crate::options::typed::{ActionOptions, StorageOptions};
 use freezer_storage::{
     Limiter, Limits, Retry, RetryPolicy, Secret, SessionAccess, SshAuth, SshConfig, Store, StoreConfig,
@@ -22,13 +23,19 @@ pub struct Surroundings {
     pub now_secs: i64,
     /// The project a central agent works for at the moment: its token must be for this one and no other.
     pub acts_for: Option<String>,
+    /// The run that this action is part of; temporary resources bear it.
+    pub run_id: String,
+    /// How this host reaches a Ceph cluster, if it does.
+    pub ceph: Option<CephAccess>,
+    /// The login of the action: one for the storage and all services.
+    pub login: Arc<tokio::sync::OnceCell<Session>>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("storage swift needs a Keystone login: {0}")]
+    #[error("no login with Keystone, which storage swift and resources of the cloud need: {0}")]
     Login(String),
     #[error("storage local: '{0}' is no absolute path; give container as an absolute directory")]
     NotAbsolute(String),
@@ -83,7 +90,12 @@ fn local_root(container: &str) -> Result<PathBuf, StorageError> {
     Ok(path.to_path_buf())
 }
 
-async fn swift(options: &ActionOptions, around: &Surroundings) -> Result<SwiftConfig, StorageError> {
+/// The one login of an action: the agent's credentials in the project, or under the trust, of the action.
+pub async fn cloud_session(options: &ActionOptions, around: &Surroundings) -> Result<Session, StorageError> {
+    around.login.get_or_try_init(|| log_in(options, around)).await.cloned()
+}
+
+async fn log_in(options: &ActionOptions, around: &Surroundings) -> Result<Session, StorageError> {
     let mut auth = around.auth.clone();
     if let Some(trust) = &options.trust_id {
         auth.insert("OS_TRUST_ID".to_owned(), trust.clone());
@@ -100,6 +112,11 @@ async fn swift(options: &ActionOptions, around: &Surroundings) -> Result<SwiftCo
     if let Some(project) = &around.acts_for {
         check_scope(&session, options.trust_id.as_deref(), project).await?;
     }
+    Ok(session)
+}
+
+async fn swift(options: &ActionOptions, around: &Surroundings) -> Result<SwiftConfig, StorageError> {
+    let session = cloud_session(options, around).await?;
     let mut config = SwiftConfig::new(Arc::new(SessionAccess::new(session)), options.container.as_str());
     // Two segments may be on their way, one is being filled.
     config.buffer_bytes = config

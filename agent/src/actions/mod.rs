@@ -6,6 +6,8 @@ mod exec;
 mod info;
 mod restore;
 
+use crate::openstack::error::CloudError;
+use crate::options::medium::Medium;
 use crate::options::typed::{ActionKind, ActionOptions};
 use crate::storages::{StorageError, Surroundings};
 use freezer_storage::StoreError;
@@ -30,6 +32,8 @@ pub enum ActionError {
     Vault(#[from] VaultError),
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
     #[error("{0}")]
     Failed(String),
     #[error("aborted")]
@@ -48,6 +52,11 @@ pub async fn perform(
     surroundings: &Surroundings,
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
+    let moves_data = matches!(options.action, ActionKind::Backup | ActionKind::Restore);
+    if moves_data && options.medium != Medium::Files {
+        let mode = options.medium.mode();
+        return Err(ActionError::Failed(format!("mode {mode} is not available in this agent")));
+    }
     let done = match options.action {
         ActionKind::Backup => backup::backup(options, surroundings, monitor.clone()).await,
         ActionKind::Restore => restore::restore(options, surroundings, monitor.clone()).await,
@@ -56,9 +65,8 @@ pub async fn perform(
         ActionKind::Exec => exec::exec(options, &monitor).await,
     };
     match done {
-        Err(ActionError::Vault(VaultError::Cancelled | VaultError::Store(StoreError::Cancelled))) => {
-            Err(ActionError::Aborted)
-        }
+        Err(ActionError::Vault(VaultError::Cancelled | VaultError::Store(StoreError::Cancelled)))
+        | Err(ActionError::Cloud(CloudError::Aborted)) => Err(ActionError::Aborted),
         other => other,
     }
 }

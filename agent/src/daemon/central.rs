@@ -119,6 +119,7 @@ mod tests {
             upload_limit: None,
             download_limit: None,
             progress_interval: std::time::Duration::from_secs(1),
+            ceph: None,
             log: std::collections::BTreeMap::new(),
         }
     }

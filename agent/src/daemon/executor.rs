@@ -4,6 +4,7 @@ use super::child;
 use super::journal::{Entry, Journal};
 use super::run_step;
 use crate::links::ConductorLink;
+use crate::openstack::ceph::CephAccess;
 use freezer_model::rpc::{AbortRun, HeldStep, Reporter, RunAction, StepFinished, WorkRequest};
 use freezer_model::{Capabilities, ClientId, Epoch, Link, Progress, ProjectId, RunId, StepOutcome};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -35,6 +36,8 @@ pub struct ExecutorOptions {
     pub download_limit: Option<u64>,
     /// Time between two progress reports of one step.
     pub progress_interval: Duration,
+    /// How this host reaches a Ceph cluster, if it does.
+    pub ceph: Option<CephAccess>,
     /// Log options of the children; see [`crate::step::StepInput`].
     pub log: BTreeMap<String, String>,
 }

@@ -78,6 +78,8 @@ async fn run_child(
         disable_exec: options.disable_exec,
         upload_limit: options.upload_limit,
         download_limit: options.download_limit,
+        run_id: entry.order.run_id.to_string(),
+        ceph: options.ceph.clone(),
         log: options.log.clone(),
     };
     let child = match StepChild::start(&options.step_program, &input).await {

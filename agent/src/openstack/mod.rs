@@ -1,3 +1,13 @@
-//! Resources of the cloud.
+//! Resources of the cloud: how they are reached, and what is made of them for a while.
+//!
+//! [`cloud::Cloud`] speaks with the services under one login of the action; the folders named after services hold thin typed
+//! calls and decide nothing; [`temporary::Ledger`] knows every resource that was made only for the work and takes it away.
 
+pub mod ceph;
+pub mod cinder;
+pub mod cloud;
+pub mod error;
+pub mod glance;
 pub mod project;
+pub mod temporary;
+pub mod waiting;

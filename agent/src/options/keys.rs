@@ -32,8 +32,10 @@ pub struct Key {
 }
 
 const ACTIONS: &[&str] = &["backup", "restore", "admin", "info", "exec"];
-const MODES: &[&str] = &["fs", "mongo", "mysql", "sqlserver", "cinder", "cindernative", "nova", "glance"];
-const ENGINES: &[&str] = &["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance"];
+const MODES: &[&str] =
+    &["fs", "mongo", "mysql", "sqlserver", "cinder", "cindernative", "nova", "glance", "rbd"];
+const ENGINES: &[&str] = &["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance", "image"];
+const TARGETS: &[&str] = &["new", "over", "replace"];
 const STORAGES: &[&str] = &["local", "swift", "ssh", "s3", "ftp", "ftps"];
 const CODECS: &[&str] = &["gzip", "bzip2", "xz", "zstd", "none"];
 const KDFS: &[&str] = &["openssl", "pbkdf2"];
@@ -136,6 +138,11 @@ pub const KEYS: &[Key] = &[
     key(CLOUD, "proxy", Kind::Text, "HTTP proxy"),
     key(CLOUD, "cinder_vol_id", Kind::Text, "Volume, through an image"),
     key(CLOUD, "cinder_vol_name", Kind::Text, "Volume by name"),
+    key(CLOUD, "cinder_restore_to", Kind::Choice(TARGETS), "Where a volume is restored to: a new one, over the old one, or a new one that is attached in the old one's place").or("new"),
+    key(CLOUD, "restore_name", Kind::Text, "Name of a restored volume, image or server (default: <name>~<time of the backup>)"),
+    key(CLOUD, "rbd_pool", Kind::Text, "Ceph pool of the image"),
+    key(CLOUD, "rbd_image", Kind::Text, "Image of a Ceph pool"),
+    key(CLOUD, "rbd_restore_to", Kind::Text, "pool/image to restore into (default: the old pool, <image>~<time of the backup>)"),
     key(CLOUD, "cinderbrick_vol_id", Kind::Text, "Volume attached to this host"),
     key(CLOUD, "cindernative_vol_id", Kind::Text, "Volume, through Cinder's backup service"),
     key(CLOUD, "cindernative_backup_id", Kind::Text, "Cinder backup to restore"),
@@ -144,6 +151,9 @@ pub const KEYS: &[Key] = &[
     key(CLOUD, "cindernative_freezer_only", Kind::Bool, "Rotate only Cinder backups made by Freezer").or("true"),
     key(CLOUD, "nova_inst_id", Kind::Text, "Server by id"),
     key(CLOUD, "nova_inst_name", Kind::Text, "Servers by name"),
+    key(CLOUD, "nova_inst_tag", Kind::Text, "Servers that have this tag"),
+    key(CLOUD, "nova_inst_metadata", Kind::Text, "Servers with this metadata, key=value"),
+    key(CLOUD, "nova_restore_flavor", Kind::Text, "Flavor of a restored server, by id or name"),
     key(CLOUD, "nova_restore_network", Kind::Text, "Network of a restored server"),
     key(CLOUD, "glance_image_id", Kind::Text, "Image by id"),
     key(CLOUD, "glance_image_name", Kind::Text, "Images by name"),

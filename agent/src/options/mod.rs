@@ -3,10 +3,12 @@
 //! Precedence, highest first: command line, job (INI file or JSON), configuration file, environment,
 //! default. Upstream lets the INI file win over the command line although its documents say otherwise.
 
+pub mod cloud;
 pub mod command_line;
 pub mod date;
 pub mod ini;
 pub mod keys;
+pub mod medium;
 pub mod size;
 pub mod typed;
 pub mod values;

@@ -1,6 +1,8 @@
 //! The options of one action, typed and checked against each other.
 
+use super::cloud::CloudOptions;
 use super::date;
+use super::medium::{self, ImagePick, Medium, Pick, ServerPick};
 use super::values::{OptionsError, Values};
 use std::path::PathBuf;
 
@@ -46,6 +48,8 @@ impl StorageOptions {
 #[derive(Clone, Debug)]
 pub struct ActionOptions {
     pub action: ActionKind,
+    pub medium: Medium,
+    pub cloud: CloudOptions,
     pub storage: StorageOptions,
     pub container: String,
     pub backup_name: String,
@@ -103,14 +107,15 @@ impl ActionOptions {
         let text = |key: &str| values.text(key);
         let path = |key: &str| values.text(key).map(|text| text.map(|text| expand_home(&text)));
         let action = action_kind(values)?;
-        refuse_what_is_not_here(values, action)?;
+        let medium = medium_of(values, action)?;
         let small =
             |key: &str| values.int(key, 0..=1_000_000).map(|number| number.map(|number| number as u32));
         let options = Self {
             action,
+            cloud: CloudOptions::from_values(values)?,
             storage: storage(values)?,
             container: text("container")?.unwrap_or_default(),
-            backup_name: backup_name(values, hostname)?,
+            backup_name: backup_name(values, hostname, &medium)?,
             hostname: text("hostname")?.unwrap_or_else(|| hostname.to_owned()),
             path_to_backup: path("path_to_backup")?,
             exclude: text("exclude")?,
@@ -149,6 +154,7 @@ impl ActionOptions {
             metadata_out: text("metadata_out")?,
             quiet: values.flag("quiet")?,
             log_file: text("log_file")?,
+            medium,
         };
         options.check()?;
         Ok(options)
@@ -164,15 +170,23 @@ impl ActionOptions {
             || self.restart_always_level_days.is_some();
         match self.action {
             ActionKind::Backup => {
-                need(self.path_to_backup.is_some(), "path_to_backup (what to save)")?;
+                let is_named = match &self.medium {
+                    Medium::Files => self.path_to_backup.is_some(),
+                    Medium::Volume(Pick::Unnamed) => false,
+                    Medium::Images(ImagePick::One(Pick::Unnamed)) => false,
+                    Medium::Servers(ServerPick::One(Pick::Unnamed)) => false,
+                    _ => true,
+                };
+                need(is_named, self.medium.needed())?;
                 need(
                     !levels || self.incremental,
                     "incremental=true when max_level, always_level or restart_always_level is given",
                 )
             }
-            ActionKind::Restore => {
-                need(self.restore_abs_path.is_some(), "restore_abs_path (where to restore to)")
-            }
+            ActionKind::Restore => need(
+                self.medium != Medium::Files || self.restore_abs_path.is_some(),
+                "restore_abs_path (where to restore to)",
+            ),
             ActionKind::Admin => need(
                 self.remove_older_than_days.is_some()
                     || self.remove_from_date.is_some()
@@ -196,37 +210,14 @@ fn action_kind(values: &Values) -> Result<ActionKind, OptionsError> {
 }
 
 /// What the options can name but this agent does not do is refused, never quietly done otherwise.
-fn refuse_what_is_not_here(values: &Values, action: ActionKind) -> Result<(), OptionsError> {
+fn medium_of(values: &Values, action: ActionKind) -> Result<Medium, OptionsError> {
     if matches!(action, ActionKind::Exec) {
-        return Ok(());
-    }
-    for (key, available) in [("mode", "fs"), ("engine_name", "tar")] {
-        let chosen = values.text(key)?.unwrap_or_default();
-        if chosen != available {
-            return Err(OptionsError::bad(
-                key,
-                format!("'{chosen}' is not available in this agent; it has {available}"),
-            ));
-        }
+        return Ok(Medium::Files);
     }
     if values.text("snapshot")?.is_some() {
         return Err(OptionsError::bad("snapshot", "file-system snapshots are not available in this agent"));
     }
-    const ELSEWHERE: [&str; 9] = [
-        "cinder_vol_id",
-        "cinder_vol_name",
-        "cinderbrick_vol_id",
-        "cindernative_vol_id",
-        "cindernative_backup_id",
-        "nova_inst_id",
-        "nova_inst_name",
-        "glance_image_id",
-        "glance_image_name",
-    ];
-    match ELSEWHERE.iter().find(|key| values.is_set(key)) {
-        Some(key) => Err(OptionsError::bad(key, "OpenStack resources are not available in this agent")),
-        None => Ok(()),
-    }
+    medium::choose(values)
 }
 
 fn storage(values: &Values) -> Result<StorageOptions, OptionsError> {
@@ -254,16 +245,17 @@ fn storage(values: &Values) -> Result<StorageOptions, OptionsError> {
 
 /// Fills the template of a backup name. Upstream keeps the raw template in its paths (B14); a name
 /// without braces is the same in both.
-fn backup_name(values: &Values, hostname: &str) -> Result<String, OptionsError> {
+fn backup_name(values: &Values, hostname: &str, medium: &Medium) -> Result<String, OptionsError> {
     let template = values.text("backup_name")?.unwrap_or_default();
     let get = |key: &str| values.text(key).map(Option::unwrap_or_default);
+    let said = get("mode")?;
     let name = template
-        .replace("{mode}", &get("mode")?)
-        .replace("{backup_media}", "fs")
+        .replace("{mode}", if matches!(medium, Medium::Files) { said.as_str() } else { medium.mode() })
+        .replace("{backup_media}", medium.mode())
         .replace("{storage}", &get("storage")?)
         .replace("{container}", &get("container")?)
         .replace("{project_id}", &get("project_id")?)
-        .replace("{resource_id}", hostname);
+        .replace("{resource_id}", medium.resource().unwrap_or(hostname));
     if name.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
         return Err(OptionsError::bad("backup_name", format!("'{name}' has an empty or dot part")));
     }

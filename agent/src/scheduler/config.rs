@@ -30,6 +30,7 @@ pub fn registry() -> Registry {
             OptGroup::new(AUTH, auth)
                 .help("The login of this client: user and password, or an application credential."),
             OptGroup::new(CAPABILITIES, capabilities).help("What jobs may ask of this client."),
+            OptGroup::new("ceph", crate::config::ceph_options()),
         ])
         .groups_of(oslo_log::options())
 }
@@ -184,6 +185,7 @@ pub fn executor_options(config: &Config, project: &str) -> Result<ExecutorOption
         upload_limit: rate("upload_limit")?,
         download_limit: rate("download_limit")?,
         progress_interval: Duration::from_secs_f64(config.float(SCHEDULER, "progress_interval")),
+        ceph: crate::config::ceph(config),
         log: serve::log_options(config),
     })
 }

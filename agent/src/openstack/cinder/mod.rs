@@ -1,0 +1,6 @@
+//! Cinder's REST interface: thin typed calls.
+
+pub mod attachments;
+pub mod snapshots;
+pub mod volume_actions;
+pub mod volumes;

@@ -1,0 +1,49 @@
+//! Actions on a volume: upload to an image, take an image's content, flags and metadata of images.
+
+use crate::openstack::cloud::{Cloud, Service, checked_id, text_at};
+use crate::openstack::error::CloudError;
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+const SERVICE: Service = Service::Cinder;
+
+async fn act(cloud: &Cloud, id: &str, body: &Value, what: &str) -> Result<Value, CloudError> {
+    let id = checked_id(SERVICE, "volume", id)?;
+    let what = format!("{what} of volume {id}");
+    cloud.post(SERVICE, &format!("/volumes/{id}/action"), body, &what).await
+}
+
+/// Orders a raw image of a volume's content; answers the image's id.
+pub async fn upload_to_image(cloud: &Cloud, id: &str, name: &str) -> Result<String, CloudError> {
+    let body = json!({"os-volume_upload_image": {
+        "image_name": name, "disk_format": "raw", "container_format": "bare", "force": true, "visibility": "private",
+    }});
+    let answer = act(cloud, id, &body, "an image").await?;
+    text_at(SERVICE, &answer, "/os-volume_upload_image/image_id")
+}
+
+/// Writes an image's content over a volume (microversion 3.68).
+pub async fn reimage(cloud: &Cloud, id: &str, image_id: &str) -> Result<(), CloudError> {
+    cloud.needs(SERVICE, (3, 68), "writing over a volume").await?;
+    let id = checked_id(SERVICE, "volume", id)?;
+    let body = json!({"os-reimage": {"image_id": image_id}});
+    let request = cloud
+        .request(SERVICE, Method::POST, &format!("/volumes/{id}/action"), Some((3, 68)))
+        .await?
+        .json(&body);
+    cloud.document(SERVICE, request, &format!("to write over volume {id}")).await.map(|_| ())
+}
+
+pub async fn set_bootable(cloud: &Cloud, id: &str, is_bootable: bool) -> Result<(), CloudError> {
+    let body = json!({"os-set_bootable": {"bootable": is_bootable}});
+    act(cloud, id, &body, "the bootable flag").await.map(|_| ())
+}
+
+pub async fn set_image_metadata(
+    cloud: &Cloud,
+    id: &str,
+    metadata: &Map<String, Value>,
+) -> Result<(), CloudError> {
+    let body = json!({"os-set_image_metadata": {"metadata": metadata}});
+    act(cloud, id, &body, "the image metadata").await.map(|_| ())
+}

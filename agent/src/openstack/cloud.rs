@@ -1,0 +1,290 @@
+//! The services of the cloud under the one login of an action.
+//!
+//! Requests that the session repeats (a refused token, a service that is busy or gone) are repeated there; here answers
+//! become documents, refusals become words, and the newest microversion that both sides know is found once a service.
+
+use super::error::CloudError;
+use super::waiting::{Timer, TokioTimer};
+use freezer_vault::Monitor;
+use keystone::{ServiceRequest, Session};
+use reqwest::{Method, Response};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub type Version = (u32, u32);
+
+/// A service, as the catalogue and people call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    Cinder,
+    Glance,
+    Nova,
+    Neutron,
+}
+
+impl Service {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cinder => "Cinder",
+            Self::Glance => "Glance",
+            Self::Nova => "Nova",
+            Self::Neutron => "Neutron",
+        }
+    }
+
+    /// Type in the catalogue.
+    pub fn catalogue_type(self) -> &'static str {
+        match self {
+            Self::Cinder => "block-storage",
+            Self::Glance => "image",
+            Self::Nova => "compute",
+            Self::Neutron => "network",
+        }
+    }
+
+    /// What stands before a path: the catalogue's addresses of Glance and Neutron name no version.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Glance => "/v2",
+            Self::Neutron => "/v2.0",
+            Self::Cinder | Self::Nova => "",
+        }
+    }
+
+    /// The newest microversion that the calls were written against, and its word in the header.
+    fn microversions(self) -> Option<(&'static str, Version)> {
+        match self {
+            Self::Cinder => Some(("volume", (3, 70))),
+            Self::Nova => Some(("compute", (2, 93))),
+            Self::Glance | Self::Neutron => None,
+        }
+    }
+}
+
+/// Clones are cheap and share the login.
+#[derive(Clone)]
+pub struct Cloud {
+    session: Session,
+    monitor: Arc<Monitor>,
+    timer: Arc<dyn Timer>,
+    /// Seconds that a change of state may take.
+    timeout_secs: u64,
+    /// Sent along, so that the logs of all services can be joined.
+    request_id: String,
+    versions: Arc<Mutex<BTreeMap<Service, Version>>>,
+}
+
+impl Cloud {
+    pub fn new(session: Session, monitor: Arc<Monitor>, timeout_secs: u64) -> Self {
+        let request_id = format!("req-{}", uuid::Uuid::new_v4());
+        let timer = Arc::new(TokioTimer::new());
+        Self { session, monitor, timer, timeout_secs, request_id, versions: Arc::default() }
+    }
+
+    /// The same login, but not ended by an abort: for tidying up.
+    pub fn undisturbed(&self) -> Self {
+        Self { monitor: Arc::new(Monitor::new()), ..self.clone() }
+    }
+
+    pub fn with_timer(self, timer: Arc<dyn Timer>) -> Self {
+        Self { timer, ..self }
+    }
+
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+    pub fn monitor(&self) -> &Arc<Monitor> {
+        &self.monitor
+    }
+    pub fn timer(&self) -> &dyn Timer {
+        self.timer.as_ref()
+    }
+    pub fn timeout_secs(&self) -> u64 {
+        self.timeout_secs
+    }
+
+    /// Id of the project the login is for.
+    pub async fn project_id(&self) -> Result<String, CloudError> {
+        let session = |cause| CloudError::Session { service: "Keystone", cause };
+        let project = self.session.project_id().await.map_err(session)?;
+        project.ok_or_else(|| CloudError::Choice {
+            what: "the login".to_owned(),
+            cause: "is scoped to no project; set project_id, or the project of the agent's login".to_owned(),
+        })
+    }
+
+    pub async fn get(
+        &self,
+        service: Service,
+        path: &str,
+        query: &[(&str, &str)],
+        what: &str,
+    ) -> Result<Value, CloudError> {
+        let mut request = self.request(service, Method::GET, path, None).await?;
+        for (key, value) in query {
+            request = request.query(*key, *value);
+        }
+        self.document(service, request, what).await
+    }
+
+    pub async fn post(
+        &self,
+        service: Service,
+        path: &str,
+        body: &Value,
+        what: &str,
+    ) -> Result<Value, CloudError> {
+        let request = self.request(service, Method::POST, path, None).await?.json(body);
+        self.document(service, request, what).await
+    }
+
+    pub async fn put(
+        &self,
+        service: Service,
+        path: &str,
+        body: &Value,
+        what: &str,
+    ) -> Result<Value, CloudError> {
+        let request = self.request(service, Method::PUT, path, None).await?.json(body);
+        self.document(service, request, what).await
+    }
+
+    /// What is gone already is no error.
+    pub async fn delete(&self, service: Service, path: &str, what: &str) -> Result<(), CloudError> {
+        let request = self.request(service, Method::DELETE, path, None).await?;
+        match self.document(service, request, what).await {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// A request for `path` in the newest version both sides know, or in `version`.
+    pub async fn request(
+        &self,
+        service: Service,
+        method: Method,
+        path: &str,
+        version: Option<Version>,
+    ) -> Result<ServiceRequest, CloudError> {
+        let path = format!("{}{path}", service.prefix());
+        let mut request =
+            self.session.request(method, service.catalogue_type(), &path).request_id(&self.request_id);
+        if let Some((word, _)) = service.microversions() {
+            let (major, minor) = match version {
+                Some(version) => version,
+                None => self.version(service).await?,
+            };
+            request = request.header("OpenStack-API-Version", &format!("{word} {major}.{minor}"));
+        }
+        Ok(request)
+    }
+
+    /// Sends; an abort ends the waiting. Any status is an answer.
+    pub async fn send(&self, service: Service, request: ServiceRequest) -> Result<Response, CloudError> {
+        tokio::select! {
+            answer = request.send() => answer.map_err(|cause| CloudError::Session { service: service.name(), cause }),
+            () = self.monitor.token().cancelled() => Err(CloudError::Aborted),
+        }
+    }
+
+    /// Sends, and reads the JSON of a good answer (null when it is empty).
+    pub async fn document(
+        &self,
+        service: Service,
+        request: ServiceRequest,
+        what: &str,
+    ) -> Result<Value, CloudError> {
+        let answer = good(service, self.send(service, request).await?, what).await?;
+        let id = request_id(&answer);
+        let wrong = |cause: String| CloudError::Answer {
+            service: service.name(),
+            what: what.to_owned(),
+            cause,
+            request: id.clone().map(|id| format!(" (request {id})")).unwrap_or_default(),
+        };
+        let text = answer.text().await.map_err(|error| wrong(error.to_string()))?;
+        if text.trim().is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
+    }
+
+    /// The microversion that is spoken with a service.
+    pub async fn version(&self, service: Service) -> Result<Version, CloudError> {
+        let Some((_, newest)) = service.microversions() else { return Ok((0, 0)) };
+        if let Some(known) = self.versions.lock().unwrap_or_else(PoisonError::into_inner).get(&service) {
+            return Ok(*known);
+        }
+        let spoken = self.ask_version(service, newest).await?.min(newest);
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner).insert(service, spoken);
+        Ok(spoken)
+    }
+
+    /// # Errors
+    /// When the service is older than `version`, which `what` needs.
+    pub async fn needs(&self, service: Service, version: Version, what: &str) -> Result<(), CloudError> {
+        let known = self.version(service).await?;
+        if known >= version {
+            return Ok(());
+        }
+        Err(CloudError::TooOld { service: service.name(), what: what.to_owned(), known, needed: version })
+    }
+
+    /// The versions document stands above the project: `…/v3/`, `…/v2.1/`.
+    async fn ask_version(&self, service: Service, newest: Version) -> Result<Version, CloudError> {
+        let session = |cause| CloudError::Session { service: service.name(), cause };
+        let endpoint = self.session.endpoint(service.catalogue_type(), None, None).await.map_err(session)?;
+        let major = format!("/v{}", newest.0);
+        let (root, rest) = endpoint.split_once(&major).unwrap_or((endpoint.as_str(), ""));
+        let rest = rest.split('/').next().unwrap_or_default();
+        let address = format!("{root}{major}{rest}/");
+        let request = self.session.request_address(Method::GET, &address);
+        let document = self.document(service, request, "its versions").await?;
+        let text = document.pointer("/versions/0/version").or_else(|| document.pointer("/version/version"));
+        let known = text
+            .and_then(Value::as_str)
+            .and_then(|text| text.split_once('.'))
+            .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        Ok(known.unwrap_or((newest.0, 0)))
+    }
+}
+
+/// A good answer as it is, or the refusal in the service's words.
+pub async fn good(service: Service, answer: Response, what: &str) -> Result<Response, CloudError> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let id = request_id(&answer);
+    let text = answer.text().await.unwrap_or_default();
+    Err(CloudError::refused(service.name(), what.to_owned(), status.as_u16(), &text, id.as_deref()))
+}
+
+fn request_id(answer: &Response) -> Option<String> {
+    let names = ["x-openstack-request-id", "x-compute-request-id"];
+    names.iter().find_map(|name| Some(answer.headers().get(*name)?.to_str().ok()?.to_owned()))
+}
+
+/// A text in a document by its JSON pointer.
+pub fn text_at(service: Service, document: &Value, pointer: &str) -> Result<String, CloudError> {
+    let found = document.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    found.ok_or_else(|| CloudError::Answer {
+        service: service.name(),
+        what: "a request".to_owned(),
+        cause: format!("it has no {pointer}"),
+        request: String::new(),
+    })
+}
+
+/// An id that goes into a path must be one: anything else would name another resource.
+pub fn checked_id<'a>(service: Service, kind: &str, id: &'a str) -> Result<&'a str, CloudError> {
+    let is_plain = !id.is_empty()
+        && id.len() <= 64
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if is_plain {
+        return Ok(id);
+    }
+    let what = format!("{kind} '{id}'");
+    Err(CloudError::NotFound { service: service.name(), what, request: String::new() })
+}

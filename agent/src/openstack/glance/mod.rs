@@ -1,0 +1,4 @@
+//! Glance's REST interface: thin typed calls.
+
+pub mod download;
+pub mod images;

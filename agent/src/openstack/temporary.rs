@@ -1,0 +1,318 @@
+//! Resources that are made only for the work: each is known to the ledger of its action, bears a tag, and is removed when
+//! the action ends, however it ends. What a killed agent leaves, the next one finds by the tag and removes.
+//!
+//! The tag is in the name from the moment a resource is asked for, and in its metadata where its service has some: so
+//! also a resource whose making was under way when the agent died is found. It says which process works with it: only
+//! what no living process works with is removed.
+
+use super::cinder::{snapshots, volumes};
+use super::cloud::Cloud;
+use super::error::CloudError;
+use super::glance::images;
+use super::waiting::{Look, Wanted};
+use crate::daemon::child::start_ticks;
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// Metadata keys of every temporary resource.
+pub const RUN_KEY: &str = "freezer_run";
+pub const PROCESS_KEY: &str = "freezer_process";
+/// Between what a name says and the tag.
+const MARK: char = '~';
+/// Nobody works on one resource for longer on another host, whose processes cannot be seen from here.
+const FOREIGN_LIMIT_SECS: i64 = 7 * 86_400;
+
+/// A process for good: an id alone is used again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    host: String,
+    pid: i32,
+    ticks: u64,
+}
+
+impl Process {
+    pub fn this() -> Self {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        Self { host: host_mark(), pid, ticks: start_ticks(pid).unwrap_or_default() }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let (host, pid, ticks) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let is_host = host.len() == 8 && host.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_host && parts.next().is_none()).then(|| Self { host: host.to_owned(), pid, ticks })
+    }
+
+    /// Whether it may still work with a resource that was made `age_secs` ago.
+    fn may_be_at_work(&self, age_secs: i64) -> bool {
+        if self.host != host_mark() {
+            return age_secs < FOREIGN_LIMIT_SECS;
+        }
+        start_ticks(self.pid) == Some(self.ticks)
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.host, self.pid, self.ticks)
+    }
+}
+
+/// This host among others: its machine and its name, since containers share the first and clones the second.
+fn host_mark() -> String {
+    let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let digest = Sha256::digest(format!("{}/{name}", machine.trim()));
+    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Temporary {
+    Image(String),
+    Volume(String),
+    Snapshot(String),
+}
+
+impl Temporary {
+    /// What depends on others goes first.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Image(_) => 0,
+            Self::Volume(_) => 1,
+            Self::Snapshot(_) => 2,
+        }
+    }
+}
+
+impl fmt::Display for Temporary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(id) => write!(f, "image {id}"),
+            Self::Volume(id) => write!(f, "volume {id}"),
+            Self::Snapshot(id) => write!(f, "snapshot {id}"),
+        }
+    }
+}
+
+/// The temporary resources of one action.
+pub struct Ledger {
+    cloud: Cloud,
+    prefix: String,
+    run_id: String,
+    process: Process,
+    entries: Mutex<Vec<Temporary>>,
+}
+
+impl Ledger {
+    pub fn new(cloud: &Cloud, prefix: &str, run_id: &str) -> Self {
+        Self {
+            cloud: cloud.undisturbed(),
+            prefix: prefix.to_owned(),
+            run_id: run_id.to_owned(),
+            process: Process::this(),
+            entries: Mutex::default(),
+        }
+    }
+
+    /// Name of a temporary resource, with the tag in it: `freezer_backup_<id>~<process>`.
+    pub fn name(&self, what: &str) -> String {
+        let what: String = what.chars().take(120).collect();
+        format!("{}{what}{MARK}{}", self.prefix, self.process)
+    }
+
+    pub fn metadata(&self) -> Value {
+        json!({ RUN_KEY: self.run_id, PROCESS_KEY: self.process.to_string() })
+    }
+
+    pub fn note(&self, made: Temporary) {
+        self.entries().push(made);
+    }
+
+    /// It is the user's from now on.
+    pub fn release(&self, kept: &Temporary) {
+        self.entries().retain(|entry| entry != kept);
+    }
+
+    fn entries(&self) -> std::sync::MutexGuard<'_, Vec<Temporary>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes one before the end of the action.
+    pub async fn remove(&self, entry: &Temporary) -> Result<(), CloudError> {
+        remove(&self.cloud, entry).await?;
+        self.release(entry);
+        Ok(())
+    }
+
+    /// Removes all of them, the ones that depend on others first. Answers what stays behind, and why.
+    pub async fn remove_all(&self) -> Vec<String> {
+        let mut entries = std::mem::take(&mut *self.entries());
+        // The latest of a kind first: it may have been made from an earlier one.
+        entries.reverse();
+        entries.sort_by_key(Temporary::rank);
+        remove_each(&self.cloud, entries).await
+    }
+
+    /// As [`Ledger::remove_all`], after a failure: also what was asked for and never answered is looked for.
+    pub async fn remove_all_and_lost(&self) -> Vec<String> {
+        let own = |process: &Process, _age: i64| *process == self.process;
+        match find(&self.cloud, &self.prefix, own).await {
+            Ok(found) => {
+                let mut entries = self.entries();
+                for entry in found {
+                    if !entries.contains(&entry) {
+                        entries.push(entry);
+                    }
+                }
+            }
+            Err(error) => tracing::warn!("looking for temporary resources: {error}"),
+        }
+        self.remove_all().await
+    }
+}
+
+/// Removes what agents that are gone left in the project of the login. Answers what was removed and what could not be.
+pub async fn remove_leftovers(cloud: &Cloud, prefix: &str) -> Result<(Vec<String>, Vec<String>), CloudError> {
+    let gone = |process: &Process, age: i64| !process.may_be_at_work(age);
+    let found = find(cloud, prefix, gone).await?;
+    let names: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let left = remove_each(cloud, found).await;
+    Ok((names, left))
+}
+
+async fn remove_each(cloud: &Cloud, entries: Vec<Temporary>) -> Vec<String> {
+    let mut left = Vec::new();
+    for entry in entries {
+        if let Err(error) = remove(cloud, &entry).await {
+            left.push(format!("{entry}: {error}"));
+        }
+    }
+    left
+}
+
+/// Asks for the removal until the service takes it, and waits until it is done.
+async fn remove(cloud: &Cloud, entry: &Temporary) -> Result<(), CloudError> {
+    cloud
+        .wait_for(Wanted::new(entry.to_string(), "gone").moving(1), async || {
+            let (asked, state) = match entry {
+                Temporary::Image(id) => {
+                    (images::delete(cloud, id).await, status(images::show(cloud, id).await)?)
+                }
+                Temporary::Volume(id) => {
+                    let state = volumes::show(cloud, id).await.map(|volume| volume.document);
+                    (volumes::delete(cloud, id).await, status(state)?)
+                }
+                Temporary::Snapshot(id) => {
+                    (snapshots::delete(cloud, id).await, status(snapshots::show(cloud, id).await)?)
+                }
+            };
+            match (state, asked) {
+                (None, _) => Ok(Look::Ready(())),
+                (Some(state), _) if state == "error_deleting" => {
+                    Ok(Look::Never { state, detail: String::new() })
+                }
+                (Some(state), Ok(())) => Ok(Look::NotYet(state)),
+                (Some(_), Err(error)) if error.is_busy() => Ok(Look::NotYet(error.to_string())),
+                (Some(_), Err(error)) => Err(error),
+            }
+        })
+        .await
+}
+
+fn status(shown: Result<Value, CloudError>) -> Result<Option<String>, CloudError> {
+    match shown {
+        Ok(document) => Ok(Some(text(&document, "status").to_owned())),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Temporary resources of the project whose process fits, the ones that depend on others first.
+async fn find(
+    cloud: &Cloud,
+    prefix: &str,
+    fits: impl Fn(&Process, i64) -> bool,
+) -> Result<Vec<Temporary>, CloudError> {
+    let project = cloud.project_id().await?;
+    let now = Utc::now();
+    let wanted = |row: &Value, tags: &Map<String, Value>| {
+        let process = process_of(row, tags, prefix)?;
+        fits(&process, age_secs(row, now)).then(|| text(row, "id").to_owned())
+    };
+    let mut found = Vec::new();
+    for row in images::list(cloud, &[("owner", project.as_str()), ("visibility", "private")]).await? {
+        let tags = row.as_object().cloned().unwrap_or_default();
+        found.extend(wanted(&row, &tags).map(Temporary::Image));
+    }
+    for volume in volumes::list(cloud).await? {
+        found.extend(wanted(&volume.document, &volume.map("metadata")).map(Temporary::Volume));
+    }
+    for row in snapshots::list(cloud).await? {
+        let tags = row.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
+        found.extend(wanted(&row, &tags).map(Temporary::Snapshot));
+    }
+    Ok(found)
+}
+
+/// The process in a resource's tag, by metadata or by name.
+fn process_of(row: &Value, tags: &Map<String, Value>, prefix: &str) -> Option<Process> {
+    if tags.contains_key(RUN_KEY)
+        && let Some(process) = tags.get(PROCESS_KEY).and_then(Value::as_str).and_then(Process::parse)
+    {
+        return Some(process);
+    }
+    let (_, tag) = text(row, "name").strip_prefix(prefix)?.rsplit_once(MARK)?;
+    Process::parse(tag)
+}
+
+fn age_secs(row: &Value, now: DateTime<Utc>) -> i64 {
+    let made = text(row, "created_at").trim_end_matches('Z');
+    let made = NaiveDateTime::parse_from_str(made, "%Y-%m-%dT%H:%M:%S%.f");
+    made.map_or(0, |made| (now - made.and_utc()).num_seconds())
+}
+
+fn text<'a>(row: &'a Value, key: &str) -> &'a str {
+    row.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_in_name_or_metadata_and_nowhere_else() {
+        let own = Process::this();
+        let none = Map::new();
+        let named = json!({"name": format!("freezer_backup_v~{own}")});
+        assert_eq!(process_of(&named, &none, "freezer_"), Some(own.clone()));
+        assert_eq!(process_of(&named, &none, "other_"), None);
+        let tags = json!({RUN_KEY: "r", PROCESS_KEY: own.to_string()});
+        assert_eq!(process_of(&json!({"name": "x"}), tags.as_object().unwrap(), "freezer_"), Some(own));
+        for name in
+            ["freezer_backup_v", "freezer_backup~2026-01-01T00:00:00", "my~volume", "freezer_x~abc.1.2"]
+        {
+            assert_eq!(process_of(&json!({ "name": name }), &none, "freezer_"), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_what_nobody_works_with_is_left_over() {
+        let own = Process::this();
+        assert!(own.may_be_at_work(0));
+        let dead = Process { ticks: own.ticks + 1, ..own.clone() };
+        assert!(!dead.may_be_at_work(0));
+        let elsewhere = Process { host: "00000000".into(), ..own };
+        assert!(elsewhere.may_be_at_work(0) && !elsewhere.may_be_at_work(FOREIGN_LIMIT_SECS));
+        assert_eq!(
+            age_secs(
+                &json!({"created_at": "2026-01-01T00:00:00.000000"}),
+                "2026-01-01T00:01:00Z".parse().unwrap()
+            ),
+            60
+        );
+    }
+}
