@@ -1,11 +1,13 @@
 //! Action backup: a folder or file becomes the next level of its chain.
 
 use super::{ActionError, Done};
+use crate::options::medium::Medium;
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
 use freezer_vault::backup::{BackupReport, BackupRequest, Dereference, Source};
 use freezer_vault::codecs::{Compression, CompressionOptions};
 use freezer_vault::encryption::{EncryptionOptions, KeyDerivation, PassPhrase};
+use freezer_vault::image::ImageRequest;
 use freezer_vault::levels::LevelPolicy;
 use freezer_vault::{FileProblem, Monitor, VaultError};
 use serde_json::{Map, Value, json};
@@ -47,15 +49,34 @@ fn request(options: &ActionOptions, around: &Surroundings) -> Result<BackupReque
     request.compression.level = compression_level(options)?;
     request.encryption = encryption(options)?;
     request.max_segment_size_bytes = options.max_segment_size_bytes;
-    request.levels = LevelPolicy {
+    request.levels = levels(options);
+    request.scan_totals = true;
+    request.dry_run = options.dry_run;
+    Ok(request)
+}
+
+/// What a backup of a disk image is told, whatever the image belongs to.
+pub(crate) fn image_request(
+    options: &ActionOptions,
+    around: &Surroundings,
+) -> Result<ImageRequest, ActionError> {
+    let mut request = ImageRequest::new(&options.hostname, &options.backup_name, around.now_secs);
+    request.compression = CompressionOptions::of(options.compression.parse::<Compression>()?);
+    request.compression.level = compression_level(options)?;
+    request.encryption = encryption(options)?;
+    request.max_segment_size_bytes = options.max_segment_size_bytes;
+    request.levels = levels(options);
+    request.dry_run = options.dry_run;
+    Ok(request)
+}
+
+fn levels(options: &ActionOptions) -> LevelPolicy {
+    LevelPolicy {
         incremental: options.incremental,
         max_level: options.max_level,
         always_level: options.always_level,
         restart_always_level_days: options.restart_always_level_days,
-    };
-    request.scan_totals = true;
-    request.dry_run = options.dry_run;
-    Ok(request)
+    }
 }
 
 fn compression_level(options: &ActionOptions) -> Result<Option<u32>, ActionError> {
@@ -72,7 +93,7 @@ fn encryption(options: &ActionOptions) -> Result<Option<EncryptionOptions>, Vaul
     Ok(Some(encryption))
 }
 
-fn done(options: &ActionOptions, around: &Surroundings, report: &BackupReport) -> Done {
+pub(crate) fn done(options: &ActionOptions, around: &Surroundings, report: &BackupReport) -> Done {
     let mut result = Map::new();
     result.insert("backup_metadata".into(), Value::Object(metadata(options, around, report)));
     result.insert("report".into(), serde_json::to_value(listed(report)).unwrap_or_default());
@@ -131,7 +152,7 @@ fn metadata(options: &ActionOptions, around: &Surroundings, report: &BackupRepor
         "time_stamp": report.timestamp,
         "action": "backup",
         "always_level": or_empty(options.always_level),
-        "backup_media": "fs",
+        "backup_media": options.medium.mode(),
         "backup_name": options.backup_name,
         "container": options.container,
         "container_segments": "",
@@ -141,8 +162,8 @@ fn metadata(options: &ActionOptions, around: &Surroundings, report: &BackupRepor
         "max_level": or_empty(options.max_level),
         "log_file": options.log_file.clone().unwrap_or_default(),
         "storage": options.storage.kind(),
-        "mode": "fs",
-        "engine_name": "tar",
+        "mode": options.medium.mode(),
+        "engine_name": if options.medium == Medium::Files { "tar" } else { "image" },
         "proxy": "",
         "compression": report.compression.name(),
         "encrypted": report.encrypted,
@@ -162,7 +183,7 @@ fn metadata(options: &ActionOptions, around: &Surroundings, report: &BackupRepor
 }
 
 /// Bytes as people read them: `1.5 GiB`.
-pub(super) fn people(bytes: u64) -> String {
+pub(crate) fn people(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
     let mut unit = 0;

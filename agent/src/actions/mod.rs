@@ -1,12 +1,13 @@
 //! What an agent can do, one file for each action. They know options and stores, not buses or jobs.
 
 mod admin;
-mod backup;
+pub(crate) mod backup;
 mod exec;
 mod info;
 mod restore;
 
 use crate::openstack::error::CloudError;
+use crate::openstack::volume;
 use crate::options::medium::Medium;
 use crate::options::typed::{ActionKind, ActionOptions};
 use crate::storages::{StorageError, Surroundings};
@@ -46,20 +47,45 @@ impl From<StoreError> for ActionError {
     }
 }
 
+async fn save(
+    options: &ActionOptions,
+    around: &Surroundings,
+    monitor: Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    match &options.medium {
+        Medium::Files => backup::backup(options, around, monitor).await,
+        Medium::Volume(pick) => volume::backup(options, pick, around, monitor).await,
+        Medium::Rbd { pool, image } => volume::backup_rbd(options, (pool, image), around, monitor).await,
+        other => Err(not_here(other)),
+    }
+}
+
+async fn bring_back(
+    options: &ActionOptions,
+    around: &Surroundings,
+    monitor: Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    match &options.medium {
+        Medium::Files => restore::restore(options, around, monitor).await,
+        Medium::Volume(pick) => volume::restore(options, pick, around, monitor).await,
+        Medium::Rbd { pool, image } => volume::restore_rbd(options, (pool, image), around, monitor).await,
+        other => Err(not_here(other)),
+    }
+}
+
+fn not_here(medium: &Medium) -> ActionError {
+    ActionError::Failed(format!("mode {} is not available in this agent", medium.mode()))
+}
+
 /// Does the action of `options`. `surroundings` hold what is not the action's own: credentials, limits, time.
 pub async fn perform(
     options: &ActionOptions,
     surroundings: &Surroundings,
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
-    let moves_data = matches!(options.action, ActionKind::Backup | ActionKind::Restore);
-    if moves_data && options.medium != Medium::Files {
-        let mode = options.medium.mode();
-        return Err(ActionError::Failed(format!("mode {mode} is not available in this agent")));
-    }
     let done = match options.action {
-        ActionKind::Backup => backup::backup(options, surroundings, monitor.clone()).await,
-        ActionKind::Restore => restore::restore(options, surroundings, monitor.clone()).await,
+        ActionKind::Backup => save(options, surroundings, monitor.clone()).await,
+        ActionKind::Restore => bring_back(options, surroundings, monitor.clone()).await,
         ActionKind::Admin => admin::admin(options, surroundings, monitor.clone()).await,
         ActionKind::Info => info::info(options, surroundings).await,
         ActionKind::Exec => exec::exec(options, &monitor).await,

@@ -1,6 +1,27 @@
 //! Images of a Ceph cluster through the program `rbd`: no library of Ceph's is linked, and no data touch the disk.
+//!
+//! The snapshot that the next increment starts from is kept on the image under a name of the form `backup.<id>.snap.<time>`:
+//! Cinder counts such snapshots as those of backups and removes them with the volume, so that its owner can delete it.
 
+use super::error::CloudError;
+use super::pipe;
+use bytes::{Bytes, BytesMut};
+use freezer_vault::Monitor;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::process::Stdio;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStderr, Command};
+
+const PIECE_BYTES: usize = 256 << 10;
+const STDERR_KEPT_BYTES: u64 = 4096;
+/// Exit status of `rbd` when there is no such image (ENOENT).
+const NOT_THERE: i32 = 2;
 
 /// How this host reaches a Ceph cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -9,4 +30,258 @@ pub struct CephAccess {
     pub client: Option<String>,
     /// Pool of Cinder's volumes.
     pub pool: String,
+}
+
+/// An image by pool and name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RbdImage {
+    pub pool: String,
+    pub name: String,
+}
+
+impl std::fmt::Display for RbdImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.pool, self.name)
+    }
+}
+
+/// What tells an image from another of its name, and how large it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RbdFacts {
+    pub id: String,
+    pub size_bytes: u64,
+}
+
+/// Names of the snapshots kept for one chain of backups: its storage and name decide.
+pub fn snapshot_prefix(chain: &str) -> String {
+    let digest = Sha256::digest(chain);
+    let id: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("backup.{id}.snap.freezer-")
+}
+
+/// The cluster, for one action.
+#[derive(Clone)]
+pub struct Ceph {
+    access: CephAccess,
+    monitor: Arc<Monitor>,
+}
+
+impl Ceph {
+    pub fn new(access: CephAccess, monitor: Arc<Monitor>) -> Self {
+        Self { access, monitor }
+    }
+
+    /// Not ended by an abort: for tidying up.
+    pub fn undisturbed(&self) -> Self {
+        Self { access: self.access.clone(), monitor: Arc::new(Monitor::new()) }
+    }
+
+    /// Where Cinder keeps a volume, if it keeps it here. Whose volume it is must have been asked of Cinder.
+    pub fn image_of_volume(&self, volume_id: &str) -> RbdImage {
+        RbdImage { pool: self.access.pool.clone(), name: format!("volume-{volume_id}") }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("rbd");
+        command.arg("--conf").arg(&self.access.conf);
+        if let Some(client) = &self.access.client {
+            command.arg("--id").arg(client);
+        }
+        command
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs to the end; `None` when the image is not there.
+    async fn run(&self, words: &[&str]) -> Result<Option<Vec<u8>>, CloudError> {
+        let what = words.join(" ");
+        let output = tokio::select! {
+            output = self.command(words).output() => output.map_err(|error| cannot_start(&error))?,
+            () = self.monitor.token().cancelled() => return Err(CloudError::Aborted),
+        };
+        match output.status.code() {
+            Some(0) => Ok(Some(output.stdout)),
+            Some(NOT_THERE) => Ok(None),
+            code => Err(failed(&what, code, &String::from_utf8_lossy(&output.stderr))),
+        }
+    }
+
+    async fn must(&self, words: &[&str]) -> Result<(), CloudError> {
+        match self.run(words).await? {
+            Some(_) => Ok(()),
+            None => Err(failed(&words.join(" "), Some(NOT_THERE), "no such image or snapshot")),
+        }
+    }
+
+    pub async fn facts(&self, image: &RbdImage) -> Result<Option<RbdFacts>, CloudError> {
+        let Some(text) = self.run(&["info", "--format", "json", &image.to_string()]).await? else {
+            return Ok(None);
+        };
+        let document: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let id = document.get("id").or_else(|| document.get("block_name_prefix")).and_then(Value::as_str);
+        let size = document.get("size").and_then(Value::as_u64);
+        match (id, size) {
+            (Some(id), Some(size_bytes)) => Ok(Some(RbdFacts { id: id.to_owned(), size_bytes })),
+            _ => Err(failed("info", None, "its answer names no id and size")),
+        }
+    }
+
+    pub async fn snapshots(&self, image: &RbdImage) -> Result<Vec<String>, CloudError> {
+        let text =
+            self.run(&["snap", "ls", "--format", "json", &image.to_string()]).await?.unwrap_or_default();
+        let rows: Vec<Value> = serde_json::from_slice(&text).unwrap_or_default();
+        Ok(rows.iter().filter_map(|row| row.get("name")?.as_str().map(str::to_owned)).collect())
+    }
+
+    pub async fn create_snapshot(&self, image: &RbdImage, name: &str) -> Result<(), CloudError> {
+        self.must(&["snap", "create", "--no-progress", &format!("{image}@{name}")]).await
+    }
+
+    /// One that is gone is no error.
+    pub async fn remove_snapshot(&self, image: &RbdImage, name: &str) -> Result<(), CloudError> {
+        self.run(&["snap", "rm", "--no-progress", &format!("{image}@{name}")]).await.map(|_| ())
+    }
+
+    pub async fn create(&self, image: &RbdImage, size_bytes: u64) -> Result<(), CloudError> {
+        let size = format!("{size_bytes}B");
+        self.must(&["create", "--size", &size, &image.to_string()]).await
+    }
+
+    pub async fn resize(&self, image: &RbdImage, size_bytes: u64) -> Result<(), CloudError> {
+        let size = format!("{size_bytes}B");
+        self.must(&["resize", "--no-progress", "--allow-shrink", "--size", &size, &image.to_string()]).await
+    }
+
+    pub async fn remove(&self, image: &RbdImage) -> Result<(), CloudError> {
+        self.run(&["rm", "--no-progress", &image.to_string()]).await.map(|_| ())
+    }
+
+    /// What changed from one snapshot to another, or all that is not zero, as an `rbd diff v1` stream.
+    pub fn export_diff(
+        &self,
+        image: &RbdImage,
+        snapshot: &str,
+        from: Option<&str>,
+    ) -> Result<Box<dyn Read + Send>, CloudError> {
+        let source = format!("{image}@{snapshot}");
+        let mut words = vec!["export-diff", "--no-progress"];
+        if let Some(from) = from {
+            words.extend(["--from-snap", from]);
+        }
+        words.extend([source.as_str(), "-"]);
+        self.export(&words)
+    }
+
+    /// All bytes of a snapshot, in order.
+    pub fn export_whole(&self, image: &RbdImage, snapshot: &str) -> Result<Box<dyn Read + Send>, CloudError> {
+        self.export(&["export", "--no-progress", &format!("{image}@{snapshot}"), "-"])
+    }
+
+    fn export(&self, words: &[&str]) -> Result<Box<dyn Read + Send>, CloudError> {
+        let child = self.command(words).spawn().map_err(|error| cannot_start(&error))?;
+        Ok(pipe::reader(output_of(child, words.join(" "), self.monitor.clone())))
+    }
+
+    /// Applies an `rbd diff v1` stream to an image. A stream that fails ends the program.
+    pub async fn import_diff<S>(&self, image: &RbdImage, stream: S) -> Result<(), CloudError>
+    where
+        S: Stream<Item = std::io::Result<Bytes>> + Send,
+    {
+        let name = image.to_string();
+        let words = ["import-diff", "--no-progress", "-", name.as_str()];
+        let mut child =
+            self.command(&words).stdin(Stdio::piped()).spawn().map_err(|error| cannot_start(&error))?;
+        let mut stdin = child.stdin.take();
+        let stderr = child.stderr.take();
+        let feed = async {
+            let mut stream = std::pin::pin!(stream);
+            while let Some(piece) = stream.next().await {
+                let piece = piece.map_err(|error| failed("import-diff", None, &error.to_string()))?;
+                let Some(pipe) = stdin.as_mut() else { break };
+                if pipe.write_all(&piece).await.is_err() {
+                    // It ended, and says why.
+                    break;
+                }
+            }
+            drop(stdin.take());
+            let (said, status) = tokio::join!(tail(stderr), child.wait());
+            match status.ok().and_then(|status| status.code()) {
+                Some(0) => Ok(()),
+                code => Err(failed("import-diff", code, &said)),
+            }
+        };
+        tokio::select! {
+            done = feed => done,
+            () = self.monitor.token().cancelled() => Err(CloudError::Aborted),
+        }
+    }
+}
+
+/// A stream of the standard output of a child; its failure is the stream's.
+fn output_of(
+    child: Child,
+    what: String,
+    monitor: Arc<Monitor>,
+) -> BoxStream<'static, Result<Bytes, CloudError>> {
+    let step = |(mut child, what, monitor): (Child, String, Arc<Monitor>)| async move {
+        let mut piece = BytesMut::with_capacity(PIECE_BYTES);
+        let count = match child.stdout.as_mut() {
+            Some(stdout) => tokio::select! {
+                count = stdout.read_buf(&mut piece) => count.unwrap_or_default(),
+                () = monitor.token().cancelled() => return Err(CloudError::Aborted),
+            },
+            None => 0,
+        };
+        if count > 0 {
+            return Ok(Some((piece.freeze(), (child, what, monitor))));
+        }
+        let stderr = child.stderr.take();
+        let (said, status) = tokio::join!(tail(stderr), child.wait());
+        match status.ok().and_then(|status| status.code()) {
+            Some(0) => Ok(None),
+            code => Err(failed(&what, code, &said)),
+        }
+    };
+    futures_util::stream::try_unfold((child, what, monitor), step).boxed()
+}
+
+async fn tail(stderr: Option<ChildStderr>) -> String {
+    let mut text = Vec::new();
+    if let Some(stderr) = stderr {
+        let _ = stderr.take(STDERR_KEPT_BYTES).read_to_end(&mut text).await;
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn cannot_start(error: &std::io::Error) -> CloudError {
+    CloudError::Choice {
+        what: "the program rbd".to_owned(),
+        cause: format!(
+            "cannot be started ({error}); install ceph-common, or leave [ceph] out of the configuration"
+        ),
+    }
+}
+
+fn failed(what: &str, code: Option<i32>, said: &str) -> CloudError {
+    let said = said.trim().lines().last().unwrap_or_default().to_owned();
+    let status =
+        code.map_or_else(|| "was killed or broke off".to_owned(), |code| format!("ended with status {code}"));
+    CloudError::Choice { what: format!("rbd {what}"), cause: format!("{status}: {said}") }
+}
+
+/// A diff that makes all of an image zeros.
+pub fn zeros_diff(size_bytes: u64) -> Vec<u8> {
+    let mut diff = b"rbd diff v1\n".to_vec();
+    let mut put = |letter: u8, numbers: &[u64]| {
+        diff.push(letter);
+        numbers.iter().for_each(|number| diff.extend_from_slice(&number.to_le_bytes()));
+    };
+    put(b's', &[size_bytes]);
+    put(b'z', &[0, size_bytes]);
+    put(b'e', &[]);
+    diff
 }

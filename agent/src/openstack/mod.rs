@@ -8,6 +8,8 @@ pub mod cinder;
 pub mod cloud;
 pub mod error;
 pub mod glance;
+pub mod pipe;
 pub mod project;
 pub mod temporary;
+pub mod volume;
 pub mod waiting;

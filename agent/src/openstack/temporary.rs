@@ -196,7 +196,7 @@ async fn remove_each(cloud: &Cloud, entries: Vec<Temporary>) -> Vec<String> {
 /// Asks for the removal until the service takes it, and waits until it is done.
 async fn remove(cloud: &Cloud, entry: &Temporary) -> Result<(), CloudError> {
     cloud
-        .wait_for(Wanted::new(entry.to_string(), "gone").moving(1), async || {
+        .wait_for(Wanted::new(entry.to_string(), "gone").moving(1), || async move {
             let (asked, state) = match entry {
                 Temporary::Image(id) => {
                     (images::delete(cloud, id).await, status(images::show(cloud, id).await)?)

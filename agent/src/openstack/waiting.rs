@@ -73,9 +73,10 @@ impl Wanted {
 
 impl Cloud {
     /// Looks until the resource is ready, will never be, or the limit has passed.
-    pub async fn wait_for<T, L>(&self, wanted: Wanted, look: L) -> Result<T, CloudError>
+    pub async fn wait_for<T, L, F>(&self, wanted: Wanted, look: L) -> Result<T, CloudError>
     where
-        L: AsyncFn() -> Result<Look<T>, CloudError>,
+        L: Fn() -> F,
+        F: Future<Output = Result<Look<T>, CloudError>>,
     {
         let limit = Duration::from_secs(self.timeout_secs() + wanted.moves_gib.saturating_mul(SECS_FOR_GIB));
         let end = self.timer().now() + limit;
@@ -136,7 +137,7 @@ mod tests {
     #[tokio::test]
     async fn the_limit_is_told_with_the_state() {
         let timer = Arc::new(HandTurned::default());
-        let look = async || Ok(Look::<()>::NotYet("creating".into()));
+        let look = || async move { Ok(Look::<()>::NotYet("creating".into())) };
         let error =
             cloud(timer.clone()).wait_for(Wanted::new("volume v", "available"), look).await.unwrap_err();
         let said = error.to_string();
@@ -148,13 +149,14 @@ mod tests {
     #[tokio::test]
     async fn a_bad_state_and_an_abort_end_the_waiting() {
         let timer = Arc::new(HandTurned::default());
-        let look = async || Ok(Look::<()>::Never { state: "error".into(), detail: "no room".into() });
+        let look =
+            || async move { Ok(Look::<()>::Never { state: "error".into(), detail: "no room".into() }) };
         let error =
             cloud(timer.clone()).wait_for(Wanted::new("snapshot s", "available"), look).await.unwrap_err();
         assert!(error.to_string().contains("snapshot s is error instead of available (no room)"), "{error}");
         let cloud = cloud(timer);
         cloud.monitor().cancel();
-        let look = async || Ok(Look::<()>::NotYet("creating".into()));
+        let look = || async move { Ok(Look::<()>::NotYet("creating".into())) };
         let waited = tokio::time::timeout(
             Duration::from_secs(60),
             cloud.wait_for(Wanted::new("s", "available").moving(1 << 40), look),

@@ -43,7 +43,7 @@ pub async fn delete(cloud: &Cloud, id: &str) -> Result<(), CloudError> {
 pub async fn wait(cloud: &Cloud, id: &str) -> Result<Value, CloudError> {
     let order = Wanted::new(format!("snapshot {id}"), "available");
     cloud
-        .wait_for(order, async || {
+        .wait_for(order, || async move {
             let snapshot = show(cloud, id).await?;
             let state = snapshot.get("status").and_then(Value::as_str).unwrap_or_default().to_owned();
             match state.as_str() {

@@ -47,3 +47,16 @@ pub async fn set_image_metadata(
     let body = json!({"os-set_image_metadata": {"metadata": metadata}});
     act(cloud, id, &body, "the image metadata").await.map(|_| ())
 }
+
+/// Gives a volume its name and exactly this metadata.
+pub async fn rename(
+    cloud: &Cloud,
+    id: &str,
+    name: &str,
+    metadata: &Map<String, Value>,
+) -> Result<(), CloudError> {
+    let id = checked_id(SERVICE, "volume", id)?;
+    let what = format!("name and metadata of volume {id}");
+    cloud.put(SERVICE, &format!("/volumes/{id}/metadata"), &json!({ "metadata": metadata }), &what).await?;
+    cloud.put(SERVICE, &format!("/volumes/{id}"), &json!({"volume": {"name": name}}), &what).await.map(|_| ())
+}

@@ -137,7 +137,7 @@ pub async fn wait(
     let state = wanted.first().copied().unwrap_or("available");
     let order = Wanted::new(format!("volume {id}"), state).moving(moves_gib);
     cloud
-        .wait_for(order, async || {
+        .wait_for(order, || async move {
             let volume = show(cloud, id).await?;
             let state = volume.status().to_owned();
             if wanted.contains(&state.as_str()) {

@@ -91,7 +91,7 @@ pub async fn add_member(cloud: &Cloud, id: &str, project_id: &str) -> Result<(),
 pub async fn wait(cloud: &Cloud, id: &str, moves_gib: u64) -> Result<Value, CloudError> {
     let order = Wanted::new(format!("image {id}"), "active").moving(moves_gib);
     cloud
-        .wait_for(order, async || {
+        .wait_for(order, || async move {
             let image = match show(cloud, id).await {
                 // A service that fails to fill an image removes it.
                 Err(error) if error.is_not_found() => {

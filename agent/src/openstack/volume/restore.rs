@@ -1,0 +1,352 @@
+//! Bringing a volume back: into a new one, over the old one, or a new one attached in the old one's place.
+//!
+//! The new volume is removed when its content could not be brought in. The old one is written to only when it is not
+//! attached, and only after the backup was found whole enough to be read.
+
+use super::description::VolumeDescription;
+use super::{open_cloud, with_leftovers};
+use crate::actions::backup::people;
+use crate::actions::{ActionError, Done};
+use crate::openstack::ceph::{Ceph, RbdImage, zeros_diff};
+use crate::openstack::cinder::{attachments, volume_actions, volumes};
+use crate::openstack::cloud::Cloud;
+use crate::openstack::error::CloudError;
+use crate::openstack::glance::images;
+use crate::openstack::pipe;
+use crate::openstack::temporary::{Ledger, Temporary};
+use crate::options::cloud::VolumeTarget;
+use crate::options::medium::Pick;
+use crate::options::typed::ActionOptions;
+use crate::storages::{Surroundings, open_store};
+use bytes::Bytes;
+use freezer_storage::Store;
+use freezer_vault::Monitor;
+use freezer_vault::encryption::PassPhrase;
+use freezer_vault::image::{self, ImageOutput, ImagePlan, ImageReport, ImageRestoreRequest};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+const GIB: u64 = 1 << 30;
+/// Image metadata that describe the image the volume was made from and not what a guest needs.
+const OF_THE_IMAGE: [&str; 8] =
+    ["image_id", "image_name", "checksum", "container_format", "disk_format", "min_disk", "min_ram", "size"];
+
+/// Everything a restore works with.
+pub(super) struct Restore<'a> {
+    pub options: &'a ActionOptions,
+    pub around: &'a Surroundings,
+    pub monitor: Arc<Monitor>,
+    pub cloud: Cloud,
+    pub ledger: Ledger,
+    pub store: Arc<dyn Store>,
+    pub plan: ImagePlan,
+    pub saved: VolumeDescription,
+}
+
+pub async fn restore(
+    options: &ActionOptions,
+    pick: &Pick,
+    around: &Surroundings,
+    monitor: Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    let store = open_store(options, around).await?;
+    let plan = image::plan(&store, &request(options)?).await?;
+    let saved = VolumeDescription::from_value(&plan.description).ok_or_else(|| {
+        ActionError::Failed(format!("backup {} at {} is not that of a volume", plan.hbn, plan.timestamp))
+    })?;
+    if let Pick::Id(id) = pick
+        && *id != saved.id
+    {
+        return Err(ActionError::Failed(format!(
+            "backup {} is of volume {} and not of {id}; leave cinder_vol_id out, or name the right backup",
+            plan.hbn, saved.id
+        )));
+    }
+    if options.dry_run {
+        return Ok(planned(&plan, &saved));
+    }
+    let cloud = open_cloud(options, around, &monitor).await?;
+    let ledger = Ledger::new(&cloud, &options.cloud.temp_prefix, &around.run_id);
+    let work = Restore { options, around, monitor, cloud, ledger, store, plan, saved };
+    let made = match options.cloud.volume_target {
+        VolumeTarget::New => work.into_new().await,
+        VolumeTarget::Over => work.over_old().await,
+        VolumeTarget::Replace => work.in_place_of_old().await,
+    };
+    let left = match &made {
+        Ok(_) => work.ledger.remove_all().await,
+        Err(_) => work.ledger.remove_all_and_lost().await,
+    };
+    let made = match made {
+        Err(_) if work.monitor.is_cancelled() => Err(ActionError::Aborted),
+        other => other,
+    };
+    let ((volume_id, report, notes), left) = with_leftovers(made, left)?;
+    Ok(done(&work, &volume_id, &report, notes.into_iter().chain(left).collect()))
+}
+
+pub(super) fn request(options: &ActionOptions) -> Result<ImageRestoreRequest, ActionError> {
+    let mut request = ImageRestoreRequest::new(&options.hostname, &options.backup_name);
+    request.not_after_secs = options.restore_from_date;
+    if let Some(file) = &options.encrypt_pass_file {
+        request.pass_phrase = Some(PassPhrase::from_file(file)?);
+    }
+    Ok(request)
+}
+
+type Made = (String, ImageReport, Vec<String>);
+
+impl Restore<'_> {
+    fn gib(&self) -> u64 {
+        self.saved.size_gib.max(self.plan.size_bytes.div_ceil(GIB))
+    }
+
+    fn name(&self) -> String {
+        let old = if self.saved.name.is_empty() { &self.options.backup_name } else { &self.saved.name };
+        self.options.cloud.restore_name.clone().unwrap_or_else(|| format!("{old}~{}", self.plan.timestamp))
+    }
+
+    fn ceph(&self) -> Option<Ceph> {
+        self.around.ceph.clone().map(|access| Ceph::new(access, self.monitor.clone()))
+    }
+
+    /// What Cinder is asked for; the name is a temporary's until the content is in.
+    fn body(&self, name: &str) -> Value {
+        let mut metadata = self.saved.metadata.clone();
+        metadata.extend(self.ledger.metadata().as_object().cloned().unwrap_or_default());
+        json!({
+            "name": name,
+            "size": self.gib(),
+            "description": self.saved.description,
+            "volume_type": self.saved.volume_type,
+            "availability_zone": self.saved.availability_zone,
+            "metadata": metadata,
+        })
+    }
+
+    async fn into_new(&self) -> Result<Made, ActionError> {
+        let temporary_name = self.ledger.name(&format!("restore_{}", self.saved.id));
+        let (volume_id, report) = match self.ceph() {
+            Some(ceph) => {
+                let id = volumes::create(&self.cloud, self.body(&temporary_name)).await?;
+                self.ledger.note(Temporary::Volume(id.clone()));
+                volumes::wait(&self.cloud, &id, &["available"], 0).await?;
+                let image = ceph.image_of_volume(&id);
+                match ceph.facts(&image).await? {
+                    Some(facts) => {
+                        let report = self.import(&ceph, &image).await?;
+                        if facts.size_bytes != self.plan.size_bytes {
+                            ceph.resize(&image, facts.size_bytes).await?;
+                        }
+                        (id, report)
+                    }
+                    None => {
+                        // Its type is kept elsewhere.
+                        self.ledger.remove(&Temporary::Volume(id)).await?;
+                        self.new_through_image(&temporary_name).await?
+                    }
+                }
+            }
+            None => self.new_through_image(&temporary_name).await?,
+        };
+        let notes = self.dress(&volume_id).await?;
+        self.ledger.release(&Temporary::Volume(volume_id.clone()));
+        Ok((volume_id, report, notes))
+    }
+
+    async fn new_through_image(&self, name: &str) -> Result<(String, ImageReport), ActionError> {
+        let (image_id, report) = self.upload(name).await?;
+        let mut body = self.body(name);
+        if let Some(fields) = body.as_object_mut() {
+            fields.insert("imageRef".into(), json!(image_id));
+        }
+        let id = volumes::create(&self.cloud, body).await?;
+        self.ledger.note(Temporary::Volume(id.clone()));
+        volumes::wait(&self.cloud, &id, &["available"], self.gib()).await?;
+        Ok((id, report))
+    }
+
+    /// Streams the backup into a raw image that is removed in the end.
+    async fn upload(&self, name: &str) -> Result<(String, ImageReport), ActionError> {
+        let mut body = json!({
+            "name": name, "disk_format": "raw", "container_format": "bare", "visibility": "private",
+        });
+        if let (Some(fields), Some(tags)) = (body.as_object_mut(), self.ledger.metadata().as_object()) {
+            fields.extend(tags.clone());
+        }
+        let id = images::create(&self.cloud, &body).await?;
+        self.ledger.note(Temporary::Image(id.clone()));
+        let (writer, stream) = pipe::writer();
+        let sending = images::upload(&self.cloud, &id, reqwest::Body::wrap_stream(stream));
+        let report = self.feed(ImageOutput::Raw(writer), sending).await?;
+        images::wait(&self.cloud, &id, 0).await?;
+        Ok((id, report))
+    }
+
+    pub(super) async fn import(&self, ceph: &Ceph, image: &RbdImage) -> Result<ImageReport, ActionError> {
+        let (writer, stream) = pipe::writer();
+        self.feed(ImageOutput::Diff(writer), ceph.import_diff(image, stream)).await
+    }
+
+    async fn feed(
+        &self,
+        output: ImageOutput,
+        taking: impl Future<Output = Result<(), CloudError>>,
+    ) -> Result<ImageReport, ActionError> {
+        feed(&self.store, &self.plan, output, &self.monitor, taking).await
+    }
+
+    /// Name, flags and metadata of the old one. What Cinder does not take is said, not hidden.
+    async fn dress(&self, id: &str) -> Result<Vec<String>, ActionError> {
+        let mut notes = Vec::new();
+        volume_actions::set_bootable(&self.cloud, id, self.saved.is_bootable).await?;
+        let mut wanted: Map<String, Value> = self.saved.image_metadata.clone();
+        wanted.retain(|_, value| value.is_string());
+        if !wanted.is_empty()
+            && let Err(error) = volume_actions::set_image_metadata(&self.cloud, id, &wanted).await
+        {
+            wanted.retain(|key, _| !OF_THE_IMAGE.contains(&key.as_str()));
+            volume_actions::set_image_metadata(&self.cloud, id, &wanted).await?;
+            notes.push(format!("image metadata that describe the image itself are not restored: {error}"));
+        }
+        volume_actions::rename(&self.cloud, id, &self.name(), &self.saved.metadata).await?;
+        Ok(notes)
+    }
+
+    async fn over_old(&self) -> Result<Made, ActionError> {
+        let old = volumes::show(&self.cloud, &self.saved.id).await?;
+        if old.status() != "available" {
+            return Err(ActionError::Failed(format!(
+                "volume {} is {} and not available: detach it first, or restore with cinder_restore_to = replace",
+                old.id(),
+                old.status()
+            )));
+        }
+        let has = old.size_gib().saturating_mul(GIB);
+        if has < self.plan.size_bytes {
+            return Err(ActionError::Failed(format!(
+                "volume {} has {} GiB, the backup needs {}; extend it first",
+                old.id(),
+                old.size_gib(),
+                self.gib()
+            )));
+        }
+        let id = old.id().to_owned();
+        let ceph = match self.ceph() {
+            Some(ceph) => ceph.facts(&ceph.image_of_volume(&id)).await?.map(|_| ceph),
+            None => None,
+        };
+        let report = match ceph {
+            Some(ceph) => {
+                let image = ceph.image_of_volume(&id);
+                let zeros = Ok(Bytes::from(zeros_diff(has)));
+                ceph.import_diff(&image, futures_util::stream::iter([zeros])).await?;
+                let report = self.import(&ceph, &image).await?;
+                if has != self.plan.size_bytes {
+                    ceph.resize(&image, has).await?;
+                }
+                report
+            }
+            None => {
+                let (image_id, report) = self.upload(&self.ledger.name(&format!("restore_{id}"))).await?;
+                volume_actions::reimage(&self.cloud, &id, &image_id).await?;
+                volumes::wait(&self.cloud, &id, &["available"], self.gib()).await?;
+                report
+            }
+        };
+        Ok((id, report, Vec::new()))
+    }
+
+    async fn in_place_of_old(&self) -> Result<Made, ActionError> {
+        let old = volumes::show(&self.cloud, &self.saved.id).await?;
+        let places: Vec<(String, Option<String>)> = old
+            .attachments()
+            .iter()
+            .filter_map(|row| {
+                let text = |key: &str| row.get(key).and_then(Value::as_str).map(str::to_owned);
+                Some((text("server_id")?, text("device")))
+            })
+            .collect();
+        if places.is_empty() {
+            return Err(ActionError::Failed(format!(
+                "volume {} is attached nowhere, so that nothing can take its place; restore it into a new one or over it",
+                old.id()
+            )));
+        }
+        let (id, report, mut notes) = self.into_new().await?;
+        for (server, device) in &places {
+            let swapped = self.swap(server, old.id(), &id, device.as_deref()).await;
+            swapped.map_err(|error| {
+                ActionError::Failed(format!(
+                    "{error}; the restored volume {id} is kept, not attached to server {server}"
+                ))
+            })?;
+        }
+        notes.push(format!("volume {} was detached and is kept", old.id()));
+        Ok((id, report, notes))
+    }
+
+    async fn swap(&self, server: &str, old: &str, new: &str, device: Option<&str>) -> Result<(), CloudError> {
+        attachments::detach(&self.cloud, server, old).await?;
+        match attachments::attach(&self.cloud, server, new, device).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                // The server shall not be left with less than it had.
+                if let Err(again) = attachments::attach(&self.cloud, server, old, device).await {
+                    tracing::error!("attaching the old volume again: {again}");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Reads the backup and has it taken, both at once. The taker's failure says more than the reader's broken pipe.
+pub(super) async fn feed(
+    store: &Arc<dyn Store>,
+    plan: &ImagePlan,
+    output: ImageOutput,
+    monitor: &Arc<Monitor>,
+    taking: impl Future<Output = Result<(), CloudError>>,
+) -> Result<ImageReport, ActionError> {
+    let reading = image::read(store.clone(), plan.clone(), output, monitor.clone());
+    let (read, taken) = tokio::join!(reading, taking);
+    match (read, taken) {
+        (Ok(report), Ok(())) => Ok(report),
+        (Err(error), Ok(())) => Err(error.into()),
+        (Ok(_), Err(error)) => Err(error.into()),
+        (Err(read), Err(taken)) => Err(match read {
+            freezer_vault::VaultError::Source { .. } => taken.into(),
+            other => other.into(),
+        }),
+    }
+}
+
+fn planned(plan: &ImagePlan, saved: &VolumeDescription) -> Done {
+    let summary = vec![
+        format!("Would restore {} as of {} from {} levels", plan.hbn, plan.timestamp, plan.levels.len()),
+        format!("Volume       {} '{}', {}", saved.id, saved.name, people(plan.size_bytes)),
+        "Dry run      nothing was written".to_owned(),
+    ];
+    let mut result = Map::new();
+    result.insert("restore".into(), json!({"dry_run": true, "timestamp": plan.timestamp, "volume": saved}));
+    Done { result, summary, partial: false }
+}
+
+fn done(work: &Restore<'_>, volume_id: &str, report: &ImageReport, notes: Vec<String>) -> Done {
+    let mut result = Map::new();
+    result.insert(
+        "restore".into(),
+        json!({"volume_id": volume_id, "volume_of_backup": work.saved.id, "report": report, "notes": notes}),
+    );
+    let mut summary = vec![
+        format!("Restored     {} as of {} from {} levels", report.hbn, report.timestamp, report.levels.len()),
+        format!(
+            "Volume       {volume_id} ({}, {} of data)",
+            people(report.size_bytes),
+            people(report.data_bytes)
+        ),
+    ];
+    summary.extend(work.plan.warnings.iter().chain(&notes).map(|note| format!("Note         {note}")));
+    Done { result, summary, partial: false }
+}
