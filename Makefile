@@ -21,8 +21,8 @@ nextest: ## the tests alone; the services must be up (make services)
 	cargo build --workspace --all-features
 	cargo nextest run --workspace --all-features
 
-services: ## start MariaDB, RabbitMQ, Keystone, Swift, memcached and sshd on this machine (root)
-	$(MINICLOUD)/up base ssh test
+services: ## start Keystone, Swift, Glance, Cinder, Nova and what they need on this machine (root)
+	$(MINICLOUD)/up base glance cinder nova ssh test
 
 services-down: ## stop them; their data stay under $(MINICLOUD_DIR)
 	$(MINICLOUD)/down
