@@ -7,6 +7,7 @@ use crate::desk::Desk;
 use crate::dispatch::{Errand, send};
 use crate::endpoint::ConductorEndpoint;
 use crate::hand_out::{Turn, hand_out};
+use crate::heartbeats::note_beats;
 use crate::note_sent::{Sent, note_sent};
 use crate::serve_metrics::MetricsServer;
 use crate::{ConductorError, ConductorOptions};
@@ -36,6 +37,7 @@ pub struct Conductor {
     stop: watch::Sender<bool>,
     looping: JoinHandle<()>,
     noting: JoinHandle<()>,
+    beating: JoinHandle<()>,
     courier: JoinHandle<()>,
 }
 
@@ -43,6 +45,8 @@ pub struct Conductor {
 const SENDERS: usize = 32;
 /// Orders that are committed and not yet with the broker, at most: what is handed out must be sent within seconds.
 const AHEAD: usize = 400;
+/// Reports and heartbeats taken at a time. Most wait, for others that are noted with them.
+const REPORTS: usize = 512;
 /// Another conductor hands out; it may be gone a moment later.
 const PAUSE_FOR_TURN: Duration = Duration::from_millis(100);
 /// After an error of the database.
@@ -55,16 +59,18 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 pub async fn start(parts: ConductorParts) -> Result<Conductor, ConductorError> {
     let ConductorParts { db, transport, clock, options } = parts;
     check_schema(db.clone()).await?;
-    let desk = Arc::new(Desk::new(db, transport, clock, options));
+    let (beats, heard) = mpsc::unbounded_channel();
+    let desk = Arc::new(Desk::new(db, transport, clock, options, beats));
     let metrics = MetricsServer::start(&desk).await?;
     let door = Arc::new(Door::default());
     door.open(&desk).await?;
     let (stop, stopping) = watch::channel(false);
     let courier = tokio::spawn(deliver(desk.clone(), stopping.clone()));
     let (sent, confirmed) = mpsc::unbounded_channel();
+    let beating = tokio::spawn(note_beats(desk.clone(), heard));
     let noting = tokio::spawn(note_sent(desk.clone(), confirmed));
     let looping = tokio::spawn(look_after(desk.clone(), door.clone(), Post::new(sent), stopping));
-    Ok(Conductor { desk, door, metrics, stop, looping, noting, courier })
+    Ok(Conductor { desk, door, metrics, stop, looping, noting, beating, courier })
 }
 
 async fn check_schema(db: Database) -> Result<(), ConductorError> {
@@ -99,6 +105,7 @@ impl Conductor {
         self.courier.abort();
         let _ = self.courier.await;
         self.door.close().await;
+        self.beating.abort();
         if let Some(metrics) = self.metrics {
             metrics.stop().await;
         }
@@ -118,8 +125,12 @@ impl Door {
                 .exchange(EXCHANGE)
                 .version(VERSION)
                 .server(desk.options.host.as_str());
-            let options =
-                ServerOptions { delete_server_queue: true, ping_enabled: true, ..ServerOptions::default() };
+            let options = ServerOptions {
+                delete_server_queue: true,
+                ping_enabled: true,
+                max_concurrency: REPORTS,
+                ..ServerOptions::default()
+            };
             *server = Some(RpcServer::start(&desk.transport, target, vec![endpoint], options).await?);
             // Nobody could be heard before.
             desk.is_listening_from(desk.clock.now());

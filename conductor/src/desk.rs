@@ -1,13 +1,15 @@
 //! What every part of the conductor has at hand.
 
+use crate::heartbeats::Beat;
 use crate::{ConductorError, ConductorOptions, Metrics};
 use freezer_database::{Database, DbError, Tx};
-use freezer_model::{Clock, Timestamp};
+use freezer_model::rpc::AgentHello;
+use freezer_model::{Clock, Link, Timestamp};
 use oslo_messaging::Transport;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 pub(crate) struct Desk {
@@ -16,6 +18,13 @@ pub(crate) struct Desk {
     pub clock: Arc<dyn Clock>,
     pub options: ConductorOptions,
     pub metrics: Metrics,
+    /// Where heartbeats are gathered.
+    pub beats: mpsc::UnboundedSender<Beat>,
+    /// Pieces of work that the database may have at a time; a place is kept until its thread is back, however long
+    /// that takes.
+    places: Arc<Semaphore>,
+    /// The database was given up on and has not answered since.
+    is_silent: AtomicBool,
     /// Somebody changed something: look now rather than at the next poll.
     pub wake: Notify,
     /// Since when agents can reach this process; leases that ended before anybody listened say nothing about the agent.
@@ -28,6 +37,8 @@ pub(crate) struct Desk {
 /// From the commit that hands a step out to the note that the broker took its order. When it is over, the order is not sent
 /// any more and another conductor hands the step out anew.
 const SENDING: Duration = Duration::from_secs(4);
+/// More at a time make no database faster.
+const PLACES: usize = 24;
 /// A difference between two looks that is more than slewing.
 const CLOCK_STEP_MS: i64 = 2000;
 
@@ -37,6 +48,7 @@ impl Desk {
         transport: Transport,
         clock: Arc<dyn Clock>,
         options: ConductorOptions,
+        beats: mpsc::UnboundedSender<Beat>,
     ) -> Self {
         let now = clock.now();
         let steady = i64::try_from(clock.steady().as_millis()).unwrap_or(i64::MAX);
@@ -46,6 +58,9 @@ impl Desk {
             clock,
             options,
             metrics: Metrics::default(),
+            beats,
+            places: Arc::new(Semaphore::new(PLACES)),
+            is_silent: AtomicBool::new(false),
             wake: Notify::new(),
             listening_since: AtomicI64::new(now.0),
             clock_offset: AtomicI64::new(now.0.saturating_sub(steady)),
@@ -61,6 +76,15 @@ impl Desk {
     /// The earliest moment at which silence means that an agent is lost.
     pub(crate) fn silence_counts_from(&self) -> Timestamp {
         Timestamp(self.listening_since.load(Ordering::Relaxed)).plus(self.options.lease)
+    }
+
+    /// Seconds to an agent's next heartbeat. One that holds nothing has no lease to lose and speaks less often; on the
+    /// HTTPS link its heartbeats alone say that it is there.
+    pub(crate) fn heartbeat_secs(&self, hello: &AgentHello) -> u64 {
+        let usual = self.options.heartbeat;
+        let is_idle = hello.held.is_empty() && hello.link != Link::Http;
+        let pause = if is_idle { (usual * 2).min(self.options.lease / 2).max(usual) } else { usual };
+        pause.as_secs().max(1)
     }
 
     /// How long an order may be under way to the broker.
@@ -79,9 +103,13 @@ impl Desk {
         self: &Arc<Self>,
         work: impl FnMut(&Desk, &mut Tx) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, ConductorError> {
-        let desk = self.clone();
+        let (desk, place) = (self.clone(), self.place().await?);
         let mut work = work;
-        self.answered(tokio::task::spawn_blocking(move || desk.db.transaction(|tx| work(&desk, tx)))).await
+        let work = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            desk.db.transaction(|tx| work(&desk, tx))
+        });
+        self.answered(work).await
     }
 
     /// Reads on a thread that may block.
@@ -89,17 +117,43 @@ impl Desk {
         self: &Arc<Self>,
         work: impl FnOnce(&mut Tx) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, ConductorError> {
-        let db = self.db.clone();
-        self.answered(tokio::task::spawn_blocking(move || db.read(work))).await
+        let (db, place) = (self.db.clone(), self.place().await?);
+        let work = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            db.read(work)
+        });
+        self.answered(work).await
+    }
+
+    /// A place among those who use the database. While it is silent nobody queues for one: after a network partition
+    /// threads hang until TCP gives up, and no more than so many may.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, ConductorError> {
+        let silent = || ConductorError::Silent(self.options.database_timeout);
+        if let Ok(place) = self.places.clone().try_acquire_owned() {
+            return Ok(place);
+        }
+        if self.is_silent.load(Ordering::Relaxed) {
+            return Err(silent());
+        }
+        match tokio::time::timeout(self.options.database_timeout, self.places.clone().acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(silent()),
+        }
     }
 
     /// A connection may stay open and silent for ever; whoever waits for it does not. What came of the work is not known
     /// then, which every caller has to live with in any case.
     async fn answered<T>(&self, work: JoinHandle<Result<T, DbError>>) -> Result<T, ConductorError> {
         match tokio::time::timeout(self.options.database_timeout, work).await {
-            Ok(Ok(outcome)) => Ok(outcome?),
+            Ok(Ok(outcome)) => {
+                self.is_silent.store(false, Ordering::Relaxed);
+                Ok(outcome?)
+            }
             Ok(Err(error)) => Err(ConductorError::Worker(error.to_string())),
-            Err(_) => Err(ConductorError::Silent(self.options.database_timeout)),
+            Err(_) => {
+                self.is_silent.store(true, Ordering::Relaxed);
+                Err(ConductorError::Silent(self.options.database_timeout))
+            }
         }
     }
 

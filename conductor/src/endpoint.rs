@@ -1,6 +1,7 @@
 //! The RPC methods of the topic `freezer-conductor`.
 
 use crate::desk::Desk;
+use crate::heartbeats::heartbeat;
 use crate::{ConductorError, hello, reports};
 use async_trait::async_trait;
 use freezer_model::UserId;
@@ -57,7 +58,11 @@ impl ConductorEndpoint {
     async fn hello(&self, ctx: &Context, args: Value, is_first: bool) -> Result<Value, RemoteFailure> {
         // Agents on the message bus are the operator's; over HTTP somebody was authenticated.
         let user = UserId::from(ctx.text("user_id").unwrap_or_default());
-        match hello::hello(&self.desk, read(args)?, user, is_first).await {
+        let noted = match is_first {
+            true => hello::hello(&self.desk, read(args)?, user, true).await,
+            false => heartbeat(&self.desk, read(args)?, user).await,
+        };
+        match noted {
             Ok(Ok(reply)) => to_value(&reply),
             Ok(Err(refusal)) => Err(RemoteFailure::new(MODULE, "ClientRefused", refusal.0)),
             Err(error) => Err(failure(&error)),

@@ -1,4 +1,5 @@
-//! Hello and heartbeat of agents: who they are, that they live, and which steps they hold.
+//! Hello of agents: who they are, that they live, and which steps they hold. Heartbeats that say nothing new are in
+//! [`crate::heartbeats`].
 //!
 //! A client id is also the name of the agent's queue on the message bus, whatever its project. Two live agents of one name
 //! would get each other's work, so the second one is refused; a row whose agent fell silent long ago loses its link.
@@ -125,11 +126,7 @@ fn sender(hello: &AgentHello) -> Reporter {
 
 /// Renews the leases of held steps, and tells which ones are no longer wanted.
 fn renew(desk: &Desk, tx: &mut Tx, hello: &AgentHello, now: Timestamp) -> Result<HelloReply, DbError> {
-    let mut reply = HelloReply {
-        heartbeat_secs: desk.options.heartbeat.as_secs().max(1),
-        drop: Vec::new(),
-        abort: Vec::new(),
-    };
+    let mut reply = HelloReply { heartbeat_secs: desk.heartbeat_secs(hello), ..HelloReply::default() };
     let agent = sender(hello);
     for step in &hello.held {
         let mut run = held(tx, &step.run_id, step.epoch)?;

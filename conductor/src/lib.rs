@@ -18,6 +18,7 @@ mod endpoint;
 mod error;
 mod finish_run;
 mod hand_out;
+mod heartbeats;
 mod hello;
 mod metrics;
 mod note_sent;

@@ -15,6 +15,7 @@
 
 mod actions;
 mod backups;
+mod beats;
 mod clients;
 mod connect;
 mod database;
@@ -39,6 +40,7 @@ pub mod upstream;
 
 pub use actions::Actions;
 pub use backups::{BackupFilter, Backups};
+pub use beats::Holding;
 pub use clients::{ClientFilter, Clients};
 pub use database::{Database, DatabaseOptions, Tx};
 pub use dispatch::{ActiveRuns, Occupied, Shares, Worker, Workers};

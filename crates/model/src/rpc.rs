@@ -63,7 +63,7 @@ pub struct Reporter {
     pub client_id: ClientId,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HelloReply {
     /// Seconds until the next heartbeat is expected.
     pub heartbeat_secs: u64,

@@ -1,0 +1,147 @@
+//! Heartbeats, many at a time: ten thousand agents cost a few transactions a second.
+//!
+//! A heartbeat that says nothing new about its agent only moves two times on: when the agent was last seen, and until when
+//! it has the steps that it names. Such ones are gathered for a moment and noted together. One that says something new, or
+//! that another agent's name has to be weighed against, is treated as a hello of its own.
+
+use crate::ConductorError;
+use crate::desk::Desk;
+use crate::hello::{self, Refusal};
+use freezer_database::{DbError, Tx, Worker, Workers};
+use freezer_model::rpc::{AgentHello, HelloReply};
+use freezer_model::{Client, ClientId, Link, RunId, UserId};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Heartbeats noted in one transaction.
+const BATCH: usize = 500;
+/// How long they are gathered.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// A heartbeat that waits to be noted.
+pub(crate) struct Beat {
+    hello: Arc<AgentHello>,
+    reply: oneshot::Sender<Result<Option<HelloReply>, String>>,
+}
+
+/// Notes a heartbeat and answers it.
+pub(crate) async fn heartbeat(
+    desk: &Arc<Desk>,
+    hello: AgentHello,
+    user: UserId,
+) -> Result<Result<HelloReply, Refusal>, ConductorError> {
+    let hello = Arc::new(hello);
+    let (reply, noted) = oneshot::channel();
+    let gone = || ConductorError::Worker("the conductor stops".to_owned());
+    desk.beats.send(Beat { hello: hello.clone(), reply }).map_err(|_| gone())?;
+    match noted.await.map_err(|_| gone())? {
+        Ok(Some(reply)) => Ok(Ok(reply)),
+        Ok(None) => hello::hello(desk, Arc::unwrap_or_clone(hello), user, false).await,
+        Err(error) => Err(ConductorError::Worker(error)),
+    }
+}
+
+/// Runs until it is aborted. Who waits for an answer then asks another conductor.
+pub(crate) async fn note_beats(desk: Arc<Desk>, mut beats: mpsc::UnboundedReceiver<Beat>) {
+    let mut batch = Vec::new();
+    while beats.recv_many(&mut batch, BATCH).await > 0 {
+        tokio::time::sleep(GATHER).await;
+        while batch.len() < BATCH
+            && let Ok(beat) = beats.try_recv()
+        {
+            batch.push(beat);
+        }
+        let hellos: Vec<Arc<AgentHello>> = batch.iter().map(|beat| beat.hello.clone()).collect();
+        let replies = desk.transaction(move |desk, tx| note(desk, tx, &hellos)).await;
+        match replies {
+            Ok(replies) => {
+                for (beat, reply) in batch.drain(..).zip(replies) {
+                    // An error: nobody waits any more.
+                    let _ = beat.reply.send(Ok(reply));
+                }
+            }
+            Err(error) => {
+                for beat in batch.drain(..) {
+                    let _ = beat.reply.send(Err(error.to_string()));
+                }
+            }
+        }
+    }
+}
+
+/// One reply for each, `None` where a hello is needed. A fixed number of statements.
+fn note(desk: &Desk, tx: &mut Tx, hellos: &[Arc<AgentHello>]) -> Result<Vec<Option<HelloReply>>, DbError> {
+    let ids: HashSet<&str> = hellos.iter().map(|hello| hello.client_id.as_str()).collect();
+    let known = tx.clients().namesakes(&ids)?;
+    let plain: Vec<&AgentHello> =
+        hellos.iter().map(|hello| &**hello).filter(|hello| says_nothing_new(&known, hello)).collect();
+    let now = desk.clock.now();
+    if !plain.is_empty() {
+        let seen: Vec<_> = plain.iter().map(|hello| (&hello.project_id, &hello.client_id)).collect();
+        tx.clients().touch_many(&seen, now)?;
+    }
+    let runs: HashSet<&RunId> = plain.iter().flat_map(|hello| &hello.held).map(|step| &step.run_id).collect();
+    let holdings = tx.runs().holdings(&runs)?;
+    let foreign = plain.iter().flat_map(|hello| {
+        let runs = hello.held.iter().filter_map(|step| holdings.get(&step.run_id));
+        let of_others = runs.filter(|run| run.project_id != hello.project_id);
+        of_others.map(|run| (run.project_id.clone(), run.client_id.clone()))
+    });
+    let workers = tx.clients().workers(&foreign.collect())?;
+    let mut renewed = Vec::new();
+    let mut replies = Vec::new();
+    for hello in hellos {
+        if !says_nothing_new(&known, hello) {
+            replies.push(None);
+            continue;
+        }
+        let mut reply = HelloReply { heartbeat_secs: desk.heartbeat_secs(hello), ..HelloReply::default() };
+        for step in &hello.held {
+            let run = holdings.get(&step.run_id).filter(|run| {
+                run.is_held && run.epoch == step.epoch && run.client_id == hello.client_id && {
+                    run.project_id == hello.project_id
+                        || is_its_central(&workers, &run.project_id, &run.client_id, hello)
+                }
+            });
+            match run {
+                None => reply.drop.push(step.clone()),
+                Some(run) => {
+                    renewed.push(&step.run_id);
+                    if run.abort_requested {
+                        reply.abort.push(step.clone());
+                    }
+                }
+            }
+        }
+        replies.push(Some(reply));
+    }
+    tx.runs().renew(&renewed, now.plus(desk.options.lease))?;
+    Ok(replies)
+}
+
+/// Whether the project means this agent by the client id: it works there as a central client.
+fn is_its_central(
+    workers: &Workers,
+    project: &freezer_model::ProjectId,
+    client: &ClientId,
+    hello: &AgentHello,
+) -> bool {
+    let worker = workers.get(&(project.clone(), client.clone())).and_then(|worker| worker.as_ref().ok());
+    worker.is_some_and(|worker| worker.client.is_central && worker.client.project_id == hello.project_id)
+}
+
+/// Whether the agent is known exactly as it says, and its name means nobody else.
+fn says_nothing_new(known: &HashMap<ClientId, Vec<Result<Worker, DbError>>>, hello: &AgentHello) -> bool {
+    let Some([Ok(worker)]) = known.get(&hello.client_id).map(Vec::as_slice) else { return false };
+    let Client { project_id, hostname, capabilities, is_central, link, agent_version, .. } = &worker.client;
+    let says = if hello.link == Link::Http { Link::Http } else { Link::Amqp };
+    *project_id == hello.project_id
+        && hostname.as_deref() == Some(&hello.hostname)
+        && *capabilities == hello.capabilities
+        && *is_central == hello.is_central
+        && *link == says
+        && agent_version.as_deref() == Some(&hello.agent_version)
+        && worker.concurrent_steps == hello.concurrent_jobs.map(i64::from)
+}

@@ -1,0 +1,116 @@
+//! What heartbeats need, for many agents with few statements.
+
+use crate::clients::ClientRow;
+use crate::connect::AnyConnection;
+use crate::runs::{HELD, NOUN};
+use crate::schema::{clients, runs};
+use crate::{Clients, DbError, Runs, Worker};
+use diesel::prelude::*;
+use freezer_model::{ClientId, Epoch, ProjectId, RunId, Timestamp};
+use std::collections::{HashMap, HashSet};
+
+/// What a run's row says to an agent that holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Holding {
+    pub project_id: ProjectId,
+    pub client_id: ClientId,
+    pub epoch: Epoch,
+    /// It is handed out or being done; else nobody holds it any more.
+    pub is_held: bool,
+    pub abort_requested: bool,
+}
+
+type HoldingRow = (String, String, String, i64, String, bool);
+
+impl Clients<'_> {
+    /// All rows of these client ids, whatever the project. One statement.
+    pub fn namesakes(
+        &mut self,
+        ids: &HashSet<&str>,
+    ) -> Result<HashMap<ClientId, Vec<Result<Worker, DbError>>>, DbError> {
+        let ids: Vec<&str> = ids.iter().copied().collect();
+        let rows: Vec<(ClientRow, Option<i32>)> = self.tx.run("client", "", |conn| {
+            clients::table
+                .filter(clients::client_id.eq_any(ids))
+                .select((ClientRow::as_select(), clients::concurrent_steps))
+                .load(conn)
+        })?;
+        let mut found: HashMap<_, Vec<_>> = HashMap::new();
+        for (row, steps) in rows {
+            let id = ClientId::from(row.client_id.as_str());
+            let worker = row.into_model();
+            let worker = worker.map(|client| Worker { client, concurrent_steps: steps.map(i64::from) });
+            found.entry(id).or_default().push(worker);
+        }
+        Ok(found)
+    }
+
+    /// Notes a sign of life of clients that have no namesake. One statement.
+    pub fn touch_many(
+        &mut self,
+        clients: &[(&ProjectId, &ClientId)],
+        seen_at: Timestamp,
+    ) -> Result<usize, DbError> {
+        let projects: HashSet<&str> = clients.iter().map(|(project, _)| project.as_str()).collect();
+        // In one order, so that two conductors do not wait for each other.
+        let mut ids: Vec<&str> = clients.iter().map(|(_, id)| id.as_str()).collect();
+        ids.sort_unstable();
+        self.tx.run("client", "", |conn| {
+            let those = clients::table
+                .filter(clients::client_id.eq_any(ids))
+                .filter(clients::project_id.eq_any(projects));
+            diesel::update(those).set(clients::last_seen_at.eq(Some(seen_at.0))).execute(conn)
+        })
+    }
+}
+
+impl Runs<'_> {
+    /// Those of the runs that exist, kept from others until the transaction ends.
+    pub fn holdings(&mut self, ids: &HashSet<&RunId>) -> Result<HashMap<RunId, Holding>, DbError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+        macro_rules! those {
+            () => {
+                runs::table.filter(runs::run_id.eq_any(&ids)).order(runs::run_id).select((
+                    runs::run_id,
+                    runs::project_id,
+                    runs::client_id,
+                    runs::epoch,
+                    runs::state,
+                    runs::abort_requested,
+                ))
+            };
+        }
+        let rows: Vec<HoldingRow> = self.tx.run(NOUN, "", |conn| match conn {
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql(mysql) => those!().for_update().load(mysql),
+            AnyConnection::Sqlite(sqlite) => those!().load(sqlite),
+        })?;
+        let holding = |(run, project, client, epoch, state, abort_requested): HoldingRow| {
+            let holding = Holding {
+                project_id: ProjectId::from(project),
+                client_id: ClientId::from(client),
+                epoch: Epoch(epoch),
+                is_held: HELD.contains(&state.as_str()),
+                abort_requested,
+            };
+            (RunId::from(run), holding)
+        };
+        Ok(rows.into_iter().map(holding).collect())
+    }
+
+    /// Their agents hold these runs, which this transaction has kept from others: the leases last until then.
+    pub fn renew(&mut self, ids: &[&RunId], lease_end: Timestamp) -> Result<usize, DbError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+        self.tx.run(NOUN, "", |conn| {
+            diesel::update(runs::table.filter(runs::run_id.eq_any(ids)))
+                .set((runs::attention_at.eq(Some(lease_end.0)), runs::is_unsent.eq(false)))
+                .execute(conn)
+        })
+    }
+}
