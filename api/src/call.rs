@@ -6,6 +6,7 @@
 use crate::body::{self, JsonBody};
 use crate::caller::Caller;
 use crate::error::ApiError;
+use crate::policy;
 use crate::query::Query;
 use crate::state::ApiState;
 use actix_web::dev::Payload;
@@ -13,6 +14,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use freezer_database::{Page, Tx};
 use freezer_model::search::Search;
 use freezer_model::{JobId, ProjectId, Timestamp};
+use oslo_policy::Credentials;
 use serde_json::{Map, Value, json};
 use std::future::{Ready, ready};
 
@@ -25,6 +27,8 @@ pub struct Call {
     /// The project in the path: the owner of everything this call touches.
     pub project: ProjectId,
     pub now: Timestamp,
+    /// The sender as policy sees him.
+    credentials: Credentials,
     request: HttpRequest,
     payload: Payload,
 }
@@ -51,6 +55,7 @@ impl Call {
         let caller = Caller::of(request)?;
         Ok(Self {
             now: state.clock.now(),
+            credentials: policy::credentials(&caller.identity),
             state,
             caller,
             project,
@@ -67,7 +72,7 @@ impl Call {
     /// Refuses (403) unless policy lets the caller do this in the path's project.
     pub fn enforce(&self, rule: &str) -> Result<(), ApiError> {
         let target = Map::from_iter([("project_id".to_owned(), json!(self.project))]);
-        if self.state.policy.allows(rule, &target, &self.caller) {
+        if self.state.policy.allows(rule, &target, &self.credentials) {
             Ok(())
         } else {
             Err(ApiError::forbidden())
@@ -76,7 +81,7 @@ impl Call {
 
     /// Whether policy lets the caller do this whatever the project.
     pub fn is_allowed_everywhere(&self, rule: &str) -> bool {
-        self.state.policy.allows(rule, &Map::new(), &self.caller)
+        self.state.policy.allows(rule, &Map::new(), &self.credentials)
     }
 
     pub fn query(&self) -> Result<Query, ApiError> {

@@ -142,6 +142,15 @@ impl ApiError {
         Self { next_step: Some(inside.to_string()), ..error }
     }
 
+    /// A row that is there and says something this program does not understand.
+    fn unreadable(inside: &DbError) -> Self {
+        let text = format!(
+            "{inside} Nothing was changed. An operator can upgrade this service, or repair or delete the row."
+        );
+        let error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable record", text);
+        Self { next_step: Some(inside.to_string()), ..error }
+    }
+
     fn body(&self) -> Value {
         let mut body = Map::new();
         body.insert("title".to_owned(), json!(self.title));
@@ -215,6 +224,7 @@ impl From<DbError> for ApiError {
                 Self::conflict(format!("{} already registered with ID {id}", title_case(noun)))
             }
             DbError::Missing { noun, id } => Self::not_found(&title_case(noun), id),
+            DbError::Corrupt { .. } => Self::unreadable(&error),
             DbError::Connect { .. } => Self::unavailable(error.to_string()),
             _ if error.is_transient() => Self::unavailable(error.to_string()),
             _ => Self::storage(&error),
@@ -225,4 +235,20 @@ impl From<DbError> for ApiError {
 fn title_case(noun: &str) -> String {
     let mut letters = noun.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unreadable_row_is_named_with_what_can_be_done() {
+        let (id, reason) = ("j1".to_owned(), "frozen".to_owned());
+        let error = ApiError::from(DbError::Corrupt { noun: "job", id, field: "status", reason });
+        assert_eq!((error.status.as_u16(), error.title.as_str()), (500, "Unreadable record"));
+        let text = error.description.unwrap_or_default();
+        for words in ["job \"j1\"", "status", "frozen", "upgrade this service", "repair or delete"] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
 }

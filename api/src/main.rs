@@ -52,9 +52,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let (mut load, rest) = LoadArgs::from_process().take_from(std::env::args_os())?;
     let arguments = Arguments::parse_from(rest);
     if arguments.openapi {
-        use std::io::Write;
-        writeln!(std::io::stdout(), "{:#}", freezer_api::openapi::document())?;
-        return Ok(());
+        return print(&format!("{:#}\n", freezer_api::openapi::document()));
     }
     for (name, value) in [("bind_host", arguments.bind_host), ("bind_port", arguments.bind_port)] {
         if let Some(value) = value {
@@ -70,6 +68,15 @@ fn run() -> Result<(), Box<dyn Error>> {
         tracing::error!("{error}");
     }
     outcome
+}
+
+/// Writes to standard output. A reader that has seen enough, such as `head`, is no failure.
+fn print(text: &str) -> Result<(), Box<dyn Error>> {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => Ok(outcome?),
+    }
 }
 
 async fn serve(config: Config, guard: oslo_log::Guard) -> Result<(), Box<dyn Error>> {

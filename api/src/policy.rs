@@ -3,9 +3,10 @@
 //! Names and defaults are upstream's, so that operators' policy files keep working; `runs:`, `agents:`, `quotas:` and `usage:`
 //! are ours.
 
-use crate::caller::Caller;
+use keystone::{Identity, ServiceIdentity};
 use oslo_config::Config;
 use oslo_policy::{Credentials, Enforcer, PolicyError, PolicyOptions, RuleDefault, Target};
+use serde_json::json;
 
 const READ: &str = "rule:admin_or_reader_or_service";
 const WRITE: &str = "rule:admin_or_owner";
@@ -182,37 +183,38 @@ impl Policy {
     }
 
     /// Whether the caller may do what `rule` protects to what `target` describes.
-    pub fn allows(&self, rule: &str, target: &Target, caller: &Caller) -> bool {
-        match self.0.authorize(rule, target, &credentials(caller)) {
+    pub fn allows(&self, rule: &str, target: &Target, credentials: &Credentials) -> bool {
+        match self.0.authorize(rule, target, credentials) {
             Ok(()) => true,
             Err(refused) => {
-                tracing::debug!("user {}: {refused}: {:?}", caller.user_id, refused.reason);
+                tracing::debug!("{refused}: {:?}", refused.reason);
                 false
             }
         }
     }
 }
 
-fn credentials(caller: &Caller) -> Credentials {
-    let identity = &caller.identity;
-    let mut credentials = Credentials::default()
-        .set("user_id", identity.user_id.clone())
-        .set("user_domain_id", identity.user_domain_id.clone())
-        .set("system_scope", identity.system_scope.clone())
-        .set("domain_id", identity.domain_id.clone())
-        .set("project_id", identity.project_id.clone())
-        .set("project_domain_id", identity.project_domain_id.clone())
-        .set("is_admin_project", identity.is_admin_project)
-        .roles(identity.roles.iter().map(|role| role.to_lowercase()));
-    if let Some(service) = &identity.service {
-        credentials = credentials
-            .set("service_user_id", service.user_id.clone())
-            .set("service_user_domain_id", service.user_domain_id.clone())
-            .set("service_project_id", service.project_id.clone())
-            .set("service_project_domain_id", service.project_domain_id.clone())
-            .set("service_roles", service.roles.clone());
-    }
-    credentials
+/// What rules may know of the sender of a request. It is the same for all questions about the request.
+pub fn credentials(identity: &Identity) -> Credentials {
+    let roles: Vec<String> = identity.roles.iter().map(|role| role.to_lowercase()).collect();
+    let service = identity.service.as_ref();
+    let of_service = |field: fn(&ServiceIdentity) -> Option<&String>| json!(service.and_then(field));
+    let values = [
+        ("user_id", json!(identity.user_id)),
+        ("user_domain_id", json!(identity.user_domain_id)),
+        ("system_scope", json!(identity.system_scope)),
+        ("domain_id", json!(identity.domain_id)),
+        ("project_id", json!(identity.project_id)),
+        ("project_domain_id", json!(identity.project_domain_id)),
+        ("roles", json!(roles)),
+        ("is_admin_project", json!(identity.is_admin_project)),
+        ("service_user_id", of_service(|service| Some(&service.user_id))),
+        ("service_user_domain_id", of_service(|service| service.user_domain_id.as_ref())),
+        ("service_project_id", of_service(|service| service.project_id.as_ref())),
+        ("service_project_domain_id", of_service(|service| service.project_domain_id.as_ref())),
+        ("service_roles", json!(service.map_or(&[][..], |service| service.roles.as_slice()))),
+    ];
+    Credentials::from_map(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use crate::{actions, agents, backups, clients, jobs, quotas, runs, sessions, ver
 use actix_web::http::Method;
 use actix_web::http::header::ALLOW;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{Handler, HttpResponse, Responder, Route};
+use actix_web::{Handler, HttpResponse, Resource, Responder, Route, Scope};
+use std::collections::BTreeMap;
 
 /// The one table of what stands behind authentication: it configures the server, and the OpenAPI document is compared with it.
 fn table() -> Vec<(&'static str, Vec<Verb>)> {
@@ -63,16 +64,35 @@ pub(crate) fn full(path: &str) -> String {
     path.strip_prefix('P').map_or_else(|| path.to_owned(), |rest| format!("/v2/{{project_id}}{rest}"))
 }
 
-/// The paths behind authentication.
+/// The paths behind authentication. The router tries one after the other, so each noun is a scope: its name is compared, and
+/// only the patterns below it are tried.
 pub fn configure(app: &mut ServiceConfig) {
+    let mut nouns: BTreeMap<&str, Scope> = BTreeMap::new();
     for (path, verbs) in table() {
-        let methods: Vec<Method> = verbs.iter().map(|(method, _)| method.clone()).collect();
-        let mut resource = web::resource(full(path));
-        for (_, route) in verbs {
-            resource = resource.route(route);
-        }
-        app.service(resource.default_service(refuse(&methods)));
+        let Some(below) = path.strip_prefix("P/") else {
+            app.service(resource(path, verbs));
+            continue;
+        };
+        let noun = below.split('/').next().unwrap_or_default();
+        let scope = nouns.remove(noun).unwrap_or_else(|| web::scope(&format!("/{noun}")));
+        let rest = below.strip_prefix(noun).unwrap_or_default();
+        nouns.insert(noun, scope.service(resource(rest, verbs)));
     }
+    let project = nouns.into_values().fold(web::scope("/v2/{project_id}"), |project, noun| {
+        project.service(noun.default_service(web::route().to(unknown)))
+    });
+    app.service(project.default_service(web::route().to(unknown)));
+}
+
+fn resource(path: &str, verbs: Vec<Verb>) -> Resource {
+    let methods: Vec<Method> = verbs.iter().map(|(method, _)| method.clone()).collect();
+    let resource = verbs.into_iter().fold(web::resource(path), |resource, (_, route)| resource.route(route));
+    resource.default_service(refuse(&methods))
+}
+
+/// Where nothing is.
+pub async fn unknown() -> Result<&'static str, ApiError> {
+    Err(ApiError::unknown_route())
 }
 
 /// Method and path of every operation behind authentication.

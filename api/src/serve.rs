@@ -1,6 +1,5 @@
 //! The application and its server, for the binary and for the process that runs all services.
 
-use crate::error::ApiError;
 use crate::notices::Notices;
 use crate::pipeline::{accept, announce, front, health, metrics};
 use crate::policy::Policy;
@@ -69,7 +68,7 @@ pub fn app(
     App::new()
         .app_data(state)
         .service(web::resource("/").to(versions::root))
-        .service(web::resource(["/healthcheck", "/healthcheck/{rest:.*}"]).to(health::health))
+        .service(web::scope("/healthcheck").default_service(web::route().to(health::health)))
         .configure(move |app| {
             if serves_metrics {
                 app.service(web::resource("/metrics").route(web::get().to(metrics::show)));
@@ -81,13 +80,9 @@ pub fn app(
                 .wrap(from_fn(accept::check))
                 .wrap(auth)
                 .configure(routes::configure)
-                .default_service(web::route().to(unknown)),
+                .default_service(web::route().to(routes::unknown)),
         )
         .wrap(from_fn(front::around))
-}
-
-async fn unknown() -> Result<&'static str, ApiError> {
-    Err(ApiError::unknown_route())
 }
 
 /// A server with its ports open; it answers once it runs.

@@ -5,12 +5,9 @@ use crate::answer;
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
-use freezer_database::{JobFilter, Scope};
-use freezer_model::document::JobDocument;
+use freezer_database::{JobFilter, Scope, ShownJob};
 use freezer_model::search::Search;
-use freezer_model::{ClientId, Job, JobEvent, JobId, JobStatus, ProjectId};
-use serde::Serialize;
-use serde_json::json;
+use freezer_model::{ClientId, JobEvent, JobId, JobStatus, ProjectId};
 
 /// Lists the project's jobs; those of all projects when that is asked for and allowed.
 pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
@@ -26,23 +23,21 @@ pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
         .read(move |tx| {
             let scope = if is_everything { Scope::All } else { Scope::Project(&project) };
             let pid = viewer.pid_in_search();
-            let wanted = |job: &Job| search.matches(&json!(viewer.document(job, pid)));
-            let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&Job) -> bool);
-            let jobs = tx.jobs().list(scope, &filter, residual, page)?;
+            let wanted = |job: &ShownJob| {
+                viewer.document(job, pid).to_value().is_ok_and(|document| search.matches(&document))
+            };
+            let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&ShownJob) -> bool);
+            let jobs = tx.jobs().list_shown(scope, &filter, residual, page)?;
             let new = if is_poll { tx.jobs().new_events(&pending_events(&jobs))? } else { Vec::new() };
-            let listed = Listed { jobs: viewer.documents(tx, &jobs)? };
-            Ok((answer::text(&listed)?, new))
+            let documents = viewer.documents(tx, &jobs)?;
+            let text = answer::list("jobs", &documents, |document, out| document.write(out))?;
+            Ok((text, new))
         })
         .await?;
     if !shown.is_empty() {
         call.write(move |tx| Ok(tx.jobs().events_are_shown(&shown)?)).await?;
     }
     Ok(answer::json(text))
-}
-
-#[derive(Serialize)]
-struct Listed<'a> {
-    jobs: Vec<JobDocument<'a>>,
 }
 
 /// Whether a scheduler looks for its work: it asks, as nobody else does, for the jobs of one client that are not completed,
@@ -52,7 +47,7 @@ fn is_poll(call: &Call, filter: &JobFilter) -> bool {
     asks && (call.enforce("jobs:update").is_ok() || call.is_allowed_everywhere(ALL_PROJECTS))
 }
 
-fn pending_events(jobs: &[Job]) -> Vec<(ProjectId, JobId, JobEvent)> {
+fn pending_events(jobs: &[ShownJob]) -> Vec<(ProjectId, JobId, JobEvent)> {
     let pending = jobs.iter().filter(|job| job.state.event != JobEvent::None);
     pending.map(|job| (job.project_id.clone(), job.job_id.clone(), job.state.event)).collect()
 }

@@ -22,23 +22,24 @@ pub struct Owner {
 pub fn actions(tx: &mut Tx, owner: &Owner, entries: &[ActionBody]) -> Result<Vec<Action>, ApiError> {
     let named: Vec<ActionId> = entries.iter().filter_map(|entry| entry.action_id.clone()).collect();
     let mut saved = tx.actions().find_many(&owner.project, &named)?;
+    let mut new = Vec::new();
     let mut resolved = Vec::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
         let known = saved.iter().find(|action| Some(&action.action_id) == entry.action_id.as_ref());
         let action = match known {
             Some(known) if means(entry, known) => known.clone(),
             // The saved one stays as it is; what was sent becomes an action of its own.
-            Some(_) => create(tx, owner, entry, ActionId::random(), index)?,
-            None => {
-                let id = new_id(entry)?;
-                let created = create(tx, owner, entry, id, index)?;
-                // The same new id further down the list means this one.
-                saved.push(created.clone());
-                created
-            }
+            Some(_) => made(owner, entry, ActionId::random(), index)?,
+            None => made(owner, entry, new_id(entry)?, index)?,
         };
+        if !saved.iter().any(|known| known.action_id == action.action_id) {
+            // The same new id further down the list means this one.
+            saved.push(action.clone());
+            new.push(action.clone());
+        }
         resolved.push(action);
     }
+    tx.actions().insert_all(&new)?;
     Ok(resolved)
 }
 
@@ -50,19 +51,13 @@ fn new_id(entry: &ActionBody) -> Result<ActionId, ApiError> {
     }
 }
 
-fn create(
-    tx: &mut Tx,
-    owner: &Owner,
-    entry: &ActionBody,
-    id: ActionId,
-    index: usize,
-) -> Result<Action, ApiError> {
+fn made(owner: &Owner, entry: &ActionBody, id: ActionId, index: usize) -> Result<Action, ApiError> {
     let freezer_action = entry.freezer_action.clone().unwrap_or_default();
     if freezer_action.get("action").is_none_or(Value::is_null) {
         let text = format!("'job_actions[{index}].freezer_action.action' is a required property");
         return Err(ApiError::bad_request(text));
     }
-    let action = Action {
+    Ok(Action {
         project_id: owner.project.clone(),
         action_id: id,
         user_id: owner.user.clone(),
@@ -71,9 +66,7 @@ fn create(
         max_retries_interval: entry.max_retries_interval_or_default(),
         mandatory: entry.mandatory.unwrap_or(false),
         created_at: owner.now,
-    };
-    tx.actions().insert(&action)?;
-    Ok(action)
+    })
 }
 
 /// Whether the entry stands for the saved action: no options, or the same ones. `null` is the same as missing,

@@ -13,13 +13,13 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     let (project, id) = (call.project.clone(), job_id(&call));
     let text = call
         .read(move |tx| {
-            let own = tx.jobs().get(&project, &id)?;
+            let own = tx.jobs().show(&project, &id)?;
             let job = match own {
-                None if viewer.is_privileged => tx.jobs().get_any_project(&id)?,
+                None if viewer.is_privileged => tx.jobs().show_any_project(&id)?,
                 own => own,
             };
             let documents = viewer.documents(tx, job.as_slice())?;
-            documents.first().map(answer::text).transpose()
+            documents.first().map(|document| answer::item(|out| document.write(out))).transpose()
         })
         .await?;
     Ok(answer::json(text.ok_or_else(ApiError::absent)?))

@@ -1,8 +1,9 @@
 //! Saved actions.
 
-use crate::connect::AnyConnection;
+use crate::connect::{AnyConnection, either};
+use crate::json::Stored;
 use crate::limits::{self, fits};
-use crate::page::{Cut, collect};
+use crate::page::{Cut, Piece, Place, collect};
 use crate::schema::{actions, job_actions};
 use crate::{DbError, Page, Residual, Tx, json};
 use diesel::prelude::*;
@@ -45,8 +46,8 @@ impl ActionRow {
         })
     }
 
-    pub(crate) fn into_model(self) -> Result<Action, DbError> {
-        let freezer_action = json::from_text(NOUN, &self.action_id, "freezer_action", &self.freezer_action)?;
+    pub(crate) fn into_model<D: Stored>(self) -> Result<Action<D>, DbError> {
+        let freezer_action = json::object(NOUN, &self.action_id, "freezer_action", self.freezer_action)?;
         Ok(Action {
             project_id: ProjectId::from(self.project_id),
             action_id: ActionId::from(self.action_id),
@@ -110,14 +111,19 @@ impl Actions<'_> {
         residual: Residual<'_, Action>,
         page: Page,
     ) -> Result<Vec<Action>, DbError> {
-        collect(page, residual, |cut| self.cut(project, &cut))
+        let place = |row: &ActionRow| Place {
+            created_at: row.created_at,
+            id: row.action_id.clone(),
+            project: row.project_id.clone(),
+        };
+        collect(page, residual, |cut| Ok(Piece::of(self.cut(project, &cut)?, place, ActionRow::into_model)))
     }
 
-    fn cut(&mut self, project: &ProjectId, cut: &Cut<'_, Action>) -> Result<Vec<Action>, DbError> {
-        let rows: Vec<ActionRow> = self.tx.run(NOUN, "", |conn| {
+    fn cut(&mut self, project: &ProjectId, cut: &Cut<'_>) -> Result<Vec<ActionRow>, DbError> {
+        self.tx.run(NOUN, "", |conn| {
             let mut query = actions::table.filter(actions::project_id.eq(project.as_str())).into_boxed();
             if let Some(last) = cut.after {
-                let (at, id) = (last.created_at.0, last.action_id.as_str());
+                let (at, id) = (last.created_at, last.id.as_str());
                 query = query.filter(
                     actions::created_at.gt(at).or(actions::created_at.eq(at).and(actions::action_id.gt(id))),
                 );
@@ -128,16 +134,31 @@ impl Actions<'_> {
                 .limit(cut.limit)
                 .select(ActionRow::as_select())
                 .load(conn)
-        })?;
-        rows.into_iter().map(ActionRow::into_model).collect()
+        })
     }
 
     /// [`DbError::Conflict`] when the id is taken in this project.
     pub fn insert(&mut self, action: &Action) -> Result<(), DbError> {
         let row = ActionRow::of(action)?;
         self.tx.run(NOUN, action.action_id.as_str(), |conn| {
-            diesel::insert_into(actions::table).values(row).execute(conn)
+            either!(conn => diesel::insert_into(actions::table).values(row).execute(conn))
         })?;
+        Ok(())
+    }
+
+    /// Several at once. [`DbError::Conflict`] when one of the ids is taken.
+    pub fn insert_all(&mut self, actions: &[Action]) -> Result<(), DbError> {
+        match actions {
+            [] => return Ok(()),
+            // The statement for one stays prepared.
+            [one] => return self.insert(one),
+            [first, ..] => {
+                let rows: Vec<ActionRow> = actions.iter().map(ActionRow::of).collect::<Result<_, _>>()?;
+                self.tx.run(NOUN, first.action_id.as_str(), |conn| {
+                    either!(conn => diesel::insert_into(actions::table).values(&rows).execute(conn))
+                })?;
+            }
+        }
         Ok(())
     }
 

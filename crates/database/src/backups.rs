@@ -2,7 +2,7 @@
 
 use crate::connect::AnyConnection;
 use crate::limits::{self, fits, fits_if_any};
-use crate::page::{Cut, collect};
+use crate::page::{Cut, Piece, Place, collect};
 use crate::schema::backups;
 use crate::{DbError, Page, Residual, Tx, json};
 use diesel::prelude::*;
@@ -134,16 +134,23 @@ impl Backups<'_> {
         residual: Residual<'_, Backup>,
         page: Page,
     ) -> Result<Vec<Backup>, DbError> {
-        collect(page, residual, |cut| self.cut(project, filter, &cut))
+        let place = |row: &BackupRow| Place {
+            created_at: row.created_at,
+            id: row.backup_id.clone(),
+            project: row.project_id.clone(),
+        };
+        collect(page, residual, |cut| {
+            Ok(Piece::of(self.cut(project, filter, &cut)?, place, BackupRow::into_model))
+        })
     }
 
     fn cut(
         &mut self,
         project: &ProjectId,
         filter: &BackupFilter,
-        cut: &Cut<'_, Backup>,
-    ) -> Result<Vec<Backup>, DbError> {
-        let rows: Vec<BackupRow> = self.tx.run(NOUN, "", |conn| {
+        cut: &Cut<'_>,
+    ) -> Result<Vec<BackupRow>, DbError> {
+        self.tx.run(NOUN, "", |conn| {
             let mut query = backups::table.filter(backups::project_id.eq(project.as_str())).into_boxed();
             if let Some(id) = &filter.backup_id {
                 query = query.filter(backups::backup_id.eq(id.as_str()));
@@ -170,7 +177,7 @@ impl Backups<'_> {
                 query = query.filter(backups::time_stamp.le(before));
             }
             if let Some(last) = cut.after {
-                let (at, id) = (last.created_at.0, last.backup_id.as_str());
+                let (at, id) = (last.created_at, last.id.as_str());
                 query = query.filter(
                     backups::created_at.gt(at).or(backups::created_at.eq(at).and(backups::backup_id.gt(id))),
                 );
@@ -181,8 +188,7 @@ impl Backups<'_> {
                 .limit(cut.limit)
                 .select(BackupRow::as_select())
                 .load(conn)
-        })?;
-        rows.into_iter().map(BackupRow::into_model).collect()
+        })
     }
 
     /// [`DbError::Conflict`] when the id is taken in this project.

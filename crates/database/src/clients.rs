@@ -1,7 +1,8 @@
 //! Registered clients. A project sees its own ones and every central one; its own win.
 
 use crate::limits::{self, fits, fits_if_any};
-use crate::page::{Cut, collect};
+use crate::connect::{AnyConnection, either};
+use crate::page::{Cut, Piece, Place, collect};
 use crate::schema::clients;
 use crate::{DbError, Page, Residual, Tx, json};
 use diesel::prelude::*;
@@ -97,12 +98,12 @@ impl Clients<'_> {
     /// The project's own client of that id, else the central one of any project (the oldest, if several).
     pub fn get(&mut self, project: &ProjectId, id: &ClientId) -> Result<Option<Client>, DbError> {
         let rows: Vec<ClientRow> = self.tx.run(NOUN, id.as_str(), |conn| {
-            clients::table
+            either!(conn => clients::table
                 .filter(clients::client_id.eq(id.as_str()))
                 .filter(clients::project_id.eq(project.as_str()).or(clients::is_central.eq(true)))
                 .order((clients::created_at, clients::project_id))
                 .select(ClientRow::as_select())
-                .load(conn)
+                .load(conn))
         })?;
         let own = rows.iter().position(|row| row.project_id == project.as_str()).unwrap_or(0);
         rows.into_iter().nth(own).map(ClientRow::into_model).transpose()
@@ -129,16 +130,23 @@ impl Clients<'_> {
         residual: Residual<'_, Client>,
         page: Page,
     ) -> Result<Vec<Client>, DbError> {
-        collect(page, residual, |cut| self.cut(project, filter, &cut))
+        let place = |row: &ClientRow| Place {
+            created_at: row.created_at,
+            id: row.client_id.clone(),
+            project: row.project_id.clone(),
+        };
+        collect(page, residual, |cut| {
+            Ok(Piece::of(self.cut(project, filter, &cut)?, place, ClientRow::into_model))
+        })
     }
 
     fn cut(
         &mut self,
         project: &ProjectId,
         filter: &ClientFilter,
-        cut: &Cut<'_, Client>,
-    ) -> Result<Vec<Client>, DbError> {
-        let rows: Vec<ClientRow> = self.tx.run(NOUN, "", |conn| {
+        cut: &Cut<'_>,
+    ) -> Result<Vec<ClientRow>, DbError> {
+        self.tx.run(NOUN, "", |conn| {
             let mut query = clients::table
                 .filter(clients::project_id.eq(project.as_str()).or(clients::is_central.eq(true)))
                 .into_boxed();
@@ -149,8 +157,7 @@ impl Clients<'_> {
                 query = query.filter(clients::uuid.eq(uuid.as_str()));
             }
             if let Some(last) = cut.after {
-                let (at, id, project) =
-                    (last.created_at.0, last.client_id.as_str(), last.project_id.as_str());
+                let (at, id, project) = (last.created_at, last.id.as_str(), last.project.as_str());
                 query = query.filter(
                     clients::created_at.gt(at).or(clients::created_at.eq(at).and(
                         clients::client_id
@@ -165,8 +172,7 @@ impl Clients<'_> {
                 .limit(cut.limit)
                 .select(ClientRow::as_select())
                 .load(conn)
-        })?;
-        rows.into_iter().map(ClientRow::into_model).collect()
+        })
     }
 
     /// [`DbError::Conflict`] when the id (or the uuid) is taken in this project.

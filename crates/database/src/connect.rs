@@ -17,6 +17,19 @@ pub(crate) enum AnyConnection {
     Sqlite(SqliteConnection),
 }
 
+/// The same work on a connection of either kind, compiled for each. Through [`AnyConnection`] itself the text of a statement is
+/// made anew every time it is sent, and looked up by that; here it is known by its type.
+macro_rules! either {
+    ($conn:ident => $work:expr) => {
+        match $conn {
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql($conn) => $work,
+            AnyConnection::Sqlite($conn) => $work,
+        }
+    };
+}
+pub(crate) use either;
+
 const SQLITE_SESSION: &str = "PRAGMA busy_timeout = 30000; PRAGMA foreign_keys = ON; \
      PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
 

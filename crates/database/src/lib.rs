@@ -45,7 +45,7 @@ pub use clients::{ClientFilter, Clients};
 pub use database::{Database, DatabaseOptions, Tx};
 pub use dispatch::{ActiveRuns, Occupied, Shares, Worker, Workers};
 pub use error::DbError;
-pub use jobs::{DueJob, JobFilter, Jobs, Planning, Scope};
+pub use jobs::{DueJob, JobFilter, Jobs, Planning, Scope, ShownJob};
 pub use options::options;
 pub use outbox::{Letter, Outbox};
 pub use page::{Page, Residual};

@@ -1,6 +1,6 @@
 //! What operators set for single projects, and what projects use.
 
-use crate::connect::AnyConnection;
+use crate::connect::{AnyConnection, either};
 use crate::schema::{backups, jobs, quotas};
 use crate::{DbError, Tx};
 use diesel::prelude::*;
@@ -17,11 +17,17 @@ pub struct Quotas<'t> {
 
 type Row = (String, Option<i64>, Option<i64>, Option<i64>, Option<i32>);
 
+fn quota((project, jobs, runs, stored_bytes, weight): Row) -> (ProjectId, Quota) {
+    (ProjectId::from(project), Quota { jobs, runs, stored_bytes, weight })
+}
+
 impl Quotas<'_> {
     /// What is set for the project; nothing set is all `None`.
     pub fn get(&mut self, project: &ProjectId) -> Result<Quota, DbError> {
-        let own = self.of(&[project.as_str()])?;
-        Ok(own.into_values().next().unwrap_or_default())
+        let row: Option<Row> = self.tx.run(NOUN, project.as_str(), |conn| {
+            either!(conn => quotas::table.find(project.as_str()).first(conn).optional())
+        })?;
+        Ok(row.map(|row| quota(row).1).unwrap_or_default())
     }
 
     /// What is set for those of the projects that have something set.
@@ -29,10 +35,7 @@ impl Quotas<'_> {
         let rows: Vec<Row> = self
             .tx
             .run(NOUN, "", |conn| quotas::table.filter(quotas::project_id.eq_any(projects)).load(conn))?;
-        let one = |(project, jobs, runs, stored_bytes, weight): Row| {
-            (ProjectId::from(project), Quota { jobs, runs, stored_bytes, weight })
-        };
-        Ok(rows.into_iter().map(one).collect())
+        Ok(rows.into_iter().map(quota).collect())
     }
 
     /// Sets all of it for the project.

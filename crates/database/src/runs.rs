@@ -3,7 +3,7 @@
 use crate::connect::AnyConnection;
 use crate::jobs::CANDIDATES_FOR_ONE;
 use crate::limits::{self, fits, fits_if_any};
-use crate::page::{Cut, collect};
+use crate::page::{Cut, Piece, Place, collect};
 use crate::schema::{jobs, runs};
 use crate::set_aside::{Claimed, UNTIL};
 use crate::{DbError, Page, Residual, Tx, json};
@@ -429,16 +429,23 @@ impl Runs<'_> {
         residual: Residual<'_, Run>,
         page: Page,
     ) -> Result<Vec<Run>, DbError> {
-        collect(page, residual, |cut| self.cut(project, filter, &cut))
+        let place = |row: &RunRow| Place {
+            created_at: row.created_at,
+            id: row.run_id.clone(),
+            project: row.project_id.clone(),
+        };
+        collect(page, residual, |cut| {
+            Ok(Piece::of(self.cut(project, filter, &cut)?, place, RunRow::into_model))
+        })
     }
 
     fn cut(
         &mut self,
         project: &ProjectId,
         filter: &RunFilter,
-        cut: &Cut<'_, Run>,
-    ) -> Result<Vec<Run>, DbError> {
-        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {
+        cut: &Cut<'_>,
+    ) -> Result<Vec<RunRow>, DbError> {
+        self.tx.run(NOUN, "", |conn| {
             let mut query = runs::table.filter(runs::project_id.eq(project.as_str())).into_boxed();
             if let Some(job) = &filter.job_id {
                 query = query.filter(runs::job_id.eq(job.as_str()));
@@ -450,7 +457,7 @@ impl Runs<'_> {
                 query = query.filter(runs::state.eq(state.as_str()));
             }
             if let Some(last) = cut.after {
-                let (at, id) = (last.created_at.0, last.run_id.as_str());
+                let (at, id) = (last.created_at, last.id.as_str());
                 query = query
                     .filter(runs::created_at.lt(at).or(runs::created_at.eq(at).and(runs::run_id.lt(id))));
             }
@@ -460,8 +467,7 @@ impl Runs<'_> {
                 .limit(cut.limit)
                 .select(RunRow::as_select())
                 .load(conn)
-        })?;
-        models(rows)
+        })
     }
 
     /// How many runs there are in each state that is not over.

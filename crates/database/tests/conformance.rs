@@ -13,6 +13,8 @@ mod rows;
 mod sessions;
 #[path = "suite/trusts.rs"]
 mod trusts;
+#[path = "suite/unreadable.rs"]
+mod unreadable;
 #[path = "suite/values.rs"]
 mod values;
 
@@ -47,6 +49,8 @@ conformance_suite! {
         deleted_ids_can_be_used_again, purge_keeps_the_newest_run, sync_is_repeatable;
     trusts:
         a_trust_is_given_up_by_its_last_job_and_never_taken_again, one_of_two_sees_the_other;
+    unreadable:
+        lists_leave_out_what_cannot_be_read, whoever_asks_for_an_unreadable_row_is_told;
     values:
         four_byte_text_and_odd_ids, too_long_is_told_by_field, large_documents, ids_are_case_sensitive,
         conflicts_and_missing_rows;

@@ -7,13 +7,14 @@ use serde_json::{Map, Value};
 pub const DEFAULT_MAX_RETRIES: i32 = 5;
 pub const DEFAULT_MAX_RETRIES_INTERVAL_SECS: i32 = 6;
 
+/// `D` is how its options are held: as a tree, or as [`StoredObject`](crate::document::StoredObject) where they are only shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Action {
+pub struct Action<D = Map<String, Value>> {
     pub project_id: ProjectId,
     pub action_id: ActionId,
     pub user_id: UserId,
     /// The agent's options exactly as the user sent them (types and order kept).
-    pub freezer_action: Map<String, Value>,
+    pub freezer_action: D,
     /// Extra attempts after the first one failed.
     pub max_retries: i32,
     /// Seconds between attempts.

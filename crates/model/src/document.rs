@@ -5,8 +5,10 @@
 //! Times are whole epoch seconds, `-1` = never. Nothing here decides who may see a document.
 
 mod job;
+mod object;
 
-pub use job::{ActionDocument, JobDocument, PidShown, TrustShown};
+pub use job::{JobDocument, PidShown, TrustShown, write_action};
+pub use object::{Entries, StoredObject};
 
 use crate::{
     Action, Backup, BackupStatus, Client, Member, Progress, Run, Session, Step, StepOutcome, Timestamp,
@@ -19,7 +21,9 @@ pub const FIXED_ACTION_KEYS: [&str; 8] =
 
 /// An action: as item, as list element and inside a job's `job_actions`.
 pub fn action(action: &Action) -> Value {
-    json!(ActionDocument(action))
+    let mut text = Vec::new();
+    // What was a tree of values can be written and read.
+    write_action(action, &mut text).and_then(|()| serde_json::from_slice(&text)).unwrap_or_default()
 }
 
 /// An element of the actions list: the item and a copy of `timeout`, as upstream lists it.

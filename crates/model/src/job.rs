@@ -67,8 +67,10 @@ pub struct TrustCredentials {
     pub trustor_user_id: UserId,
 }
 
+/// `D` is how plan and options are held: as trees, or as [`StoredObject`](crate::document::StoredObject) where they are only
+/// shown.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Job {
+pub struct Job<D = Map<String, Value>> {
     pub project_id: ProjectId,
     pub job_id: JobId,
     pub user_id: UserId,
@@ -77,10 +79,10 @@ pub struct Job {
     pub session_id: Option<String>,
     pub session_tag: i64,
     /// The plan keys of `job_schedule` (`schedule_date`, `schedule_interval`, cron fields, …) as sent.
-    pub plan: Map<String, Value>,
+    pub plan: D,
     pub state: JobState,
     /// In order; the same action may stand twice.
-    pub actions: Vec<Action>,
+    pub actions: Vec<Action<D>>,
     pub credentials: Option<TrustCredentials>,
     pub created_at: Timestamp,
     /// Grows whenever the plan is changed; the conductor compares it with the one it planned from.
@@ -89,7 +91,7 @@ pub struct Job {
     pub next_run_at: Option<Timestamp>,
 }
 
-impl Job {
+impl<D> Job<D> {
     /// The session it says it belongs to.
     pub fn session(&self) -> Option<SessionId> {
         self.session_id.as_deref().filter(|id| !id.is_empty()).map(SessionId::from)

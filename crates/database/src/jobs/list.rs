@@ -1,14 +1,19 @@
 //! Lists of jobs.
 
-use super::{JobFilter, JobRow, Jobs, NOUN, Scope};
-use crate::page::{Cut, collect};
-use crate::schema::jobs;
+use super::read::{Line, LinesOf, ShownJob, columns, read, together};
+use super::row::JobRow;
+use super::{JobFilter, Jobs, NOUN, Scope};
+use crate::actions::ActionRow;
+use crate::connect::{AnyConnection, either};
+use crate::json::Stored;
+use crate::page::{Cut, Piece, Place, collect};
+use crate::schema::{job_actions, jobs};
 use crate::{DbError, Page, Residual};
 use diesel::prelude::*;
 use freezer_model::{Job, JobStatus};
 
 impl Jobs<'_> {
-    /// Oldest first. Two statements, or two for each 1000 rows looked at with a residual condition.
+    /// Oldest first. One statement, or one for each 1000 rows looked at with a residual condition.
     pub fn list(
         &mut self,
         scope: Scope<'_>,
@@ -16,53 +21,75 @@ impl Jobs<'_> {
         residual: Residual<'_, Job>,
         page: Page,
     ) -> Result<Vec<Job>, DbError> {
-        collect(page, residual, |cut| {
-            let rows = self.cut(scope, filter, &cut)?;
-            self.with_actions(rows, scope)
-        })
+        collect(page, residual, |cut| self.piece(scope, filter, &cut))
     }
 
-    fn cut(
+    /// As [`Self::list`], to be shown.
+    pub fn list_shown(
         &mut self,
         scope: Scope<'_>,
         filter: &JobFilter,
-        cut: &Cut<'_, Job>,
-    ) -> Result<Vec<JobRow>, DbError> {
-        self.tx.run(NOUN, "", |conn| {
-            let mut query = jobs::table.into_boxed();
+        residual: Residual<'_, ShownJob>,
+        page: Page,
+    ) -> Result<Vec<ShownJob>, DbError> {
+        collect(page, residual, |cut| self.piece(scope, filter, &cut))
+    }
+
+    fn piece<D: Stored>(
+        &mut self,
+        scope: Scope<'_>,
+        filter: &JobFilter,
+        cut: &Cut<'_>,
+    ) -> Result<Piece<Job<D>>, DbError> {
+        let rows = together(self.lines(scope, filter, cut)?);
+        let place = |(row, _): &(JobRow, _)| Place {
+            created_at: row.created_at,
+            id: row.job_id.clone(),
+            project: row.project_id.clone(),
+        };
+        Ok(Piece::of(rows, place, read))
+    }
+
+    fn lines(
+        &mut self,
+        scope: Scope<'_>,
+        filter: &JobFilter,
+        cut: &Cut<'_>,
+    ) -> Result<Vec<Line>, DbError> {
+        self.tx.run(NOUN, "", |conn| either!(conn => {
+            let mut page = jobs::table.select((jobs::project_id, jobs::job_id)).into_boxed();
             if let Scope::Project(project) = scope {
-                query = query.filter(jobs::project_id.eq(project.as_str()));
+                page = page.filter(jobs::project_id.eq(project.as_str()));
             }
             if let Some(id) = &filter.job_id {
-                query = query.filter(jobs::job_id.eq(id.as_str()));
+                page = page.filter(jobs::job_id.eq(id.as_str()));
             }
             if let Some(client) = &filter.client_id {
-                query = query.filter(jobs::client_id.eq(client.as_str()));
+                page = page.filter(jobs::client_id.eq(client.as_str()));
             }
             if let Some(session) = &filter.session_id {
-                query = query.filter(jobs::session_id.eq(session.as_str()));
+                page = page.filter(jobs::session_id.eq(session.as_str()));
             }
             if let Some(status) = filter.status {
-                query = query.filter(jobs::status.eq(status.as_str()));
+                page = page.filter(jobs::status.eq(status.as_str()));
             }
-            if !filter.status_not.is_empty() {
-                let words = filter.status_not.iter().map(|status: &JobStatus| status.as_str());
-                query = query.filter(jobs::status.ne_all(words));
+            // Each on its own: the text of a statement with a list of any length is not kept prepared.
+            for status in &filter.status_not {
+                page = page.filter(jobs::status.ne(JobStatus::as_str(*status)));
             }
             if let Some(last) = cut.after {
-                let (at, id, project) = (last.created_at.0, last.job_id.as_str(), last.project_id.as_str());
-                query = query.filter(
+                let (at, id, project) = (last.created_at, last.id.as_str(), last.project.as_str());
+                page = page.filter(
                     jobs::created_at.gt(at).or(jobs::created_at
                         .eq(at)
                         .and(jobs::job_id.gt(id).or(jobs::job_id.eq(id).and(jobs::project_id.gt(project))))),
                 );
             }
-            query
+            let page = page
                 .order((jobs::created_at, jobs::job_id, jobs::project_id))
                 .offset(cut.offset)
-                .limit(cut.limit)
-                .select(JobRow::as_select())
-                .load(conn)
-        })
+                .limit(cut.limit);
+            LinesOf { columns: columns!(), page }.load(conn)
+        }))
     }
 }

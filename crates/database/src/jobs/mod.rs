@@ -1,21 +1,23 @@
 //! Jobs, with the actions they list.
 //!
-//! A `Job` is read with two statements: the rows, then all their actions. The conductor's own bookkeeping
+//! A `Job` is read with one statement, or where its row is held with two: the row, then its actions. The conductor's own bookkeeping
 //! (`planned_version`, `attention_at`) is not part of the model's `Job`; [`DueJob`] carries it.
 
 mod attention;
 mod list;
+mod read;
 mod row;
 mod write;
 
 pub(crate) use attention::CANDIDATES_FOR_ONE;
 pub use attention::{DueJob, Planning};
+pub use read::ShownJob;
 
 use crate::actions::ActionRow;
 use crate::schema::{actions, job_actions, jobs};
 use crate::{DbError, Tx};
 use diesel::prelude::*;
-use freezer_model::{Action, ClientId, Job, JobId, JobStatus, ProjectId};
+use freezer_model::{ClientId, Job, JobId, JobStatus, ProjectId};
 use row::JobRow;
 use std::collections::HashMap;
 
@@ -49,35 +51,11 @@ pub struct JobFilter {
 const IDS_IN_ONE_STATEMENT: usize = 5000;
 
 impl Jobs<'_> {
-    pub fn get(&mut self, project: &ProjectId, id: &JobId) -> Result<Option<Job>, DbError> {
-        let row = self.tx.run(NOUN, id.as_str(), |conn| {
-            jobs::table
-                .find((project.as_str(), id.as_str()))
-                .select(JobRow::as_select())
-                .first(conn)
-                .optional()
-        })?;
-        self.whole(row)
-    }
-
     /// As [`Self::get`], and keeps others from changing the job until the transaction ends.
     pub fn get_for_update(&mut self, project: &ProjectId, id: &JobId) -> Result<Option<Job>, DbError> {
         let row = attention::lock_row(self.tx, project, id)?;
-        self.whole(row)
-    }
-
-    /// A job of whatever project: for callers that policy allows it. Ids are unique within a project only; of several
-    /// the oldest is returned.
-    pub fn get_any_project(&mut self, id: &JobId) -> Result<Option<Job>, DbError> {
-        let row = self.tx.run(NOUN, id.as_str(), |conn| {
-            jobs::table
-                .filter(jobs::job_id.eq(id.as_str()))
-                .order((jobs::created_at, jobs::project_id))
-                .select(JobRow::as_select())
-                .first(conn)
-                .optional()
-        })?;
-        self.whole(row)
+        let jobs = self.each_with_actions(row.into_iter().collect(), Scope::Project(project))?;
+        jobs.into_iter().next().transpose()
     }
 
     /// Whether any job (of any project) still acts under this trust.
@@ -88,19 +66,7 @@ impl Jobs<'_> {
         Ok(found > 0)
     }
 
-    fn whole(&mut self, row: Option<JobRow>) -> Result<Option<Job>, DbError> {
-        let Some(row) = row else { return Ok(None) };
-        let project = ProjectId::from(row.project_id.as_str());
-        let jobs = self.with_actions(vec![row], Scope::Project(&project))?;
-        Ok(jobs.into_iter().next())
-    }
-
     /// Puts the actions to the rows, whatever their number with one statement.
-    fn with_actions(&mut self, rows: Vec<JobRow>, scope: Scope<'_>) -> Result<Vec<Job>, DbError> {
-        self.each_with_actions(rows, scope)?.into_iter().collect()
-    }
-
-    /// The same, with an error for each job that cannot be read.
     fn each_with_actions(
         &mut self,
         rows: Vec<JobRow>,
@@ -132,13 +98,13 @@ impl Jobs<'_> {
                 .select((job_actions::job_id, ActionRow::as_select()))
                 .load(conn)
         })?;
-        let mut of_job: HashMap<(String, String), Vec<Result<Action, DbError>>> = HashMap::new();
+        let mut of_job: HashMap<(String, String), Vec<ActionRow>> = HashMap::new();
         for (job, action) in links {
-            of_job.entry((action.project_id.clone(), job)).or_default().push(action.into_model());
+            of_job.entry((action.project_id.clone(), job)).or_default().push(action);
         }
         let whole = |row: JobRow| {
             let actions = of_job.remove(&(row.project_id.clone(), row.job_id.clone())).unwrap_or_default();
-            row.into_model(actions.into_iter().collect::<Result<_, _>>()?)
+            read::read((row, actions))
         };
         Ok(rows.into_iter().map(whole).collect())
     }

@@ -1,6 +1,7 @@
 //! The columns of a job that the model knows.
 
 use super::NOUN;
+use crate::json::Stored;
 use crate::limits::{self, fits, fits_if_any};
 use crate::schema::jobs;
 use crate::{DbError, json};
@@ -12,6 +13,8 @@ use freezer_model::{
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset, Clone)]
 #[diesel(table_name = jobs, primary_key(project_id, job_id), treat_none_as_null = true)]
+// An insert is the same statement then, whatever is none.
+#[diesel(treat_none_as_default_value = false)]
 pub(super) struct JobRow {
     pub project_id: String,
     pub job_id: String,
@@ -30,7 +33,7 @@ pub(super) struct JobRow {
     current_pid: Option<i64>,
     trust_id: Option<String>,
     trustor_user_id: Option<String>,
-    created_at: i64,
+    pub created_at: i64,
     plan_version: i64,
     pub next_run_at: Option<i64>,
 }
@@ -38,6 +41,11 @@ pub(super) struct JobRow {
 impl JobRow {
     pub(super) fn is_in(&self, session: &SessionId) -> bool {
         self.session_id.as_deref() == Some(session.as_str())
+    }
+
+    /// Where it stands in the order of lists.
+    pub(super) fn place(&self) -> (i64, &str, &str) {
+        (self.created_at, &self.job_id, &self.project_id)
     }
 
     pub(super) fn of(job: &Job) -> Result<Self, DbError> {
@@ -75,7 +83,7 @@ impl JobRow {
         Ok(row)
     }
 
-    pub(super) fn into_model(self, actions: Vec<Action>) -> Result<Job, DbError> {
+    pub(super) fn into_model<D: Stored>(self, actions: Vec<Action<D>>) -> Result<Job<D>, DbError> {
         let unknown = |field, word: &str| json::corrupt(NOUN, &self.job_id, field, word);
         let state = JobState {
             event: JobEvent::parse(&self.event).ok_or_else(|| unknown("event", &self.event))?,
@@ -93,7 +101,7 @@ impl JobRow {
             _ => None,
         };
         Ok(Job {
-            plan: json::from_text(NOUN, &self.job_id, "plan", &self.plan)?,
+            plan: json::object(NOUN, &self.job_id, "plan", self.plan)?,
             project_id: ProjectId::from(self.project_id),
             job_id: JobId::from(self.job_id),
             user_id: UserId::from(self.user_id),

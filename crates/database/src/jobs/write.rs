@@ -1,10 +1,12 @@
 //! Writing jobs.
 
-use super::{JobRow, Jobs, NOUN};
+use super::row::JobRow;
+use super::{Jobs, NOUN};
+use crate::connect::{AnyConnection, either};
 use crate::schema::{job_actions, jobs};
 use crate::{DbError, json};
 use diesel::prelude::*;
-use freezer_model::{ActionId, Job, JobEvent, JobId, JobState, ProjectId, SessionId, Timestamp};
+use freezer_model::{Action, Job, JobEvent, JobId, JobState, ProjectId, SessionId, Timestamp};
 
 impl Jobs<'_> {
     /// Writes a new job and its list of actions, which must be saved already (their contents are not touched).
@@ -22,7 +24,9 @@ impl Jobs<'_> {
     pub fn insert_for_attention(&mut self, job: &Job, now: Timestamp) -> Result<(), DbError> {
         let row = JobRow::of(job)?;
         self.tx.run(NOUN, job.job_id.as_str(), |conn| {
-            diesel::insert_into(jobs::table).values((row, jobs::attention_at.eq(Some(now.0)))).execute(conn)
+            either!(conn => diesel::insert_into(jobs::table)
+                .values((row, jobs::attention_at.eq(Some(now.0))))
+                .execute(conn))
         })?;
         self.link(job)
     }
@@ -177,23 +181,24 @@ impl Jobs<'_> {
     }
 
     fn link(&mut self, job: &Job) -> Result<(), DbError> {
-        for (position, action) in job.actions.iter().enumerate() {
-            let position = json::stored_index("job_actions", position)?;
-            self.link_one(job, position, &action.action_id)?;
-        }
-        Ok(())
-    }
-
-    fn link_one(&mut self, job: &Job, position: i32, action: &ActionId) -> Result<(), DbError> {
-        self.tx.run("action of job", action.as_str(), |conn| {
-            diesel::insert_into(job_actions::table)
-                .values((
-                    job_actions::project_id.eq(job.project_id.as_str()),
-                    job_actions::job_id.eq(job.job_id.as_str()),
-                    job_actions::position.eq(position),
-                    job_actions::action_id.eq(action.as_str()),
-                ))
-                .execute(conn)
+        let row = |(index, action): (usize, &Action)| {
+            Ok((
+                job_actions::project_id.eq(job.project_id.to_string()),
+                job_actions::job_id.eq(job.job_id.to_string()),
+                job_actions::position.eq(json::stored_index("job_actions", index)?),
+                job_actions::action_id.eq(action.action_id.to_string()),
+            ))
+        };
+        let mut rows = job.actions.iter().enumerate().map(row).collect::<Result<Vec<_>, DbError>>()?;
+        let Some(last) = rows.pop() else { return Ok(()) };
+        self.tx.run("action of job", job.job_id.as_str(), |conn| {
+            either!(conn => if rows.is_empty() {
+                // The statement for one stays prepared.
+                diesel::insert_into(job_actions::table).values(last).execute(conn)
+            } else {
+                rows.push(last);
+                diesel::insert_into(job_actions::table).values(&rows).execute(conn)
+            })
         })?;
         Ok(())
     }

@@ -7,7 +7,7 @@ mod row;
 mod write;
 
 use crate::connect::AnyConnection;
-use crate::page::{Cut, collect};
+use crate::page::{Cut, Piece, Place, collect};
 use crate::schema::{session_jobs, sessions};
 use crate::{DbError, Page, Residual, Tx};
 use diesel::prelude::*;
@@ -86,7 +86,12 @@ impl Sessions<'_> {
     ) -> Result<Vec<Session>, DbError> {
         collect(page, residual, |cut| {
             let rows = self.cut(project, filter, &cut)?;
-            self.with_members(project, rows)
+            let last = rows.last().map(|row| Place {
+                created_at: row.created_at,
+                id: row.session_id.clone(),
+                project: row.project_id.clone(),
+            });
+            Ok(Piece { rows: self.with_members(project, rows)?, last })
         })
     }
 
@@ -94,7 +99,7 @@ impl Sessions<'_> {
         &mut self,
         project: &ProjectId,
         filter: &SessionFilter,
-        cut: &Cut<'_, Session>,
+        cut: &Cut<'_>,
     ) -> Result<Vec<SessionRow>, DbError> {
         self.tx.run(NOUN, "", |conn| {
             let mut query = sessions::table.filter(sessions::project_id.eq(project.as_str())).into_boxed();
@@ -102,7 +107,7 @@ impl Sessions<'_> {
                 query = query.filter(sessions::session_id.eq(id.as_str()));
             }
             if let Some(last) = cut.after {
-                let (at, id) = (last.created_at.0, last.session_id.as_str());
+                let (at, id) = (last.created_at, last.id.as_str());
                 query = query.filter(
                     sessions::created_at
                         .gt(at)
@@ -120,11 +125,15 @@ impl Sessions<'_> {
 
     fn whole(&mut self, project: &ProjectId, row: Option<SessionRow>) -> Result<Option<Session>, DbError> {
         let sessions = self.with_members(project, row.into_iter().collect())?;
-        Ok(sessions.into_iter().next())
+        sessions.into_iter().next().transpose()
     }
 
     /// Puts the members to the rows, whatever their number with one statement.
-    fn with_members(&mut self, project: &ProjectId, rows: Vec<SessionRow>) -> Result<Vec<Session>, DbError> {
+    fn with_members(
+        &mut self,
+        project: &ProjectId,
+        rows: Vec<SessionRow>,
+    ) -> Result<Vec<Result<Session, DbError>>, DbError> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -144,11 +153,10 @@ impl Sessions<'_> {
         for member in found {
             of_session.entry(member.session_id.clone()).or_default().push(member.into_model());
         }
-        rows.into_iter()
-            .map(|row| {
-                let members = of_session.remove(&row.session_id).unwrap_or_default();
-                row.into_model(members)
-            })
-            .collect()
+        let whole = |row: SessionRow| {
+            let members = of_session.remove(&row.session_id).unwrap_or_default();
+            row.into_model(members)
+        };
+        Ok(rows.into_iter().map(whole).collect())
     }
 }

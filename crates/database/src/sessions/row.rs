@@ -21,7 +21,7 @@ pub(super) struct SessionRow {
     time_start: i64,
     time_end: i64,
     schedule: String,
-    created_at: i64,
+    pub created_at: i64,
 }
 
 impl SessionRow {

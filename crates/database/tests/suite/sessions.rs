@@ -8,7 +8,7 @@ use serde_json::json;
 
 type Outcome = Result<(), DbError>;
 
-fn session(project: &str, id: &str) -> Session {
+pub fn session(project: &str, id: &str) -> Session {
     Session {
         project_id: p(project),
         session_id: SessionId::from(id),
