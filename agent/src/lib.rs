@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod links;
+pub mod logins;
 mod metrics;
 pub mod one_shot;
 pub mod openstack;

@@ -59,7 +59,7 @@ fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String
         acts_for: None,
         run_id: uuid::Uuid::new_v4().simple().to_string(),
         ceph: config::ceph(&loaded),
-        login: Arc::default(),
+        logins: Arc::default(),
         now_secs: chrono::Utc::now().timestamp(),
     };
     Ok((options, around))

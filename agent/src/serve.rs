@@ -173,10 +173,12 @@ pub async fn start_over_http(options: ExecutorOptions, session: Session) -> Resu
 async fn take_up(options: ExecutorOptions, link: Arc<dyn ConductorLink>) -> Result<Arc<Executor>, String> {
     let state_dir = options.state_dir.clone();
     let executor = Executor::new(options, link).map_err(|error| {
-        format!(
-            "state folder {}: {error}; set [agent] state_dir to a folder that can be written",
-            state_dir.display()
-        )
+        let hint = match error.kind() {
+            // It says itself what is to be done.
+            std::io::ErrorKind::Other => "",
+            _ => "; set [agent] state_dir to a folder that can be written",
+        };
+        format!("state folder {}: {error}{hint}", state_dir.display())
     })?;
     let left =
         executor.recover().await.map_err(|error| format!("journal in {}: {error}", state_dir.display()))?;

@@ -4,6 +4,7 @@
 //! leash. When it closes (the daemon has died), the child stops its work and goes. The child answers in
 //! JSON lines on standard output; standard error is its log. Nothing of it is in argv or the environment.
 
+use crate::logins::RunLogin;
 use crate::openstack::ceph::CephAccess;
 use freezer_model::Progress;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,12 @@ pub struct StepInput {
     /// Log options of the daemon (`log_file`, `debug`, …): the child writes to the same place.
     #[serde(default)]
     pub log: BTreeMap<String, String>,
+    /// A login that an earlier step of the run has left.
+    #[serde(default)]
+    pub login: Option<RunLogin>,
+    /// Whether the daemon takes [`StepLine::Login`]: one of before that line would log it.
+    #[serde(default)]
+    pub takes_login: bool,
 }
 
 /// One line on the child's standard output.
@@ -40,6 +47,8 @@ pub struct StepInput {
 #[serde(rename_all = "snake_case")]
 pub enum StepLine {
     Progress(Progress),
+    /// For the run's next step.
+    Login(RunLogin),
     /// Last line of a child that did its work (exit status 0, or 3 when partial).
     Result(Map<String, Value>),
     /// Last line of a child that failed.

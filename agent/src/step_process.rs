@@ -1,6 +1,7 @@
 //! `freezer-agent run-step`: one action in a process of its own, for the daemon (see [`crate::step`]).
 
 use crate::actions::{ActionError, perform};
+use crate::logins::Logins;
 use crate::options::typed::ActionKind;
 use crate::options::{ActionOptions, Values};
 use crate::progress::Meter;
@@ -56,7 +57,7 @@ async fn work(input: StepInput, leash: impl AsyncRead + Unpin + Send + 'static) 
         acts_for: input.project_id,
         run_id: input.run_id,
         ceph: input.ceph,
-        login: Arc::default(),
+        logins: Arc::new(Logins::after(input.login)),
     };
     let monitor = Arc::new(Monitor::new());
     let leash_cut = Arc::new(AtomicBool::new(false));
@@ -67,6 +68,9 @@ async fn work(input: StepInput, leash: impl AsyncRead + Unpin + Send + 'static) 
     ending.abort();
     if leash_cut.load(Ordering::SeqCst) {
         end_group();
+    }
+    if let Some(login) = around.logins.left().filter(|_| input.takes_login) {
+        say(&StepLine::Login(login));
     }
     // The last counts, whatever was reported before.
     say(&StepLine::Progress(Meter::new().read(&monitor)));

@@ -1,12 +1,13 @@
 //! From an action's options to an open store.
 
+use crate::logins::Logins;
 use crate::openstack::ceph::CephAccess;
 use crate::options::typed::{ActionOptions, StorageOptions};
 use freezer_storage::{
     Limiter, Limits, Retry, RetryPolicy, Secret, SessionAccess, SshAuth, SshConfig, Store, StoreConfig,
     StoreError, SwiftConfig, open_with,
 };
-use keystone::{Session, SessionOptions};
+use keystone::Session;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,8 +28,8 @@ pub struct Surroundings {
     pub run_id: String,
     /// How this host reaches a Ceph cluster, if it does.
     pub ceph: Option<CephAccess>,
-    /// The login of the action: one for the storage and all services.
-    pub login: Arc<tokio::sync::OnceCell<Session>>,
+    /// What the step has logged in to.
+    pub logins: Arc<Logins>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -90,12 +91,8 @@ fn local_root(container: &str) -> Result<PathBuf, StorageError> {
     Ok(path.to_path_buf())
 }
 
-/// The one login of an action: the agent's credentials in the project, or under the trust, of the action.
+/// A login with the agent's credentials in the project, or under the trust, of the action.
 pub async fn cloud_session(options: &ActionOptions, around: &Surroundings) -> Result<Session, StorageError> {
-    around.login.get_or_try_init(|| log_in(options, around)).await.cloned()
-}
-
-async fn log_in(options: &ActionOptions, around: &Surroundings) -> Result<Session, StorageError> {
     let mut auth = around.auth.clone();
     if let Some(trust) = &options.trust_id {
         auth.insert("OS_TRUST_ID".to_owned(), trust.clone());
@@ -106,9 +103,7 @@ async fn log_in(options: &ActionOptions, around: &Surroundings) -> Result<Sessio
     if options.insecure {
         auth.insert("OS_INSECURE".to_owned(), "true".to_owned());
     }
-    let session = SessionOptions::from_env(&|name| auth.get(name).cloned())
-        .and_then(Session::new)
-        .map_err(|error| StorageError::Login(error.to_string()))?;
+    let session = around.logins.session(&auth).map_err(|error| StorageError::Login(error.to_string()))?;
     if let Some(project) = &around.acts_for {
         check_scope(&session, options.trust_id.as_deref(), project).await?;
     }

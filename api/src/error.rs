@@ -56,6 +56,11 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "Access Forbidden", text)
     }
 
+    /// As [`Self::forbidden`], with the reason.
+    pub fn not_theirs(description: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "Access Forbidden", description)
+    }
+
     pub fn over_quota(description: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "Quota exceeded", description)
     }

@@ -111,9 +111,11 @@ async fn serve(config: Config, guard: oslo_log::Guard) -> Result<(), Box<dyn Err
 
 /// Conductors are told when there is a bus, others when a driver for that is set.
 fn notices(config: &Config, transport: Option<&oslo_messaging::Transport>) -> Result<Notices, String> {
-    let Some(transport) = transport else { return Ok(Notices::default()) };
-    let notices = Notices::on(transport);
+    let notices = transport.map_or_else(Notices::default, Notices::on);
     let Some(events) = options::notifications(config)? else { return Ok(notices) };
+    let own = oslo_messaging::config::connect_for_notifications(config)
+        .map_err(|error| format!("[oslo_messaging_notifications] transport_url: {error}"))?;
+    let Some(transport) = own.as_ref().or(transport) else { return Ok(notices) };
     let publisher = format!("freezer-api.{}", options::host());
     let notifier = oslo_messaging::Notifier::new(transport, publisher, events);
     Ok(notices.announcing(Announcer::new(notifier, config.bool("audit", "enabled"))))

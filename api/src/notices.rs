@@ -5,7 +5,7 @@
 use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::pipeline::announce::Announcer;
-use freezer_model::rpc::{CONDUCTOR_TOPIC, EXCHANGE, JobChanged, VERSION};
+use freezer_model::rpc::{APPLICATION_CREDENTIAL_KEY, CONDUCTOR_TOPIC, EXCHANGE, JobChanged, VERSION};
 use freezer_model::{JobId, ProjectId};
 use oslo_messaging::{Context, Error, RpcClient, Target, Transport};
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ impl Notices {
         };
         // Mandatory: without any conductor the failure comes at once, not after the time-out.
         let call = bus.conductors.prepare().timeout(ANSWER_TIMEOUT).mandatory(true);
-        call.call(&context(caller), method, args).await.map_err(|error| match error {
+        call.call(&agent_context(caller), method, args).await.map_err(|error| match error {
             Error::Remote(failure) if failure.class == "ClientRefused" => ApiError::conflict(failure.message),
             Error::Remote(failure) if failure.class == "TypeError" => {
                 ApiError::bad_request(format!("A conductor refused the message: {}", failure.message))
@@ -89,6 +89,12 @@ impl Notices {
         };
         actix_web::rt::spawn(tracing::Instrument::instrument(send, span));
     }
+}
+
+/// The same for an agent: with the login it speaks by.
+fn agent_context(caller: &Caller) -> Context {
+    let credential = caller.identity.application_credential_id.as_deref();
+    context(caller).with(APPLICATION_CREDENTIAL_KEY, credential.map_or(Value::Null, Value::from))
 }
 
 /// The keys of oslo.context that tell who asked. The token stays here.

@@ -77,6 +77,12 @@ fn api_group() -> OptGroup {
                  older than that key compare records exactly).",
             ),
             Opt::str("url_prefix").default("").help("Path under which a proxy publishes this service without taking it off, such as /backup."),
+            Opt::int("request_head_timeout").default("5").min(1).max(3600).help(
+                "Seconds in which a request's line and headers must be there; then the connection is closed with 408.",
+            ),
+            Opt::int("request_body_timeout").default("60").min(1).max(3600).help(
+                "Seconds in which a request's body must be there after its headers; then it is refused with 408.",
+            ),
             Opt::int("shutdown_timeout").default("30").min(0).max(3600).help("Seconds that requests being worked on get to end when the service stops."),
         ],
     )
@@ -91,6 +97,7 @@ fn notifications_group() -> OptGroup {
         Opt::list("topics")
             .default("notifications")
             .help("Topics that events are sent to. Only name ones that somebody reads."),
+        oslo_messaging::config::notification_url_option(),
     ];
     OptGroup::new(NOTIFICATIONS, opts).help("Events for other services (Ceilometer, billing, …).")
 }
@@ -247,7 +254,8 @@ pub fn auth_strategy(config: &Config) -> AuthStrategy {
 pub fn api(config: &Config) -> Result<ApiOptions, SettingError> {
     let metrics_port = config.opt_int("DEFAULT", "metrics_port").and_then(|port| u16::try_from(port).ok());
     Ok(ApiOptions {
-        body_timeout: ApiOptions::default().body_timeout,
+        head_timeout: seconds(config.int("api", "request_head_timeout")),
+        body_timeout: seconds(config.int("api", "request_body_timeout")),
         bind_host: config.str("DEFAULT", "bind_host").to_owned(),
         bind_port: config.port("DEFAULT", "bind_port"),
         workers: config.opt_int("api", "workers").and_then(|workers| usize::try_from(workers).ok()),
@@ -348,11 +356,12 @@ pub fn trusts(config: &Config, validator: &TokenValidator) -> Result<Trustees, K
         return Ok(Trustees::new(options, service.clone(), service));
     }
     let login = config.section_raw(section).unwrap_or_default();
-    let trustee = SessionOptions::from_section(&|name| login.get(name).cloned()).map_err(|error| {
+    let mut trustee = SessionOptions::from_section(&|name| login.get(name).cloned()).map_err(|error| {
         let problems =
             vec![format!("section [{section}], which [{CENTRALIZED}] auth_section names: {error}")];
         KeystoneError::Options { place: format!("[{CENTRALIZED}]"), problems }
     })?;
+    trustee.identity_retries = service.options().identity_retries;
     Ok(Trustees::new(options, service, Session::new(trustee)?))
 }
 

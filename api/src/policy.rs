@@ -28,7 +28,7 @@ const BASE_RULES: [(&str, &str); 7] = [
 /// Rule, default, what it allows, method and path.
 type Rule = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
 
-const RULES: [Rule; 39] = [
+const RULES: [Rule; 40] = [
     ("actions:get", READ, "Show an action", &[("GET", "/v2/{project_id}/actions/{action_id}")]),
     ("actions:get_all", READ, "List actions", &[("GET", "/v2/{project_id}/actions")]),
     ("actions:create", WRITE, "Create an action", &[("POST", "/v2/{project_id}/actions")]),
@@ -78,6 +78,12 @@ const RULES: [Rule; 39] = [
         &[("POST", "/v2/{project_id}/clients")],
     ),
     ("clients:delete", WRITE, "Delete a client", &[("DELETE", "/v2/{project_id}/clients/{client_id}")]),
+    (
+        "clients:release",
+        ADMIN,
+        "Delete a client that another login's agent speaks for",
+        &[("DELETE", "/v2/{project_id}/clients/{client_id}")],
+    ),
     ("jobs:get", READ, "Show a job", &[("GET", "/v2/{project_id}/jobs/{job_id}")]),
     ("jobs:get_all", READ, "List jobs", &[("GET", "/v2/{project_id}/jobs")]),
     (

@@ -17,10 +17,6 @@ use keystone::AuthToken;
 use oslo_messaging::Transport;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// A request's line and headers must be there in this time, or the connection is closed with 408.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the service is made of; everything else it makes itself.
 pub struct ApiParts {
@@ -154,7 +150,7 @@ pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
     let shared = state.clone();
     let mut server = HttpServer::new(move || app(shared.clone(), auth.clone()))
         .disable_signals()
-        .client_request_timeout(HEAD_TIMEOUT)
+        .client_request_timeout(options.head_timeout)
         .shutdown_timeout(options.shutdown_timeout.as_secs());
     if let Some(workers) = options.workers {
         server = server.workers(workers);

@@ -36,6 +36,8 @@ pub struct ApiOptions {
     pub workers: Option<usize>,
     /// Largest request body.
     pub max_body_bytes: usize,
+    /// A request's line and headers must be there in this time, or the connection is closed with 408.
+    pub head_timeout: Duration,
     /// A request's body must be there in this time.
     pub body_timeout: Duration,
     /// Most items of one list answer.
@@ -62,6 +64,7 @@ impl Default for ApiOptions {
             bind_port: 9090,
             workers: None,
             max_body_bytes: 1 << 20,
+            head_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(60),
             max_limit: 1000,
             backup_status: StatusShown::default(),

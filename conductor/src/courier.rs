@@ -31,7 +31,11 @@ pub(crate) async fn deliver(desk: Arc<Desk>, mut stopping: watch::Receiver<bool>
     }
     let publisher = format!("freezer-conductor.{}", desk.options.host);
     let means = Arc::new(Means {
-        notifier: Notifier::new(&desk.transport, publisher, desk.options.notifications.clone()),
+        notifier: Notifier::new(
+            desk.options.notification_bus.as_ref().unwrap_or(&desk.transport),
+            publisher,
+            desk.options.notifications.clone(),
+        ),
         http: webhook::client(&desk.options.webhook),
     });
     let pause = LOOK.min(desk.options.poll_interval);

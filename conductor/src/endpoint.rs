@@ -5,7 +5,7 @@ use crate::heartbeats::heartbeat;
 use crate::{ConductorError, hello, reports};
 use async_trait::async_trait;
 use freezer_model::UserId;
-use freezer_model::rpc::{JobChanged, VERSION};
+use freezer_model::rpc::{APPLICATION_CREDENTIAL_KEY, JobChanged, VERSION};
 use oslo_messaging::{Context, Endpoint, EndpointTarget, RemoteFailure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -57,10 +57,13 @@ impl Endpoint for ConductorEndpoint {
 impl ConductorEndpoint {
     async fn hello(&self, ctx: &Context, args: Value, is_first: bool) -> Result<Value, RemoteFailure> {
         // Agents on the message bus are the operator's; over HTTP somebody was authenticated.
-        let user = UserId::from(ctx.text("user_id").unwrap_or_default());
+        let speaker = hello::Speaker {
+            user: UserId::from(ctx.text("user_id").unwrap_or_default()),
+            credential: ctx.text(APPLICATION_CREDENTIAL_KEY).map(str::to_owned),
+        };
         let noted = match is_first {
-            true => hello::hello(&self.desk, read(args)?, user, true).await,
-            false => heartbeat(&self.desk, read(args)?, user).await,
+            true => hello::hello(&self.desk, read(args)?, speaker, true).await,
+            false => heartbeat(&self.desk, read(args)?, speaker).await,
         };
         match noted {
             Ok(Ok(reply)) => to_value(&reply),

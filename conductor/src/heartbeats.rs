@@ -6,10 +6,10 @@
 
 use crate::ConductorError;
 use crate::desk::Desk;
-use crate::hello::{self, Refusal};
+use crate::hello::{self, Refusal, Speaker};
 use freezer_database::{DbError, Tx, Worker, Workers};
 use freezer_model::rpc::{AgentHello, HelloReply};
-use freezer_model::{Client, ClientId, Link, RunId, UserId};
+use freezer_model::{Client, ClientId, Link, RunId};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,15 +30,19 @@ pub(crate) struct Beat {
 pub(crate) async fn heartbeat(
     desk: &Arc<Desk>,
     hello: AgentHello,
-    user: UserId,
+    speaker: Speaker,
 ) -> Result<Result<HelloReply, Refusal>, ConductorError> {
+    if speaker.is_held_to_it(&hello) {
+        // Whose name it is has to be looked up.
+        return hello::hello(desk, hello, speaker, false).await;
+    }
     let hello = Arc::new(hello);
     let (reply, noted) = oneshot::channel();
     let gone = || ConductorError::Worker("the conductor stops".to_owned());
     desk.beats.send(Beat { hello: hello.clone(), reply }).map_err(|_| gone())?;
     match noted.await.map_err(|_| gone())? {
         Ok(Some(reply)) => Ok(Ok(reply)),
-        Ok(None) => hello::hello(desk, Arc::unwrap_or_clone(hello), user, false).await,
+        Ok(None) => hello::hello(desk, Arc::unwrap_or_clone(hello), speaker, false).await,
         Err(error) => Err(ConductorError::Worker(error)),
     }
 }

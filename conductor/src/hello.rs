@@ -13,7 +13,7 @@ use crate::reporter::may_report;
 use crate::reports::held;
 use freezer_database::{DbError, Tx};
 use freezer_model::rpc::{AgentHello, HelloReply, Reporter};
-use freezer_model::{Client, Link, RunState, Timestamp, UserId};
+use freezer_model::{Client, Holder, Link, RunState, Timestamp, UserId};
 use std::sync::Arc;
 
 /// Why a hello is refused, in words for the agent's log.
@@ -26,7 +26,7 @@ const GONE_AFTER_LEASES: u32 = 3;
 pub(crate) async fn hello(
     desk: &Arc<Desk>,
     hello: AgentHello,
-    user: UserId,
+    speaker: Speaker,
     is_first: bool,
 ) -> Result<Result<HelloReply, Refusal>, ConductorError> {
     let reply = desk
@@ -35,7 +35,14 @@ pub(crate) async fn hello(
             if let Some(refusal) = settle_name(desk, tx, &hello, now)? {
                 return Ok(Err(refusal));
             }
-            let is_new = register(tx, &hello, &user, now)?;
+            if let Some(refusal) = check_holder(tx, &hello, &speaker)? {
+                return Ok(Err(refusal));
+            }
+            let is_new = register(tx, &hello, &speaker.user, now)?;
+            if speaker.is_held_to_it(&hello) {
+                let login = Holder::binding(speaker.credential.as_deref());
+                tx.clients().bind(&hello.project_id, &hello.client_id, login)?;
+            }
             let reply = renew(desk, tx, &hello, now)?;
             if is_first || is_new {
                 welcome(desk, tx, &hello, is_first, now)?;
@@ -45,6 +52,28 @@ pub(crate) async fn hello(
         .await?;
     desk.wake.notify_one();
     Ok(reply)
+}
+
+/// The login behind a hello. Over HTTP the REST service has authenticated it; agents on the message bus are the operator's.
+pub(crate) struct Speaker {
+    pub user: UserId,
+    pub credential: Option<String>,
+}
+
+impl Speaker {
+    pub(crate) fn is_held_to_it(&self, hello: &AgentHello) -> bool {
+        hello.link == Link::Http && !self.user.as_str().is_empty()
+    }
+}
+
+/// Within a project a name is its first login's.
+fn check_holder(tx: &mut Tx, hello: &AgentHello, speaker: &Speaker) -> Result<Option<Refusal>, DbError> {
+    if !speaker.is_held_to_it(hello) {
+        return Ok(None);
+    }
+    let holder = tx.clients().holder(&hello.project_id, &hello.client_id)?;
+    let is_other = holder.is_some_and(|holder| !holder.admits(&speaker.user, speaker.credential.as_deref()));
+    Ok(is_other.then(|| Refusal(Holder::refusal(&hello.client_id))))
 }
 
 /// Sees to it that the client id means one agent.

@@ -4,7 +4,7 @@ use crate::webhook::WebhookOptions;
 use freezer_model::quota::limit;
 use freezer_model::{JobResult, Limits};
 use oslo_config::{Config, Opt, OptGroup, Registry};
-use oslo_messaging::{NotifierDriver, NotifierOptions};
+use oslo_messaging::{NotifierDriver, NotifierOptions, Transport};
 use std::time::Duration;
 
 /// The conductor's own options.
@@ -36,6 +36,8 @@ pub struct ConductorOptions {
     pub database_timeout: Duration,
     /// `[oslo_messaging_notifications]`: where events about backups go.
     pub notifications: NotifierOptions,
+    /// The bus for them; `None`: the one for everything else.
+    pub notification_bus: Option<Transport>,
     /// CADF events of restores and deletions beside them.
     pub audit: bool,
     pub webhook: WebhookOptions,
@@ -60,6 +62,7 @@ impl Default for ConductorOptions {
             quota: Limits::default(),
             database_timeout: Duration::from_secs(30),
             notifications: NotifierOptions::default(),
+            notification_bus: None,
             audit: false,
             webhook: WebhookOptions::default(),
             metrics_bind_host: "127.0.0.1".to_owned(),
@@ -141,6 +144,8 @@ impl ConductorOptions {
             quota: quota(config),
             database_timeout: secs("database_timeout"),
             notifications: notifications(config)?,
+            notification_bus: oslo_messaging::config::connect_for_notifications(config)
+                .map_err(|error| format!("[oslo_messaging_notifications] transport_url: {error}"))?,
             audit: config.bool("audit", "enabled"),
             webhook: WebhookOptions::from_config(config)?,
             metrics_bind_host: config.str(GROUP, "metrics_bind_host").to_owned(),
@@ -176,6 +181,7 @@ fn notification_options() -> OptGroup {
         Opt::list("topics")
             .default("notifications")
             .help("Topics that events are sent to. Only name ones that somebody reads."),
+        oslo_messaging::config::notification_url_option(),
     ];
     OptGroup::new("oslo_messaging_notifications", opts)
         .help("Events for other services (Ceilometer, billing, …).")

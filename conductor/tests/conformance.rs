@@ -60,7 +60,8 @@ conformance_suite! {
         a_clock_that_is_set_fires_nothing_twice;
     link:
         an_agent_over_http_is_called_and_not_sent_to, another_agents_reports_are_refused,
-        a_silent_agent_over_http_is_waited_for, names_over_http_are_each_projects_own;
+        a_silent_agent_over_http_is_waited_for, names_over_http_are_each_projects_own,
+        a_name_over_http_is_its_first_logins;
     sessions:
         two_jobs_run_in_rounds, who_is_not_let_in_runs_all_the_same, both_jobs_due_at_once_are_one_round;
     announce:

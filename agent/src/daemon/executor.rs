@@ -2,6 +2,7 @@
 
 use super::child;
 use super::journal::{Entry, Journal};
+use super::run_logins::RunLogins;
 use super::run_step;
 use crate::links::ConductorLink;
 use crate::openstack::ceph::CephAccess;
@@ -102,6 +103,7 @@ pub struct Executor {
     options: RwLock<Arc<ExecutorOptions>>,
     pub(super) link: Arc<dyn ConductorLink>,
     pub(super) journal: Journal,
+    pub(super) logins: RunLogins,
     pub(super) slots: Semaphore,
     held: Mutex<HashMap<RunId, Held>>,
     ended: Mutex<Ended>,
@@ -119,6 +121,7 @@ impl Executor {
             options: RwLock::new(Arc::new(options)),
             link,
             journal,
+            logins: RunLogins::default(),
             slots,
             held: Mutex::default(),
             ended: Mutex::default(),

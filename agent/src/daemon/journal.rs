@@ -5,6 +5,7 @@
 
 use freezer_model::rpc::{RunAction, StepFinished};
 use serde::{Deserialize, Serialize};
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -18,15 +19,27 @@ pub struct Entry {
 
 pub struct Journal {
     folder: PathBuf,
+    /// Locked as long as this lives: two daemons on one journal would end each other's steps as leftovers.
+    _lock: File,
 }
 
 impl Journal {
     /// Opens (and makes) the folder, readable by its owner only.
     pub fn open(state_dir: &Path) -> std::io::Result<Self> {
-        use std::os::unix::fs::DirBuilderExt;
+        use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
         let folder = state_dir.join("steps");
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        Ok(Self { folder })
+        let path = state_dir.join("lock");
+        let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(std::io::Error::other(format!(
+                "another agent works with {} ({} is locked); stop it, or give this one another state_dir",
+                state_dir.display(),
+                path.display()
+            ))),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     fn file(&self, run_id: &str) -> PathBuf {
@@ -103,6 +116,9 @@ mod tests {
         journal.write(&entry("a1")).unwrap();
         journal.write(&entry("../../b2")).unwrap();
         std::fs::write(folder.path().join("steps/c3.json"), "{half").unwrap();
+        let refused = Journal::open(folder.path()).err().unwrap().to_string();
+        assert!(refused.contains("another agent works with"), "{refused}");
+        drop(journal);
         let again = Journal::open(folder.path()).unwrap();
         let mut ids: Vec<_> =
             again.entries().unwrap().into_iter().map(|e| e.order.run_id.into_string()).collect();

@@ -9,6 +9,7 @@ pub mod child;
 mod executor;
 mod heartbeat;
 pub mod journal;
+mod run_logins;
 mod run_step;
 
 pub use executor::{Accepted, Executor, ExecutorOptions};

@@ -8,6 +8,7 @@ use crate::step::{StepInput, StepLine};
 use freezer_model::rpc::{ReportReply, StepFinished, StepProgress, StepStarted, Verdict};
 use freezer_model::{Progress, StepOutcome};
 use serde_json::Map;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -81,6 +82,8 @@ async fn run_child(
         run_id: entry.order.run_id.to_string(),
         ceph: options.ceph.clone(),
         log: options.log.clone(),
+        login: agent.logins.of(&entry.order.run_id, &options.auth),
+        takes_login: true,
     };
     let child = match StepChild::start(&options.step_program, &input).await {
         Ok(child) => child,
@@ -109,7 +112,7 @@ async fn run_child(
     let started = tokio::spawn(async move {
         obey(&starter, &report.run_id.clone(), report.epoch, starter.link.step_started(report).await.ok())
     });
-    let ended = follow(agent, entry, order, child).await;
+    let ended = follow(agent, entry, order, child, &options.auth).await;
     started.abort();
     ended
 }
@@ -120,6 +123,7 @@ async fn follow(
     entry: &Entry,
     order: &mut watch::Receiver<Order>,
     mut child: StepChild,
+    auth: &BTreeMap<String, String>,
 ) -> (Ended, Progress) {
     let mut progress = Progress::default();
     let mut last = None;
@@ -132,6 +136,7 @@ async fn follow(
         tokio::select! {
             line = child.next() => match line {
                 Some(StepLine::Progress(news)) => progress = news,
+                Some(StepLine::Login(login)) => agent.logins.keep(&entry.order.run_id, auth, login),
                 Some(line) => last = Some(line),
                 None => break,
             },

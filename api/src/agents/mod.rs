@@ -20,9 +20,10 @@ pub use work::work;
 
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::openapi;
 use crate::validate::names;
 use freezer_model::rpc::{AgentHello, Reporter};
-use freezer_model::{ClientId, Link, ProjectId};
+use freezer_model::{ClientId, Holder, Link, ProjectId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -50,11 +51,35 @@ fn speaker(call: &Call) -> Result<Reporter, ApiError> {
     Ok(Reporter { project_id: call.project.clone(), client_id: ClientId::new(client_id) })
 }
 
-/// The body as the message it must be.
-async fn message<T: DeserializeOwned>(call: &mut Call) -> Result<T, ApiError> {
+/// The agent that calls, when this login is the one that speaks for it; see [`Holder`]. Hellos are checked by the conductor,
+/// where the name is bound.
+async fn holder(call: &Call) -> Result<Reporter, ApiError> {
+    let agent = speaker(call)?;
+    let (user, credential) =
+        (call.caller.user_id.clone(), call.caller.identity.application_credential_id.clone());
+    let named = agent.clone();
+    call.read(move |tx| match tx.clients().holder(&named.project_id, &named.client_id)? {
+        Some(holder) if !holder.admits(&user, credential.as_deref()) => {
+            Err(ApiError::conflict(Holder::refusal(&named.client_id)))
+        }
+        _ => Ok(named),
+    })
+    .await
+}
+
+/// The body as the message it must be; `schema` is its name in the OpenAPI document.
+async fn message<T: DeserializeOwned>(call: &mut Call, schema: &str) -> Result<T, ApiError> {
     let body = call.json_up_to(REPORT_BYTES_MAX).await?.into_object()?;
-    serde_json::from_value(Value::Object(body))
-        .map_err(|error| ApiError::bad_request(format!("The body is not this message: {error}")))
+    read(schema, Value::Object(body))
+}
+
+fn read<T: DeserializeOwned>(schema: &str, body: Value) -> Result<T, ApiError> {
+    let refused = |why: String| ApiError::bad_request(format!("The body is not this message: {why}"));
+    // The reader would take a list for an object, and does not say where something is wrong.
+    if let Some(why) = openapi::mismatch(schema, &body) {
+        return Err(refused(why));
+    }
+    T::deserialize(body).map_err(|error| refused(error.to_string()))
 }
 
 /// Refuses a message that says it comes from somebody else.
@@ -69,7 +94,7 @@ fn check_sender(agent: &Reporter, project: &ProjectId, client: &ClientId) -> Res
 /// Hello and heartbeat as a conductor may have them.
 async fn introduction(call: &mut Call) -> Result<AgentHello, ApiError> {
     let agent = speaker(call)?;
-    let mut hello: AgentHello = message(call).await?;
+    let mut hello: AgentHello = message(call, "AgentHello").await?;
     check_sender(&agent, &hello.project_id, &hello.client_id)?;
     // A central client works for all projects: that is not a guest's to say.
     if hello.is_central && !call.is_allowed_everywhere("clients:create_central") {

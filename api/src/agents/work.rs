@@ -3,7 +3,7 @@
 //! An order is a run's row: handed out (`dispatched`) and not among the steps the agent says it holds. Reading changes
 //! nothing, so an answer that is lost on its way is simply given again, and the run's epoch tells the agent repeats apart.
 
-use super::speaker;
+use super::{holder, read};
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
@@ -21,7 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Answers as soon as there are orders, or with none after `wait` seconds.
 pub async fn work(mut call: Call) -> Result<HttpResponse, ApiError> {
-    let agent = speaker(&call)?;
+    let agent = holder(&call).await?;
     let end = Instant::now() + wait(&call)?;
     let known = known(&mut call).await?;
     let state = call.state.clone();
@@ -56,8 +56,7 @@ fn wait(call: &Call) -> Result<Duration, ApiError> {
 async fn known(call: &mut Call) -> Result<WorkRequest, ApiError> {
     match call.json().await?.0 {
         None => Ok(WorkRequest::default()),
-        Some(body @ Value::Object(_)) => serde_json::from_value(body)
-            .map_err(|error| ApiError::bad_request(format!("The body is not this message: {error}"))),
+        Some(body @ Value::Object(_)) => read("WorkRequest", body),
         Some(_) => Err(ApiError::bad_request("The body must be a JSON object")),
     }
 }

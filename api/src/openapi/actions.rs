@@ -1,7 +1,7 @@
 //! Actions: what jobs do.
 
 use super::operation::{Operation, delete, get, list, patch, post};
-use super::{flag, id, listed, map, object, text, whole, word, written};
+use super::{flag, flag_or_null, id, listed, map, object, text, whole, written};
 use crate::validate::action::MODE_ALIAS;
 use crate::validate::names::{PATH_MAX, TEXT_MAX};
 use freezer_model::client::{ALL_ACTIONS, ALL_MODES};
@@ -38,7 +38,7 @@ fn body(required: &[&str]) -> Value {
     object(
         required,
         json!({ "action_id": id(), "freezer_action": super::named("FreezerAction"), "max_retries": number(),
-            "max_retries_interval": number(), "mandatory": flag() }),
+            "max_retries_interval": number(), "mandatory": flag_or_null() }),
     )
 }
 
@@ -46,11 +46,13 @@ fn body(required: &[&str]) -> Value {
 fn freezer_action() -> Value {
     let text = |max: usize| json!({ "type": ["string", "null"], "maxLength": max });
     let number = || json!({ "type": ["integer", "null"], "minimum": i32::MIN, "maximum": i32::MAX });
+    // Null in a change: what it was.
+    let words: Vec<Option<&str>> = ALL_ACTIONS.into_iter().map(Some).chain([None]).collect();
     let modes: Vec<Option<&str>> =
         ALL_MODES.into_iter().chain([MODE_ALIAS.0]).map(Some).chain([None]).collect();
     object(
         &[],
-        json!({ "action": word(&ALL_ACTIONS), "mode": { "enum": modes }, "path_to_backup": text(PATH_MAX),
+        json!({ "action": { "enum": words }, "mode": { "enum": modes }, "path_to_backup": text(PATH_MAX),
             "restore_abs_path": text(PATH_MAX), "log_file": text(PATH_MAX), "backup_name": text(TEXT_MAX),
             "container": text(TEXT_MAX), "storage": text(TEXT_MAX), "engine_name": text(TEXT_MAX), "engine": text(TEXT_MAX),
             "timeout": number(), "priority": number(), "cindernative_freezer_only": { "type": ["boolean", "null"] } }),

@@ -35,7 +35,8 @@ pub fn schemas() -> Value {
             &["project_id", "client_id", "hostname", "agent_version", "capabilities", "is_central", "held"],
             json!({ "project_id": text(), "client_id": text(), "hostname": text(), "agent_version": text(),
                 "capabilities": object(&["actions", "modes", "storages", "engines"], capabilities),
-                "is_central": flag(), "held": held() }),
+                "is_central": flag(), "held": held(), "concurrent_jobs": whole_or_null(),
+                "link": word(&["amqp", "http", "poll"]) }),
         ),
         "HelloReply": object(
             &["heartbeat_secs", "drop", "abort"],
@@ -49,14 +50,26 @@ pub fn schemas() -> Value {
         ),
         "StepProgress": object(
             &["run_id", "epoch", "progress"],
-            json!({ "run_id": text(), "epoch": whole(), "progress": map() }),
+            json!({ "run_id": text(), "epoch": whole(), "progress": named("Progress") }),
         ),
+        "Progress": progress(),
         "StepFinished": object(
             &["run_id", "epoch", "outcome", "progress", "result"],
-            json!({ "run_id": text(), "epoch": whole(), "progress": map(), "result": map(), "error": text_or_null(),
+            json!({ "run_id": text(), "epoch": whole(), "progress": named("Progress"), "result": map(), "error": text_or_null(),
                 "exit_code": whole_or_null(),
                 "outcome": word(&["success", "partial", "fail", "aborted", "lost", "skipped"]) }),
         ),
         "ReportReply": object(&["verdict"], json!({ "verdict": text() })),
     })
+}
+
+fn progress() -> Value {
+    let count = || json!({ "type": "integer", "minimum": 0 });
+    let count_or_null = || json!({ "type": ["integer", "null"], "minimum": 0 });
+    object(
+        &[],
+        json!({ "phase": text(), "bytes_done": count(), "bytes_total": count_or_null(), "bytes_stored": count(),
+            "files_done": count(), "files_total": count_or_null(), "errors": count(), "rate": count(),
+            "current_path": text_or_null() }),
+    )
 }

@@ -1,7 +1,7 @@
 //! Jobs and what is wanted of them.
 
 use super::operation::{Operation, delete, get, list, patch, post};
-use super::{id, list_of, listed, map, named, object, text, text_up_to, whole, word, written};
+use super::{id, list_of, listed, map, named, object, text, text_up_to, whole, whole_or_null, word, written};
 use crate::validate::names::{CLIENT_ID_MAX, TEXT_MAX};
 use serde_json::{Value, json};
 
@@ -43,8 +43,8 @@ fn body(required: &[&str]) -> Value {
             "job_id": id(), "client_id": text_up_to(CLIENT_ID_MAX),
             "description": { "type": ["string", "null"], "maxLength": TEXT_MAX },
             "job_actions": list_of(named("ActionBody")), "job_schedule": named("JobSchedule"),
-            "session_id": { "type": ["string", "null"] }, "session_tag": whole(), "session_name": { "type": ["string", "null"] },
-            "action_defaults": map(), "_version": whole(), "user_id": {}, "project_id": {}, "user_credentials": {},
+            "session_id": { "type": ["string", "null"] }, "session_tag": whole_or_null(), "session_name": { "type": ["string", "null"] },
+            "action_defaults": map(), "_version": whole_or_null(), "user_id": {}, "project_id": {}, "user_credentials": {},
             "next_run_at": {},
         }),
     );

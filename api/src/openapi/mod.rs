@@ -8,12 +8,14 @@ mod agents;
 mod backups;
 mod clients;
 mod jobs;
+mod mismatch;
 mod operation;
 mod quotas;
 mod runs;
 mod sessions;
 mod versions;
 
+pub use mismatch::mismatch;
 use operation::Operation;
 use serde_json::{Map, Value, json};
 
@@ -107,7 +109,9 @@ fn refusals() -> Value {
 }
 
 fn shared() -> Map<String, Value> {
-    let pairs = json!({ "type": "array", "items": { "type": "object" } });
+    let pairs = json!({ "type": ["array", "null"], "items": { "type": "object" } });
+    // Command line clients send numbers as text.
+    let time = || json!({ "type": ["number", "string", "null"] });
     let schemas = [
         ("Error", object(&["title"], json!({ "title": text(), "description": text() }))),
         (
@@ -122,7 +126,7 @@ fn shared() -> Map<String, Value> {
             "Search",
             object(
                 &[],
-                json!({ "match": pairs, "match_not": pairs, "time_after": whole(), "time_before": whole() }),
+                json!({ "match": pairs, "match_not": pairs, "time_after": time(), "time_before": time() }),
             ),
         ),
     ];
@@ -174,7 +178,10 @@ fn map() -> Value {
 fn word(words: &[&str]) -> Value {
     json!({ "type": "string", "enum": words })
 }
-/// An id that a client may choose.
+fn flag_or_null() -> Value {
+    json!({ "type": ["boolean", "null"] })
+}
+/// An id that a client may choose; null: the service makes one.
 fn id() -> Value {
-    json!({ "type": "string", "pattern": r"^[\w-]+$", "maxLength": crate::validate::names::ID_MAX })
+    json!({ "type": ["string", "null"], "pattern": r"^[\w-]+$", "maxLength": crate::validate::names::ID_MAX })
 }

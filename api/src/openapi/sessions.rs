@@ -29,7 +29,7 @@ pub fn schemas() -> Value {
                 "last_start": { "type": ["integer", "string"] }, "schedule": map(), "jobs": map() }),
         ),
         "SessionBody": body(&[]),
-        "NewSession": body(&["schedule"]),
+        "NewSession": new(),
         "WholeSession": body(&["schedule", "session_tag"]),
         "SessionWritten": written("session_id"),
         "SessionAction": object(
@@ -42,6 +42,16 @@ pub fn schemas() -> Value {
         ),
         "ActionAnswer": object(&["result", "session_tag"], json!({ "result": text(), "session_tag": whole() })),
     })
+}
+
+/// The service gives a new session its status, and jobs join it themselves: what is sent of either is not looked at.
+fn new() -> Value {
+    let mut schema = body(&["schedule"]);
+    if let Some(Value::Object(fields)) = schema.get_mut("properties") {
+        fields.insert("status".to_owned(), json!({}));
+        fields.insert("jobs".to_owned(), json!({}));
+    }
+    schema
 }
 
 fn body(required: &[&str]) -> Value {

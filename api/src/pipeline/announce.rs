@@ -12,7 +12,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, web};
 use keystone::Identity;
-use oslo_messaging::{Context, Notifier};
+use oslo_messaging::{Context, Notifier, Priority};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -35,6 +35,10 @@ impl Announcer {
     }
 
     fn send(&self, context: Context, event_type: String, payload: Value) {
+        self.send_as(Priority::Info, context, event_type, payload);
+    }
+
+    fn send_as(&self, priority: Priority, context: Context, event_type: String, payload: Value) {
         let Ok(permit) = self.room.clone().try_acquire_owned() else {
             tracing::warn!("event {event_type} is dropped: too many wait for the bus");
             return;
@@ -42,7 +46,7 @@ impl Announcer {
         let notifier = self.notifier.clone();
         actix_web::rt::spawn(async move {
             let _permit = permit;
-            if let Err(error) = notifier.info(&context, &event_type, payload).await {
+            if let Err(error) = notifier.notify(&context, priority, &event_type, payload).await {
                 tracing::warn!("event {event_type} was not sent: {error}");
             }
         });
@@ -72,6 +76,9 @@ pub async fn around(
             for (event_type, payload) in asked.changes(response.request()) {
                 announcer.send(asked.context(), event_type.to_owned(), payload);
             }
+        }
+        for (priority, event_type, payload) in asked.failures(response.request(), response.status()) {
+            announcer.send_as(priority, asked.context(), event_type.to_owned(), payload);
         }
     }
     Ok(response)
@@ -189,6 +196,28 @@ impl Asked {
         event
     }
 
+    fn backup(&self, request: &HttpRequest) -> Value {
+        let id = request.match_info().get("backup_id");
+        json!({"backup_id": id, "project_id": self.project, "user_id": self.user_id()})
+    }
+
+    /// Events about what should have been done and was not. A call that was refused has not begun anything.
+    fn failures(&self, request: &HttpRequest, status: StatusCode) -> Vec<(Priority, &'static str, Value)> {
+        let is_deletion = self.method == Method::DELETE && matches!(self.parts().as_slice(), ["backups", _]);
+        if !is_deletion || !status.is_server_error() {
+            return Vec::new();
+        }
+        let backup = self.backup(request);
+        let mut failed = backup.clone();
+        if let Value::Object(map) = &mut failed {
+            map.insert("error".to_owned(), json!(format!("the service answered {status}")));
+        }
+        vec![
+            (Priority::Info, "backup.delete.start", backup),
+            (Priority::Error, "backup.delete.error", failed),
+        ]
+    }
+
     /// Events about what a successful call has changed.
     fn changes(&self, request: &HttpRequest) -> Vec<(&'static str, Value)> {
         let named = |name: &str| request.match_info().get(name).map(str::to_owned);
@@ -196,14 +225,14 @@ impl Asked {
             let changed = request.extensions().get::<ChangedJob>().map(|job| job.0.to_string());
             json!({"job_id": changed.or_else(|| named("job_id")), "project_id": self.project, "user_id": self.user_id()})
         };
-        let backup = || json!({"backup_id": named("backup_id"), "project_id": self.project, "user_id": self.user_id()});
         match (self.method.as_str(), self.parts().as_slice()) {
             ("POST", ["jobs"]) => vec![("job.create", job())],
             ("POST" | "PATCH", ["jobs", _]) => vec![("job.update", job())],
             ("DELETE", ["jobs", _]) => vec![("job.delete", job())],
             ("POST", ["jobs", _, "event"]) => vec![("job.event", job())],
             ("DELETE", ["backups", _]) => {
-                vec![("backup.delete.start", backup()), ("backup.delete.end", backup())]
+                let backup = self.backup(request);
+                vec![("backup.delete.start", backup.clone()), ("backup.delete.end", backup)]
             }
             _ => Vec::new(),
         }
@@ -254,5 +283,22 @@ mod tests {
         assert_eq!(answer["initiator"]["credential"]["token"], "***");
         assert_eq!(request["tags"], answer["tags"]);
         assert_eq!(call.audit(Some(StatusCode::FORBIDDEN))["outcome"], "failure");
+    }
+
+    #[test]
+    fn a_deletion_that_fails_is_told_and_one_that_is_refused_is_not() {
+        let request = actix_web::test::TestRequest::default().param("backup_id", "b").to_http_request();
+        let deletion = asked("DELETE", "/backups/{backup_id}");
+        let told = deletion.failures(&request, StatusCode::SERVICE_UNAVAILABLE);
+        let names: Vec<_> = told.iter().map(|(priority, name, _)| (*priority, *name)).collect();
+        assert_eq!(
+            names,
+            [(Priority::Info, "backup.delete.start"), (Priority::Error, "backup.delete.error")]
+        );
+        assert_eq!((&told[1].2["backup_id"], &told[1].2["project_id"]), (&json!("b"), &json!("p")));
+        assert!(deletion.failures(&request, StatusCode::FORBIDDEN).is_empty());
+        assert!(
+            asked("DELETE", "/jobs/{job_id}").failures(&request, StatusCode::SERVICE_UNAVAILABLE).is_empty()
+        );
     }
 }

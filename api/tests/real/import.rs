@@ -223,6 +223,15 @@ async fn a_database_is_taken_over_and_read_through_the_api() {
     // What was read is taken back: the documents of old jobs are like those of new ones.
     stage.call(&demo, "POST", "/jobs/j1", job).await.expect(201);
     stage.call(&demo, "POST", "/jobs/j1/event", json!({"start": null})).await.expect(202);
+    let backup = changed[3]["backups"][0]["backup_id"].as_str().unwrap();
+    for path in ["/jobs/j2", "/clients/node1", "/sessions/s1", &format!("/backups/{backup}")] {
+        stage.call(&demo, "DELETE", path, Value::Null).await.expect(204);
+    }
+    let deleted = read().await;
+    let (third, printed, _) = import(&configuration, Some(&url), &[]);
+    assert_eq!(third.status.code(), Some(3));
+    expect_second_run(&printed);
+    assert_eq!(read().await, deleted, "what was deleted here is not brought back");
 }
 
 fn what_was_stored_is_shown(all: &Value, user: &str) {

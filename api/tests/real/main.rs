@@ -5,13 +5,18 @@
 mod away;
 mod central;
 mod clients;
+mod connections;
 mod events;
+#[path = "../rest/fields.rs"]
+mod fields;
+mod hostile;
 mod import;
 mod main_paths;
 mod openapi;
 mod region;
 mod stage;
 mod tenant;
+mod tokens;
 mod trusts;
 mod upstream_scheduler;
 mod venv;

@@ -79,10 +79,23 @@ impl Stage {
     }
 
     pub fn on(database_url: &str, database: Option<TestDatabase>, keystone: &str) -> Self {
+        Self::with(database_url, database, keystone, "")
+    }
+
+    /// `settings` are lines of `[keystone_authtoken]`, and whole sections behind them.
+    pub fn set(settings: &str) -> Self {
+        let database = TestDatabase::create();
+        let url = database.url();
+        Self::with(&url, Some(database), &services::keystone_url(), settings)
+    }
+
+    fn with(database_url: &str, database: Option<TestDatabase>, keystone: &str, settings: &str) -> Self {
         let port = free_port();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (folder, vhost) = (tempfile::tempdir().unwrap(), TestVhost::create());
         let configuration = configuration(folder.path(), port, database_url, &vhost.url(), keystone);
+        let text = std::fs::read_to_string(&configuration).unwrap();
+        std::fs::write(&configuration, text + settings).unwrap();
         assert!(manage(&configuration, &["db", "sync"]).contains("done: "));
         assert_eq!(manage(&configuration, &["db", "sync"]), "The schema is up to date.\n");
         let arguments = ["--config-file", configuration.to_str().unwrap()];

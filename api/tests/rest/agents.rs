@@ -33,15 +33,16 @@ impl Endpoint for Conductor {
     }
 }
 
-struct Bench {
-    api: Api,
-    asked: mpsc::UnboundedReceiver<(String, Value)>,
+/// An API with a conductor behind it that agrees to everything.
+pub struct Bench {
+    pub api: Api,
+    pub asked: mpsc::UnboundedReceiver<(String, Value)>,
     transport: Transport,
     _conductor: RpcServer,
 }
 
 impl Bench {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let url = format!("fake://{}/", freezer_testkit::random_name());
         let transport = Transport::connect(&url, RabbitOptions::default()).unwrap();
         let (ask, asked) = mpsc::unbounded_channel();
@@ -185,7 +186,11 @@ fn client(api: &Api, link: Link, is_central: bool, project: &str) {
         project_id: ProjectId::from(project),
         client_id: ClientId::from("node1"),
         uuid: freezer_testkit::random_name(),
-        user_id: UserId::from("alice"),
+        user_id: UserId::from(match project {
+            "p1" => "alice",
+            "p2" => "otto",
+            _ => "freezer",
+        }),
         hostname: None,
         description: None,
         capabilities: Capabilities::default(),
@@ -283,4 +288,45 @@ async fn a_waiting_agent_is_called() {
         never = working => never,
     };
     assert_eq!(ids(&orders, "run_action"), ["new"]);
+}
+
+#[tokio::test]
+async fn a_name_belongs_to_the_login_that_speaks_for_it() {
+    let mut bench = Bench::start().await;
+    client(&bench.api, Link::Http, false, "p1");
+    let bind = |login: &str| {
+        bench.api.db.transaction(|tx| tx.clients().bind(&"p1".into(), &"node1".into(), login)).unwrap()
+    };
+    let step = json!({"run_id": "r", "epoch": 1});
+    let reports = [
+        ("started", with(step.clone(), "pid", json!(7))),
+        ("progress", with(step.clone(), "progress", json!({}))),
+        (
+            "finished",
+            with(with(with(step, "progress", json!({})), "result", json!({})), "outcome", json!("fail")),
+        ),
+        ("work", json!({})),
+    ];
+    // Registered by alice; then bound to her own login; then to an application credential of hers.
+    for (bound, statuses) in [(None, [200, 409]), (Some(""), [200, 409]), (Some("credential"), [409, 409])] {
+        if let Some(login) = bound {
+            bind(login);
+        }
+        for (who, status) in [ALICE, ANN].into_iter().zip(statuses) {
+            for (verb, body) in &reports {
+                let answer = bench.say(who, verb, body.clone()).await;
+                assert_eq!(answer.status, status, "{} {verb} {bound:?}: {}", who.user, answer.text);
+                let was_heard = bench.asked.try_recv().is_ok();
+                assert_eq!(was_heard, status == 200 && *verb != "work", "{} {verb} {bound:?}", who.user);
+                assert!(status == 200 || answer.description().contains("node1 belongs to another login"));
+            }
+        }
+    }
+    let refused = bench.api.call(ANN, "DELETE", "/clients/node1", Value::Null).await.expect(403);
+    assert!(refused.description().contains("release the name"), "{}", refused.text);
+    // Registering again, as every scheduler does, changes no owner.
+    bench.api.call(ANN, "POST", "/clients", json!({"client_id": "node1"})).await.expect(201);
+    bench.say(ANN, "work", json!({})).await.expect(409);
+    bench.api.call_in(ADMIN, "p1", "DELETE", "/clients/node1", Value::Null).await.expect(204);
+    bench.say(ANN, "work", json!({})).await.expect(404);
 }

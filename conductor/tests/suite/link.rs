@@ -199,3 +199,22 @@ pub async fn names_over_http_are_each_projects_own(stage: Stage) {
     assert!(impostor.try_hello().await.unwrap_err().to_string().contains("in use"));
     conductor.stop().await;
 }
+
+pub async fn a_name_over_http_is_its_first_logins(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = guest(&stage, "p", "node1").await;
+    agent.hello_as("ann", Some("c1")).await.unwrap();
+    for (user, credential) in [("bob", None), ("bob", Some("c1")), ("ann", Some("c2")), ("ann", None)] {
+        let refused = agent.hello_as(user, credential).await.unwrap_err();
+        assert!(refused.contains("node1 belongs to another login"), "{user} {credential:?}: {refused}");
+    }
+    agent.hello_as("ann", Some("c1")).await.unwrap();
+    // The same name in another project is another name.
+    guest(&stage, "q", "node1").await.hello_as("bob", None).await.unwrap();
+    // Deleted, it is free.
+    let (project, client) = (ProjectId::from("p"), ClientId::from("node1"));
+    stage.db.transaction(|tx| tx.clients().delete(&project, &client)).unwrap();
+    agent.hello_as("bob", None).await.unwrap();
+    assert!(agent.hello_as("ann", Some("c1")).await.is_err());
+    conductor.stop().await;
+}

@@ -324,6 +324,16 @@ impl Agent {
         self.call("agent_hello", self.hello_args(vec![])).await
     }
 
+    /// As the REST service relays it for a login.
+    pub async fn hello_as(&self, user: &str, credential: Option<&str>) -> Result<(), String> {
+        let mut context = Context::new().with("user_id", user);
+        if let Some(credential) = credential {
+            context = context.with(APPLICATION_CREDENTIAL_KEY, credential);
+        }
+        let answer = self.calls.call(&context, "agent_hello", self.hello_args(vec![])).await;
+        answer.map(drop).map_err(|error| error.to_string())
+    }
+
     pub async fn heartbeat(&self, held: Vec<HeldStep>) -> HelloReply {
         let reply = self.call("agent_heartbeat", self.hello_args(held)).await.unwrap();
         serde_json::from_value(reply).unwrap()

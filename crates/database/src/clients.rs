@@ -6,7 +6,7 @@ use crate::page::{Cut, Piece, Place, collect};
 use crate::schema::clients;
 use crate::{DbError, Page, Residual, Tx, json};
 use diesel::prelude::*;
-use freezer_model::{Client, ClientId, Link, ProjectId, Timestamp, UserId};
+use freezer_model::{Client, ClientId, Holder, Link, ProjectId, Timestamp, UserId};
 
 const NOUN: &str = "client";
 
@@ -211,6 +211,29 @@ impl Clients<'_> {
             diesel::update(clients::table.find((project, id.as_str()))).set(row).execute(conn)
         })?;
         Ok(changed > 0)
+    }
+
+    /// Whose the name is in this project; `None` when it is nobody's.
+    pub fn holder(&mut self, project: &ProjectId, id: &ClientId) -> Result<Option<Holder>, DbError> {
+        let found: Option<(String, Option<String>)> = self.tx.run(NOUN, id.as_str(), |conn| {
+            clients::table
+                .find((project.as_str(), id.as_str()))
+                .select((clients::user_id, clients::bound_to))
+                .first(conn)
+                .optional()
+        })?;
+        Ok(found.map(|(user, bound_to)| Holder { user_id: user.into(), bound_to }))
+    }
+
+    /// Binds the name to a login; see [`Holder`].
+    pub fn bind(&mut self, project: &ProjectId, id: &ClientId, login: &str) -> Result<(), DbError> {
+        fits("bound_to", login, limits::ID)?;
+        self.tx.run(NOUN, id.as_str(), |conn| {
+            diesel::update(clients::table.find((project.as_str(), id.as_str())))
+                .set(clients::bound_to.eq(Some(login)))
+                .execute(conn)
+        })?;
+        Ok(())
     }
 
     /// Notes a sign of life. Returns whether the client exists.

@@ -8,7 +8,9 @@ use crate::connect::{
 };
 use crate::error::translate;
 use crate::target::{Target, without_secrets};
-use crate::{Actions, Backups, Clients, DbError, Jobs, Outbox, Quotas, Runs, Sessions, Shares, Trusts};
+use crate::{
+    Actions, Backups, Clients, DbError, Imported, Jobs, Outbox, Quotas, Runs, Sessions, Shares, Trusts,
+};
 use diesel::QueryResult;
 use diesel::r2d2::{Pool, PooledConnection};
 use std::sync::Arc;
@@ -287,6 +289,9 @@ impl Tx {
     }
     pub fn backups(&mut self) -> Backups<'_> {
         Backups { tx: self }
+    }
+    pub fn imported(&mut self) -> Imported<'_> {
+        Imported { tx: self }
     }
     pub fn trusts(&mut self) -> Trusts<'_> {
         Trusts { tx: self }

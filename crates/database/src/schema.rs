@@ -13,6 +13,7 @@ diesel::table! {
         link -> Text,
         agent_version -> Nullable<Text>,
         concurrent_steps -> Nullable<Integer>,
+        bound_to -> Nullable<Text>,
         created_at -> BigInt,
         last_seen_at -> Nullable<BigInt>,
     }
@@ -193,6 +194,14 @@ diesel::table! {
         trustor_user_id -> Text,
         unused_since -> Nullable<BigInt>,
         ended_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    imported (noun, project_id, id) {
+        noun -> Text,
+        project_id -> Text,
+        id -> Text,
     }
 }
 

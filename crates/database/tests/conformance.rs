@@ -53,7 +53,7 @@ conformance_suite! {
         lists_leave_out_what_cannot_be_read, whoever_asks_for_an_unreadable_row_is_told;
     values:
         four_byte_text_and_odd_ids, too_long_is_told_by_field, large_documents, ids_are_case_sensitive,
-        conflicts_and_missing_rows;
+        conflicts_and_missing_rows, sizes_of_older_records_are_filled_in;
     claims:
         threads_claim_each_job_once, threads_claim_each_run_once, attention_moves_only_earlier,
         a_failed_transaction_leaves_nothing, an_unreadable_row_does_not_stop_the_others,

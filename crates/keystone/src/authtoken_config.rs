@@ -117,6 +117,7 @@ impl AuthTokenConfig {
         }
         self.session.region = reader.text("region_name");
         self.validation_retries.max_retries = reader.unsigned("http_request_max_retries");
+        self.session.identity_retries = Some(self.validation_retries);
         self.delay_auth_decision = reader.flag("delay_auth_decision");
         self.include_service_catalog = reader.flag("include_service_catalog");
         self.enforce_token_bind =

@@ -1,16 +1,16 @@
 //! The service catalogue: which service is where.
 
 use crate::options::Interface;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The services a token may use, as Keystone lists them.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(transparent)]
 pub struct Catalog {
     pub services: Vec<CatalogService>,
 }
 
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct CatalogService {
     #[serde(rename = "type")]
     pub service_type: String,
@@ -20,7 +20,7 @@ pub struct CatalogService {
     pub endpoints: Vec<CatalogEndpoint>,
 }
 
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct CatalogEndpoint {
     pub interface: String,
     #[serde(default)]

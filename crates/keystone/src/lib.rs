@@ -18,6 +18,7 @@ mod clock;
 mod discovery;
 mod error;
 mod forged_headers;
+mod handed_login;
 mod http;
 mod identity;
 mod login;
@@ -43,6 +44,7 @@ pub use authtoken_options::{AUTHTOKEN_GROUP, OptionInfo, OptionKind, authtoken_o
 pub use catalog::{Catalog, CatalogEndpoint, CatalogService};
 pub use clock::{Clock, SharedClock, SystemClock};
 pub use error::KeystoneError;
+pub use handed_login::HandedLogin;
 pub use identity::{Identity, ServiceIdentity};
 pub use login::Login;
 pub use memcached::MemcachePool;

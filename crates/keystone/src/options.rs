@@ -170,6 +170,8 @@ pub struct SessionOptions {
     /// Limit for a whole exchange with Keystone. Requests to other services have none of their own.
     pub keystone_timeout: Duration,
     pub retries: RetryPolicy,
+    /// Repetitions of calls to Keystone itself that are no logins (trusts); `None`: as `retries`.
+    pub identity_retries: Option<RetryPolicy>,
     /// A token with less life left than this is renewed before it is handed out.
     pub renewal_margin: Duration,
     pub user_agent: String,
@@ -191,6 +193,7 @@ impl SessionOptions {
             connect_timeout: Some(Duration::from_secs(10)),
             keystone_timeout: Duration::from_secs(60),
             retries: RetryPolicy::default(),
+            identity_retries: None,
             renewal_margin: Duration::from_secs(120),
             user_agent: concat!("keystone-rust/", env!("CARGO_PKG_VERSION")).to_owned(),
         }

@@ -5,7 +5,7 @@
 //! handed back for the caller to start over.
 
 use crate::error::KeystoneError;
-use crate::options::Interface;
+use crate::options::{Interface, RetryPolicy};
 use crate::retry::retry_after;
 use crate::session::Session;
 use bytes::Bytes;
@@ -26,6 +26,8 @@ pub struct ServiceRequest {
     query: Vec<(String, String)>,
     body: Body,
     timeout: Option<Duration>,
+    /// Instead of the session's.
+    retries: Option<RetryPolicy>,
     /// The first thing that could not be put into the request; told by `send`.
     problem: Option<KeystoneError>,
 }
@@ -69,6 +71,7 @@ impl ServiceRequest {
             query: Vec::new(),
             body: Body::Empty,
             timeout: None,
+            retries: None,
             problem: None,
         }
     }
@@ -133,6 +136,12 @@ impl ServiceRequest {
         self
     }
 
+    /// Other repetitions than the session's.
+    pub fn retries(mut self, policy: RetryPolicy) -> Self {
+        self.retries = Some(policy);
+        self
+    }
+
     fn note_problem(&mut self, what: String, cause: String) {
         self.problem.get_or_insert(KeystoneError::Unsendable { what, cause });
     }
@@ -142,7 +151,7 @@ impl ServiceRequest {
         if let Some(problem) = self.problem.take() {
             return Err(problem);
         }
-        let policy = self.session.options().retries;
+        let policy = self.retries.unwrap_or(self.session.options().retries);
         let may_repeat = !matches!(self.body, Body::Stream(_));
         let mut logged_in_again = false;
         let mut repetition = 0;

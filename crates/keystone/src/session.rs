@@ -8,6 +8,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::discovery::find_v3;
 use crate::error::KeystoneError;
+use crate::handed_login::HandedLogin;
 use crate::http::build_client;
 use crate::identity::Identity;
 use crate::login::{Login, LoginFailure, log_in};
@@ -75,6 +76,19 @@ impl Session {
             _ => check_auth_url(&options.auth_url)?,
         }
         Ok(Self { inner: Arc::new(Inner { options, client, clock, state: Mutex::new(state) }) })
+    }
+
+    /// As [`Session::new`], beginning with a login that another process has made with the same credentials.
+    pub fn with_login(options: SessionOptions, login: HandedLogin) -> Result<Self, KeystoneError> {
+        let session = Self::new(options)?;
+        let login = login.taken(session.now(), session.inner.options.renewal_margin);
+        session.inner.state().login = Some(Arc::new(login));
+        Ok(session)
+    }
+
+    /// The present login for another process of the same owner; `None` before the first use.
+    pub fn handed(&self) -> Option<HandedLogin> {
+        self.inner.state().login.as_ref().map(|login| HandedLogin::of(login))
     }
 
     /// A session with other credentials at the same Keystone; it shares settings and connections with this one.

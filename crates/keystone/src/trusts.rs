@@ -165,7 +165,9 @@ impl Session {
     /// A request below the trusts of the Keystone that this session logs in at.
     async fn trusts(&self, method: Method, below: &str) -> Result<ServiceRequest, KeystoneError> {
         let login = self.login().await?;
-        Ok(self.request_address(method, &format!("{}{PATH}{below}", login.identity_url)))
+        let request = self.request_address(method, &format!("{}{PATH}{below}", login.identity_url));
+        let options = self.options();
+        Ok(request.retries(options.identity_retries.unwrap_or(options.retries)))
     }
 }
 

@@ -5,7 +5,7 @@ mod stand_in;
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use keystone::{Auth, Interface, KeystoneError, Secret, Session};
+use keystone::{Auth, AuthTokenConfig, Interface, KeystoneError, Secret, Session};
 use reqwest::Method;
 use stand_in::{Fault, HandClock, StandIn, fault, options};
 use std::time::Duration;
@@ -314,4 +314,35 @@ async fn without_keystone() {
     assert_eq!(session.project_id().await.unwrap().as_deref(), Some("p"));
     assert!(matches!(session.endpoint("image", None, None).await, Err(KeystoneError::NoEndpoint { .. })));
     service.stop().await;
+}
+
+/// `[keystone_authtoken] http_request_max_retries` is for trusts as for validations; logins of a service are not repeated.
+#[actix_web::test]
+async fn trust_calls_are_repeated_as_configured() {
+    let keystone = StandIn::start().await;
+    let list = "GET /v3/OS-TRUST/trusts?trustor_user_id=a&trustee_user_id=b";
+    for (retries, tries) in [("0", 1), ("2", 3)] {
+        let value = |name: &str| match name {
+            "auth_url" => Some(keystone.base.clone()),
+            "auth_type" | "username" | "password" => Some("password".to_owned()),
+            "user_domain_id" | "project_domain_id" | "project_name" => Some("default".to_owned()),
+            "http_request_max_retries" => Some(retries.to_owned()),
+            other => keystone::authtoken_options()
+                .iter()
+                .find(|option| option.name == other)
+                .and_then(|option| option.default)
+                .map(str::to_owned),
+        };
+        let mut options = AuthTokenConfig::from_section(&value).unwrap().session;
+        let quick = options.identity_retries.as_mut().unwrap();
+        (quick.first_pause, quick.longest_pause) = (Duration::from_millis(1), Duration::from_millis(1));
+        let session = Session::new(options).unwrap();
+        keystone.fail(list, [Fault { for_ever: true, ..fault(503) }]);
+        let failed = session.list_trusts("a", "b").await.unwrap_err();
+        assert!(matches!(failed, KeystoneError::Answer { status: 503, .. }), "{failed}");
+        assert_eq!(keystone.count(list), tries, "http_request_max_retries = {retries}");
+        keystone.mend();
+        keystone.take_log();
+    }
+    keystone.stop().await;
 }

@@ -42,6 +42,44 @@ pub enum Link {
     Http,
 }
 
+/// Whose a client's name is on the HTTPS link: the user's who registered it, and from its agent's first hello on only the
+/// login's that said it. A guest's credential speaks for its own host and for no other of the project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub user_id: UserId,
+    /// Id of the application credential the agent speaks with; empty for the user's own login. `None` until it has spoken.
+    pub bound_to: Option<String>,
+}
+
+impl Holder {
+    /// What a login that came with this application credential (or none) is bound as.
+    pub fn binding(credential: Option<&str>) -> &str {
+        credential.unwrap_or_default()
+    }
+
+    /// Whether this login may speak as the client.
+    pub fn admits(&self, user: &UserId, credential: Option<&str>) -> bool {
+        let is_bound = |bound: &String| bound == Self::binding(credential);
+        self.user_id == *user && self.bound_to.as_ref().is_none_or(is_bound)
+    }
+
+    /// Whether this login may give the name away by deleting the client. A client that no agent of ours speaks for is
+    /// anybody's of the project.
+    pub fn may_release(&self, user: &UserId, credential: Option<&str>) -> bool {
+        self.bound_to.is_none()
+            || self.admits(user, credential)
+            || (self.user_id == *user && credential.is_none())
+    }
+
+    /// Why another login is refused.
+    pub fn refusal(client: &ClientId) -> String {
+        format!(
+            "client id {client} belongs to another login of this project; its owner or an administrator can delete the \
+             client to release the name, or give this agent another client_id"
+        )
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Client {
     pub project_id: ProjectId,
@@ -59,4 +97,32 @@ pub struct Client {
     pub created_at: Timestamp,
     /// Last hello or heartbeat of the agent; `None` for a client that polls.
     pub last_seen_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_its_logins() {
+        let (ann, bob) = (UserId::from("ann"), UserId::from("bob"));
+        let holder =
+            |bound: Option<&str>| Holder { user_id: ann.clone(), bound_to: bound.map(str::to_owned) };
+        for (bound, user, credential, admits, releases) in [
+            (None, &ann, None, true, true),
+            (None, &ann, Some("c1"), true, true),
+            (None, &bob, None, false, true),
+            (Some(""), &ann, None, true, true),
+            (Some(""), &ann, Some("c1"), false, false),
+            (Some(""), &bob, None, false, false),
+            (Some("c1"), &ann, Some("c1"), true, true),
+            (Some("c1"), &ann, Some("c2"), false, false),
+            (Some("c1"), &ann, None, false, true),
+            (Some("c1"), &bob, Some("c1"), false, false),
+        ] {
+            let holder = holder(bound);
+            assert_eq!(holder.admits(user, credential), admits, "{bound:?} {user} {credential:?}");
+            assert_eq!(holder.may_release(user, credential), releases, "{bound:?} {user} {credential:?}");
+        }
+    }
 }

@@ -20,7 +20,7 @@ pub mod slot;
 
 pub use action::Action;
 pub use backup::{Backup, BackupStatus};
-pub use client::{Capabilities, Client, Link};
+pub use client::{Capabilities, Client, Holder, Link};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use ids::{ActionId, BackupId, ClientId, Epoch, JobId, ProjectId, RunId, SessionId, UserId};
 pub use job::{Job, JobEvent, JobResult, JobState, JobStatus, TrustCredentials};

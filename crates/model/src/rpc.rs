@@ -15,6 +15,8 @@ pub const CONDUCTOR_TOPIC: &str = "freezer-conductor";
 pub const AGENT_TOPIC: &str = "freezer-agent";
 /// Topic of the REST services, for fanouts only.
 pub const API_TOPIC: &str = "freezer-api";
+/// Key of the context of relayed hellos: id of the application credential the agent's login came with.
+pub const APPLICATION_CREDENTIAL_KEY: &str = "application_credential_id";
 /// RPC version of all targets.
 pub const VERSION: &str = "1.0";
 

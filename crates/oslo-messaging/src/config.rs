@@ -55,11 +55,32 @@ pub fn rabbit_options() -> OptGroup {
     )
 }
 
+/// `[oslo_messaging_notifications] transport_url`.
+pub fn notification_url_option() -> Opt {
+    Opt::str("transport_url")
+        .secret()
+        .sample_default("rabbit://user:password@host:5672/")
+        .help("The bus that events are sent on; without it the one of [DEFAULT] transport_url.")
+}
+
+/// A transport for events alone, under the same options; `None` when they go the way of everything else.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_for_notifications(config: &Config) -> Result<Option<Transport>> {
+    let url = config.opt_str("oslo_messaging_notifications", "transport_url").filter(|url| !url.is_empty());
+    url.map(|url| connect_to(config, url)).transpose()
+}
+
 /// A transport for `[DEFAULT] transport_url` under the options of `[oslo_messaging_rabbit]`.
 ///
 /// # Errors
 /// [`Error::InvalidUrl`] and [`Error::InvalidOption`], with the option's name.
 pub fn connect(config: &Config) -> Result<Transport> {
+    connect_to(config, config.str("DEFAULT", "transport_url"))
+}
+
+fn connect_to(config: &Config, url: &str) -> Result<Transport> {
     let mut rabbit = RabbitOptions::default();
     for (name, value) in config.section_raw("oslo_messaging_rabbit").unwrap_or_default() {
         match rabbit.set(&name, &value) {
@@ -68,5 +89,5 @@ pub fn connect(config: &Config) -> Result<Transport> {
             other => other?,
         }
     }
-    Transport::connect(config.str("DEFAULT", "transport_url"), rabbit)
+    Transport::connect(url, rabbit)
 }

@@ -1,7 +1,8 @@
 //! `freezer-manage import`: takes over the database of Freezer in Python.
 //!
 //! One snapshot is read and everything is written in one transaction, so an import that fails leaves nothing, and a dry run is the
-//! import itself, undone. What is there already stays as it is: a second run changes nothing. A row that cannot be kept is named
+//! import itself, undone. What is there already stays as it is, and what was taken
+//! once and deleted here since stays deleted: a second run changes nothing. A row that cannot be kept is named
 //! with the reason, and the others are taken all the same.
 
 mod convert;

@@ -13,6 +13,8 @@ pub struct Partial {
 pub(super) enum Fate {
     Taken,
     AlreadyThere,
+    /// Taken by an earlier import; it may have been deleted here since.
+    TakenBefore,
     /// Cannot be kept; why.
     LeftOut(String),
     /// Of no use to anybody, as upstream itself would say; why.
@@ -40,7 +42,7 @@ impl Table {
         let line = |why: String| format!("{} {id}: {why}", self.name);
         match fate {
             Fate::Taken => self.taken += 1,
-            Fate::AlreadyThere => self.already_there += 1,
+            Fate::AlreadyThere | Fate::TakenBefore => self.already_there += 1,
             Fate::LeftOut(why) => self.left_out.push(line(why)),
             Fate::Void(why) => self.void.push(line(why)),
         }

@@ -7,7 +7,7 @@ use freezer_database::upstream::{
     UpstreamJobAction, UpstreamRow, UpstreamSession,
 };
 use freezer_database::{DbError, Tx};
-use freezer_model::{ActionId, Client, Job, JobId, Session, TrustCredentials, UserId};
+use freezer_model::{ActionId, Client, Job, JobId, ProjectId, Session, TrustCredentials, UserId};
 use std::collections::HashMap;
 
 pub(super) fn everything(upstream: &mut Upstream, tx: &mut Tx) -> Result<Report, DbError> {
@@ -36,13 +36,32 @@ fn fate(outcome: Result<(), DbError>) -> Result<Fate, DbError> {
     }
 }
 
+/// Takes a row over once: what was taken before and is not there any more was deleted here since, and stays deleted.
+fn once(
+    tx: &mut Tx,
+    (noun, project, id): (&'static str, &ProjectId, &str),
+    insert: impl FnOnce(&mut Tx) -> Result<Fate, DbError>,
+) -> Result<Fate, DbError> {
+    if tx.imported().contains(noun, project, id)? {
+        return Ok(Fate::TakenBefore);
+    }
+    let fate = insert(tx)?;
+    if matches!(fate, Fate::Taken | Fate::AlreadyThere) {
+        tx.imported().note(noun, project, id)?;
+    }
+    Ok(fate)
+}
+
 fn clients(upstream: &mut Upstream, tx: &mut Tx) -> Result<Table, DbError> {
     let mut table = table::<UpstreamClient>(upstream)?;
     upstream.each_page(|_, rows: Vec<UpstreamClient>| {
         for row in rows {
             let id = row.id.clone();
             let fate = match convert::client(row) {
-                Ok(client) => client_fate(tx, &client)?,
+                Ok(client) => {
+                    let key = ("client", &client.project_id, client.uuid.as_str());
+                    once(tx, key, |tx| client_fate(tx, &client))?
+                }
                 Err(why) => Fate::LeftOut(why),
             };
             table.note(&id, fate);
@@ -76,7 +95,10 @@ fn actions(upstream: &mut Upstream, tx: &mut Tx) -> Result<Table, DbError> {
         for row in rows {
             let id = row.id.clone();
             let fate = match convert::action(row) {
-                Ok(action) => fate(tx.actions().insert(&action))?,
+                Ok(action) => {
+                    let key = ("action", &action.project_id, action.action_id.as_str());
+                    once(tx, key, |tx| fate(tx.actions().insert(&action)))?
+                }
                 Err(why) => Fate::LeftOut(why),
             };
             table.note(&id, fate);
@@ -119,7 +141,10 @@ fn take_job(
 ) -> Result<Fate, DbError> {
     let converted = convert::job(row);
     let is_there = match &converted {
-        Ok(job) => tx.jobs().get(&job.project_id, &job.job_id)?.is_some(),
+        Ok(job) => {
+            tx.jobs().get(&job.project_id, &job.job_id)?.is_some()
+                || tx.imported().contains("job", &job.project_id, job.job_id.as_str())?
+        }
         Err(_) => false,
     };
     let mut job = match converted {
@@ -132,13 +157,16 @@ fn take_job(
             };
             links.iter().for_each(|link| share(&link.id, link_table));
             trusts.iter().for_each(|trust| share(&trust.id, trust_table));
-            return Ok(other.map_or_else(Fate::LeftOut, |_| Fate::AlreadyThere));
+            let Ok(job) = other else { return Ok(other.err().map_or(Fate::AlreadyThere, Fate::LeftOut)) };
+            let key = ("job", &job.project_id, job.job_id.as_str());
+            return once(tx, key, |_| Ok(Fate::AlreadyThere));
         }
     };
     links.sort_by(|one, other| (one.position, &one.id).cmp(&(other.position, &other.id)));
     attach_actions(tx, &mut job, &links, link_table)?;
     attach_trust(tx, &mut job, trusts, trust_table)?;
-    fate(tx.jobs().insert(&job))
+    let key = ("job", &job.project_id, job.job_id.as_str());
+    once(tx, key, |tx| fate(tx.jobs().insert(&job)))
 }
 
 fn attach_actions(
@@ -196,7 +224,8 @@ fn sessions(upstream: &mut Upstream, tx: &mut Tx) -> Result<Table, DbError> {
             let fate = match convert::session(row) {
                 Ok(mut session) => {
                     let gone = keep_members_with_jobs(tx, &mut session)?;
-                    let fate = fate(tx.sessions().insert(&session))?;
+                    let key = ("session", &session.project_id, session.session_id.as_str());
+                    let fate = once(tx, key, |tx| fate(tx.sessions().insert(&session)))?;
                     if matches!(fate, Fate::Taken) {
                         gone.iter().for_each(|job| table.remark(&id, &format!("its job {job} is not there")));
                     }
@@ -235,7 +264,10 @@ fn backups(upstream: &mut Upstream, tx: &mut Tx) -> Result<Table, DbError> {
         for row in rows {
             let id = row.id.clone();
             let fate = match convert::backup(row) {
-                Ok(backup) => fate(tx.backups().insert(&backup))?,
+                Ok(backup) => {
+                    let key = ("backup", &backup.project_id, backup.backup_id.as_str());
+                    once(tx, key, |tx| fate(tx.backups().insert(&backup)))?
+                }
                 Err(why) => Fate::LeftOut(why),
             };
             table.note(&id, fate);

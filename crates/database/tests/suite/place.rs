@@ -38,6 +38,16 @@ impl Place {
         Self { db, url, _folder: None, drop_url: Some((plain, format!("DROP DATABASE {name}"))) }
     }
 
+    /// The statements of a migration, as this database gets them.
+    pub fn migration(&self, name: &str) -> String {
+        #[cfg(feature = "mysql")]
+        let kind = if self.drop_url.is_some() { "mysql" } else { "sqlite" };
+        #[cfg(not(feature = "mysql"))]
+        let kind = "sqlite";
+        let file = format!("{}/migrations/{kind}/{name}/up.sql", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(file).unwrap()
+    }
+
     /// Changes rows behind the service's back.
     pub fn execute(&self, statement: &str) {
         use diesel::{Connection, connection::SimpleConnection};

@@ -3,6 +3,7 @@
 use crate::place::*;
 use freezer_database::*;
 use freezer_model::*;
+use serde_json::json;
 
 type Outcome = Result<(), DbError>;
 
@@ -87,4 +88,28 @@ pub fn conflicts_and_missing_rows(place: &Place) {
     // A job may only list actions of its own project.
     missing(db.transaction(|tx| tx.jobs().insert(&job("b", "k", &["x"]))));
     assert!(db.read(|tx| tx.jobs().get(&p("b"), &JobId::from("k"))).unwrap().is_none());
+}
+
+/// Records of before the column of sizes are counted after the migration, as new ones are.
+pub fn sizes_of_older_records_are_filled_in(place: &Place) {
+    let db = &place.db;
+    let sizes =
+        [json!(7), json!(100), json!("50"), json!(1.5), json!(-3), json!(u64::MAX), json!(null), json!([1])];
+    for (index, size) in sizes.iter().enumerate() {
+        let mut record = backup("p", &format!("b{index}"), 1);
+        record.metadata.insert("bytes_stored".to_owned(), size.clone());
+        db.transaction(|tx| tx.backups().insert(&record)).unwrap();
+    }
+    let mut gone = backup("p", "gone", 1);
+    gone.metadata.insert("bytes_stored".to_owned(), json!(1000));
+    gone.status = BackupStatus::Deleted;
+    db.transaction(|tx| tx.backups().insert(&gone)).unwrap();
+    let sum = || db.read(|tx| tx.quotas().stored_bytes(&ProjectId::from("p"))).unwrap();
+    assert_eq!(sum(), 107);
+    place.execute("UPDATE backups SET stored_bytes = 0");
+    assert_eq!(sum(), 0);
+    for _ in 0..2 {
+        place.execute(&place.migration("2026-11-26-030100_stored_bytes"));
+        assert_eq!(sum(), 107);
+    }
 }

@@ -1,0 +1,155 @@
+//! Tokens that are no good, made by a real Keystone: expired, revoked, of a neighbour, without a project, and garbage.
+
+use crate::stage::{Person, Stage};
+use crate::tenant::{Tenant, User};
+use freezer_testkit::services;
+use keystone::{ApplicationCredential, Auth, Session, SessionOptions};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Longer than a token of these tests lives, much shorter than a validation is remembered (300 s).
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn jobs(stage: &Stage, who: &Person, token: &str) -> crate::stage::Answer {
+    stage.ask(Some(token), "GET", &format!("/v2/{}/jobs", who.project_id), Value::Null).await
+}
+
+/// Keystone gives a token no longer life than the application credential it was given for.
+async fn dying_credential(user: &User) -> Auth {
+    let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 4;
+    let end = chrono::DateTime::from_timestamp(i64::try_from(end).unwrap(), 0).unwrap();
+    let body = json!({"application_credential": {"name": freezer_testkit::random_name(),
+        "expires_at": end.format("%Y-%m-%dT%H:%M:%S").to_string()}});
+    let path = format!("/users/{}/application_credentials", user.person.user_id);
+    let made = user.session.request(Method::POST, "identity", &path).json(&body).send().await.unwrap();
+    assert_eq!(made.status(), 201);
+    let made: Value = made.json().await.unwrap();
+    let text = |key: &str| made["application_credential"][key].as_str().unwrap().to_owned();
+    let credential = ApplicationCredential::Id(text("id"));
+    Auth::ApplicationCredential { credential, secret: text("secret").into() }
+}
+
+async fn token(auth: Auth) -> String {
+    let session = Session::new(SessionOptions::new(services::keystone_url(), auth)).unwrap();
+    session.token().await.unwrap().expose().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_token_is_refused_also_when_it_was_good_before() {
+    let stage = Stage::start();
+    Tenant::with(async |tenant| {
+        let ann = tenant.ann().await;
+        let auth = dying_credential(&ann).await;
+        let (seen, unseen) = (token(auth.clone()).await, token(auth).await);
+        jobs(&stage, &ann.person, &seen).await.expect(200);
+        let refused = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let answer = jobs(&stage, &ann.person, &seen).await;
+                if answer.status != 200 {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        let refused = refused.await.expect("an expired token is still believed").expect(401);
+        assert_eq!(refused.json()["error"]["code"], 401);
+        assert!(!refused.text.contains(&seen));
+        jobs(&stage, &ann.person, &unseen).await.expect(401);
+        jobs(&stage, &ann.person, &ann.person.token).await.expect(200);
+    })
+    .await;
+}
+
+async fn revoke(user: &User, token: &str) {
+    let request = user.session.request(Method::DELETE, "identity", "/auth/tokens");
+    let status = request.header("X-Subject-Token", token).send().await.unwrap().status();
+    assert_eq!(status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_is_refused() {
+    // Nothing is remembered: by default a token that was seen is believed for token_cache_time after its revocation.
+    let stage = Stage::set("token_cache_time = -1\n");
+    Tenant::with(async |tenant| {
+        let (ann, bob) = (tenant.ann().await, tenant.bob().await);
+        // Her own, by another token of hers.
+        let hand = tenant.ann().await;
+        let unseen = tenant.ann().await.person.token;
+        jobs(&stage, &ann.person, &ann.person.token).await.expect(200);
+        for token in [&ann.person.token, &unseen] {
+            revoke(&hand, token).await;
+            jobs(&stage, &ann.person, token).await.expect(401);
+        }
+        jobs(&stage, &ann.person, &bob.person.token).await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_is_refused_and_never_an_error_of_ours() {
+    let stage = Stage::start();
+    let demo = stage.person("demo", "demo").await;
+    let mut flipped = demo.token.clone().into_bytes();
+    let middle = flipped.len() / 2;
+    flipped[middle] = if flipped[middle] == b'A' { b'B' } else { b'A' };
+    let cut = &demo.token[..demo.token.len() - 5];
+    for garbage in [
+        "",
+        " ",
+        "x",
+        "null",
+        "../../users",
+        "?nocatalog",
+        "{\"auth\": 1}",
+        "gAAAAA",
+        "' OR 1=1 --",
+        "%00%0d%0aX-Roles: admin",
+        &"gAAAAABk".repeat(200),
+        &"x".repeat(60_000),
+        cut,
+        std::str::from_utf8(&flipped).unwrap(),
+        &format!("{0},{0}", demo.token),
+        &format!("{} x", demo.token),
+    ] {
+        let answer = jobs(&stage, &demo, garbage).await;
+        assert!(answer.status == 401 || answer.status == 400, "{garbage}: {} {}", answer.status, answer.text);
+    }
+    // Headers that only the middleware may set are not believed.
+    let forged = reqwest::Client::new()
+        .get(format!("{}/v2/{}/jobs", stage.base, demo.project_id))
+        .header("X-Identity-Status", "Confirmed")
+        .header("X-User-Id", &demo.user_id)
+        .header("X-Project-Id", &demo.project_id)
+        .header("X-Roles", "admin,member");
+    assert_eq!(forged.send().await.unwrap().status(), 401);
+    jobs(&stage, &demo, &demo.token).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbours_token_opens_no_operation_and_one_without_a_project_none_at_all() {
+    let stage = Stage::start();
+    let demo = stage.person("demo", "demo").await;
+    let other = stage.person("other", "other").await;
+    let unscoped = json!({"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": "demo",
+        "domain": {"name": "Default"}, "password": services::password()}}}, "scope": "unscoped"}});
+    let answer = reqwest::Client::new()
+        .post(format!("{}/auth/tokens", services::keystone_url()))
+        .header("Content-Type", "application/json")
+        .body(unscoped.to_string());
+    let answer = answer.send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    let unscoped = answer.headers()["X-Subject-Token"].to_str().unwrap().to_owned();
+    for (method, route) in freezer_api::routes::operations() {
+        let Some(path) = route.strip_prefix("/v2/{project_id}") else { continue };
+        let path = format!("/v2/{}{}", demo.project_id, path.replace(['{', '}'], ""));
+        for (whose, token) in [("other", &other.token), ("unscoped", &unscoped)] {
+            for body in [Value::Null, json!({})] {
+                let answer = stage.ask(Some(token), method.as_str(), &path, body).await;
+                assert_eq!(answer.status, 403, "{whose} {method} {path}: {}", answer.text);
+            }
+        }
+        let answer = stage.ask(None, method.as_str(), &path, Value::Null).await;
+        assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text);
+    }
+}

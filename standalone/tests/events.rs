@@ -1,0 +1,148 @@
+//! Events of the real services, read by an unmodified Python oslo.messaging listener on a bus of their own
+//! (`[oslo_messaging_notifications] transport_url`): what a backup, its restore and its deletion tell.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+
+use cloud::{Cloud, PATIENCE, Parts, User, login};
+use freezer_testkit::{TestDatabase, TestVhost};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// The system's own oslo.messaging, listening.
+struct Listener {
+    lines: Lines<BufReader<ChildStdout>>,
+    _child: Child,
+}
+
+impl Listener {
+    async fn start(url: &str) -> Self {
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/oslo-messaging/tests/python/oslo_peer.py");
+        let mut child = Command::new("/usr/bin/python3")
+            .args(["-W", "ignore"])
+            .arg(script)
+            .args(["listen", "--url", url])
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("python3 with oslo.messaging; make services installs it");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut listener = Self { lines, _child: child };
+        listener.next(|event| event["event"] == "ready").await;
+        listener
+    }
+
+    /// The next line that is wanted; others are passed over.
+    async fn next(&mut self, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        let found = async {
+            loop {
+                let line = self.lines.next_line().await.unwrap().expect("the listener goes on");
+                let event: Value = serde_json::from_str(&line).unwrap();
+                if is_wanted(&event) {
+                    return event;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.expect("an event was expected")
+    }
+
+    async fn event(&mut self, event_type: &str) -> Value {
+        self.next(|event| event["event_type"] == event_type).await
+    }
+}
+
+fn switch_on(folder: &Path, url: &str) {
+    for name in ["api.conf", "conductor.conf"] {
+        let path = folder.join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let more = format!("[oslo_messaging_notifications]\ndriver = messagingv2\ntransport_url = {url}\n");
+        std::fs::write(path, text + &more).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_python_listener_reads_what_a_backup_tells() {
+    let work = tempfile::tempdir().unwrap();
+    let (database, vhost, events) = (TestDatabase::create(), TestVhost::create(), TestVhost::create());
+    let (database_url, rabbit_url) = (database.url(), vhost.url());
+    let demo = login("demo", "demo").await;
+    let parts = Parts {
+        database_url: &database_url,
+        rabbit_url: &rabbit_url,
+        project_id: &demo.project_id,
+        agent_login: ("demo", "demo"),
+    };
+    let mut listener = Listener::start(&events.url()).await;
+    let mut cloud = Cloud::start(work.path(), &parts);
+    switch_on(work.path(), &events.url());
+    cloud.crash("api");
+    cloud.crash("conductor");
+    freezer_testkit::private::wait_for_port(cloud.api_port, "freezer-api");
+    let user = User::new(cloud.api_port, &demo);
+    cloud.wait_for_agent(&user).await;
+
+    let source = work.path().join("source");
+    std::fs::create_dir_all(&source).unwrap();
+    std::fs::write(source.join("file"), "content").unwrap();
+    let store = work.path().join("store");
+    let action = |action: &str, more: Value| {
+        let mut options = json!({"action": action, "mode": "fs", "storage": "local", "container": store, "backup_name": "told"});
+        options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"freezer_action": options, "max_retries": 0})
+    };
+    let actions = json!([
+        action("backup", json!({"path_to_backup": source})),
+        action("restore", json!({"restore_abs_path": work.path().join("target")})),
+        action("restore", json!({"restore_abs_path": work.path().join("target"), "backup_name": "none"})),
+    ]);
+    let job = json!({"client_id": cloud.client_id, "job_schedule": {}, "job_actions": actions});
+    let job_id = user.post("/jobs", &job).await["job_id"].clone();
+    let made = listener.event("job.create").await;
+    assert_eq!(
+        (&made["payload"]["job_id"], &made["payload"]["project_id"]),
+        (&job_id, &json!(demo.project_id))
+    );
+    assert!(made["publisher_id"].as_str().unwrap().starts_with("freezer-api."), "{made}");
+    for (event_type, priority, name) in [
+        ("backup.create.start", "info", "told"),
+        ("backup.create.end", "info", "told"),
+        ("backup.restore.start", "info", "told"),
+        ("backup.restore.end", "info", "told"),
+        ("backup.restore.error", "error", "none"),
+    ] {
+        let event = listener.event(event_type).await;
+        let payload = &event["payload"];
+        assert_eq!(event["priority"], priority, "{event}");
+        assert!(event["publisher_id"].as_str().unwrap().starts_with("freezer-conductor."), "{event}");
+        assert_eq!(
+            (&payload["job_id"], &payload["project_id"], &payload["client_id"], &payload["backup_name"]),
+            (&job_id, &json!(demo.project_id), &json!(cloud.client_id), &json!(name)),
+            "{event}"
+        );
+        assert!(payload["run_id"].is_string() && payload["due_at"].is_i64(), "{event}");
+        assert_eq!(payload["error"].is_string(), priority == "error", "{event}");
+        if event_type == "backup.create.end" {
+            assert!(payload["bytes_stored"].as_i64().is_some_and(|bytes| bytes > 0), "{event}");
+            assert_eq!(payload["outcome"], "success");
+        }
+    }
+    let backups = user.get("/backups").await;
+    let backup = &backups["backups"][0]["backup_id"];
+    let path = format!("/backups/{}", backup.as_str().unwrap());
+    assert_eq!(user.call(reqwest::Method::DELETE, &path, None).await.unwrap().0, 204);
+    for event_type in ["backup.delete.start", "backup.delete.end"] {
+        let event = listener.event(event_type).await;
+        assert_eq!(
+            (&event["payload"]["backup_id"], &event["payload"]["project_id"]),
+            (backup, &json!(demo.project_id))
+        );
+    }
+    // The services' own bus has none of it.
+    assert_eq!(vhost.messages("notifications.info"), None);
+}
