@@ -38,9 +38,11 @@ fn whole(image: &[u8]) -> ImageInput {
 /// As `rbd export-diff` writes it: what is in `new` and differs from `old`, in extents that follow no grid.
 fn diff(old: &[u8], new: &[u8], grid: usize) -> Vec<u8> {
     let mut out = b"rbd diff v1\n".to_vec();
-    out.push(b'f');
-    out.extend(3u32.to_le_bytes());
-    out.extend(b"old");
+    if !old.is_empty() {
+        out.push(b'f');
+        out.extend(3u32.to_le_bytes());
+        out.extend(b"old");
+    }
     out.push(b's');
     out.extend((new.len() as u64).to_le_bytes());
     for (number, part) in new.chunks(grid).enumerate() {
@@ -284,6 +286,7 @@ async fn a_source_that_fails_leaves_nothing_behind() {
     beyond.extend((image.len() as u64 - 1).to_le_bytes());
     beyond.extend(2u64.to_le_bytes());
     beyond.push(b'e');
+    let complete = diff(&[], &image, 5000);
     let size = Some(image.len() as u64);
     let cases: Vec<(ImageInput, &str)> = vec![
         (ImageInput::Whole { reader: Box::new(Broken), size_bytes: size }, "the download was cut"),
@@ -298,6 +301,7 @@ async fn a_source_that_fails_leaves_nothing_behind() {
         ),
         (ImageInput::Changes { stream: Box::new(std::io::Cursor::new(endless)) }, "reading the image"),
         (ImageInput::Changes { stream: Box::new(std::io::Cursor::new(beyond)) }, "names bytes up to"),
+        (ImageInput::Changes { stream: Box::new(std::io::Cursor::new(complete)) }, "begins at no snapshot"),
     ];
     for (number, (input, word)) in cases.into_iter().enumerate() {
         let at = T0 + 1 + i64::try_from(number).unwrap();
@@ -331,6 +335,95 @@ async fn old_chains_are_pruned_by_their_engine() {
     assert_eq!(report.chains, 2);
     images.expect(&images.newest(), &noise(7, REGION)).await;
     assert!(images.restore(&images.until(T0 + DAY)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_list_that_begins_at_a_snapshot_needs_a_base() {
+    let images = Images::new();
+    let image = sparse_image();
+    let relative = diff(&image, &noise(1, image.len()), 5000);
+    let input = ImageInput::Changes { stream: Box::new(std::io::Cursor::new(relative)) };
+    let error = images.save(images.request(T0), input).await.unwrap_err();
+    assert!(error.to_string().contains("built on nothing"), "{error}");
+    assert!(images.room.objects().is_empty());
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_the_end_before_all_was_checked() {
+    struct Flushed(Shared, Arc<Mutex<bool>>);
+    impl Write for Flushed {
+        fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+            self.0.write(data)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            *self.1.lock().unwrap() = true;
+            Ok(())
+        }
+    }
+    let images = Images::new();
+    let mut image = sparse_image();
+    images.save(images.request(T0), whole(&image)).await.unwrap();
+    // The second level cuts off what the first has at its end: nothing of that is wanted, and yet it must be in order.
+    image.truncate(2 * REGION);
+    images.save(images.request(T0 + 1), whole(&image)).await.unwrap();
+    let payload = images.room.object(&format!("0_{T0}/data"));
+    let mut body = std::fs::read(&payload).unwrap();
+    let last = body.len() - 1;
+    body[last] ^= 1;
+    std::fs::write(&payload, body).unwrap();
+    let store = &images.room.store;
+    let flushed = Arc::new(Mutex::new(false));
+    let path = images.room.path("image.raw");
+    let out = || Box::new(Flushed(Shared::default(), flushed.clone()));
+    for output in [ImageOutput::Raw(out()), ImageOutput::Diff(out()), ImageOutput::File(path.clone())] {
+        let plan = image::plan(store, &images.newest()).await.unwrap();
+        let error = image::read(store.clone(), plan, output, Arc::new(Monitor::new())).await.unwrap_err();
+        assert!(matches!(error, VaultError::Damaged { .. }), "{error}");
+    }
+    assert!(!*flushed.lock().unwrap() && !path.exists());
+}
+
+#[tokio::test]
+async fn a_large_sparse_image_costs_what_it_holds() {
+    const GIB: u64 = 1 << 30;
+    let stream = |from: bool, extents: &[(u64, &[u8])]| {
+        let mut out = b"rbd diff v1\n".to_vec();
+        if from {
+            out.extend(b"f\x01\0\0\0a");
+        }
+        out.push(b's');
+        out.extend((200 * GIB).to_le_bytes());
+        for (start, data) in extents {
+            out.push(b'w');
+            out.extend(start.to_le_bytes());
+            out.extend((data.len() as u64).to_le_bytes());
+            out.extend(*data);
+        }
+        out.push(b'e');
+        ImageInput::Changes { stream: Box::new(std::io::Cursor::new(out)) }
+    };
+    let images = Images::new();
+    let (first, second) = (noise(1, 1 << 20), noise(2, 70_000));
+    images.save(images.request(T0), stream(false, &[(0, &first), (150 * GIB + 7, &second)])).await.unwrap();
+    let changed = noise(3, 5000);
+    let level = images.save(images.request(T0 + 1), stream(true, &[(199 * GIB, &changed)])).await.unwrap();
+    assert!(level.bytes_stored < 10_000, "{}", level.bytes_stored);
+    let index = std::fs::metadata(images.room.object(&format!("1_{}/index", T0 + 1))).unwrap().len();
+    assert!(index < 1 << 20, "an index of {index} bytes for an image of holes");
+
+    let path = images.room.path("image.raw");
+    let plan = image::plan(&images.room.store, &images.newest()).await.unwrap();
+    let output = ImageOutput::File(path.clone());
+    image::read(images.room.store.clone(), plan, output, Arc::new(Monitor::new())).await.unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    let facts = file.metadata().unwrap();
+    assert_eq!(facts.len(), 200 * GIB);
+    assert!(std::os::unix::fs::MetadataExt::blocks(&facts) * 512 < 4 << 20);
+    for (start, data) in [(0, &first), (150 * GIB + 7, &second), (199 * GIB, &changed)] {
+        let mut found = vec![0; data.len()];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut found, start).unwrap();
+        assert!(found == *data, "at {start}");
+    }
 }
 
 /// One step of an image's life.

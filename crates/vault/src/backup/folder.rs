@@ -44,9 +44,12 @@ struct Folder {
 
 impl Work for Folder {
     type Index = Index;
-    const PIECE_BYTES: u64 = MOST_PIECE_BYTES;
     // Upstream's agent must be able to read it.
     const PACKS_METADATA: bool = false;
+
+    fn piece_bytes(_: u32) -> u64 {
+        MOST_PIECE_BYTES
+    }
 
     fn read_index(stored: StoredIndex) -> Result<Index, String> {
         match stored {

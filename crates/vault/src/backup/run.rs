@@ -195,7 +195,7 @@ async fn transfer<W: Work>(
         None => None,
     };
     let key = plan.mac.as_ref().map(|mac| mac.key.clone());
-    let sizes = (request.max_segment_size_bytes, W::PIECE_BYTES);
+    let sizes = (request.max_segment_size_bytes, W::piece_bytes(plan.id.level));
     let sealer = Sealer::new(encryptor, key, sizes, parts)?;
     let sealing = spawn_blocking(move || sealer.run(packed));
     let watch = monitor.clone();

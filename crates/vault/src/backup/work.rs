@@ -15,10 +15,11 @@ use std::time::Duration;
 pub(crate) trait Work: Send + 'static {
     /// What the next level compares with.
     type Index: Send + 'static;
-    /// Longest piece of the payload with hashes of its own: what a restore holds in memory before using it.
-    const PIECE_BYTES: u64;
     /// Whether `engine_metadata` is stored as the index is, compressed and encrypted.
     const PACKS_METADATA: bool;
+
+    /// Longest piece of a level's payload with hashes of its own: what a restore holds in memory before using it.
+    fn piece_bytes(level: u32) -> u64;
 
     /// Reads the index of the level to build on. Errors are causes, and start a new chain.
     fn read_index(stored: StoredIndex) -> Result<Self::Index, String>;

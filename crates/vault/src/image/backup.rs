@@ -15,8 +15,10 @@ use freezer_storage::Store;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// All levels of a chain are read at once: what each of them holds in memory is a few pieces.
-const PIECE_BYTES: u64 = 4 << 20;
+/// All levels of a chain are read at once, and what each of them holds in memory is a few pieces: those of increments, of
+/// which there are many, are short.
+const FULL_PIECE_BYTES: u64 = 4 << 20;
+const INCREMENT_PIECE_BYTES: u64 = 1 << 20;
 
 /// Makes a backup of what `open` opens. When the returned future is dropped, the backup is cancelled and tidies up behind
 /// itself, as it does after [`Monitor::cancel`].
@@ -49,8 +51,11 @@ struct Image {
 
 impl Work for Image {
     type Index = ImageIndex;
-    const PIECE_BYTES: u64 = PIECE_BYTES;
     const PACKS_METADATA: bool = true;
+
+    fn piece_bytes(level: u32) -> u64 {
+        if level == 0 { FULL_PIECE_BYTES } else { INCREMENT_PIECE_BYTES }
+    }
 
     fn read_index(stored: StoredIndex) -> Result<ImageIndex, String> {
         match stored {
@@ -76,6 +81,7 @@ impl Work for Image {
         let Some(OpenedImage { input, source, description }) = self.opened else {
             return Err(VaultError::Source { cause: "the image was not opened".to_owned() });
         };
+        let has_base = base.is_some();
         let mut index = match (base, &input) {
             (Some(index), _) => index,
             (None, ImageInput::Whole { size_bytes, .. }) => ImageIndex::new(region_bytes_for(*size_bytes)),
@@ -87,7 +93,9 @@ impl Work for Image {
             ImageInput::Whole { reader, size_bytes } => {
                 write_whole(reader, size_bytes, &mut index, &mut diff, &monitor)?;
             }
-            ImageInput::Changes { stream } => write_changes(stream, &mut index, &mut diff, &monitor)?,
+            ImageInput::Changes { stream } => {
+                write_changes(stream, has_base, &mut index, &mut diff, &monitor)?;
+            }
         }
         let (_, archive_bytes) = diff.finish().map_err(output)?;
         out.finish().map_err(output)?;

@@ -13,6 +13,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// Passes `stream` on and makes `index`, that of the base or of nothing, the new level's.
 pub(super) fn write_changes<W: Write>(
     stream: Box<dyn Read + Send>,
+    has_base: bool,
     index: &mut ImageIndex,
     out: &mut DiffWriter<W>,
     monitor: &Monitor,
@@ -23,6 +24,7 @@ pub(super) fn write_changes<W: Write>(
         let cause = "the list of changes does not say how large the image is".to_owned();
         return Err(VaultError::Source { cause });
     };
+    check_beginning(reader.is_relative, has_base)?;
     out.size(size).map_err(output)?;
     index.resize(size);
     let mut regions = Regions { index, current: None };
@@ -40,6 +42,19 @@ pub(super) fn write_changes<W: Write>(
     }
     regions.finish();
     Ok(())
+}
+
+/// What a list does not name is zero when it begins at nothing, and unchanged when it begins at a snapshot. Taken for the
+/// other, it would restore to an image that never was.
+fn check_beginning(is_relative: bool, has_base: bool) -> Result<(), VaultError> {
+    let cause = match (is_relative, has_base) {
+        (false, false) | (true, true) => return Ok(()),
+        (true, false) => "the list of changes begins at a snapshot, and the backup is built on nothing",
+        (false, true) => {
+            "the list of changes begins at no snapshot, and the backup is built on an earlier one"
+        }
+    };
+    Err(VaultError::Source { cause: format!("{cause}; nothing was stored") })
 }
 
 fn within(extent: Extent, size: u64) -> Result<Extent, VaultError> {

@@ -74,6 +74,8 @@ pub(super) struct DiffReader<R> {
     input: R,
     /// From the stream's header, when it says it.
     pub size_bytes: Option<u64>,
+    /// The stream names a snapshot it begins at: what it does not list is as it was there, not zero.
+    pub is_relative: bool,
     /// Data of the current extent that were not taken yet.
     untaken: u64,
     /// Where extents have come to: they ascend.
@@ -88,7 +90,7 @@ impl<R: Read> DiffReader<R> {
         if header != *HEADER {
             return Err(damage("it does not begin as an rbd diff does"));
         }
-        Ok(Self { input, size_bytes: None, untaken: 0, reached: 0, ended: false })
+        Ok(Self { input, size_bytes: None, is_relative: false, untaken: 0, reached: 0, ended: false })
     }
 
     /// The next extent; `None` behind the last. What was not taken of the one before is passed over.
@@ -96,7 +98,11 @@ impl<R: Read> DiffReader<R> {
         self.skip(self.untaken)?;
         while !self.ended {
             match self.byte()? {
-                b'f' | b't' => self.name()?,
+                b'f' => {
+                    self.name()?;
+                    self.is_relative = true;
+                }
+                b't' => self.name()?,
                 b's' => self.size_bytes = Some(self.number()?),
                 b'w' => {
                     let extent = self.extent(true)?;

@@ -86,7 +86,8 @@ pub enum ImageInput {
     /// All of the image, in order. A length that is known is checked.
     Whole { reader: Box<dyn Read + Send>, size_bytes: Option<u64> },
     /// An `rbd diff v1` stream: for a level 0 everything that is not zero, else what changed since the base. Extents in
-    /// ascending order.
+    /// ascending order. It must name the snapshot it begins at (`f`) when there is a base and only then, as `rbd export-diff`
+    /// does with and without `--from-snap`.
     Changes { stream: Box<dyn Read + Send> },
 }
 

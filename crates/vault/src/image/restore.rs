@@ -155,10 +155,7 @@ async fn run(
         for ((arriving, level), size) in incoming.into_iter().zip(sizes) {
             inputs.push((open_payload(arriving, &level, pass.as_ref())?, size));
         }
-        let mut merge = Merge::start(inputs)?;
-        let data_bytes = write(&mut merge, output, &watch)?;
-        merge.finish()?;
-        Ok::<u64, VaultError>(data_bytes)
+        write(Merge::start(inputs)?, output, &watch)
     });
     let written = writing
         .await
@@ -182,14 +179,16 @@ async fn run(
 
 type Inputs = Merge<Box<dyn io::Read + Send>>;
 
-fn write(merge: &mut Inputs, out: ImageOutput, monitor: &Monitor) -> Result<u64, VaultError> {
+/// The receiver is told that the image is at its end only when every level was read, and so checked, to its own end.
+fn write(mut merge: Inputs, out: ImageOutput, monitor: &Monitor) -> Result<u64, VaultError> {
     match out {
         ImageOutput::Raw(mut out) => {
             let mut sink = |_: u64, part: Option<&[u8]>, length: u64| match part {
                 Some(data) => out.write_all(data),
                 None => zeros(&mut out, length),
             };
-            let data_bytes = pour(merge, &mut sink, monitor)?;
+            let data_bytes = pour(&mut merge, &mut sink, monitor)?;
+            merge.finish()?;
             out.flush().map_err(output)?;
             Ok(data_bytes)
         }
@@ -200,20 +199,16 @@ fn write(merge: &mut Inputs, out: ImageOutput, monitor: &Monitor) -> Result<u64,
                 Some(data) => diff.data(place, data),
                 None => Ok(()),
             };
-            let data_bytes = pour(merge, &mut sink, monitor)?;
+            let data_bytes = pour(&mut merge, &mut sink, monitor)?;
+            merge.finish()?;
             let (mut out, _) = diff.finish().map_err(output)?;
             out.flush().map_err(output)?;
             Ok(data_bytes)
         }
         ImageOutput::File(path) => {
             let local = |error: io::Error| VaultError::Local { path: path.clone(), cause: error.to_string() };
-            let mut file = File::create_new(&path).map_err(local)?;
-            file.set_len(merge.size()).map_err(local)?;
-            let mut sink = |place: u64, part: Option<&[u8]>, _: u64| match part {
-                Some(data) => file.seek(SeekFrom::Start(place)).and_then(|_| file.write_all(data)),
-                None => Ok(()),
-            };
-            let poured = pour(merge, &mut sink, monitor);
+            let file = File::create_new(&path).map_err(local)?;
+            let poured = write_file(merge, file, monitor, &local);
             if poured.is_err() {
                 // Half an image is none.
                 let _ = std::fs::remove_file(&path);
@@ -221,6 +216,23 @@ fn write(merge: &mut Inputs, out: ImageOutput, monitor: &Monitor) -> Result<u64,
             poured
         }
     }
+}
+
+fn write_file(
+    mut merge: Inputs,
+    mut file: File,
+    monitor: &Monitor,
+    local: &dyn Fn(io::Error) -> VaultError,
+) -> Result<u64, VaultError> {
+    file.set_len(merge.size()).map_err(local)?;
+    let mut sink = |place: u64, part: Option<&[u8]>, _: u64| match part {
+        Some(data) => file.seek(SeekFrom::Start(place)).and_then(|_| file.write_all(data)),
+        None => Ok(()),
+    };
+    let data_bytes = pour(&mut merge, &mut sink, monitor)?;
+    merge.finish()?;
+    file.sync_all().map_err(local)?;
+    Ok(data_bytes)
 }
 
 /// Gives every run to `sink` as place, data (`None` for zeros) and length; answers how many bytes were data.
