@@ -14,6 +14,7 @@
 
 use crate::VaultError;
 use freezer_storage::{ObjectName, StoreError};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 pub const DATA: &str = "data";
@@ -24,7 +25,8 @@ pub const METADATA: &str = "metadata";
 pub const SEGMENTS: &str = "segments";
 
 /// What a backup holds, which is also who can read its payload.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Engine {
     /// Folders and files.
     #[default]

@@ -18,6 +18,7 @@ mod monitor;
 mod problem;
 pub mod prune;
 pub mod restore;
+pub mod set;
 pub mod tar;
 pub mod verify;
 

@@ -20,6 +20,8 @@ pub enum Scope {
     /// The newest state and all it is built on.
     #[default]
     Newest,
+    /// The state of this time (the level's timestamp) and all it is built on.
+    State(i64),
     /// Every level of every chain.
     All,
 }
@@ -79,12 +81,15 @@ async fn run(
     let finished = |level: &&Level| level.standing != Standing::Uncommitted;
     let all = catalogue.chains.iter().flat_map(|chain| chain.levels.iter().map(move |level| (chain, level)));
     let mut wanted: Vec<(&Chain, &Level)> = all.filter(|(_, level)| finished(level)).collect();
+    if let Scope::State(timestamp) = request.scope {
+        wanted.retain(|(_, level)| level.id.timestamp == timestamp);
+    }
     let newest = wanted.iter().max_by_key(|(_, level)| level.id.timestamp).copied();
     let Some((chain, newest)) = newest else {
         let (hbn, before) = (request.hbn.to_string(), String::new());
         return Err(VaultError::NoBackup { hbn, before, store: store.describe() });
     };
-    if request.scope == Scope::Newest {
+    if request.scope != Scope::All {
         let lineage = chain.lineage(newest).unwrap_or_else(|_| vec![newest]);
         wanted = lineage.into_iter().map(|level| (chain, level)).collect();
     }

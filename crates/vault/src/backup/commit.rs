@@ -121,6 +121,7 @@ fn manifest_of(
             stored_bytes,
         },
         problems: outcome.problems.clone(),
+        members: outcome.set_members.clone(),
     }
 }
 

@@ -90,6 +90,7 @@ fn outcome(written: &Written) -> Outcome {
         engine_metadata: written.index.to_snar(),
         index: written.index.to_bytes(),
         image_bytes: None,
+        set_members: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::codecs::{CompressionOptions, Compressor};
 use crate::encryption::EncryptionOptions;
 use crate::layout::{Engine, Hbn};
 use crate::levels::LevelPolicy;
-use crate::manifest::ProblemSummary;
+use crate::manifest::{MemberLink, ProblemSummary};
 use crate::monitor::Monitor;
 use std::future::Future;
 use std::sync::Arc;
@@ -58,6 +58,8 @@ pub(crate) struct Outcome {
     pub index: Vec<u8>,
     /// Length of a disk image.
     pub image_bytes: Option<u64>,
+    /// Backups that a set names.
+    pub set_members: Vec<MemberLink>,
 }
 
 /// What the course of a backup needs to know, whatever the engine.

@@ -8,8 +8,8 @@ mod ancestry;
 mod read;
 
 pub(crate) use ancestry::check_presence;
-pub(crate) use read::read_whole;
 pub use read::{list, list_hbns};
+pub(crate) use read::{read_level, read_whole};
 
 use crate::codecs::Compression;
 use crate::layout::{Hbn, LevelId};

@@ -110,7 +110,8 @@ impl Level {
     }
 }
 
-async fn read_level(store: &Arc<dyn Store>, hbn: &Hbn, id: LevelId) -> Result<Level, VaultError> {
+/// One level by its names, whether anything of it is there or not.
+pub(crate) async fn read_level(store: &Arc<dyn Store>, hbn: &Hbn, id: LevelId) -> Result<Level, VaultError> {
     let metadata = read_whole(store, &id.metadata(hbn)?, MOST_METADATA_BYTES).await?;
     let manifest = read_whole(store, &id.object(hbn, MANIFEST)?, MOST_MANIFEST_BYTES).await?;
     let metadata = metadata.map(|body| Metadata::parse(hbn.engine(), &body));

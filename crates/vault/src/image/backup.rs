@@ -122,5 +122,6 @@ fn outcome(
         engine_metadata: facts,
         index: index.into_bytes(),
         image_bytes: Some(size_bytes),
+        set_members: Vec::new(),
     })
 }

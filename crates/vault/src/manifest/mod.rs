@@ -10,9 +10,10 @@ mod seal;
 pub(crate) use metadata::{Metadata, MetadataKind};
 pub(crate) use seal::{Sealed, seal};
 
+use crate::VaultError;
 use crate::codecs::Compression;
 use crate::encryption::{KeyDerivation, MacParameters};
-use crate::layout::LevelId;
+use crate::layout::{Engine, Hbn, LevelId};
 use crate::problem::FileProblem;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,27 @@ pub struct ParentLink {
     /// `sha256` of the parent's manifest; missing when the parent is a backup of upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_sha256: Option<String>,
+}
+
+/// A backup that a set names, pinned by the hash of its manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberLink {
+    pub engine: Engine,
+    /// `<hostname>_<backup_name>`.
+    pub hbn: String,
+    pub chain_timestamp: i64,
+    pub timestamp: i64,
+    pub level: u32,
+    pub manifest_sha256: String,
+}
+
+impl MemberLink {
+    pub fn id(&self) -> LevelId {
+        LevelId { chain_timestamp: self.chain_timestamp, timestamp: self.timestamp, level: self.level }
+    }
+    pub fn hbn(&self) -> Result<Hbn, VaultError> {
+        Hbn::from_text(self.engine, self.hbn.clone())
+    }
 }
 
 /// A run of bytes of the payload that is hashed as one.
@@ -106,6 +128,9 @@ pub struct Manifest {
     pub metadata: Attachment,
     pub totals: Totals,
     pub problems: ProblemSummary,
+    /// Of a set: the backups it consists of. In clear, so that retention needs no pass phrase.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberLink>,
 }
 
 impl Manifest {

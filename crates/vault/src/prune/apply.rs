@@ -55,7 +55,7 @@ async fn under_lock(
     Ok(report)
 }
 
-async fn remove(
+pub(crate) async fn remove(
     store: &Arc<dyn Store>,
     hbn: &Hbn,
     decision: &Decision,

@@ -9,6 +9,7 @@ mod apply;
 mod plan;
 
 pub use apply::apply;
+pub(crate) use apply::remove;
 pub use plan::plan;
 
 use crate::layout::{Hbn, LevelId};

@@ -1,0 +1,176 @@
+//! Sets: backups that belong together are saved, found, checked and removed together.
+
+mod support;
+
+use freezer_vault::image::{self, ImageInput, ImageRequest, OpenImage, OpenedImage};
+use freezer_vault::levels::LevelPolicy;
+use freezer_vault::prune::{PruneRequest, Retention};
+use freezer_vault::set::{self, NewMember, SetReadRequest, SetRequest};
+use freezer_vault::verify::{Scope, VerifyRequest};
+use freezer_vault::{BackupReport, Engine, FileProblem, Hbn, Monitor, VaultError, Weight};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use support::*;
+
+const SET: &str = "project p1";
+
+fn set_hbn() -> Hbn {
+    Hbn::of(Engine::Set, HOST, SET).unwrap()
+}
+
+async fn save_disk(room: &Room, name: &str, now: i64, seed: u64, incremental: bool) -> BackupReport {
+    let levels = LevelPolicy { incremental, ..LevelPolicy::default() };
+    let request = ImageRequest { levels, ..ImageRequest::new(HOST, name, now) };
+    let image = noise(seed, 100_000);
+    let open: OpenImage = Box::new(move |_| {
+        Box::pin(async move {
+            let size_bytes = Some(image.len() as u64);
+            let input = ImageInput::Whole { reader: Box::new(std::io::Cursor::new(image)), size_bytes };
+            Ok(OpenedImage { input, source: Value::Null, description: Value::Null })
+        })
+    });
+    image::backup(room.store.clone(), request, open, Arc::new(Monitor::new())).await.unwrap()
+}
+
+fn member(report: &BackupReport, role: &str) -> NewMember {
+    NewMember::of(Engine::Image, report, role).unwrap()
+}
+
+fn request(now: i64, members: Vec<NewMember>) -> SetRequest {
+    let topology = json!({"server": {"name": "THE-SERVER"}});
+    SetRequest { members, topology, ..SetRequest::new(HOST, SET, now) }
+}
+
+async fn save(room: &Room, request: SetRequest) -> Result<BackupReport, VaultError> {
+    set::save(room.store.clone(), request, Arc::new(Monitor::new())).await
+}
+
+#[tokio::test]
+async fn a_set_names_what_is_there_and_nothing_else() {
+    let room = Room::new();
+    let root = save_disk(&room, "root", T0, 1, false).await;
+    let data = save_disk(&room, "data", T0, 2, false).await;
+    let named = vec![member(&root, "root"), member(&data, "data")];
+    let report = save(&room, request(T0 + 1, named.clone())).await.unwrap();
+    assert_eq!((report.level, report.files, report.is_partial), (0, 2, false));
+    let found = set::read(&room.store, &SetReadRequest::new(HOST, SET)).await.unwrap();
+    assert_eq!(found.topology, json!({"server": {"name": "THE-SERVER"}}));
+    let roles: Vec<&str> = found.members.iter().map(|member| member.role.as_str()).collect();
+    assert_eq!((roles, found.missing.len(), found.timestamp), (vec!["root", "data"], 0, T0 + 1));
+
+    let before = room.objects();
+    let mut absent = member(&root, "root");
+    absent.id.timestamp += 1;
+    for bad in [vec![absent], vec![named[0].clone(), named[0].clone()]] {
+        let error = save(&room, request(T0 + 2, bad)).await.unwrap_err();
+        assert!(matches!(error, VaultError::BadRequest { .. }), "{error}");
+        assert_eq!(room.objects(), before, "a set that failed left something");
+    }
+}
+
+#[tokio::test]
+async fn what_a_set_lost_is_named() {
+    let room = Room::new();
+    let root = save_disk(&room, "root", T0, 1, false).await;
+    let data = save_disk(&room, "data", T0, 2, false).await;
+    save(&room, request(T0 + 1, vec![member(&root, "root"), member(&data, "data")])).await.unwrap();
+    let verify = async || {
+        let request = VerifyRequest { hbn: set_hbn(), scope: Scope::Newest, pass_phrase: None };
+        set::verify(room.store.clone(), request, Arc::new(Monitor::new())).await.unwrap()
+    };
+    assert!(verify().await.is_sound());
+    let payload = room.path("store").join(&data.folder).join("data");
+    let mut body = std::fs::read(&payload).unwrap();
+    body[50] ^= 1;
+    std::fs::write(&payload, &body).unwrap();
+    let report = verify().await;
+    assert!(!report.is_sound() && report.set.is_sound());
+    std::fs::remove_file(&payload).unwrap();
+    let found = set::read(&room.store, &SetReadRequest::new(HOST, SET)).await.unwrap();
+    assert_eq!((found.members.len(), found.missing.len()), (1, 1));
+    assert_eq!(found.missing[0].member.role, "data");
+    std::fs::remove_dir_all(room.path("store").join(&data.folder)).unwrap();
+    let report = verify().await;
+    assert!(report.members[1].fault.as_ref().unwrap().contains("is not there"), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_set_is_encrypted_and_partial_when_it_should_be() {
+    let room = Room::new();
+    let root = save_disk(&room, "root", T0, 1, false).await;
+    let problem = FileProblem {
+        path: "volume v2".into(),
+        kind: "failed".into(),
+        weight: Weight::Partial,
+        reason: "snapshot in error".into(),
+    };
+    let wanted = SetRequest {
+        encryption: encryption("right"),
+        problems: vec![problem.clone()],
+        ..request(T0 + 1, vec![member(&root, "THE-ROLE")])
+    };
+    let report = save(&room, wanted).await.unwrap();
+    assert!(report.is_partial && report.encrypted);
+    for name in room.objects() {
+        let body = std::fs::read(room.path("store").join(&name)).unwrap();
+        for word in [&b"THE-SERVER"[..], b"THE-ROLE"] {
+            assert!(!body.windows(word.len()).any(|part| part == word), "{name} tells");
+        }
+    }
+    let with = |pass_phrase| SetReadRequest { pass_phrase, ..SetReadRequest::new(HOST, SET) };
+    let found = set::read(&room.store, &with(Some(pass("right")))).await.unwrap();
+    assert_eq!((found.members[0].role.as_str(), found.problems), ("THE-ROLE", vec![problem]));
+    assert!(set::read(&room.store, &with(Some(pass("wrong")))).await.is_err());
+    assert!(set::read(&room.store, &with(None)).await.is_err());
+}
+
+#[tokio::test]
+async fn members_go_with_the_last_set_that_names_them() {
+    let room = Room::new();
+    // Three sets: `root` begins a new chain in the third, `data` goes on in one chain, `alone` is in none.
+    let mut newest_root = None;
+    for round in 0..3 {
+        let now = T0 + round * DAY;
+        let root = save_disk(&room, "root", now, 1, round == 1).await;
+        let data = save_disk(&room, "data", now, 2, true).await;
+        save(&room, request(now + 60, vec![member(&root, "root"), member(&data, "data")])).await.unwrap();
+        newest_root = Some(root);
+    }
+    let alone = save_disk(&room, "alone", T0, 3, false).await;
+    let retention = Retention { keep_last: Some(1), ..Retention::default() };
+    let request = PruneRequest::new(set_hbn(), retention, T0 + 9 * DAY);
+    let plan = set::plan_prune(&room.store, &request).await.unwrap();
+    assert_eq!(plan.set.remove.len(), 2);
+    let before = room.objects();
+    let again = set::plan_prune(&room.store, &request).await.unwrap();
+    assert_eq!((again, room.objects()), (plan.clone(), before), "a plan changes nothing");
+    let report = set::apply(&room.store, &request, &plan, &Monitor::new()).await.unwrap();
+    assert_eq!((report.sets.chains, report.members.chains, report.members.levels), (2, 1, 2));
+    assert!(report.members.skipped.is_empty(), "{:?}", report.members.skipped);
+
+    let found = set::read(&room.store, &SetReadRequest::new(HOST, SET)).await.unwrap();
+    assert_eq!((found.members.len(), found.missing.len()), (2, 0));
+    let objects = room.objects();
+    assert!(objects.iter().any(|name| name.starts_with(&alone.folder)), "what no set names stays");
+    let kept = newest_root.unwrap();
+    let roots = objects.iter().filter(|name| name.starts_with("data/image/host1_root/"));
+    assert!(roots.clone().count() > 0 && roots.clone().all(|name| name.starts_with(&kept.folder)));
+}
+
+#[tokio::test]
+async fn a_backup_outside_of_sets_keeps_its_chain() {
+    let room = Room::new();
+    let first = save_disk(&room, "root", T0, 1, true).await;
+    save(&room, request(T0 + 60, vec![member(&first, "root")])).await.unwrap();
+    save_disk(&room, "root", T0 + DAY, 2, true).await;
+    let other = save_disk(&room, "other", T0 + DAY, 3, true).await;
+    save(&room, request(T0 + DAY + 60, vec![member(&other, "other")])).await.unwrap();
+    let retention = Retention { keep_last: Some(1), ..Retention::default() };
+    let request = PruneRequest::new(set_hbn(), retention, T0 + 9 * DAY);
+    let plan = set::plan_prune(&room.store, &request).await.unwrap();
+    let reason = &plan.members[0].plan.keep[0].reason;
+    assert!(reason.contains("no set names level 1"), "{reason}");
+    let report = set::apply(&room.store, &request, &plan, &Monitor::new()).await.unwrap();
+    assert_eq!((report.sets.chains, report.members.chains), (1, 0));
+    assert!(room.objects().iter().any(|name| name.starts_with(&first.folder)));
+}
