@@ -140,9 +140,11 @@ impl Actions<'_> {
     /// [`DbError::Conflict`] when the id is taken in this project.
     pub fn insert(&mut self, action: &Action) -> Result<(), DbError> {
         let row = ActionRow::of(action)?;
-        self.tx.run(NOUN, action.action_id.as_str(), |conn| {
-            either!(conn => diesel::insert_into(actions::table).values(row).execute(conn))
-        })?;
+        self.tx.run(
+            NOUN,
+            action.action_id.as_str(),
+            |conn| either!(conn => diesel::insert_into(actions::table).values(row).execute(conn)),
+        )?;
         Ok(())
     }
 
@@ -154,9 +156,11 @@ impl Actions<'_> {
             [one] => return self.insert(one),
             [first, ..] => {
                 let rows: Vec<ActionRow> = actions.iter().map(ActionRow::of).collect::<Result<_, _>>()?;
-                self.tx.run(NOUN, first.action_id.as_str(), |conn| {
-                    either!(conn => diesel::insert_into(actions::table).values(&rows).execute(conn))
-                })?;
+                self.tx.run(
+                    NOUN,
+                    first.action_id.as_str(),
+                    |conn| either!(conn => diesel::insert_into(actions::table).values(&rows).execute(conn)),
+                )?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Registered clients. A project sees its own ones and every central one; its own win.
 
-use crate::limits::{self, fits, fits_if_any};
 use crate::connect::{AnyConnection, either};
+use crate::limits::{self, fits, fits_if_any};
 use crate::page::{Cut, Piece, Place, collect};
 use crate::schema::clients;
 use crate::{DbError, Page, Residual, Tx, json};

@@ -24,9 +24,11 @@ fn quota((project, jobs, runs, stored_bytes, weight): Row) -> (ProjectId, Quota)
 impl Quotas<'_> {
     /// What is set for the project; nothing set is all `None`.
     pub fn get(&mut self, project: &ProjectId) -> Result<Quota, DbError> {
-        let row: Option<Row> = self.tx.run(NOUN, project.as_str(), |conn| {
-            either!(conn => quotas::table.find(project.as_str()).first(conn).optional())
-        })?;
+        let row: Option<Row> = self.tx.run(
+            NOUN,
+            project.as_str(),
+            |conn| either!(conn => quotas::table.find(project.as_str()).first(conn).optional()),
+        )?;
         Ok(row.map(|row| quota(row).1).unwrap_or_default())
     }
 

@@ -50,12 +50,7 @@ impl Jobs<'_> {
         Ok(Piece::of(rows, place, read))
     }
 
-    fn lines(
-        &mut self,
-        scope: Scope<'_>,
-        filter: &JobFilter,
-        cut: &Cut<'_>,
-    ) -> Result<Vec<Line>, DbError> {
+    fn lines(&mut self, scope: Scope<'_>, filter: &JobFilter, cut: &Cut<'_>) -> Result<Vec<Line>, DbError> {
         self.tx.run(NOUN, "", |conn| either!(conn => {
             let mut page = jobs::table.select((jobs::project_id, jobs::job_id)).into_boxed();
             if let Scope::Project(project) = scope {

@@ -117,9 +117,11 @@ impl Jobs<'_> {
     /// A job of whatever project: for callers that policy allows it. Ids are unique within a project only; of several
     /// the oldest is returned.
     pub fn show_any_project(&mut self, id: &JobId) -> Result<Option<ShownJob>, DbError> {
-        let lines: Vec<Line> = self.tx.run(NOUN, id.as_str(), |conn| {
-            either!(conn => lines!().filter(jobs::job_id.eq(id.as_str())).load(conn))
-        })?;
+        let lines: Vec<Line> = self.tx.run(
+            NOUN,
+            id.as_str(),
+            |conn| either!(conn => lines!().filter(jobs::job_id.eq(id.as_str())).load(conn)),
+        )?;
         together(lines).into_iter().next().map(read).transpose()
     }
 

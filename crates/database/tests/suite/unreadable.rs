@@ -51,15 +51,22 @@ pub fn lists_leave_out_what_cannot_be_read(place: &Place) {
             assert_eq!(read.iter().map(|job| job.job_id.as_str()).collect::<Vec<_>>(), jobs);
             let shown = tx.jobs().list_shown(scope, &any, None, Page::ALL)?;
             assert_eq!(shown.iter().map(|job| job.job_id.as_str()).collect::<Vec<_>>(), jobs);
-            let found = tx.jobs().list_shown(scope, &any, Some(&|_| true), Page { offset: 1, limit: Some(3) })?;
+            let found =
+                tx.jobs().list_shown(scope, &any, Some(&|_| true), Page { offset: 1, limit: Some(3) })?;
             assert_eq!(found.iter().map(|job| job.job_id.as_str()).collect::<Vec<_>>(), jobs[1..4]);
             let actions = tx.actions().list(&project, None, Page::ALL)?;
             let ids: Vec<_> = actions.iter().map(|action| action.action_id.as_str()).collect();
             assert_eq!(ids, ["ant", "ant-too", "cat", "cat-too"]);
             let clients = tx.clients().list(&project, &ClientFilter::default(), None, Page::ALL)?;
-            assert_eq!(clients.iter().map(|client| client.client_id.as_str()).collect::<Vec<_>>(), ["ant", "cat"]);
+            assert_eq!(
+                clients.iter().map(|client| client.client_id.as_str()).collect::<Vec<_>>(),
+                ["ant", "cat"]
+            );
             let sessions = tx.sessions().list(&project, &SessionFilter::default(), None, Page::ALL)?;
-            assert_eq!(sessions.iter().map(|one| one.session_id.as_str()).collect::<Vec<_>>(), ["ant", "cat"]);
+            assert_eq!(
+                sessions.iter().map(|one| one.session_id.as_str()).collect::<Vec<_>>(),
+                ["ant", "cat"]
+            );
             let runs = tx.runs().list(&project, &RunFilter::default(), None, Page::ALL)?;
             assert_eq!(runs.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), ["cat", "ant"]);
             let backups = tx.backups().list(&project, &BackupFilter::default(), None, Page::ALL)?;
@@ -79,7 +86,8 @@ pub fn whoever_asks_for_an_unreadable_row_is_told(place: &Place) {
         assert!(words.iter().all(|word| text.contains(word)), "{text}");
     };
     let db = &place.db;
-    let job = |id: &'static str| db.read(|tx| tx.jobs().show(&project, &JobId::from(id))).map(|job| job.is_some());
+    let job =
+        |id: &'static str| db.read(|tx| tx.jobs().show(&project, &JobId::from(id))).map(|job| job.is_some());
     told(job("bad-known"), &["job \"bad-known\"", "status", "frozen"]);
     told(job("bad-planned"), &["job \"bad-planned\"", "plan"]);
     told(job("bad"), &["job \"bad\"", "bad-too", "freezer_action"]);

@@ -206,7 +206,19 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused() {
-        for bad in ["", "[]", "null", "{", "{\"a\":1", "{\"a\":1}}", "{} {}", "{\"a\":01}", "{\"a\" 1}", "{a:1}", "{\"a\":tru}"] {
+        for bad in [
+            "",
+            "[]",
+            "null",
+            "{",
+            "{\"a\":1",
+            "{\"a\":1}}",
+            "{} {}",
+            "{\"a\":01}",
+            "{\"a\" 1}",
+            "{a:1}",
+            "{\"a\":tru}",
+        ] {
             assert!(StoredObject::parse(bad.to_owned()).is_err(), "{bad}");
         }
     }
