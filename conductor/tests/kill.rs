@@ -16,6 +16,7 @@ use freezer_database::{Database, DatabaseOptions, DbError, Page, RunFilter, Tx};
 use freezer_model::rpc::Verdict;
 use freezer_model::*;
 use freezer_testkit::{Daemon, TestDatabase, TestVhost};
+use oslo_messaging::Context;
 use serde_json::json;
 use stage::*;
 use std::collections::{HashMap, HashSet};
@@ -207,4 +208,50 @@ async fn a_conductor_without_its_database_holds_up_nobody() {
         last = agent.order().await;
     }
     cut_off.stop().await;
+}
+
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_database_holds_few_threads_and_is_not_stormed() {
+    const REPORTS: usize = 150;
+    /// Places for work on the database, the pool's own threads, and some that the test needs.
+    const FEW: usize = 40;
+    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let stage = Stage::over(&database.url(), &vhost.url());
+    let wire = wire::Wire::start(&database.url()).await;
+    let options = DatabaseOptions::new(wire.url());
+    let far = tokio::task::spawn_blocking(move || Database::connect(&options).unwrap()).await.unwrap();
+    let options = ConductorOptions {
+        poll_interval: Duration::from_millis(20),
+        database_timeout: Duration::from_secs(1),
+        ..ConductorOptions::default()
+    };
+    let (transport, clock) = (stage.transport(), stage.clock.clone() as Arc<dyn Clock>);
+    let conductor = start(ConductorParts { db: far, transport, clock, options }).await.unwrap();
+    let agent = Arc::new(Agent::start(&stage).await);
+    let (before, began) = (threads(), Instant::now());
+    wire.silence();
+    let mut reports = JoinSet::new();
+    for _ in 0..REPORTS {
+        let agent = agent.clone();
+        let report = json!({"run_id": RunId::random(), "epoch": 1, "pid": 1});
+        reports.spawn(async move { agent.calls.call(&Context::new(), "step_started", report).await });
+    }
+    let mut most = 0;
+    while let Some(report) = reports.join_next().await {
+        assert!(report.unwrap().is_err(), "nothing can be noted without the database");
+        most = most.max(threads());
+    }
+    assert!(most <= before + FEW, "{most} threads, {before} before");
+    let (attempts, seconds) = (wire.attempts(), began.elapsed().as_secs() as usize);
+    assert!(attempts <= FEW + 5 * seconds, "{attempts} connections in {seconds} s");
+    // It is back with its database.
+    wire.cut();
+    wire.speak();
+    stage.put_job("after", json!({"schedule_date": "2026-01-01T00:00:00"}), &[backup_of("after")]);
+    assert_eq!(agent.work(StepOutcome::Success).await.job_id.as_str(), "after");
+    conductor.stop().await;
 }

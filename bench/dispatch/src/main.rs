@@ -3,8 +3,11 @@
 //! RPC servers over real AMQP that acknowledge and do nothing.
 //!
 //! `bench/dispatch/run [--jobs N] [--agents N] [--conductors N] [--rate N] [--seconds N]`, services up (make services).
+//!
+//! `bench/dispatch/run --crowd 10000 [--rate N] [--seconds N]`: so many agents beat on one conductor, and what that costs.
 
 mod agents;
+mod crowd;
 mod place;
 
 use place::{Place, spread};
@@ -17,11 +20,13 @@ struct Wanted {
     conductors: usize,
     rate: usize,
     seconds: usize,
+    /// Agents of the other measurement, which is made instead when there are any.
+    crowd: usize,
 }
 
 impl Wanted {
     fn read() -> Result<Self, String> {
-        let mut wanted = Self { jobs: 5000, agents: 20, conductors: 1, rate: 1000, seconds: 10 };
+        let mut wanted = Self { jobs: 5000, agents: 20, conductors: 1, rate: 1000, seconds: 10, crowd: 0 };
         let mut words = std::env::args().skip(1);
         while let Some(name) = words.next() {
             let number = words.next().and_then(|word| word.parse().ok());
@@ -31,6 +36,7 @@ impl Wanted {
                 "--agents" => wanted.agents = number.max(1),
                 "--conductors" => wanted.conductors = number.max(1),
                 "--rate" => wanted.rate = number.max(1),
+                "--crowd" => wanted.crowd = number,
                 "--seconds" => wanted.seconds = number,
                 other => return Err(format!("unknown option {other}")),
             }
@@ -44,6 +50,10 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let wanted = Wanted::read()?;
+    if wanted.crowd > 0 {
+        let (agents, rate, seconds) = (wanted.crowd, wanted.rate, wanted.seconds);
+        return crowd::measure(&crowd::Crowd { agents, rate, seconds }).await;
+    }
     println!("{} agents, {} conductors", wanted.agents, wanted.conductors);
     burst(&wanted).await?;
     paced(&wanted).await?;

@@ -42,7 +42,7 @@ impl Place {
             servers.push(agents::start(&transport, &client_of(n), sender.clone()).await?);
         }
         db.transaction(|tx| -> Result<(), DbError> {
-            (0..agents).try_for_each(|n| tx.clients().insert(&client(n)))
+            (0..agents).try_for_each(|n| tx.clients().insert(&client(n, true)))
         })?;
         let target = Target::topic(CONDUCTOR_TOPIC).exchange(EXCHANGE).version(VERSION);
         let calls = RpcClient::new(&transport, target);
@@ -147,7 +147,7 @@ impl Place {
     }
 }
 
-fn client_of(n: usize) -> String {
+pub fn client_of(n: usize) -> String {
     format!("node{n}")
 }
 
@@ -159,19 +159,24 @@ fn project_of(n: usize) -> ProjectId {
     ProjectId::from(format!("project{}", n % PROJECTS))
 }
 
-/// As its agent's hello would write it.
-fn client(n: usize) -> Client {
-    let hello = AgentHello {
+/// What an agent says of itself.
+pub fn hello(n: usize) -> AgentHello {
+    AgentHello {
         link: freezer_model::Link::Amqp,
         project_id: project_of(n),
         client_id: ClientId::from(client_of(n)),
         hostname: "bench".to_owned(),
         agent_version: "1".to_owned(),
         capabilities: Capabilities::default(),
-        is_central: true,
+        is_central: false,
         concurrent_jobs: None,
         held: Vec::new(),
-    };
+    }
+}
+
+/// As its agent's hello would write it.
+pub fn client(n: usize, is_central: bool) -> Client {
+    let hello = hello(n);
     Client {
         project_id: hello.project_id,
         client_id: hello.client_id,
@@ -180,7 +185,7 @@ fn client(n: usize) -> Client {
         hostname: Some(hello.hostname),
         description: None,
         capabilities: hello.capabilities,
-        is_central: true,
+        is_central,
         link: Link::Amqp,
         agent_version: Some(hello.agent_version),
         created_at: SystemClock.now(),
@@ -188,7 +193,7 @@ fn client(n: usize) -> Client {
     }
 }
 
-fn job(n: usize, agents: usize, now: Timestamp) -> Job {
+pub fn job(n: usize, agents: usize, now: Timestamp) -> Job {
     let project = project_of(n);
     let options = json!({"action": "backup", "mode": "fs", "path_to_backup": "/data", "backup_name": job_of(n), "container": "vault"});
     let action = Action {
@@ -219,7 +224,7 @@ fn job(n: usize, agents: usize, now: Timestamp) -> Job {
     }
 }
 
-fn object(value: Value) -> serde_json::Map<String, Value> {
+pub fn object(value: Value) -> serde_json::Map<String, Value> {
     match value {
         Value::Object(map) => map,
         _ => serde_json::Map::new(),

@@ -224,7 +224,7 @@ pub struct Agent {
     server: RpcServer,
     orders: Mutex<mpsc::UnboundedReceiver<RunAction>>,
     aborts: Mutex<mpsc::UnboundedReceiver<AbortRun>>,
-    calls: RpcClient,
+    pub calls: RpcClient,
     _transport: Transport,
 }
 

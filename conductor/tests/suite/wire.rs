@@ -1,6 +1,7 @@
 //! A TCP relay in front of the database that can fall silent and break.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -11,6 +12,7 @@ pub struct Wire {
     speaks: Arc<watch::Sender<bool>>,
     /// Changes when all connections are to break.
     cuts: Arc<watch::Sender<u64>>,
+    attempts: Arc<AtomicUsize>,
 }
 
 impl Wire {
@@ -23,16 +25,23 @@ impl Wire {
         let (speaks, cuts) = (Arc::new(watch::Sender::new(true)), Arc::new(watch::Sender::new(0)));
         let server = server.to_owned();
         let (said, cut) = (speaks.clone(), cuts.clone());
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let counted = attempts.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(relay(near, server.clone(), said.subscribe(), cut.subscribe()));
             }
         });
-        Self { url: format!("{login}@127.0.0.1:{port}/{database}"), speaks, cuts }
+        Self { url: format!("{login}@127.0.0.1:{port}/{database}"), speaks, cuts, attempts }
     }
 
     pub fn url(&self) -> &str {
         &self.url
+    }
+    /// Connections that were asked for so far.
+    pub fn attempts(&self) -> usize {
+        self.attempts.load(Ordering::Relaxed)
     }
     pub fn silence(&self) {
         self.speaks.send_replace(false);
