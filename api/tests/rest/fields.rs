@@ -76,6 +76,9 @@ fn wrong(schema: &Value) -> Vec<Value> {
     if good.is_empty() {
         good = schema["enum"].as_array().into_iter().flatten().map(kind).collect();
     }
+    if good.contains(&"number") {
+        good.push("integer");
+    }
     if good.is_empty() {
         return Vec::new();
     }
