@@ -97,20 +97,24 @@ async fn a_run_logs_in_once() {
         options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         json!({"freezer_action": options, "max_retries": 0})
     };
-    let actions = json!([
-        action("backup", json!({"path_to_backup": source})),
-        action("backup", json!({"path_to_backup": source})),
-        action("restore", json!({"restore_abs_path": work.path().join("target")})),
-        action("admin", json!({"keep_last": 1})),
-    ]);
+    let actions = |target: &std::path::Path| {
+        json!([
+            action("backup", json!({"path_to_backup": source})),
+            action("backup", json!({"path_to_backup": source})),
+            action("restore", json!({"restore_abs_path": target})),
+            action("admin", json!({"keep_last": 1})),
+        ])
+    };
     for run in 1..=2 {
+        let target = work.path().join(format!("target-{run}"));
         let before = keystone.logins();
-        let job = json!({"client_id": cloud.client_id, "job_schedule": {}, "job_actions": actions});
+        let job = json!({"client_id": cloud.client_id, "job_schedule": {}, "job_actions": actions(&target)});
         let created = user.post("/jobs", &job).await;
         let run_shown = user.finished_run(created["job_id"].as_str().unwrap(), 1).await;
         assert_eq!(run_shown["state"], "success", "{run_shown:#}");
         assert_eq!(run_shown["steps"].as_array().unwrap().len(), 4);
         assert_eq!(keystone.logins() - before, 1, "logins of run {run}");
+        assert_eq!(std::fs::read_to_string(target.join("file")).unwrap(), "content");
     }
     // Fernet tokens begin like this, in whatever place.
     let log = cloud.agent.log();
@@ -118,7 +122,6 @@ async fn a_run_logs_in_once() {
     let journal = work.path().join("state");
     let found = std::process::Command::new("grep").arg("-rl").arg("gAAAA").arg(&journal).output().unwrap();
     assert!(found.stdout.is_empty(), "a token is on disk: {}", String::from_utf8_lossy(&found.stdout));
-    assert_eq!(std::fs::read_to_string(work.path().join("target/file")).unwrap(), "content");
     remove_container(&demo, &container).await;
 }
 

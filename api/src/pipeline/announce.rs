@@ -91,7 +91,6 @@ struct Asked {
     path: String,
     /// The route: `/v2/{project_id}/jobs/{job_id}`.
     pattern: String,
-    project: String,
     identity: Option<Identity>,
     address: String,
     agent: String,
@@ -108,7 +107,6 @@ impl Asked {
             method: request.method().clone(),
             path: request.path().chars().take(512).collect(),
             pattern: request.match_pattern().unwrap_or_default(),
-            project: request.match_info().get("project_id").unwrap_or_default().to_owned(),
             identity,
             address: request.peer_addr().map_or_else(String::new, |address| address.ip().to_string()),
             agent: agent.unwrap_or_default().chars().take(255).collect(),
@@ -197,8 +195,8 @@ impl Asked {
     }
 
     fn backup(&self, request: &HttpRequest) -> Value {
-        let id = request.match_info().get("backup_id");
-        json!({"backup_id": id, "project_id": self.project, "user_id": self.user_id()})
+        let part = |name: &str| request.match_info().get(name);
+        json!({"backup_id": part("backup_id"), "project_id": part("project_id"), "user_id": self.user_id()})
     }
 
     /// Events about what should have been done and was not. A call that was refused has not begun anything.
@@ -218,12 +216,12 @@ impl Asked {
         ]
     }
 
-    /// Events about what a successful call has changed.
+    /// Events about what a successful call has changed. `request` is the answer's: only routing has filled in its path.
     fn changes(&self, request: &HttpRequest) -> Vec<(&'static str, Value)> {
         let named = |name: &str| request.match_info().get(name).map(str::to_owned);
         let job = || {
             let changed = request.extensions().get::<ChangedJob>().map(|job| job.0.to_string());
-            json!({"job_id": changed.or_else(|| named("job_id")), "project_id": self.project, "user_id": self.user_id()})
+            json!({"job_id": changed.or_else(|| named("job_id")), "project_id": named("project_id"), "user_id": self.user_id()})
         };
         match (self.method.as_str(), self.parts().as_slice()) {
             ("POST", ["jobs"]) => vec![("job.create", job())],
@@ -250,7 +248,6 @@ mod tests {
             method: method.parse().unwrap(),
             path: "/v2/p/backups/b".into(),
             pattern: format!("/v2/{{project_id}}{pattern}"),
-            project: "p".into(),
             identity: None,
             address: "192.0.2.7".into(),
             agent: "test/1.0".into(),
@@ -287,7 +284,10 @@ mod tests {
 
     #[test]
     fn a_deletion_that_fails_is_told_and_one_that_is_refused_is_not() {
-        let request = actix_web::test::TestRequest::default().param("backup_id", "b").to_http_request();
+        let request = actix_web::test::TestRequest::default()
+            .param("project_id", "p")
+            .param("backup_id", "b")
+            .to_http_request();
         let deletion = asked("DELETE", "/backups/{backup_id}");
         let told = deletion.failures(&request, StatusCode::SERVICE_UNAVAILABLE);
         let names: Vec<_> = told.iter().map(|(priority, name, _)| (*priority, *name)).collect();

@@ -337,7 +337,7 @@ async fn trust_calls_are_repeated_as_configured() {
         let quick = options.identity_retries.as_mut().unwrap();
         (quick.first_pause, quick.longest_pause) = (Duration::from_millis(1), Duration::from_millis(1));
         let session = Session::new(options).unwrap();
-        keystone.fail(list, [Fault { for_ever: true, ..fault(503) }]);
+        keystone.fail("GET /v3/OS-TRUST/trusts", [Fault { for_ever: true, ..fault(503) }]);
         let failed = session.list_trusts("a", "b").await.unwrap_err();
         assert!(matches!(failed, KeystoneError::Answer { status: 503, .. }), "{failed}");
         assert_eq!(keystone.count(list), tries, "http_request_max_retries = {retries}");
