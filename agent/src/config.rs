@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 /// What this agent can do.
 pub const ACTIONS: &str = "backup,restore,info,admin,exec";
-pub const MODES: &str = "fs";
+pub const MODES: &str = "fs,cinder,glance,rbd";
 pub const STORAGES: &str = "local,swift,ssh";
-pub const ENGINES: &str = "tar";
+pub const ENGINES: &str = "tar,image,glance";
 
 /// Sections and options of `freezer-agent.conf`. `[DEFAULT]` may hold any option of an action, too.
 pub fn registry() -> Registry {

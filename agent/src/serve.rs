@@ -6,6 +6,7 @@ use crate::links::amqp::{self, AmqpLink};
 use crate::links::http::{self, HttpLink};
 use crate::links::pull::pull_forever;
 use crate::links::{Backoff, ConductorLink};
+use crate::openstack::temporary;
 use crate::options::size::parse_bytes;
 use clap::ArgMatches;
 use freezer_model::{Capabilities, ClientId, Link, ProjectId};
@@ -172,6 +173,8 @@ pub async fn start_over_http(options: ExecutorOptions, session: Session) -> Resu
 /// An executor that has taken up what a former one left.
 async fn take_up(options: ExecutorOptions, link: Arc<dyn ConductorLink>) -> Result<Arc<Executor>, String> {
     let state_dir = options.state_dir.clone();
+    // A central agent has a login of the tenant's only while it works for one: its next action there tidies up.
+    let own_login = (!options.is_central).then(|| options.auth.clone());
     let executor = Executor::new(options, link).map_err(|error| {
         let hint = match error.kind() {
             // It says itself what is to be done.
@@ -184,6 +187,9 @@ async fn take_up(options: ExecutorOptions, link: Arc<dyn ConductorLink>) -> Resu
         executor.recover().await.map_err(|error| format!("journal in {}: {error}", state_dir.display()))?;
     if left > 0 {
         tracing::warn!("{left} steps were left by a former start; reporting them");
+        if let Some(auth) = own_login {
+            tokio::spawn(temporary::tidy_up_after_a_crash(auth));
+        }
     }
     Ok(executor)
 }

@@ -1,10 +1,11 @@
 //! Action admin: rotation. Always a plan first; with `dry_run` only the plan.
 
 use super::{ActionError, Done};
+use crate::options::medium::Medium;
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
 use freezer_vault::prune::{self, PruneRequest, Retention};
-use freezer_vault::{Hbn, Monitor};
+use freezer_vault::{Engine, Hbn, Monitor};
 use serde_json::{Map, json};
 use std::sync::Arc;
 
@@ -18,8 +19,9 @@ pub async fn admin(
         remove_from_secs: options.remove_from_date,
         keep_last: options.keep_last,
     };
-    let request =
-        PruneRequest::new(Hbn::new(&options.hostname, &options.backup_name)?, retention, around.now_secs);
+    let engine = if options.medium == Medium::Files { Engine::Tar } else { Engine::Image };
+    let hbn = Hbn::of(engine, &options.hostname, &options.backup_name)?;
+    let request = PruneRequest::new(hbn, retention, around.now_secs);
     let store = open_store(options, around).await?;
     let plan = prune::plan(&store, &request).await?;
     let mut summary: Vec<String> = plan.to_string().lines().map(str::to_owned).collect();

@@ -7,7 +7,7 @@ mod info;
 mod restore;
 
 use crate::openstack::error::CloudError;
-use crate::openstack::volume;
+use crate::openstack::{image, volume};
 use crate::options::medium::Medium;
 use crate::options::typed::{ActionKind, ActionOptions};
 use crate::storages::{StorageError, Surroundings};
@@ -55,6 +55,7 @@ async fn save(
     match &options.medium {
         Medium::Files => backup::backup(options, around, monitor).await,
         Medium::Volume(pick) => volume::backup(options, pick, around, monitor).await,
+        Medium::Images(pick) => image::backup(options, pick, around, monitor).await,
         Medium::Rbd { pool, image } => volume::backup_rbd(options, (pool, image), around, monitor).await,
         other => Err(not_here(other)),
     }
@@ -68,6 +69,7 @@ async fn bring_back(
     match &options.medium {
         Medium::Files => restore::restore(options, around, monitor).await,
         Medium::Volume(pick) => volume::restore(options, pick, around, monitor).await,
+        Medium::Images(pick) => image::restore(options, pick, around, monitor).await,
         Medium::Rbd { pool, image } => volume::restore_rbd(options, (pool, image), around, monitor).await,
         other => Err(not_here(other)),
     }

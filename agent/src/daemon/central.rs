@@ -11,6 +11,7 @@ use freezer_model::rpc::RunAction;
 
 const EXEC: &str = "exec";
 const FILES: &str = "fs";
+const CLUSTER: &str = "rbd";
 /// Storages on the host, or with keys of the host.
 const HOST_STORAGES: [&str; 2] = ["local", "ssh"];
 
@@ -32,7 +33,7 @@ pub(super) fn announced(options: &ExecutorOptions) -> Capabilities {
     let mut capabilities = options.capabilities.clone();
     if options.is_central {
         capabilities.actions.retain(|action| action != EXEC);
-        capabilities.modes.retain(|mode| mode != FILES);
+        capabilities.modes.retain(|mode| mode != FILES && mode != CLUSTER);
         capabilities.storages.retain(|storage| !HOST_STORAGES.contains(&storage.as_str()));
     }
     capabilities
@@ -67,6 +68,9 @@ fn refused(options: &ExecutorOptions, order: &RunAction) -> Result<(), String> {
     let moves_files = matches!(action.as_str(), "backup" | "restore");
     if mode == FILES && (moves_files || values.is_set("mode")) {
         return Err(format!("action {action} of mode fs would work on files of the operator's host"));
+    }
+    if mode == CLUSTER || values.is_set("rbd_pool") {
+        return Err("mode rbd would read the cluster of the operator, whoever's image is named".to_owned());
     }
     if HOST_STORAGES.contains(&storage.as_str()) {
         return Err(format!("storage {storage} would work with files and keys of the operator's host"));
@@ -148,6 +152,7 @@ mod tests {
             (json!({"path_to_backup": "/etc"}), "mode fs"),
             (json!({"action": "restore", "restore-abs-path": "/etc"}), "mode fs"),
             (json!({"action": "info", "mode": "fs"}), "mode fs"),
+            (json!({"mode": "rbd", "rbd_pool": "volumes", "rbd_image": "volume-x"}), "mode rbd"),
             (json!({"action": "info", "storage": "local", "container": "/etc"}), "storage local"),
             (json!({"action": "admin", "storage": "ssh", "keep_last": 1}), "storage ssh"),
             (json!({"action": "info", "metadata_out": "/etc/passwd"}), "metadata_out"),

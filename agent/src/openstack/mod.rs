@@ -8,6 +8,7 @@ pub mod cinder;
 pub mod cloud;
 pub mod error;
 pub mod glance;
+pub mod image;
 pub mod pipe;
 pub mod project;
 pub mod temporary;

@@ -12,14 +12,20 @@ use super::glance::images;
 use super::waiting::{Look, Wanted};
 use crate::daemon::child::start_ticks;
 use chrono::{DateTime, NaiveDateTime, Utc};
+use freezer_vault::Monitor;
+use keystone::{Session, SessionOptions};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Metadata keys of every temporary resource.
 pub const RUN_KEY: &str = "freezer_run";
 pub const PROCESS_KEY: &str = "freezer_process";
+/// Default of the option `temp_resource_prefix`.
+const USUAL_PREFIX: &str = "freezer_";
+const TIDYING_SECS: u64 = 300;
 /// Between what a name says and the tag.
 const MARK: char = '~';
 /// Nobody works on one resource for longer on another host, whose processes cannot be seen from here.
@@ -181,6 +187,26 @@ pub async fn remove_leftovers(cloud: &Cloud, prefix: &str) -> Result<(Vec<String
     let names: Vec<String> = found.iter().map(ToString::to_string).collect();
     let left = remove_each(cloud, found).await;
     Ok((names, left))
+}
+
+/// At the start of an agent that was at work when it ended: what it left in the project of its own login. A login that
+/// reaches no such services has nothing there.
+pub async fn tidy_up_after_a_crash(auth: BTreeMap<String, String>) {
+    let Ok(session) = SessionOptions::from_env(&|name| auth.get(name).cloned()).and_then(Session::new) else {
+        return;
+    };
+    let cloud = Cloud::new(session, Arc::new(Monitor::new()), TIDYING_SECS);
+    match remove_leftovers(&cloud, USUAL_PREFIX).await {
+        Ok((removed, left)) => {
+            for what in removed {
+                tracing::warn!("{what} was left by a former start; removed");
+            }
+            for what in left {
+                tracing::warn!("left by a former start, and still there: {what}");
+            }
+        }
+        Err(error) => tracing::debug!("looking for what a former start has left: {error}"),
+    }
 }
 
 async fn remove_each(cloud: &Cloud, entries: Vec<Temporary>) -> Vec<String> {

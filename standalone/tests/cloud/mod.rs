@@ -2,12 +2,16 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub mod project;
+
 use freezer_testkit::{Daemon, private, program, random_name, services};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks at something that is waited for.
+pub const LOOK: Duration = Duration::from_millis(300);
 
 /// A Keystone login of the test cloud.
 pub struct Login {

@@ -50,6 +50,11 @@ impl Volume {
     pub fn is_multiattach(&self) -> bool {
         self.document.get("multiattach").and_then(Value::as_bool).unwrap_or_default()
     }
+    /// Cinder names the project of a volume unless its operator hides it.
+    pub fn is_of(&self, project: &str) -> bool {
+        let owner = self.text("os-vol-tenant-attr:tenant_id");
+        owner.is_empty() || owner == project
+    }
     pub fn map(&self, key: &str) -> Map<String, Value> {
         self.document.get(key).and_then(Value::as_object).cloned().unwrap_or_default()
     }

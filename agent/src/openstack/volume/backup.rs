@@ -29,7 +29,7 @@ pub async fn backup(
 ) -> Result<Done, ActionError> {
     let cloud = open_cloud(options, around, &monitor).await?;
     let volume = picked(&cloud, pick).await?;
-    check(&volume)?;
+    check(&volume, &cloud.project_id().await?)?;
     let description = VolumeDescription::of(&volume);
     let (report, left, way) = match in_cluster(around, &monitor, &volume).await? {
         Some((ceph, image)) => {
@@ -46,8 +46,12 @@ pub async fn backup(
     Ok(done(options, around, &report, &description, (way, left)))
 }
 
-fn check(volume: &Volume) -> Result<(), CloudError> {
+fn check(volume: &Volume, project: &str) -> Result<(), CloudError> {
     let resource = format!("volume {}", volume.id());
+    // A login with the role of an administrator sees volumes of all projects.
+    if !volume.is_of(project) {
+        return Err(CloudError::NotFound { service: "Cinder", what: resource, request: String::new() });
+    }
     let wanted = "available or in-use".to_owned();
     if !SOUND.contains(&volume.status()) {
         let state = volume.status().to_owned();

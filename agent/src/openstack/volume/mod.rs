@@ -12,6 +12,7 @@ mod through_image;
 
 pub use backup::{backup, backup_rbd};
 pub use restore::restore;
+pub(super) use restore::{feed, request as restore_request};
 pub use restore_rbd::restore as restore_rbd;
 
 use super::cinder::volumes;
@@ -61,7 +62,7 @@ async fn picked(cloud: &Cloud, pick: &Pick) -> Result<volumes::Volume, CloudErro
 }
 
 /// A failure of the cloud as that of a backup's source. An abort stays one.
-fn source_failed(error: CloudError) -> VaultError {
+pub(super) fn source_failed(error: CloudError) -> VaultError {
     match error {
         CloudError::Aborted => VaultError::Cancelled,
         error => VaultError::Source { cause: error.to_string() },
@@ -69,7 +70,7 @@ fn source_failed(error: CloudError) -> VaultError {
 }
 
 /// What an action answers, and what it could not tidy up: said, never hidden behind the outcome.
-fn with_leftovers<T>(
+pub(super) fn with_leftovers<T>(
     done: Result<T, ActionError>,
     left: Vec<String>,
 ) -> Result<(T, Vec<String>), ActionError> {

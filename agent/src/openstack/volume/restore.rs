@@ -85,7 +85,7 @@ pub async fn restore(
     Ok(done(&work, &volume_id, &report, notes.into_iter().chain(left).collect()))
 }
 
-pub(super) fn request(options: &ActionOptions) -> Result<ImageRestoreRequest, ActionError> {
+pub(in crate::openstack) fn request(options: &ActionOptions) -> Result<ImageRestoreRequest, ActionError> {
     let mut request = ImageRestoreRequest::new(&options.hostname, &options.backup_name);
     request.not_after_secs = options.restore_from_date;
     if let Some(file) = &options.encrypt_pass_file {
@@ -168,12 +168,10 @@ impl Restore<'_> {
 
     /// Streams the backup into a raw image that is removed in the end.
     async fn upload(&self, name: &str) -> Result<(String, ImageReport), ActionError> {
-        let mut body = json!({
+        // Its tag is in the name alone: Cinder would copy properties to the volume that is made from it.
+        let body = json!({
             "name": name, "disk_format": "raw", "container_format": "bare", "visibility": "private",
         });
-        if let (Some(fields), Some(tags)) = (body.as_object_mut(), self.ledger.metadata().as_object()) {
-            fields.extend(tags.clone());
-        }
         let id = images::create(&self.cloud, &body).await?;
         self.ledger.note(Temporary::Image(id.clone()));
         let (writer, stream) = pipe::writer();
@@ -213,8 +211,18 @@ impl Restore<'_> {
         Ok(notes)
     }
 
-    async fn over_old(&self) -> Result<Made, ActionError> {
+    /// The volume that was saved, as it is now.
+    async fn old(&self) -> Result<volumes::Volume, CloudError> {
         let old = volumes::show(&self.cloud, &self.saved.id).await?;
+        if old.is_of(&self.cloud.project_id().await?) {
+            return Ok(old);
+        }
+        let what = format!("volume {}", old.id());
+        Err(CloudError::NotFound { service: "Cinder", what, request: String::new() })
+    }
+
+    async fn over_old(&self) -> Result<Made, ActionError> {
+        let old = self.old().await?;
         if old.status() != "available" {
             return Err(ActionError::Failed(format!(
                 "volume {} is {} and not available: detach it first, or restore with cinder_restore_to = replace",
@@ -258,7 +266,7 @@ impl Restore<'_> {
     }
 
     async fn in_place_of_old(&self) -> Result<Made, ActionError> {
-        let old = volumes::show(&self.cloud, &self.saved.id).await?;
+        let old = self.old().await?;
         let places: Vec<(String, Option<String>)> = old
             .attachments()
             .iter()
@@ -302,7 +310,7 @@ impl Restore<'_> {
 }
 
 /// Reads the backup and has it taken, both at once. The taker's failure says more than the reader's broken pipe.
-pub(super) async fn feed(
+pub(in crate::openstack) async fn feed(
     store: &Arc<dyn Store>,
     plan: &ImagePlan,
     output: ImageOutput,

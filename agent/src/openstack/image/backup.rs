@@ -1,0 +1,147 @@
+//! Saving images: each has a chain of its own. One that fails among several makes the backup partial, never silently less.
+
+use super::chain_of_one;
+use super::description::ImageDescription;
+use crate::actions::{ActionError, Done, backup as action};
+use crate::openstack::cloud::{Cloud, Service};
+use crate::openstack::error::CloudError;
+use crate::openstack::glance::{download, images};
+use crate::openstack::pipe;
+use crate::openstack::volume::{open_cloud, source_failed};
+use crate::options::medium::{ImagePick, Pick};
+use crate::options::typed::ActionOptions;
+use crate::storages::{Surroundings, open_store};
+use freezer_vault::image::{self, ImageInput, OpenImage, OpenedImage};
+use freezer_vault::{Monitor, VaultError};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+pub async fn backup(
+    options: &ActionOptions,
+    pick: &ImagePick,
+    around: &Surroundings,
+    monitor: Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    let cloud = open_cloud(options, around, &monitor).await?;
+    if let ImagePick::One(pick) = pick {
+        let image = one(&cloud, pick).await?;
+        return save(options, around, &monitor, &cloud, image).await;
+    }
+    let chosen = several(&cloud, pick).await?;
+    let mut saved = Map::new();
+    let mut summary = Vec::new();
+    let mut failed = Vec::new();
+    for found in chosen {
+        let id = found.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        match save(&chain_of_one(options, &id), around, &monitor, &cloud, found).await {
+            Ok(done) => {
+                summary.extend(done.summary);
+                saved.insert(id, done.result.get("backup_metadata").cloned().unwrap_or_default());
+            }
+            Err(ActionError::Aborted) => return Err(ActionError::Aborted),
+            Err(error) => failed.push(format!("image {id}: {error}")),
+        }
+    }
+    if saved.is_empty() {
+        let cause = if failed.is_empty() { "no image fits".to_owned() } else { failed.join("; ") };
+        return Err(ActionError::Failed(format!("nothing was saved: {cause}")));
+    }
+    summary.extend(failed.iter().map(|what| format!("FAILED       {what}")));
+    let mut metadata = saved.values().next().and_then(Value::as_object).cloned().unwrap_or_default();
+    metadata.insert("backup_name".into(), json!(options.backup_name));
+    metadata.insert("images".into(), Value::Object(saved));
+    metadata.insert("failed".into(), json!(failed));
+    let mut result = Map::new();
+    result.insert("backup_metadata".into(), Value::Object(metadata));
+    Ok(Done { result, summary, partial: !failed.is_empty() })
+}
+
+async fn one(cloud: &Cloud, pick: &Pick) -> Result<Value, CloudError> {
+    let name = match pick {
+        Pick::Id(id) => return images::show(cloud, id).await,
+        Pick::Name(name) => name,
+        Pick::Unnamed => {
+            let cause = "is not named; give glance_image_id or glance_image_name".to_owned();
+            return Err(CloudError::Choice { what: "the image".to_owned(), cause });
+        }
+    };
+    let mut found = images::list(cloud, &[("name", name)]).await?;
+    match (found.pop(), found.len()) {
+        (Some(image), 0) => Ok(image),
+        (Some(_), others) => Err(CloudError::Choice {
+            what: format!("image name '{name}'"),
+            cause: format!("{} images have it; name one by glance_image_id", others + 1),
+        }),
+        (None, _) => {
+            let what = format!("image named '{name}'");
+            Err(CloudError::NotFound { service: Service::Glance.name(), what, request: String::new() })
+        }
+    }
+}
+
+/// Images of the login's own project: others' images are theirs to save.
+async fn several(cloud: &Cloud, pick: &ImagePick) -> Result<Vec<Value>, CloudError> {
+    let project = cloud.project_id().await?;
+    if let ImagePick::Project(wanted) = pick
+        && *wanted != project
+    {
+        let cause = format!("the login is for project {project}");
+        return Err(CloudError::Choice { what: format!("images of project {wanted}"), cause });
+    }
+    let mut found = images::list(cloud, &[("owner", &project)]).await?;
+    if let ImagePick::AllWithout(text) = pick {
+        let name = |row: &Value| row.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        found.retain(|row| !name(row).contains(text.as_str()));
+    }
+    Ok(found)
+}
+
+async fn save(
+    options: &ActionOptions,
+    around: &Surroundings,
+    monitor: &Arc<Monitor>,
+    cloud: &Cloud,
+    found: Value,
+) -> Result<Done, ActionError> {
+    let id = found.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let status = found.get("status").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if status != "active" {
+        let (resource, wanted) = (format!("image {id}"), "active".to_owned());
+        return Err(CloudError::BadState { resource, state: status, wanted, detail: String::new() }.into());
+    }
+    // Members are the owner's to see.
+    let members = match found.get("visibility").and_then(Value::as_str) {
+        Some("shared") => images::members(cloud, &id).await.unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let description = ImageDescription::of(&found, members);
+    let size = found.get("size").and_then(Value::as_u64).unwrap_or_default();
+    let open = opener(cloud.clone(), id.clone(), size, description.to_value());
+    let request = action::image_request(options, around)?;
+    let store = open_store(options, around).await?;
+    let report = match image::backup(store, request, open, monitor.clone()).await {
+        Err(_) if monitor.is_cancelled() => return Err(ActionError::Aborted),
+        other => other?,
+    };
+    let mut done = action::done(options, around, &report);
+    done.summary.push(format!("Image        {id} '{}'", description.name));
+    if let Some(Value::Object(metadata)) = done.result.get_mut("backup_metadata") {
+        metadata.insert("glance_image_id".into(), json!(id));
+        metadata.insert("image_name".into(), json!(description.name));
+    }
+    Ok(done)
+}
+
+fn opener(cloud: Cloud, id: String, size: u64, description: Value) -> OpenImage {
+    Box::new(move |_base| {
+        Box::pin(async move {
+            let stream = download::download(&cloud, &id, size).await.map_err(source_failed)?;
+            let input = ImageInput::Whole { reader: pipe::reader(stream), size_bytes: Some(size) };
+            Ok::<_, VaultError>(OpenedImage {
+                input,
+                source: json!({"kind": "glance", "image_id": id}),
+                description,
+            })
+        })
+    })
+}

@@ -1,0 +1,125 @@
+//! An image comes back as a new one: the old one may still be in use, and Glance never gives an id twice.
+
+use super::chain_of_one;
+use super::description::ImageDescription;
+use crate::actions::backup::people;
+use crate::actions::{ActionError, Done};
+use crate::openstack::cloud::Cloud;
+use crate::openstack::error::CloudError;
+use crate::openstack::glance::images;
+use crate::openstack::pipe;
+use crate::openstack::temporary::{Ledger, Temporary};
+use crate::openstack::volume::{feed, open_cloud, restore_request, with_leftovers};
+use crate::options::medium::{ImagePick, Pick};
+use crate::options::typed::ActionOptions;
+use crate::storages::{Surroundings, open_store};
+use freezer_storage::Store;
+use freezer_vault::image::{self, ImageOutput, ImagePlan, ImageReport};
+use freezer_vault::{Monitor, VaultError};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+pub async fn restore(
+    options: &ActionOptions,
+    pick: &ImagePick,
+    around: &Surroundings,
+    monitor: Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    let store = open_store(options, around).await?;
+    let plan = plan(options, pick, &store).await?;
+    let saved = ImageDescription::from_value(&plan.description).ok_or_else(|| {
+        ActionError::Failed(format!("backup {} at {} is not that of an image", plan.hbn, plan.timestamp))
+    })?;
+    if options.dry_run {
+        let summary = vec![format!("Would restore {} as of {} ('{}')", plan.hbn, plan.timestamp, saved.name)];
+        return Ok(Done { result: Map::new(), summary, partial: false });
+    }
+    let cloud = open_cloud(options, around, &monitor).await?;
+    let ledger = Ledger::new(&cloud, &options.cloud.temp_prefix, &around.run_id);
+    let made = make(options, &cloud, &ledger, (&store, &plan, &saved), &monitor).await;
+    let left = match &made {
+        Ok(_) => ledger.remove_all().await,
+        Err(_) => ledger.remove_all_and_lost().await,
+    };
+    let made = if monitor.is_cancelled() && made.is_err() { Err(ActionError::Aborted) } else { made };
+    let ((id, report, mut notes), left) = with_leftovers(made, left)?;
+    notes.extend(left);
+    let mut result = Map::new();
+    result.insert(
+        "restore".into(),
+        json!({"image_id": id, "image_of_backup": saved.id, "report": report, "notes": notes}),
+    );
+    let mut summary = vec![
+        format!("Restored     {} as of {} from {} levels", report.hbn, report.timestamp, report.levels.len()),
+        format!("Image        {id} ({})", people(report.size_bytes)),
+    ];
+    summary.extend(plan.warnings.iter().chain(&notes).map(|note| format!("Note         {note}")));
+    Ok(Done { result, summary, partial: false })
+}
+
+/// The backup of this name, or that of the one image among several that were saved together.
+async fn plan(
+    options: &ActionOptions,
+    pick: &ImagePick,
+    store: &Arc<dyn Store>,
+) -> Result<ImagePlan, ActionError> {
+    if let ImagePick::One(Pick::Id(id)) = pick {
+        let one = chain_of_one(options, id);
+        match image::plan(store, &restore_request(&one)?).await {
+            Err(VaultError::NoBackup { .. }) => {}
+            other => return Ok(other?),
+        }
+    }
+    Ok(image::plan(store, &restore_request(options)?).await?)
+}
+
+async fn make(
+    options: &ActionOptions,
+    cloud: &Cloud,
+    ledger: &Ledger,
+    (store, plan, saved): (&Arc<dyn Store>, &ImagePlan, &ImageDescription),
+    monitor: &Arc<Monitor>,
+) -> Result<(String, ImageReport, Vec<String>), ActionError> {
+    let mut body = saved.fields.clone();
+    body.insert("name".into(), json!(ledger.name(&format!("restore_{}", saved.id))));
+    body.insert("visibility".into(), json!("private"));
+    let id = images::create(cloud, &Value::Object(body)).await?;
+    ledger.note(Temporary::Image(id.clone()));
+    let (writer, stream) = pipe::writer();
+    let sending = images::upload(cloud, &id, reqwest::Body::wrap_stream(stream));
+    let report = feed(store, plan, ImageOutput::Raw(writer), monitor, sending).await?;
+    images::wait(cloud, &id, 0).await?;
+    let notes = dress(options, cloud, &id, plan, saved).await?;
+    ledger.release(&Temporary::Image(id.clone()));
+    Ok((id, report, notes))
+}
+
+/// Name, visibility, members, protection. What only an administrator may set is said, not hidden.
+async fn dress(
+    options: &ActionOptions,
+    cloud: &Cloud,
+    id: &str,
+    plan: &ImagePlan,
+    saved: &ImageDescription,
+) -> Result<Vec<String>, CloudError> {
+    let set = |key: &str, value: Value| json!({"op": "replace", "path": format!("/{key}"), "value": value});
+    let mut notes = Vec::new();
+    if !matches!(saved.visibility.as_str(), "private" | "")
+        && let Err(error) = images::update(cloud, id, &[set("visibility", json!(saved.visibility))]).await
+    {
+        notes.push(format!("it was {} and is private now: {error}", saved.visibility));
+    }
+    for member in &saved.members {
+        if let Err(error) = images::add_member(cloud, id, member).await {
+            notes.push(format!("not shared with project {member} any more: {error}"));
+        }
+    }
+    let name =
+        options.cloud.restore_name.clone().unwrap_or_else(|| format!("{}~{}", saved.name, plan.timestamp));
+    let mut last = vec![set("name", json!(name))];
+    if saved.is_protected {
+        last.push(set("protected", json!(true)));
+    }
+    images::update(cloud, id, &last).await?;
+    Ok(notes)
+}

@@ -1,0 +1,131 @@
+//! Mode glance on a real Glance: images come back with content, properties, tags, members and visibility.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+
+use cloud::project::{GLANCE, Hands, Project, call};
+use freezer_testkit::{program, services};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::process::Command;
+
+/// `freezer-agent` as a user of the project: its document, or the last line of what it complains.
+async fn agent(project: &Project, store: &str, arguments: &[&str]) -> Result<Value, String> {
+    let mut command = Command::new(program("freezer-agent"));
+    command
+        .args(["--mode", "glance", "--engine", "glance", "--storage", "local", "--container", store])
+        .args(["--backup-name", "images", "--metadata-out", "-"])
+        .args(arguments)
+        .env_clear()
+        .envs([
+            ("PATH", "/usr/bin:/bin"),
+            ("HOME", "/nonexistent"),
+            ("OS_AUTH_URL", services::keystone_url().as_str()),
+            ("OS_USERNAME", project.user.as_str()),
+            ("OS_PASSWORD", services::password().as_str()),
+            ("OS_PROJECT_NAME", project.name.as_str()),
+            ("OS_USER_DOMAIN_ID", "default"),
+            ("OS_PROJECT_DOMAIN_ID", "default"),
+        ]);
+    let output = tokio::process::Command::from(command).output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    match output.status.code() {
+        Some(0) => Ok(serde_json::from_slice(&output.stdout).unwrap()),
+        _ => Err(said.lines().last().unwrap_or_default().to_owned()),
+    }
+}
+
+async fn show(hands: &Hands, id: &str) -> Value {
+    let (status, image) = call(Method::GET, &format!("{GLANCE}/images/{id}"), &hands.login.token, None).await;
+    assert_eq!(status, 200, "{image}");
+    image
+}
+
+async fn make(hands: &Hands, body: Value, content: Vec<u8>) -> String {
+    let token = &hands.login.token;
+    let (status, made) = call(Method::POST, &format!("{GLANCE}/images"), token, Some(&body)).await;
+    assert_eq!(status, 201, "{made}");
+    let id = made["id"].as_str().unwrap().to_owned();
+    let sent = cloud::http()
+        .put(format!("{GLANCE}/images/{id}/file"))
+        .header("X-Auth-Token", token)
+        .header("Content-Type", "application/octet-stream")
+        .body(content)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(sent.status(), 204);
+    id
+}
+
+async fn remove_images(hands: &Hands) {
+    let token = &hands.login.token;
+    let url = format!("{GLANCE}/images?owner={}", hands.login.project_id);
+    let (_, list) = call(Method::GET, &url, token, None).await;
+    for id in list["images"].as_array().unwrap().iter().filter_map(|image| image["id"].as_str()) {
+        let (status, _) = call(Method::DELETE, &format!("{GLANCE}/images/{id}"), token, None).await;
+        assert_eq!(status, 204, "image {id} stays");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_comes_back_whole() {
+    let (project, friends) = (Project::create().await, Project::create().await);
+    let hands = Hands::of(&project).await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().display().to_string();
+    let run = async |arguments: &[&str]| agent(&project, &store, arguments).await;
+    // Neither a multiple of a block nor all of one kind.
+    let content: Vec<u8> =
+        (0..3_000_007_u32).map(|at| if at < 1_000_000 { 0 } else { (at % 251) as u8 }).collect();
+    let body = json!({
+        "name": "gold", "disk_format": "raw", "container_format": "bare", "visibility": "shared", "min_ram": 64,
+        "tags": ["a", "b"], "hw_qemu_guest_agent": "yes", "os_distro": "debian",
+    });
+    let id = make(&hands, body, content).await;
+    let member = json!({"member": friends.id});
+    call(Method::POST, &format!("{GLANCE}/images/{id}/members"), &hands.login.token, Some(&member)).await;
+
+    let by_name = ["--action", "backup", "--glance-image-name", "gold", "--incremental"];
+    let full = run(&by_name).await.unwrap();
+    assert_eq!((&full["glance_image_id"], &full["curr_backup_level"]), (&id.clone().into(), &0.into()));
+    let again = run(&by_name).await.unwrap();
+    assert_eq!(again["curr_backup_level"], 1);
+    assert!(again["bytes_stored"].as_u64().unwrap() < 4096, "{again}");
+
+    let restored = run(&["--action", "restore", "--restore-name", "gold again"]).await.unwrap();
+    let new = restored["image_id"].as_str().unwrap();
+    let (old, shown) = (show(&hands, &id).await, show(&hands, new).await);
+    for key in
+        ["os_hash_value", "size", "visibility", "min_ram", "hw_qemu_guest_agent", "os_distro", "disk_format"]
+    {
+        assert_eq!(shown[key], old[key], "{key}");
+    }
+    assert_eq!((&shown["name"], shown["tags"].as_array().unwrap().len()), (&"gold again".into(), 2));
+    let url = format!("{GLANCE}/images/{new}/members");
+    let (_, members) = call(Method::GET, &url, &hands.login.token, None).await;
+    assert_eq!(members["members"][0]["member_id"], friends.id.as_str());
+
+    // Two images by project, each in a chain of its own; one comes back by its id.
+    let all = run(&["--action", "backup", "--project-id", &project.id]).await.unwrap();
+    assert_eq!(all["images"].as_object().unwrap().len(), 2, "{all}");
+    let one = run(&["--action", "restore", "--glance-image-id", new]).await.unwrap();
+    assert_eq!(one["image_of_backup"], new);
+
+    // What is wrong is said.
+    let nobodys = uuid::Uuid::new_v4().to_string();
+    let said = run(&["--action", "backup", "--glance-image-id", &nobodys]).await.unwrap_err();
+    assert!(said.contains("Glance has no image") && said.contains(&nobodys), "{said}");
+    let said = run(&["--action", "backup", "--project-id", &friends.id]).await.unwrap_err();
+    assert!(!said.is_empty() && !said.contains("panicked"), "{said}");
+    let hidden = make(
+        &Hands::of(&friends).await,
+        json!({"name": "h", "disk_format": "raw", "container_format": "bare"}),
+        vec![1],
+    )
+    .await;
+    let said = run(&["--action", "backup", "--glance-image-id", &hidden]).await.unwrap_err();
+    assert!(said.contains("Glance has no image"), "{said}");
+    remove_images(&hands).await;
+    remove_images(&Hands::of(&friends).await).await;
+}

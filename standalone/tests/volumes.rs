@@ -1,0 +1,345 @@
+//! Mode cinder on a real Cinder with volumes in Ceph: through Glance and from the cluster, backups, restores, and that nothing
+//! stays behind, whatever happens.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+
+use cloud::project::{CINDER, GLANCE, Hands, Project, call, content, scribble};
+use cloud::{Cloud, LOOK, PATIENCE, Parts, User, login};
+use freezer_testkit::{TestDatabase, TestVhost, program, random_name, services};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+use tempfile::TempDir;
+
+const CEPH: &str = "[ceph]\nconf = /etc/ceph/ceph.conf\n";
+
+struct Said {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn document(&self) -> Value {
+        assert_eq!(self.status, 0, "{}\n{}", self.out, self.err);
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+
+    #[track_caller]
+    fn fails_with(&self, words: &[&str]) {
+        assert_eq!(self.status, 1, "{}\n{}", self.out, self.err);
+        let said = self.err.lines().last().unwrap_or_default();
+        for word in words {
+            assert!(said.contains(word), "'{word}' is not in: {}", self.err);
+        }
+    }
+}
+
+/// A project with a volume, and an agent that keeps backups in a folder.
+struct Stage {
+    project: Project,
+    hands: Hands,
+    folder: TempDir,
+    volume: String,
+}
+
+impl Stage {
+    async fn new(agent_conf: &str) -> Self {
+        let project = Project::create().await;
+        let hands = Hands::of(&project).await;
+        let volume = hands.volume("data", true).await;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("agent.conf"), agent_conf).unwrap();
+        Self { project, hands, folder, volume }
+    }
+
+    fn command(&self, action: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(program("freezer-agent"));
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        command
+            .args([
+                "--config-file",
+                &path("agent.conf"),
+                "--action",
+                action,
+                "--mode",
+                "cinder",
+                "--storage",
+                "local",
+            ])
+            .args(["--container", &path("store"), "--backup-name", "b", "--metadata-out", "-"])
+            .args(more)
+            .env_clear()
+            .envs([
+                ("PATH", "/usr/bin:/bin"),
+                ("HOME", "/nonexistent"),
+                ("OS_AUTH_URL", services::keystone_url().as_str()),
+                ("OS_USERNAME", self.project.user.as_str()),
+                ("OS_PASSWORD", services::password().as_str()),
+                ("OS_PROJECT_NAME", self.project.name.as_str()),
+                ("OS_USER_DOMAIN_ID", "default"),
+                ("OS_PROJECT_DOMAIN_ID", "default"),
+            ]);
+        command
+    }
+
+    async fn agent(&self, action: &str, more: &[&str]) -> Said {
+        let output = tokio::process::Command::from(self.command(action, more)).output().await.unwrap();
+        Said {
+            status: output.status.code().unwrap(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    async fn save(&self) -> Value {
+        self.agent("backup", &["--cinder-vol-id", &self.volume, "--incremental"]).await.document()
+    }
+
+    /// Names of all volumes, snapshots and images of the project.
+    async fn resources(&self) -> Vec<String> {
+        let login = &self.hands.login;
+        let images = format!("{GLANCE}/images?owner={}", login.project_id);
+        let mut found = Vec::new();
+        for (url, key) in [
+            (format!("{CINDER}/{}/volumes/detail", login.project_id), "volumes"),
+            (format!("{CINDER}/{}/snapshots/detail", login.project_id), "snapshots"),
+            (images, "images"),
+        ] {
+            let (status, list) = call(Method::GET, &url, &login.token, None).await;
+            assert_eq!(status, 200, "{list}");
+            let rows = list[key].as_array().unwrap();
+            found
+                .extend(rows.iter().map(|row| format!("{key} {}", row["name"].as_str().unwrap_or_default())));
+        }
+        found
+    }
+
+    async fn shown(&self, volume: &str) -> Value {
+        self.hands.cinder(Method::GET, &format!("/volumes/{volume}"), None).await.1["volume"].take()
+    }
+
+    /// Snapshots that the cluster keeps of the volume.
+    fn kept(&self) -> usize {
+        let image = format!("volumes/volume-{}", self.volume);
+        let list = ["-c", "/etc/ceph/ceph.conf", "snap", "ls", "--format", "json", &image];
+        let output = Command::new("rbd").args(list).output().unwrap();
+        let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+        rows.as_array().unwrap().len()
+    }
+}
+
+fn date(seconds: &Value) -> String {
+    chrono::DateTime::from_timestamp(seconds.as_i64().unwrap(), 0).unwrap().format("%FT%TZ").to_string()
+}
+
+/// Two states of a volume that has metadata, and how both come back.
+async fn two_states(agent_conf: &str, way: &str) -> (Stage, [(Value, String); 2]) {
+    let stage = Stage::new(agent_conf).await;
+    let tags = json!({"metadata": {"owner": "me"}});
+    stage.hands.cinder(Method::POST, &format!("/volumes/{}/metadata", stage.volume), Some(&tags)).await;
+    let first = content(&stage.volume);
+    let full = stage.save().await;
+    assert_eq!((&full["curr_backup_level"], &full["read_through"]), (&0.into(), &way.into()), "{full}");
+    assert_eq!(stage.resources().await, ["volumes data"]);
+    scribble(&stage.volume);
+    let second = content(&stage.volume);
+    assert_ne!(first, second);
+    let increment = stage.save().await;
+    assert_eq!(increment["curr_backup_level"], 1, "{increment}");
+    assert!(increment["bytes_stored"].as_u64().unwrap() < 1 << 20, "{increment}");
+    assert_eq!(stage.resources().await, ["volumes data"]);
+    (stage, [(full, first), (increment, second)])
+}
+
+async fn comes_back(stage: &Stage, states: &[(Value, String); 2]) {
+    let [(full, first), (_, second)] = states;
+    let restored = stage.agent("restore", &["--restore-name", "again"]).await.document();
+    let new = restored["volume_id"].as_str().unwrap();
+    assert_eq!(&content(new), second);
+    let (old, shown) = (stage.shown(&stage.volume).await, stage.shown(new).await);
+    assert_eq!(shown["name"], "again");
+    for key in ["bootable", "volume_type", "availability_zone", "size", "metadata", "volume_image_metadata"] {
+        assert_eq!(shown[key], old[key], "{key}");
+    }
+    let date = date(&full["time_stamp"]);
+    let over =
+        ["--restore-from-date", &date, "--cinder-restore-to", "over", "--cinder-vol-id", &stage.volume];
+    stage.agent("restore", &over).await.document();
+    assert_eq!(&content(&stage.volume), first);
+    assert_eq!(stage.resources().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn through_glance() {
+    let (stage, states) = two_states("[DEFAULT]\n", "glance").await;
+    comes_back(&stage, &states).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_the_cluster() {
+    let (stage, states) = two_states(CEPH, "rbd").await;
+    let read = |document: &Value| document["bytes_read"].as_u64().unwrap();
+    assert!(read(&states[1].0) < 1 << 20, "only what changed is read: {}", states[1].0);
+    assert_eq!(stage.kept(), 1);
+    let unchanged = stage.save().await;
+    assert_eq!((&unchanged["curr_backup_level"], read(&unchanged)), (&2.into(), 0));
+    assert_eq!(stage.kept(), 1);
+    comes_back(&stage, &states).await;
+    // What the volume was set back to differs from the last level: the change list says so.
+    let after = stage.save().await;
+    assert!(read(&after) > 0, "{after}");
+    // A snapshot that somebody removed costs a whole read, not the backup.
+    let image = format!("volumes/volume-{}", stage.volume);
+    let purge = ["-c", "/etc/ceph/ceph.conf", "snap", "purge", "--no-progress", &image];
+    assert!(Command::new("rbd").args(purge).status().unwrap().success());
+    let without = stage.save().await;
+    assert_eq!((&without["curr_backup_level"], read(&without)), (&4.into(), 1 << 30));
+    // Stored are only regions of which a change list had told a part.
+    assert!(without["bytes_stored"].as_u64().unwrap() < 1 << 20, "{without}");
+    // The kept snapshot does not keep the owner from deleting the volume.
+    let (status, _) = stage.hands.cinder(Method::DELETE, &format!("/volumes/{}", stage.volume), None).await;
+    assert_eq!(status, 202);
+    stage.hands.volume_is(&stage.volume, "gone").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attached_in_the_old_ones_place() {
+    let stage = Stage::new(CEPH).await;
+    let server = stage.hands.server_with(&stage.volume).await;
+    stage.save().await;
+    let over = ["--cinder-restore-to", "over"];
+    stage.agent("restore", &over).await.fails_with(&["in-use", "detach it first"]);
+    let place = stage.shown(&stage.volume).await["attachments"][0].clone();
+    let restored = stage.agent("restore", &["--cinder-restore-to", "replace"]).await.document();
+    let new = restored["volume_id"].as_str().unwrap();
+    let attached = stage.shown(new).await["attachments"][0].clone();
+    assert_eq!((&attached["server_id"], attached["server_id"] == server), (&place["server_id"], true));
+    assert_eq!(stage.shown(&stage.volume).await["status"], "available");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_is_said_and_leaves_nothing() {
+    let stage = Stage::new("[DEFAULT]\n").await;
+    let save = async |more: &[&str]| stage.agent("backup", more).await;
+    let nobodys = uuid::Uuid::new_v4().to_string();
+    save(&["--cinder-vol-id", &nobodys]).await.fails_with(&[
+        "Cinder has no volume",
+        &nobodys,
+        "check the id",
+    ]);
+    save(&["--cinder-vol-id", "../volumes"]).await.fails_with(&["Cinder has no volume '../volumes'"]);
+    save(&["--cinder-vol-name", "nothing"]).await.fails_with(&["volume named 'nothing'"]);
+    let contradiction = ["--cinder-vol-id", &nobodys, "--nova-inst-id", "x"];
+    save(&contradiction).await.fails_with(&["cinder_vol_id", "nova_inst_id"]);
+    // A volume of another project.
+    let other = Project::create().await;
+    let theirs = Hands::of(&other).await.volume("theirs", false).await;
+    save(&["--cinder-vol-id", &theirs]).await.fails_with(&["Cinder has no volume", &theirs]);
+    // Quotas: at the first step, and in the middle.
+    let id = ["--cinder-vol-id", stage.volume.as_str()];
+    quota(&stage.project, json!({"snapshots": 0})).await;
+    save(&id).await.fails_with(&["quota", "snapshot"]);
+    quota(&stage.project, json!({"snapshots": 10, "volumes": 1})).await;
+    save(&id).await.fails_with(&["quota", "create volume"]);
+    assert_eq!(stage.resources().await, ["volumes data"]);
+    assert!(!stage.folder.path().join("store/data/image/vm_b").exists());
+    stage.agent("restore", &[]).await.fails_with(&["b"]);
+}
+
+async fn quota(project: &Project, limits: Value) {
+    let admin = login("admin", "admin").await;
+    let url = format!("{CINDER}/{}/os-quota-sets/{}", admin.project_id, project.id);
+    let (status, answer) = call(Method::PUT, &url, &admin.token, Some(&json!({"quota_set": limits}))).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+/// Starts a backup and answers it when the project holds a resource of each of `kinds` beside the volume.
+async fn under_way(stage: &Stage, kinds: &[&str]) -> std::process::Child {
+    let mut command = stage.command("backup", &["--cinder-vol-id", &stage.volume]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let found = stage.resources().await;
+        let is_there = |kind: &&str| found.iter().any(|row| row.starts_with(&format!("{kind} freezer_")));
+        if kinds.iter().all(is_there) {
+            return child;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "it ended before {kinds:?} were seen");
+        assert!(Instant::now() < end, "{found:?}");
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_or_aborted_it_leaves_nothing_for_long() {
+    let stage = Stage::new("[DEFAULT]\n").await;
+    for kinds in [&["snapshots"][..], &["snapshots", "volumes"], &["snapshots", "volumes", "images"]] {
+        let mut child = under_way(&stage, kinds).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(stage.resources().await.len() > 1, "something must be there to be found");
+    // The next agent finds what the dead ones left.
+    stage
+        .agent("backup", &["--cinder-vol-id", &uuid::Uuid::new_v4().to_string()])
+        .await
+        .fails_with(&["no volume"]);
+    assert_eq!(stage.resources().await, ["volumes data"]);
+    // One that is told to stop tidies up itself.
+    let mut child = under_way(&stage, &["snapshots"]).await;
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(stage.resources().await, ["volumes data"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_saves_and_brings_back() {
+    let project = Project::create().await;
+    let hands = Hands::of(&project).await;
+    let volume = hands.volume("data", true).await;
+    let original = content(&volume);
+    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let folder = tempfile::tempdir().unwrap();
+    let parts = Parts {
+        database_url: &database.url(),
+        rabbit_url: &vhost.url(),
+        project_id: &project.id,
+        agent_login: (&project.user, &project.name),
+    };
+    let mut cloud = Cloud::start(folder.path(), &parts);
+    let conf = folder.path().join("agent.conf");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&conf, format!("{text}{CEPH}")).unwrap();
+    cloud.crash("agent");
+    let user = User::new(cloud.api_port, &hands.login);
+    cloud.wait_for_agent(&user).await;
+    let container = format!("saved-{}", random_name());
+    let action = |action: &str| {
+        json!({"freezer_action": {
+            "action": action, "mode": "cinder", "cinder_vol_id": volume, "storage": "swift", "container": container,
+            "backup_name": "nightly", "incremental": action == "backup", "restore_name": "again",
+        }, "max_retries": 1})
+    };
+    for verb in ["backup", "restore"] {
+        let job = json!({"client_id": cloud.client_id, "description": verb, "job_actions": [action(verb)], "job_schedule": {}});
+        let made = user.post("/jobs", &job).await;
+        let id = made["job_id"].as_str().unwrap();
+        let run = user.finished_run(id, 1).await;
+        assert_eq!(run["state"], "success", "{run:#}");
+    }
+    let backups = user.get("/backups").await;
+    let metadata = &backups["backups"][0]["backup_metadata"];
+    assert_eq!(
+        (&metadata["mode"], &metadata["cinder_vol_id"]),
+        (&"cinder".into(), &volume.clone().into()),
+        "{backups}"
+    );
+    let (_, volumes) = hands.cinder(Method::GET, "/volumes?name=again", None).await;
+    let again = volumes["volumes"][0]["id"].as_str().unwrap();
+    assert_eq!(content(again), original);
+}
