@@ -9,7 +9,7 @@ use crate::layout::Hbn;
 use crate::manifest::{MOST_PIECE_BYTES, ProblemSummary};
 use crate::monitor::Monitor;
 use crate::problem::FileProblem;
-use crate::tar::{Index, Source, Written};
+use crate::tar::{Feed, Index, Source, Written};
 use freezer_storage::Store;
 use std::sync::Arc;
 
@@ -23,6 +23,10 @@ pub async fn backup(
     request: BackupRequest,
     monitor: Arc<Monitor>,
 ) -> Result<BackupReport, VaultError> {
+    if request.feed.is_some() && request.levels.incremental {
+        let cause = "what is handed in as a stream is always saved whole; leave out incremental".to_owned();
+        return Err(VaultError::BadRequest { cause });
+    }
     let settings = Settings {
         hbn: Hbn::new(&request.hostname, &request.backup_name)?,
         compression: request.compression,
@@ -33,12 +37,13 @@ pub async fn backup(
         lock_expiry: request.lock_expiry,
         dry_run: request.dry_run,
     };
-    let work = Folder { source: request.source, scan_totals: request.scan_totals };
+    let work = Folder { source: request.source, feed: request.feed, scan_totals: request.scan_totals };
     run::course(store, settings, work, monitor).await
 }
 
 struct Folder {
     source: Source,
+    feed: Option<Arc<dyn Feed>>,
     scan_totals: bool,
 }
 
@@ -69,9 +74,9 @@ impl Work for Folder {
         monitor: Arc<Monitor>,
     ) -> Result<Outcome, VaultError> {
         let base = base.map(Arc::new);
-        let scanning =
-            if self.scan_totals { scan::start(&self.source, base.clone(), monitor.clone()) } else { None };
-        let written = archive(&self.source, base.as_deref(), out, monitor);
+        let scans = self.scan_totals && self.feed.is_none();
+        let scanning = if scans { scan::start(&self.source, base.clone(), monitor.clone()) } else { None };
+        let written = archive(&self.source, self.feed.as_deref(), base.as_deref(), out, monitor);
         if let Some(scanning) = scanning {
             scanning.stop();
         }

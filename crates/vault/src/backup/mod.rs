@@ -14,7 +14,7 @@ mod stages;
 mod upload;
 mod work;
 
-pub use crate::tar::{Dereference, Source};
+pub use crate::tar::{Dereference, Feed, Members, Owner, Source, Streamed, TarError};
 pub use folder::backup;
 pub(crate) use index::{attachment_fault, unpack};
 pub(crate) use run::course;
@@ -27,6 +27,7 @@ use crate::levels::LevelPolicy;
 use crate::manifest::ParentLink;
 use crate::problem::FileProblem;
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Upstream's `max_segment_size` when nothing is said.
@@ -41,6 +42,8 @@ pub struct BackupRequest {
     /// Templates already resolved.
     pub backup_name: String,
     pub source: Source,
+    /// Gives the content instead of `source`. Such a backup is always whole.
+    pub feed: Option<Arc<dyn Feed>>,
     pub compression: CompressionOptions,
     pub encryption: Option<EncryptionOptions>,
     pub max_segment_size_bytes: u64,
@@ -60,6 +63,7 @@ impl BackupRequest {
             hostname: hostname.into(),
             backup_name: backup_name.into(),
             source,
+            feed: None,
             compression: CompressionOptions::default(),
             encryption: None,
             max_segment_size_bytes: USUAL_SEGMENT_BYTES,

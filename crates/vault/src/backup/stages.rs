@@ -8,7 +8,7 @@ use crate::codecs::{CompressionOptions, Compressor, Packed};
 use crate::encryption::{Encryptor, MacKey};
 use crate::monitor::Monitor;
 use crate::problem::readable;
-use crate::tar::{Index, Source, TarError, Watch, Written, write_archive};
+use crate::tar::{Feed, Index, Source, TarError, Watch, Written, write_archive, write_feed};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -55,6 +55,7 @@ impl Watch for MonitorWatch {
 /// First thread: archives `source` into the compressor.
 pub(super) fn archive(
     source: &Source,
+    feed: Option<&dyn Feed>,
     base: Option<&Index>,
     mut compressor: Compressor,
     monitor: Arc<Monitor>,
@@ -62,8 +63,12 @@ pub(super) fn archive(
     // The one place that reads a clock: file times are compared with this, and they come from the
     // kernel's clock, whatever time the caller believes it is.
     let started_at = SystemTime::now();
-    let written = write_archive(source, base, started_at, &mut compressor, &mut MonitorWatch(monitor))
-        .map_err(VaultError::from)?;
+    let mut watch = MonitorWatch(monitor);
+    let written = match feed {
+        Some(feed) => write_feed(feed, started_at, &mut compressor, &mut watch),
+        None => write_archive(source, base, started_at, &mut compressor, &mut watch),
+    };
+    let written = written.map_err(VaultError::from)?;
     compressor.finish().map_err(|error| VaultError::from(TarError::Output(error)))?;
     Ok(written)
 }

@@ -16,6 +16,7 @@ mod descent;
 mod error;
 mod exclude;
 mod facts;
+mod feed;
 mod header;
 mod index;
 mod owners;
@@ -28,6 +29,7 @@ mod write;
 
 pub use error::TarError;
 pub use facts::Kind;
+pub use feed::{Feed, Members, Owner, Streamed, write_feed};
 pub use index::{Index, Kept};
 pub use problem::{Problem, ProblemKind, Severity};
 pub use read::{Existing, Extract, Listed, Restored, list_archive, read_archive};

@@ -19,7 +19,7 @@ use super::index::Builder;
 use super::owners::Owners;
 use super::problem::Problems;
 use super::{Index, Problem, Severity, Source, Stamp, TarError, Watch};
-use output::Output;
+pub(super) use output::Output;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use std::collections::{HashMap, HashSet, VecDeque};

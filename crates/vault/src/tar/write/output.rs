@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 
 const ZEROS: [u8; 10_240] = [0; 10_240];
 
-pub(super) struct Output<'a> {
+pub(in crate::tar) struct Output<'a> {
     out: BufWriter<&'a mut dyn Write>,
     written: u64,
 }
