@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// What this agent can do.
 pub const ACTIONS: &str = "backup,restore,info,admin,exec";
-pub const MODES: &str = "fs,cinder,glance,rbd";
+pub const MODES: &str = "fs,cinder,cindernative,glance,rbd,cloud";
 pub const STORAGES: &str = "local,swift,ssh";
 pub const ENGINES: &str = "tar,image,glance";
 

@@ -1,6 +1,7 @@
 //! Action backup: a folder or file becomes the next level of its chain.
 
 use super::{ActionError, Done};
+use crate::openstack::control_plane::{ControlPlaneConf, Parts};
 use crate::options::medium::Medium;
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
@@ -23,7 +24,11 @@ pub async fn backup(
     around: &Surroundings,
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
-    let request = request(options, around)?;
+    let mut request = request(options, around)?;
+    if let (Medium::ControlPlane, Some(file)) = (&options.medium, &options.cloud_conf) {
+        let conf = ControlPlaneConf::read(file).map_err(ActionError::Failed)?;
+        request.feed = Some(Arc::new(Parts::gather(conf, &options.hostname, around.now_secs).await));
+    }
     let store = open_store(options, around).await?;
     let report = freezer_vault::backup::backup(store, request, monitor).await?;
     Ok(done(options, around, &report))
@@ -33,6 +38,7 @@ fn request(options: &ActionOptions, around: &Surroundings) -> Result<BackupReque
     let path = options
         .path_to_backup
         .clone()
+        .or_else(|| options.cloud_conf.clone())
         .ok_or_else(|| ActionError::Failed("path_to_backup is not set".into()))?;
     let mut source = Source::new(path);
     source.excludes = options.exclude.iter().map(|pattern| pattern.clone().into_bytes()).collect();
@@ -112,6 +118,11 @@ pub(crate) fn done(options: &ActionOptions, around: &Surroundings, report: &Back
     if report.dry_run {
         summary.push("Dry run      nothing was stored".into());
     }
+    if options.medium == Medium::ControlPlane && !report.encrypted {
+        summary.push(
+            "NOT ENCRYPTED passwords and keys of the cloud are readable to whoever reads the storage".into(),
+        );
+    }
     for problem in report.problems.iter().take(20) {
         summary.push(trouble(problem));
     }
@@ -163,7 +174,7 @@ fn metadata(options: &ActionOptions, around: &Surroundings, report: &BackupRepor
         "log_file": options.log_file.clone().unwrap_or_default(),
         "storage": options.storage.kind(),
         "mode": options.medium.mode(),
-        "engine_name": if options.medium == Medium::Files { "tar" } else { "image" },
+        "engine_name": if matches!(options.medium, Medium::Files | Medium::ControlPlane) { "tar" } else { "image" },
         "proxy": "",
         "compression": report.compression.name(),
         "encrypted": report.encrypted,

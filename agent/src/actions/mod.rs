@@ -6,6 +6,7 @@ mod exec;
 mod info;
 mod restore;
 
+use crate::openstack::cindernative;
 use crate::openstack::error::CloudError;
 use crate::openstack::{image, volume};
 use crate::options::medium::Medium;
@@ -53,7 +54,7 @@ async fn save(
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
     match &options.medium {
-        Medium::Files => backup::backup(options, around, monitor).await,
+        Medium::Files | Medium::ControlPlane => backup::backup(options, around, monitor).await,
         Medium::Volume(pick) => volume::backup(options, pick, around, monitor).await,
         Medium::Images(pick) => image::backup(options, pick, around, monitor).await,
         Medium::Rbd { pool, image } => volume::backup_rbd(options, (pool, image), around, monitor).await,
@@ -67,7 +68,7 @@ async fn bring_back(
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
     match &options.medium {
-        Medium::Files => restore::restore(options, around, monitor).await,
+        Medium::Files | Medium::ControlPlane => restore::restore(options, around, monitor).await,
         Medium::Volume(pick) => volume::restore(options, pick, around, monitor).await,
         Medium::Images(pick) => image::restore(options, pick, around, monitor).await,
         Medium::Rbd { pool, image } => volume::restore_rbd(options, (pool, image), around, monitor).await,
@@ -85,6 +86,12 @@ pub async fn perform(
     surroundings: &Surroundings,
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
+    if let Some(native) = &options.cinder_native {
+        return match cindernative::perform(options, native, surroundings, monitor).await {
+            Err(ActionError::Cloud(CloudError::Aborted)) => Err(ActionError::Aborted),
+            other => other,
+        };
+    }
     let done = match options.action {
         ActionKind::Backup => save(options, surroundings, monitor.clone()).await,
         ActionKind::Restore => bring_back(options, surroundings, monitor.clone()).await,

@@ -5,18 +5,20 @@
 //! is refused whatever is configured.
 
 use super::executor::ExecutorOptions;
-use crate::options::Values;
+use crate::options::{Values, medium};
 use freezer_model::Capabilities;
 use freezer_model::rpc::RunAction;
 
 const EXEC: &str = "exec";
-const FILES: &str = "fs";
 const CLUSTER: &str = "rbd";
+/// Modes that work on the host itself.
+const HOST_MODES: [&str; 2] = ["fs", "cloud"];
 /// Storages on the host, or with keys of the host.
 const HOST_STORAGES: [&str; 2] = ["local", "ssh"];
 
 /// Options that name files of the host, or lead the agent's own login elsewhere.
-const HOST_OPTIONS: [&str; 8] = [
+const HOST_OPTIONS: [&str; 9] = [
+    "cloud_conf",
     "encrypt_pass_file",
     "metadata_out",
     "log_file",
@@ -33,7 +35,7 @@ pub(super) fn announced(options: &ExecutorOptions) -> Capabilities {
     let mut capabilities = options.capabilities.clone();
     if options.is_central {
         capabilities.actions.retain(|action| action != EXEC);
-        capabilities.modes.retain(|mode| mode != FILES && mode != CLUSTER);
+        capabilities.modes.retain(|mode| !HOST_MODES.contains(&mode.as_str()) && mode != CLUSTER);
         capabilities.storages.retain(|storage| !HOST_STORAGES.contains(&storage.as_str()));
     }
     capabilities
@@ -60,14 +62,15 @@ fn refused(options: &ExecutorOptions, order: &RunAction) -> Result<(), String> {
     values.fill(&order.freezer_action);
     let text = |key: &str| values.text(key).map_err(|error| error.to_string());
     let action = text("action")?.unwrap_or_default();
-    let mode = text("mode")?.unwrap_or_default();
+    // Ids choose a mode, too.
+    let mode = medium::mode(&values).map_err(|error| error.to_string())?;
     let storage = text("storage")?.unwrap_or_default();
     if action == EXEC {
         return Err("action exec would run commands on the operator's host".to_owned());
     }
     let moves_files = matches!(action.as_str(), "backup" | "restore");
-    if mode == FILES && (moves_files || values.is_set("mode")) {
-        return Err(format!("action {action} of mode fs would work on files of the operator's host"));
+    if HOST_MODES.contains(&mode.as_str()) && (moves_files || values.is_set("mode")) {
+        return Err(format!("action {action} of mode {mode} would work on files of the operator's host"));
     }
     if mode == CLUSTER || values.is_set("rbd_pool") {
         return Err("mode rbd would read the cluster of the operator, whoever's image is named".to_owned());
@@ -89,7 +92,8 @@ fn refused(options: &ExecutorOptions, order: &RunAction) -> Result<(), String> {
         ("storage", storage, &able.storages),
         ("engine_name", engine, &able.engines),
     ] {
-        let is_chosen = key == "action" || key == "storage" || values.is_set(key);
+        let is_chosen =
+            matches!(key, "action" | "storage") || values.is_set(key) || (key == "mode" && wanted != "fs");
         if is_chosen && !supported.contains(&wanted) {
             return Err(format!("{key} {wanted} is not among this agent's capabilities"));
         }
@@ -150,6 +154,7 @@ mod tests {
             (json!({"action": "exec", "command": "id"}), "exec"),
             (json!({"action": "backup", "mode": "fs", "path_to_backup": "/etc"}), "mode fs"),
             (json!({"path_to_backup": "/etc"}), "mode fs"),
+            (json!({"action": "backup", "mode": "cloud", "cloud_conf": "/etc/x"}), "mode cloud"),
             (json!({"action": "restore", "restore-abs-path": "/etc"}), "mode fs"),
             (json!({"action": "info", "mode": "fs"}), "mode fs"),
             (json!({"mode": "rbd", "rbd_pool": "volumes", "rbd_image": "volume-x"}), "mode rbd"),

@@ -5,7 +5,9 @@
 
 pub mod ceph;
 pub mod cinder;
+pub mod cindernative;
 pub mod cloud;
+pub mod control_plane;
 pub mod error;
 pub mod glance;
 pub mod image;

@@ -33,7 +33,7 @@ pub struct Key {
 
 const ACTIONS: &[&str] = &["backup", "restore", "admin", "info", "exec"];
 const MODES: &[&str] =
-    &["fs", "mongo", "mysql", "sqlserver", "cinder", "cindernative", "nova", "glance", "rbd"];
+    &["fs", "mongo", "mysql", "sqlserver", "cinder", "cindernative", "nova", "glance", "rbd", "cloud"];
 const ENGINES: &[&str] = &["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance", "image"];
 const TARGETS: &[&str] = &["new", "over", "replace"];
 const STORAGES: &[&str] = &["local", "swift", "ssh", "s3", "ftp", "ftps"];
@@ -159,6 +159,7 @@ pub const KEYS: &[Key] = &[
     key(CLOUD, "glance_image_name", Kind::Text, "Images by name"),
     key(CLOUD, "glance_image_name_filter", Kind::Text, "Images whose name does not hold this text"),
     key(CLOUD, "temp_resource_prefix", Kind::Text, "Prefix of temporary resources").or("freezer_"),
+    key(HOST, "cloud_conf", Kind::Text, "File that says what the control plane consists of (mode cloud)"),
     key(HOST, "mysql_conf", Kind::Text, "MySQL access file"),
     key(HOST, "sql_server_conf", Kind::Text, "SQL Server access file"),
     key(HOST, "snapshot", Kind::Text, "Take a file-system snapshot first").short('s'),
@@ -187,6 +188,7 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("file_to_backup", "path_to_backup"),
     ("src_file", "path_to_backup"),
     ("remove_older_then", "remove_older_than"),
+    ("remove_before_date", "remove_from_date"),
     ("os_auth_ver", "os_identity_api_version"),
     ("lvm_auto_snap", "snapshot"),
     ("vssadmin", "snapshot"),

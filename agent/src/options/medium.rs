@@ -16,6 +16,10 @@ pub enum Medium {
         image: String,
     },
     Servers(ServerPick),
+    /// Cinder's own backups of a volume.
+    CinderNative(Option<String>),
+    /// The control plane of a cloud, from this host.
+    ControlPlane,
 }
 
 /// One resource.
@@ -69,6 +73,8 @@ impl Medium {
             Self::Images(_) => "glance",
             Self::Rbd { .. } => "rbd",
             Self::Servers(_) => "nova",
+            Self::CinderNative(_) => "cindernative",
+            Self::ControlPlane => "cloud",
         }
     }
 
@@ -84,6 +90,8 @@ impl Medium {
             Self::Servers(_) => {
                 "nova_inst_id, nova_inst_name, nova_inst_tag, nova_inst_metadata or project_id (what to save)"
             }
+            Self::CinderNative(_) => "cindernative_vol_id (what to save)",
+            Self::ControlPlane => "cloud_conf (what the control plane consists of)",
         }
     }
 
@@ -95,7 +103,8 @@ impl Medium {
             | Self::Servers(ServerPick::One(pick)) => pick.text(),
             Self::Images(ImagePick::Project(id)) | Self::Servers(ServerPick::Project(id)) => Some(id),
             Self::Rbd { image, .. } => Some(image),
-            Self::Files | Self::Images(_) | Self::Servers(_) => None,
+            Self::CinderNative(volume) => volume.as_deref(),
+            Self::Files | Self::ControlPlane | Self::Images(_) | Self::Servers(_) => None,
         }
     }
 }
@@ -150,6 +159,8 @@ pub fn choose(values: &Values) -> Result<Medium, OptionsError> {
         "glance" => Medium::Images(images(values)?),
         "rbd" => rbd(values)?,
         "nova" => Medium::Servers(servers(values)?),
+        "cindernative" => Medium::CinderNative(values.text("cindernative_vol_id")?),
+        "cloud" => Medium::ControlPlane,
         other => {
             return Err(OptionsError::bad("mode", format!("'{other}' is not available in this agent")));
         }

@@ -4,6 +4,7 @@ use super::cloud::CloudOptions;
 use super::date;
 use super::medium::{self, ImagePick, Medium, Pick, ServerPick};
 use super::values::{OptionsError, Values};
+use crate::openstack::cindernative::options::CinderNativeOptions;
 use std::path::PathBuf;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,10 @@ pub struct ActionOptions {
     pub metadata_out: Option<String>,
     pub quiet: bool,
     pub log_file: Option<String>,
+    /// Set when the medium is Cinder's own backup service.
+    pub cinder_native: Option<CinderNativeOptions>,
+    /// What the control plane consists of.
+    pub cloud_conf: Option<PathBuf>,
 }
 
 /// A text that never shows in debug output.
@@ -154,6 +159,10 @@ impl ActionOptions {
             metadata_out: text("metadata_out")?,
             quiet: values.flag("quiet")?,
             log_file: text("log_file")?,
+            cinder_native: matches!(medium, Medium::CinderNative(_))
+                .then(|| CinderNativeOptions::from_values(values, action))
+                .transpose()?,
+            cloud_conf: path("cloud_conf")?,
             medium,
         };
         options.check()?;
@@ -161,6 +170,10 @@ impl ActionOptions {
     }
 
     fn check(&self) -> Result<(), OptionsError> {
+        // Checked on their own.
+        if self.cinder_native.is_some() {
+            return Ok(());
+        }
         let need = |there: bool, what: &str| {
             let text = || format!("action {} needs {what}", self.action.as_str());
             if there { Ok(()) } else { Err(OptionsError::Conflict(text())) }
@@ -172,6 +185,7 @@ impl ActionOptions {
             ActionKind::Backup => {
                 let is_named = match &self.medium {
                     Medium::Files => self.path_to_backup.is_some(),
+                    Medium::ControlPlane => self.cloud_conf.is_some(),
                     Medium::Volume(Pick::Unnamed) => false,
                     Medium::Images(ImagePick::One(Pick::Unnamed)) => false,
                     Medium::Servers(ServerPick::One(Pick::Unnamed)) => false,
@@ -179,12 +193,17 @@ impl ActionOptions {
                 };
                 need(is_named, self.medium.needed())?;
                 need(
+                    self.medium != Medium::ControlPlane || !self.incremental,
+                    "incremental=false in mode cloud: a control plane is always saved whole",
+                )?;
+                need(
                     !levels || self.incremental,
                     "incremental=true when max_level, always_level or restart_always_level is given",
                 )
             }
             ActionKind::Restore => need(
-                self.medium != Medium::Files || self.restore_abs_path.is_some(),
+                !matches!(self.medium, Medium::Files | Medium::ControlPlane)
+                    || self.restore_abs_path.is_some(),
                 "restore_abs_path (where to restore to)",
             ),
             ActionKind::Admin => need(

@@ -178,3 +178,34 @@ pub async fn metrics_are_served(stage: Stage) {
     assert_eq!(get("/healthcheck").await, (200, "OK\n".to_owned()));
     conductor.stop().await;
 }
+
+pub async fn records_of_what_was_removed_go(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({}), &[action("a", 0, false), action("b", 0, false), action("c", 0, false)]);
+    stage.eventually("planned", |stage| stage.job("j").next_run_at.is_some()).await;
+    stage.clock.advance(Duration::from_secs(2));
+    let project = ProjectId::from("p");
+    let ids = |stage: &Stage| -> Vec<String> {
+        let all = stage.db.read(|tx| tx.backups().list(&project, &BackupFilter::default(), None, Page::ALL));
+        all.unwrap().into_iter().map(|backup| backup.backup_id.as_str().to_owned()).collect()
+    };
+    let id = "0123456789abcdef0123456789abcdef";
+    let metadata = |id: &str| json!({"backup_metadata": {"container": "c", "hostname": "h", "backup_name": "n", "backup_id": id}});
+    // The record has the id under which the agent has marked the backup, unless that is taken or no id.
+    for (mark, is_kept) in [(id, true), (id, false)] {
+        let order = agent.order().await;
+        agent.started(&order).await;
+        agent.finished(&order, StepOutcome::Success, metadata(mark)).await;
+        let known = ids(&stage);
+        assert_eq!(known.len(), if is_kept { 1 } else { 2 });
+        assert!(known.iter().any(|known| known == id), "{known:?}");
+    }
+    let order = agent.order().await;
+    agent.started(&order).await;
+    let removed = json!({"deleted_freezer_backup_ids": [id, "unknown", 7]});
+    agent.finished(&order, StepOutcome::Success, removed).await;
+    let left = ids(&stage);
+    assert!(left.len() == 1 && left[0] != id, "{left:?}");
+    conductor.stop().await;
+}

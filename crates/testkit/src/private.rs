@@ -38,6 +38,11 @@ pub struct PrivateMariadb {
 impl PrivateMariadb {
     /// Makes its data under `folder` and starts it.
     pub fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    /// With further arguments for the server.
+    pub fn start_with(folder: &Path, more: &[&str]) -> Self {
         let data = folder.join("mariadb");
         std::fs::create_dir_all(&data).expect("a folder");
         give_to("mysql", &data);
@@ -78,7 +83,7 @@ impl PrivateMariadb {
         let daemon = Daemon::new(
             "mariadbd",
             PathBuf::from("/usr/sbin/mariadbd"),
-            &arguments,
+            &[&arguments[..], more].concat(),
             folder.join("mariadbd.log"),
         );
         let mut server = Self { port, daemon };

@@ -1,6 +1,7 @@
 //! Cinder's REST interface: thin typed calls.
 
 pub mod attachments;
+pub mod backups;
 pub mod snapshots;
 pub mod volume_actions;
 pub mod volumes;

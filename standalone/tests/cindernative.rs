@@ -1,0 +1,196 @@
+//! Mode cindernative against a real Cinder that keeps its backups in Swift.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+
+use cloud::project::{Hands, Project, content, scribble};
+use freezer_testkit::{program, services};
+use serde_json::Value;
+use std::process::Command;
+
+struct Said {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    /// The JSON of `--metadata-out -`.
+    #[track_caller]
+    fn document(&self) -> Value {
+        assert_eq!(self.status, 0, "{}\n{}", self.out, self.err);
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+
+    #[track_caller]
+    fn fails_with(&self, words: &[&str]) {
+        assert_eq!(self.status, 1, "{}\n{}", self.out, self.err);
+        for word in words {
+            assert!(self.err.contains(word), "'{word}' is not in: {}", self.err);
+        }
+    }
+}
+
+/// `freezer-agent --action …` as a user of the project.
+async fn agent(project: &Project, user: &str, arguments: &[&str]) -> Said {
+    let output = tokio::process::Command::from({
+        let mut command = Command::new(program("freezer-agent"));
+        command.args(arguments).args(["--mode", "cindernative", "--metadata-out", "-"]).env_clear().envs([
+            ("PATH", "/usr/bin:/bin"),
+            ("HOME", "/nonexistent"),
+            ("OS_AUTH_URL", services::keystone_url().as_str()),
+            ("OS_USERNAME", user),
+            ("OS_PASSWORD", services::password().as_str()),
+            ("OS_PROJECT_NAME", project.name.as_str()),
+            ("OS_USER_DOMAIN_ID", "default"),
+            ("OS_PROJECT_DOMAIN_ID", "default"),
+        ]);
+        command
+    })
+    .output()
+    .await
+    .unwrap();
+    Said {
+        status: output.status.code().unwrap(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn ids(backups: &[Value]) -> Vec<&str> {
+    backups.iter().map(|backup| backup["id"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_increment_restore_and_rotation() {
+    let project = Project::create().await;
+    let hands = Hands::of(&project).await;
+    let volume = hands.volume("data", true).await;
+    let original = content(&volume);
+    let run = async |arguments: &[&str]| agent(&project, &project.user, arguments).await;
+    let save = [
+        "--action",
+        "backup",
+        "--cindernative-vol-id",
+        &volume,
+        "--backup-name",
+        "nightly",
+        "--incremental",
+        "--cindernative-backup-container",
+        "saved-{backup_name}",
+    ];
+
+    let plan = run(&[&save[..], &["--dry-run"]].concat()).await.document();
+    assert_eq!((plan["is_incremental"].as_bool(), plan["level"].as_u64()), (Some(false), Some(0)));
+    assert_eq!(hands.backups(&volume).await.len(), 0);
+
+    let full = run(&save).await.document();
+    let text = |document: &Value, key: &str| document[key].as_str().unwrap().to_owned();
+    assert_eq!(full["curr_backup_level"], 0);
+    assert!(text(&full, "level_reason").contains("no available backup"), "{full}");
+    let listed = hands.backups(&volume).await;
+    assert_eq!(ids(&listed), [text(&full, "cinder_backup_id")]);
+    let known = &listed[0];
+    assert_eq!(
+        (&known["status"], &known["name"], &known["container"]),
+        (&"available".into(), &"nightly".into(), &"saved-nightly".into())
+    );
+    assert_eq!(known["description"], format!("Backup created by Freezer for volume {volume}"));
+    assert_eq!(known["metadata"]["created_by"], "freezer");
+    assert_eq!(known["metadata"]["freezer_backup_id"], full["backup_id"]);
+
+    scribble(&volume);
+    let changed = content(&volume);
+    assert_ne!(changed, original);
+    let increment = run(&save).await.document();
+    assert_eq!((&increment["curr_backup_level"], &increment["is_incremental"]), (&1.into(), &true.into()));
+
+    // The state of an increment, by id, into a new volume of its own.
+    let id = text(&increment, "cinder_backup_id");
+    let restored = run(&["--action", "restore", "--cindernative-backup-id", &id]).await.document();
+    let new = text(&restored, "volume_id");
+    assert_eq!((&restored["is_new_volume"], new == volume), (&true.into(), false));
+    assert_eq!(content(&new), changed);
+    // The state of a time, over the volume.
+    let date = format!("@{}", full["time_stamp"]);
+    let date =
+        String::from_utf8(Command::new("date").args(["-u", "+%FT%TZ", "-d", &date]).output().unwrap().stdout)
+            .unwrap();
+    let back = ["--action", "restore", "--cindernative-vol-id", &volume, "--restore-from-date"];
+    let restored = run(&[&back[..], &[date.trim()]].concat()).await.document();
+    assert_eq!(
+        (&restored["volume_id"], &restored["cinder_backup_id"]),
+        (&volume.as_str().into(), &full["cinder_backup_id"])
+    );
+    assert_eq!(content(&volume), original);
+    run(&[&back[..], &["2020-01-01T00:00:00Z"]].concat())
+        .await
+        .fails_with(&["no available Cinder backup of 2020", "the oldest is of"]);
+    assert_eq!(content(&volume), original);
+
+    // A user's own backup is no base for Freezer's, is not counted and not removed.
+    let own = hands.own_backup(&volume, "mine").await;
+    let second = run(&save).await.document();
+    assert!(
+        second["curr_backup_level"] == 0 && text(&second, "level_reason").contains("not Freezer's"),
+        "{second}"
+    );
+    let rotate = ["--action", "admin", "--cindernative-vol-id", &volume, "--fullbackup-rotation", "1"];
+    let plan = run(&[&rotate[..], &["--dry-run"]].concat()).await.document();
+    assert_eq!(
+        plan["remove"][0]["backups"],
+        serde_json::json!([increment["cinder_backup_id"], full["cinder_backup_id"]])
+    );
+    assert_eq!(hands.backups(&volume).await.len(), 4);
+    run(&rotate).await.document();
+    assert_eq!(ids(&hands.backups(&volume).await), [own.as_str(), &text(&second, "cinder_backup_id")]);
+    run(&[&rotate[..], &["--nocindernative-freezer-only"]].concat()).await.document();
+    assert_eq!(ids(&hands.backups(&volume).await), [text(&second, "cinder_backup_id")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_done_says_why_and_leaves_nothing() {
+    let (project, stranger) = (Project::create().await, Project::create().await);
+    let hands = Hands::of(&project).await;
+    let volume = hands.volume("data", false).await;
+    let unknown = "11111111-2222-3333-4444-555555555555";
+    let run = async |arguments: &[&str]| agent(&project, &project.user, arguments).await;
+    let backup = |id| ["--action", "backup", "--cindernative-vol-id", id];
+    run(&backup(unknown)).await.fails_with(&[unknown, "not in this project"]);
+    run(&backup("volume1")).await.fails_with(&["cindernative_vol_id", "no id"]);
+    run(&["--action", "backup"]).await.fails_with(&["needs cindernative_vol_id"]);
+    run(&[&backup(&volume)[..], &["--container", "a/b"]].concat()).await.fails_with(&["'a/b'", "'/'"]);
+    run(&[&backup(&volume)[..], &["--max-level", "3"]].concat()).await.fails_with(&["incremental=true"]);
+    let foreign = agent(&stranger, &stranger.user, &backup(&volume)).await;
+    foreign.fails_with(&[&volume, "not in this project"]);
+
+    // Cinder's reason, and nothing left of what it could not make.
+    let refused = agent(&project, &project.weak, &backup(&volume)).await;
+    refused.fails_with(&["ended in error", "it was removed", "403"]);
+    assert_eq!(hands.backups(&volume).await.len(), 0);
+
+    let restore = |key, id| ["--action", "restore", key, id];
+    run(&restore("--cindernative-backup-id", unknown)).await.fails_with(&[unknown, "not in this project"]);
+    run(&restore("--cindernative-vol-id", &volume)).await.fails_with(&["no available Cinder backup"]);
+    run(&["--action", "restore"]).await.fails_with(&["cindernative_backup_id or cindernative_vol_id"]);
+    let admin = ["--action", "admin", "--cindernative-vol-id"];
+    run(&[&admin[..], &[&volume]].concat()).await.fails_with(&["fullbackup_rotation"]);
+    let rotation = ["--fullbackup-rotation", "2"];
+    run(&[&admin[..], &[unknown], &rotation].concat()).await.fails_with(&[unknown, "not in this project"]);
+    run(&[&admin[..], &[&volume, "--fullbackup-rotation", "0"]].concat())
+        .await
+        .fails_with(&["fullbackup_rotation"]);
+
+    // A volume that is used cannot be written over: said before Cinder is asked.
+    let own = hands.own_backup(&volume, "mine").await;
+    let theirs = agent(&stranger, &stranger.user, &restore("--cindernative-backup-id", &own)).await;
+    theirs.fails_with(&[&own, "not in this project"]);
+    let reserve = serde_json::json!({"os-reserve": {}});
+    let (status, _) =
+        hands.cinder(reqwest::Method::POST, &format!("/volumes/{volume}/action"), Some(&reserve)).await;
+    assert_eq!(status, 202);
+    let over = run(&restore("--cindernative-vol-id", &volume)).await;
+    over.fails_with(&["is attaching", "detach it first"]);
+    let unreserve = serde_json::json!({"os-unreserve": {}});
+    hands.cinder(reqwest::Method::POST, &format!("/volumes/{volume}/action"), Some(&unreserve)).await;
+}
