@@ -1,6 +1,7 @@
 //! Action admin: rotation. Always a plan first; with `dry_run` only the plan.
 
 use super::{ActionError, Done};
+use crate::openstack::volume;
 use crate::options::medium::Medium;
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
@@ -22,6 +23,12 @@ pub async fn admin(
     let engine = if options.medium == Medium::Files { Engine::Tar } else { Engine::Image };
     let hbn = Hbn::of(engine, &options.hostname, &options.backup_name)?;
     let request = PruneRequest::new(hbn, retention, around.now_secs);
+    if !options.dry_run && matches!(options.medium, Medium::Volume(_) | Medium::Images(_)) {
+        // Also takes away what agents that are gone have left in the project; rotation does not hang on it.
+        if let Err(error) = volume::open_cloud(options, around, &monitor).await {
+            tracing::warn!("leftovers of agents that are gone were not looked for: {error}");
+        }
+    }
     let store = open_store(options, around).await?;
     let plan = prune::plan(&store, &request).await?;
     let mut summary: Vec<String> = plan.to_string().lines().map(str::to_owned).collect();

@@ -15,7 +15,9 @@ pub async fn info(options: &ActionOptions, around: &Surroundings) -> Result<Done
         "backup", "level", "time (UTC)", "stored", "codec", "standing"
     )];
     let mut backups = Vec::new();
-    for hbn in catalogue::list_hbns(&store, Engine::Tar).await? {
+    let mut hbns = catalogue::list_hbns(&store, Engine::Tar).await?;
+    hbns.extend(catalogue::list_hbns(&store, Engine::Image).await?);
+    for hbn in hbns {
         let found = catalogue::list(&store, &hbn).await?;
         for (chain, level) in
             found.chains.iter().flat_map(|chain| chain.levels.iter().map(move |level| (chain, level)))

@@ -283,6 +283,12 @@ async fn find(
     Ok(found)
 }
 
+/// Whether a row of a list is somebody's temporary resource.
+pub fn is_temporary(row: &Value, prefix: &str) -> bool {
+    let tags = row.as_object().cloned().unwrap_or_default();
+    process_of(row, &tags, prefix).is_some()
+}
+
 /// The process in a resource's tag, by metadata or by name.
 fn process_of(row: &Value, tags: &Map<String, Value>, prefix: &str) -> Option<Process> {
     if tags.contains_key(RUN_KEY)

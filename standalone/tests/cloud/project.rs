@@ -190,6 +190,28 @@ impl Hands {
         id
     }
 
+    /// Images of the project.
+    pub async fn images(&self) -> Vec<Value> {
+        let url = format!("{GLANCE}/images?owner={}", self.login.project_id);
+        let (status, document) = call(Method::GET, &url, &self.login.token, None).await;
+        assert_eq!(status, 200, "{document}");
+        document["images"].as_array().unwrap().clone()
+    }
+
+    async fn remove_images(&self) {
+        for image in self.images().await {
+            let url = format!("{GLANCE}/images/{}", image["id"].as_str().unwrap());
+            if image["protected"] == true {
+                let patch = r#"[{"op": "replace", "path": "/protected", "value": false}]"#;
+                let request = http().patch(&url).header("X-Auth-Token", &self.login.token);
+                let kind = "application/openstack-images-v2.1-json-patch";
+                request.header("Content-Type", kind).body(patch).send().await.unwrap();
+            }
+            let (status, document) = call(Method::DELETE, &url, &self.login.token, None).await;
+            assert_eq!(status, 204, "{url}: {document}");
+        }
+    }
+
     /// Deletes what the list at `path` holds under `key` until it is empty.
     async fn empty(&self, base: &str, path: &str, key: &str, token: &str) {
         let end = Instant::now() + PATIENCE;
@@ -218,6 +240,7 @@ impl Project {
         for (path, key) in [("/backups", "backups"), ("/snapshots", "snapshots"), ("/volumes", "volumes")] {
             hands.empty(&cinder, path, key, &token).await;
         }
+        hands.remove_images().await;
         let url = format!("http://127.0.0.1:8080/v1/AUTH_{}", self.id);
         let containers =
             http().get(&url).header("X-Auth-Token", &token).send().await.unwrap().text().await.unwrap();

@@ -7,6 +7,7 @@ use crate::openstack::cloud::{Cloud, Service};
 use crate::openstack::error::CloudError;
 use crate::openstack::glance::{download, images};
 use crate::openstack::pipe;
+use crate::openstack::temporary::is_temporary;
 use crate::openstack::volume::{open_cloud, source_failed};
 use crate::options::medium::{ImagePick, Pick};
 use crate::options::typed::ActionOptions;
@@ -27,7 +28,7 @@ pub async fn backup(
         let image = one(&cloud, pick).await?;
         return save(options, around, &monitor, &cloud, image).await;
     }
-    let chosen = several(&cloud, pick).await?;
+    let chosen = several(&cloud, pick, &options.cloud.temp_prefix).await?;
     let mut saved = Map::new();
     let mut summary = Vec::new();
     let mut failed = Vec::new();
@@ -66,6 +67,12 @@ async fn one(cloud: &Cloud, pick: &Pick) -> Result<Value, CloudError> {
         }
     };
     let mut found = images::list(cloud, &[("name", name)]).await?;
+    let project = cloud.project_id().await?;
+    let is_own = |row: &Value| row.get("owner").and_then(Value::as_str) == Some(&project);
+    // The project's own before what others show to it.
+    if found.iter().any(is_own) {
+        found.retain(is_own);
+    }
     match (found.pop(), found.len()) {
         (Some(image), 0) => Ok(image),
         (Some(_), others) => Err(CloudError::Choice {
@@ -80,7 +87,7 @@ async fn one(cloud: &Cloud, pick: &Pick) -> Result<Value, CloudError> {
 }
 
 /// Images of the login's own project: others' images are theirs to save.
-async fn several(cloud: &Cloud, pick: &ImagePick) -> Result<Vec<Value>, CloudError> {
+async fn several(cloud: &Cloud, pick: &ImagePick, temp_prefix: &str) -> Result<Vec<Value>, CloudError> {
     let project = cloud.project_id().await?;
     if let ImagePick::Project(wanted) = pick
         && *wanted != project
@@ -89,6 +96,7 @@ async fn several(cloud: &Cloud, pick: &ImagePick) -> Result<Vec<Value>, CloudErr
         return Err(CloudError::Choice { what: format!("images of project {wanted}"), cause });
     }
     let mut found = images::list(cloud, &[("owner", &project)]).await?;
+    found.retain(|row| !is_temporary(row, temp_prefix));
     if let ImagePick::AllWithout(text) = pick {
         let name = |row: &Value| row.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         found.retain(|row| !name(row).contains(text.as_str()));
@@ -109,13 +117,20 @@ async fn save(
         let (resource, wanted) = (format!("image {id}"), "active".to_owned());
         return Err(CloudError::BadState { resource, state: status, wanted, detail: String::new() }.into());
     }
+    let size = found.get("size").and_then(Value::as_u64).unwrap_or_default();
+    if size == 0 {
+        // Such as Nova makes of a server that boots from a volume: saved as it is, it would restore to nothing.
+        let cause =
+            "holds no data of its own but names snapshots of volumes; save the volumes by mode cinder";
+        return Err(CloudError::Choice { what: format!("image {id}"), cause: cause.to_owned() }.into());
+    }
+    let text = |key: &str| found.get(key).and_then(Value::as_str).unwrap_or_default();
     // Members are the owner's to see.
-    let members = match found.get("visibility").and_then(Value::as_str) {
-        Some("shared") => images::members(cloud, &id).await.unwrap_or_default(),
+    let members = match text("visibility") {
+        "shared" if text("owner") == cloud.project_id().await? => images::members(cloud, &id).await?,
         _ => Vec::new(),
     };
     let description = ImageDescription::of(&found, members);
-    let size = found.get("size").and_then(Value::as_u64).unwrap_or_default();
     let open = opener(cloud.clone(), id.clone(), size, description.to_value());
     let request = action::image_request(options, around)?;
     let store = open_store(options, around).await?;

@@ -9,7 +9,12 @@ pub use restore::restore;
 
 use crate::options::typed::ActionOptions;
 
+/// How the names of the chains of images begin that are saved together.
+fn several(options: &ActionOptions) -> String {
+    format!("{}_", options.backup_name)
+}
+
 /// Name of the chain of one image among several.
 fn chain_of_one(options: &ActionOptions, image_id: &str) -> ActionOptions {
-    ActionOptions { backup_name: format!("{}_{image_id}", options.backup_name), ..options.clone() }
+    ActionOptions { backup_name: format!("{}{image_id}", several(options)), ..options.clone() }
 }

@@ -10,12 +10,13 @@ use crate::openstack::glance::images;
 use crate::openstack::pipe;
 use crate::openstack::temporary::{Ledger, Temporary};
 use crate::openstack::volume::{feed, open_cloud, restore_request, with_leftovers};
+use crate::options::cloud::VolumeTarget;
 use crate::options::medium::{ImagePick, Pick};
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
 use freezer_storage::Store;
 use freezer_vault::image::{self, ImageOutput, ImagePlan, ImageReport};
-use freezer_vault::{Monitor, VaultError};
+use freezer_vault::{Engine, Monitor, VaultError, catalogue};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -25,8 +26,63 @@ pub async fn restore(
     around: &Surroundings,
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
+    if options.cloud.volume_target != VolumeTarget::New {
+        return Err(ActionError::Failed(
+            "an image cannot be written over; leave overwrite out, and a new one is made".to_owned(),
+        ));
+    }
     let store = open_store(options, around).await?;
-    let plan = plan(options, pick, &store).await?;
+    match pick {
+        ImagePick::One(_) => one(options, pick, around, &store, &monitor).await,
+        ImagePick::AllWithout(_) | ImagePick::Project(_) => several(options, around, &store, &monitor).await,
+    }
+}
+
+/// All that were saved together. One that fails makes the restore partial and keeps none from coming back.
+async fn several(
+    options: &ActionOptions,
+    around: &Surroundings,
+    store: &Arc<dyn Store>,
+    monitor: &Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    let beginning = format!("{}_{}", options.hostname, super::several(options));
+    let names = catalogue::list_hbns(store, Engine::Image).await?;
+    let ids = names.iter().filter_map(|hbn| hbn.as_str().strip_prefix(&beginning));
+    let ids: Vec<&str> = ids.filter(|id| uuid::Uuid::parse_str(id).is_ok()).collect();
+    let (mut restored, mut summary, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut is_partial = false;
+    for id in &ids {
+        let pick = ImagePick::One(Pick::Unnamed);
+        match one(&chain_of_one(options, id), &pick, around, store, monitor).await {
+            Ok(done) => {
+                is_partial |= done.partial;
+                summary.extend(done.summary);
+                restored.extend(done.result.get("restore").cloned());
+            }
+            Err(ActionError::Aborted) => return Err(ActionError::Aborted),
+            Err(_) if monitor.is_cancelled() => return Err(ActionError::Aborted),
+            Err(error) => failed.push(format!("image {id}: {error}")),
+        }
+    }
+    if failed.len() == ids.len() {
+        let cause =
+            if ids.is_empty() { format!("there is no backup {beginning}<id>") } else { failed.join("; ") };
+        return Err(ActionError::Failed(format!("nothing was restored: {cause}")));
+    }
+    summary.extend(failed.iter().map(|what| format!("FAILED       {what}")));
+    let mut result = Map::new();
+    result.insert("restore".into(), json!({"images": restored, "failed": failed}));
+    Ok(Done { result, summary, partial: is_partial || !failed.is_empty() })
+}
+
+async fn one(
+    options: &ActionOptions,
+    pick: &ImagePick,
+    around: &Surroundings,
+    store: &Arc<dyn Store>,
+    monitor: &Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    let plan = plan(options, pick, store).await?;
     let saved = ImageDescription::from_value(&plan.description).ok_or_else(|| {
         ActionError::Failed(format!("backup {} at {} is not that of an image", plan.hbn, plan.timestamp))
     })?;
@@ -34,15 +90,17 @@ pub async fn restore(
         let summary = vec![format!("Would restore {} as of {} ('{}')", plan.hbn, plan.timestamp, saved.name)];
         return Ok(Done { result: Map::new(), summary, partial: false });
     }
-    let cloud = open_cloud(options, around, &monitor).await?;
+    let cloud = open_cloud(options, around, monitor).await?;
     let ledger = Ledger::new(&cloud, &options.cloud.temp_prefix, &around.run_id);
-    let made = make(options, &cloud, &ledger, (&store, &plan, &saved), &monitor).await;
+    let made = make(options, &cloud, &ledger, (store, &plan, &saved), monitor).await;
     let left = match &made {
         Ok(_) => ledger.remove_all().await,
         Err(_) => ledger.remove_all_and_lost().await,
     };
     let made = if monitor.is_cancelled() && made.is_err() { Err(ActionError::Aborted) } else { made };
     let ((id, report, mut notes), left) = with_leftovers(made, left)?;
+    // What the image was and is not any more makes it incomplete.
+    let partial = !notes.is_empty();
     notes.extend(left);
     let mut result = Map::new();
     result.insert(
@@ -54,7 +112,7 @@ pub async fn restore(
         format!("Image        {id} ({})", people(report.size_bytes)),
     ];
     summary.extend(plan.warnings.iter().chain(&notes).map(|note| format!("Note         {note}")));
-    Ok(Done { result, summary, partial: false })
+    Ok(Done { result, summary, partial })
 }
 
 /// The backup of this name, or that of the one image among several that were saved together.
@@ -88,7 +146,13 @@ async fn make(
     let (writer, stream) = pipe::writer();
     let sending = images::upload(cloud, &id, reqwest::Body::wrap_stream(stream));
     let report = feed(store, plan, ImageOutput::Raw(writer), monitor, sending).await?;
-    images::wait(cloud, &id, 0).await?;
+    let made = images::wait(cloud, &id, 0).await?;
+    if saved.is_content_of(&made) == Some(false) {
+        return Err(ActionError::Failed(format!(
+            "image {} came back with another content than Glance had saved: its hash differs",
+            saved.id
+        )));
+    }
     let notes = dress(options, cloud, &id, plan, saved).await?;
     ledger.release(&Temporary::Image(id.clone()));
     Ok((id, report, notes))

@@ -1,0 +1,269 @@
+//! Mode glance where it is hard: everything an image has, all images of a project, downloads and uploads that break off.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+#[allow(dead_code)]
+#[path = "../../crates/storage/tests/support/proxy.rs"]
+mod proxy;
+
+use cloud::http;
+use cloud::project::{GLANCE, Hands, Project, call};
+use freezer_testkit::{program, services};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+
+const UNKNOWN: &str = "11111111-2222-3333-4444-555555555555";
+
+struct Said {
+    status: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    /// The JSON of `--metadata-out -`.
+    #[track_caller]
+    fn document(&self) -> Value {
+        assert_eq!(self.status, Some(0), "{}\n{}", self.out, self.err);
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+
+    #[track_caller]
+    fn fails_with(&self, words: &[&str]) {
+        assert_eq!(self.status, Some(1), "{}\n{}", self.out, self.err);
+        for word in words {
+            assert!(self.err.contains(word), "'{word}' is not in: {}", self.err);
+        }
+    }
+}
+
+fn command(project: &Project, store: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program("freezer-agent"));
+    command
+        .args(arguments)
+        .args(["--metadata-out", "-", "--storage", "local", "--container"])
+        .arg(store)
+        .env_clear()
+        .envs([
+            ("PATH", "/usr/bin:/bin"),
+            ("HOME", "/nonexistent"),
+            ("OS_AUTH_URL", services::keystone_url().as_str()),
+            ("OS_USERNAME", project.user.as_str()),
+            ("OS_PASSWORD", services::password().as_str()),
+            ("OS_PROJECT_NAME", project.name.as_str()),
+            ("OS_USER_DOMAIN_ID", "default"),
+            ("OS_PROJECT_DOMAIN_ID", "default"),
+        ])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    command
+}
+
+/// `freezer-agent --action …` as a user of the project.
+async fn agent(project: &Project, store: &Path, arguments: &[&str]) -> Said {
+    said(command(project, store, arguments)).await
+}
+
+async fn said(command: Command) -> Said {
+    let output = tokio::process::Command::from(command).output().await.unwrap();
+    Said {
+        status: output.status.code(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Ids of all images of the project.
+async fn ids(hands: &Hands) -> Vec<String> {
+    hands.images().await.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+}
+
+fn text<'a>(document: &'a Value, key: &str) -> &'a str {
+    document[key].as_str().unwrap_or_else(|| panic!("no {key}: {document}"))
+}
+
+/// An image of the project with this content.
+async fn image(hands: &Hands, body: Value, bytes: &[u8]) -> String {
+    let token = &hands.login.token;
+    let (status, made) = call(Method::POST, &format!("{GLANCE}/images"), token, Some(&body)).await;
+    assert_eq!(status, 201, "{made}");
+    let id = text(&made, "id").to_owned();
+    let request = http().put(format!("{GLANCE}/images/{id}/file")).header("X-Auth-Token", token);
+    let sent = request.header("Content-Type", "application/octet-stream").body(bytes.to_vec()).send().await;
+    assert_eq!(sent.unwrap().status(), 204);
+    id
+}
+
+/// Bytes that do not compress.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 24) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn images_come_back_with_content_properties_members_and_tags() {
+    let (project, friend) = (Project::create().await, Project::create().await);
+    let hands = Hands::of(&project).await;
+    let folder = tempfile::tempdir().unwrap();
+    let run = async |arguments: &[&str]| agent(&project, folder.path(), arguments).await;
+    let body = json!({
+        "name": "golden", "disk_format": "qcow2", "container_format": "bare", "visibility": "shared", "min_disk": 1,
+        "min_ram": 64, "protected": true, "tags": ["a", "b"], "hw_disk_bus": "scsi", "os_distro": "tiny",
+    });
+    let id = image(&hands, body, &noise(1, 3_000_001)).await;
+    let members = format!("{GLANCE}/images/{id}/members");
+    let member = json!({"member": friend.id});
+    let (status, document) = call(Method::POST, &members, &hands.login.token, Some(&member)).await;
+    assert_eq!(status, 200, "{document}");
+    let other = json!({"name": "scratch", "disk_format": "raw", "container_format": "bare"});
+    let other = image(&hands, other, &noise(2, 70_000)).await;
+
+    let common = ["--backup-name", "i", "--hostname", "h", "--glance-image-id"];
+    let saved = run(&[&["--action", "backup"], &common[..], &[&id]].concat()).await.document();
+    assert_eq!(text(&saved, "glance_image_id"), id);
+    let restored = run(&[&["--action", "restore"], &common[..], &[&id]].concat()).await.document();
+    let new = text(&restored, "image_id").to_owned();
+    let images = hands.images().await;
+    let find = |id: &str| images.iter().find(|image| image["id"] == id).unwrap().clone();
+    let (mut old, mut made) = (find(&id), find(&new));
+    assert_eq!(made["name"], format!("golden~{}", saved["time_stamp"]));
+    for row in [&mut old, &mut made] {
+        for key in ["id", "name", "created_at", "updated_at", "file", "self"] {
+            row.as_object_mut().unwrap().remove(key);
+        }
+        row["tags"].as_array_mut().unwrap().sort_by_key(ToString::to_string);
+    }
+    assert_eq!(made, old);
+    let (_, shared) =
+        call(Method::GET, &format!("{GLANCE}/images/{new}/members"), &hands.login.token, None).await;
+    assert_eq!(shared["members"][0]["member_id"], friend.id.as_str());
+
+    // All of the project, each in its own chain, and all of them back.
+    let all =
+        ["--backup-name", "all", "--hostname", "h", "--mode", "glance", "--glance-image-name-filter", "~"];
+    let saved = run(&[&["--action", "backup"], &all[..]].concat()).await.document();
+    assert_eq!(saved["images"].as_object().unwrap().len(), 2, "{saved}");
+    let before = hands.images().await.len();
+    let restored = run(&[&["--action", "restore"], &all[..]].concat()).await.document();
+    let rows = restored["images"].as_array().unwrap();
+    assert_eq!((rows.len(), hands.images().await.len()), (2, before + 2), "{restored}");
+    let images = hands.images().await;
+    let hash = |id: &str| images.iter().find(|image| image["id"] == id).unwrap()["os_hash_value"].clone();
+    let row = rows.iter().find(|row| row["image_of_backup"] == other.as_str()).unwrap();
+    assert_eq!(hash(text(row, "image_id")), hash(&other));
+
+    // What holds no data of its own is not saved as if it did, and what agents make for a while is left out.
+    let body = json!({"name": "of-a-server", "disk_format": "qcow2", "container_format": "bare"});
+    let empty = image(&hands, body, b"").await;
+    let lone = ["--action", "backup", "--glance-image-id", &empty, "--backup-name", "e", "--hostname", "h"];
+    run(&lone).await.fails_with(&[&empty, "no data of its own"]);
+    let partial = run(&[&["--action", "backup"], &all[..]].concat()).await;
+    assert_eq!(partial.status, Some(3), "{}", partial.err);
+    let saved: Value = serde_json::from_str(&partial.out).unwrap();
+    assert_eq!(saved["images"].as_object().unwrap().len(), 2, "{saved}");
+    assert!(saved["failed"][0].as_str().unwrap().contains(&empty), "{saved}");
+
+    let unknown = run(&["--action", "backup", "--glance-image-id", UNKNOWN]).await;
+    unknown.fails_with(&["Glance has no image", UNKNOWN]);
+    let stranger = Project::create().await;
+    let theirs = agent(&stranger, folder.path(), &["--action", "backup", "--glance-image-id", &other]).await;
+    theirs.fails_with(&["Glance has no image", &other]);
+    let over = run(&[&["--action", "restore", "--overwrite"], &common[..], &[&id]].concat()).await;
+    over.fails_with(&["cannot be written over"]);
+}
+
+/// Keystone, whose catalogue leads to Glance by way of `port`. Answers its own port.
+async fn keystone_with_glance_at(port: u16) -> u16 {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                let mut room = [0; 8192];
+                let whole = |request: &[u8]| {
+                    let text = String::from_utf8_lossy(request);
+                    let (head, body) = text.split_once("\r\n\r\n")?;
+                    let length = head.lines().find_map(|line| {
+                        let (name, value) = line.split_once(':')?;
+                        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().unwrap())
+                    });
+                    (body.len() >= length.unwrap_or(0)).then(|| text.into_owned())
+                };
+                let text = loop {
+                    let count = client.read(&mut room).await.unwrap();
+                    if count == 0 {
+                        return;
+                    }
+                    request.extend_from_slice(&room[..count]);
+                    if let Some(text) = whole(&request) {
+                        break text;
+                    }
+                };
+                let mut server = tokio::net::TcpStream::connect("127.0.0.1:5000").await.unwrap();
+                let text = text.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+                server.write_all(text.as_bytes()).await.unwrap();
+                let mut answer = String::new();
+                server.read_to_string(&mut answer).await.unwrap();
+                let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+                let body = body
+                    .replace("127.0.0.1:9292", &format!("127.0.0.1:{port}"))
+                    .replace("127.0.0.1:5000", &format!("127.0.0.1:{own}"));
+                let kept =
+                    head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("content-length"));
+                let head = kept.collect::<Vec<_>>().join("\r\n");
+                let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                client.write_all(answer.as_bytes()).await.unwrap();
+            });
+        }
+    });
+    own
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_goes_on_where_glance_broke_off_and_one_that_is_lost_is_no_backup() {
+    use proxy::Action;
+    let project = Project::create().await;
+    let hands = Hands::of(&project).await;
+    let folder = tempfile::tempdir().unwrap();
+    let body = json!({"name": "golden", "disk_format": "raw", "container_format": "bare"});
+    let id = image(&hands, body, &noise(3, 3_000_001)).await;
+    let glance = proxy::Proxy::http("127.0.0.1:9292".to_owned()).await;
+    let keystone = keystone_with_glance_at(glance.port).await;
+    let run = async |arguments: &[&str]| {
+        let mut command = command(&project, folder.path(), arguments);
+        command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
+        said(command).await
+    };
+    let save = ["--action", "backup", "--glance-image-id", &id, "--backup-name", "i", "--hostname", "h"];
+    let back = ["--action", "restore", "--glance-image-id", &id, "--backup-name", "i", "--hostname", "h"];
+
+    // Lost for good: refused before anything is committed.
+    glance.rule("GET", "/file", 1, Action::CutAnswer(1_000_000));
+    glance.rule("GET", "/file", 1, Action::Answer(404, Vec::new()));
+    run(&save).await.fails_with(&["Glance has no", "content of image"]);
+    run(&back).await.fails_with(&["h_i"]);
+
+    glance.rule("GET", "/file", 1, Action::CutAnswer(1_000_000));
+    glance.rule("GET", "/file", 1, Action::ResetAnswer(500_000));
+    let saved = run(&save).await.document();
+    assert_eq!(saved["bytes_read"], 3_000_001);
+    assert_eq!((glance.unused_rules(), glance.requests("GET", "/file")), (0, 5));
+
+    // An upload that is cut leaves nothing; a whole one brings back what was there.
+    glance.rule("PUT", "/file", 1, Action::ResetRequest(1_000_000));
+    run(&back).await.fails_with(&["Glance"]);
+    assert_eq!(ids(&hands).await, [id.clone()]);
+    agent(&project, folder.path(), &back).await.document();
+    let images = hands.images().await;
+    assert_eq!((images.len(), &images[0]["os_hash_value"]), (2, &images[1]["os_hash_value"]));
+}
