@@ -20,7 +20,10 @@ pub async fn admin(
         remove_from_secs: options.remove_from_date,
         keep_last: options.keep_last,
     };
-    let engine = if options.medium == Medium::Files { Engine::Tar } else { Engine::Image };
+    let engine = match options.medium {
+        Medium::Files | Medium::ControlPlane => Engine::Tar,
+        _ => Engine::Image,
+    };
     let hbn = Hbn::of(engine, &options.hostname, &options.backup_name)?;
     let request = PruneRequest::new(hbn, retention, around.now_secs);
     if !options.dry_run && matches!(options.medium, Medium::Volume(_) | Medium::Images(_)) {
