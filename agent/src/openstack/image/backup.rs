@@ -34,7 +34,9 @@ pub async fn backup(
     let mut failed = Vec::new();
     for found in chosen {
         let id = found.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-        match save(&chain_of_one(options, &id), around, &monitor, &cloud, found).await {
+        // Each has figures of its own; an abort ends them all.
+        let own = Arc::new(Monitor::with_token(monitor.token().child_token()));
+        match save(&chain_of_one(options, &id), around, &own, &cloud, found).await {
             Ok(done) => {
                 summary.extend(done.summary);
                 saved.insert(id, done.result.get("backup_metadata").cloned().unwrap_or_default());
