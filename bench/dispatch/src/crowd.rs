@@ -75,8 +75,9 @@ pub async fn measure(wanted: &Crowd) -> Result<(), Failure> {
         calls.push(RpcClient::new(&transport, target).timeout(Duration::from_secs(30)));
     }
     let calls: Arc<[RpcClient]> = calls.into();
-    // The first answer: conductor, exchange and queues are there.
-    calls.first().ok_or("no transport")?.call(&Context::new(), "agent_heartbeat", json!(hello(0))).await?;
+    // Until it answers: exchange and queues are there then.
+    let first = calls.first().ok_or("no transport")?.clone().timeout(Duration::from_secs(2));
+    while first.call(&Context::new(), "agent_heartbeat", json!(hello(0))).await.is_err() {}
     let listening = listen(&vhost.url(), wanted.agents, &calls, &counts).await?;
     println!("{} agents listen", wanted.agents);
     for n in 0..wanted.agents {
