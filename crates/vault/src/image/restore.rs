@@ -235,12 +235,11 @@ fn write_file(
     Ok(data_bytes)
 }
 
-/// Gives every run to `sink` as place, data (`None` for zeros) and length; answers how many bytes were data.
-fn pour(
-    merge: &mut Inputs,
-    sink: &mut dyn FnMut(u64, Option<&[u8]>, u64) -> io::Result<()>,
-    monitor: &Monitor,
-) -> Result<u64, VaultError> {
+/// Takes a run: its place, its data (`None` for zeros) and its length.
+type Sink<'a> = dyn FnMut(u64, Option<&[u8]>, u64) -> io::Result<()> + 'a;
+
+/// Gives every run to `sink`; answers how many bytes were data.
+fn pour(merge: &mut Inputs, sink: &mut Sink<'_>, monitor: &Monitor) -> Result<u64, VaultError> {
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut data_bytes = 0;
     loop {
@@ -268,7 +267,7 @@ fn pour(
 }
 
 fn zeros(out: &mut dyn Write, mut length: u64) -> io::Result<()> {
-    const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     while length > 0 {
         let part = ZEROS.get(..usize::try_from(length).unwrap_or(usize::MAX).min(ZEROS.len()));
         let part = part.unwrap_or_default();
