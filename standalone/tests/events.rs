@@ -25,7 +25,7 @@ impl Listener {
         let mut child = Command::new("/usr/bin/python3")
             .args(["-W", "ignore"])
             .arg(script)
-            .args(["listen", "--url", url])
+            .args(["listen", "--url", url, "--priority", "info,error"])
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -367,8 +367,17 @@ async fn a_narrow_credential_is_an_agent_and_nothing_else(cloud: &Cloud, demo: &
     let credential = Credential::create_for(demo, rules).await;
     let narrow = Login { token: credential.token().await, project_id: demo.project_id.clone() };
     let user = User::new(cloud.api_port, &narrow);
-    let guest = Player { user: &user, client_id: "guest-1" };
-    assert_eq!(guest.say("hello", &hello(&demo.project_id, "guest-1")).await.0, 200);
+    // Of its own machine: the names of others belong to their logins, though it is the same user's.
+    for taken in ["guest-1", "guest-2"] {
+        let impostor = Player { user: &user, client_id: taken };
+        let (status, said) = impostor.say("hello", &hello(&demo.project_id, taken)).await;
+        assert_eq!(status, 409, "{said}");
+        assert!(said["description"].as_str().unwrap().contains("belongs to another login"), "{said}");
+        assert_eq!(impostor.say("heartbeat", &hello(&demo.project_id, taken)).await.0, 409);
+        assert_eq!(impostor.say("work", &json!({})).await.0, 409);
+    }
+    let guest = Player { user: &user, client_id: "guest-3" };
+    assert_eq!(guest.say("hello", &hello(&demo.project_id, "guest-3")).await.0, 200);
     assert_eq!(guest.say("work", &json!({})).await.0, 200);
     for (method, path) in
         [(Method::GET, "/jobs"), (Method::GET, "/backups"), (Method::DELETE, "/clients/guest-2")]
