@@ -15,6 +15,8 @@ use tokio::process::{Child, ChildStdout, Command};
 /// The system's own oslo.messaging, listening.
 struct Listener {
     lines: Lines<BufReader<ChildStdout>>,
+    /// Came before what was waited for: events that are sent together may overtake each other.
+    early: Vec<Value>,
     _child: Child,
 }
 
@@ -33,13 +35,16 @@ impl Listener {
             .spawn()
             .expect("python3 with oslo.messaging; make services installs it");
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut listener = Self { lines, _child: child };
+        let mut listener = Self { lines, early: Vec::new(), _child: child };
         listener.next(|event| event["event"] == "ready").await;
         listener
     }
 
-    /// The next line that is wanted; others are passed over.
+    /// The first line that is wanted; others are kept.
     async fn next(&mut self, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.early.iter().position(&is_wanted) {
+            return self.early.remove(at);
+        }
         let found = async {
             loop {
                 let line = self.lines.next_line().await.unwrap().expect("the listener goes on");
@@ -47,6 +52,7 @@ impl Listener {
                 if is_wanted(&event) {
                     return event;
                 }
+                self.early.push(event);
             }
         };
         tokio::time::timeout(PATIENCE, found).await.expect("an event was expected")
@@ -116,7 +122,9 @@ async fn a_python_listener_reads_what_a_backup_tells() {
         ("backup.restore.end", "info", "told"),
         ("backup.restore.error", "error", "none"),
     ] {
-        let event = listener.event(event_type).await;
+        let is_it =
+            |event: &Value| event["event_type"] == event_type && event["payload"]["backup_name"] == name;
+        let event = listener.next(is_it).await;
         let payload = &event["payload"];
         assert_eq!(event["priority"], priority, "{event}");
         assert!(event["publisher_id"].as_str().unwrap().starts_with("freezer-conductor."), "{event}");
