@@ -48,7 +48,7 @@ pub struct StepInput {
 pub enum StepLine {
     Progress(Progress),
     /// For the run's next step.
-    Login(RunLogin),
+    Login(Box<RunLogin>),
     /// Last line of a child that did its work (exit status 0, or 3 when partial).
     Result(Map<String, Value>),
     /// Last line of a child that failed.

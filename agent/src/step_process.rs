@@ -70,7 +70,7 @@ async fn work(input: StepInput, leash: impl AsyncRead + Unpin + Send + 'static) 
         end_group();
     }
     if let Some(login) = around.logins.left().filter(|_| input.takes_login) {
-        say(&StepLine::Login(login));
+        say(&StepLine::Login(Box::new(login)));
     }
     // The last counts, whatever was reported before.
     say(&StepLine::Progress(Meter::new().read(&monitor)));

@@ -136,7 +136,7 @@ async fn follow(
         tokio::select! {
             line = child.next() => match line {
                 Some(StepLine::Progress(news)) => progress = news,
-                Some(StepLine::Login(login)) => agent.logins.keep(&entry.order.run_id, auth, login),
+                Some(StepLine::Login(login)) => agent.logins.keep(&entry.order.run_id, auth, *login),
                 Some(line) => last = Some(line),
                 None => break,
             },

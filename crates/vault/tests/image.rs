@@ -1,4 +1,5 @@
 //! The image engine: chains of images, from sources that are read whole and from lists of changes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod support;
 

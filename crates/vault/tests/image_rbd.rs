@@ -1,5 +1,6 @@
 //! The image engine and Ceph's own tool: what `rbd export-diff` writes is taken as it is, and `rbd import-diff` reads what
 //! lies on the storage.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod support;
 

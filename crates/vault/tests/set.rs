@@ -1,4 +1,5 @@
 //! Sets: backups that belong together are saved, found, checked and removed together.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod support;
 

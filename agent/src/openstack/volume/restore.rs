@@ -69,7 +69,7 @@ pub async fn restore(
     let ledger = Ledger::new(&cloud, &options.cloud.temp_prefix, &around.run_id);
     let work = Restore { options, around, monitor, cloud, ledger, store, plan, saved };
     let made = match options.cloud.volume_target {
-        VolumeTarget::New => work.into_new().await,
+        VolumeTarget::New => work.restore_new().await,
         VolumeTarget::Over => work.over_old().await,
         VolumeTarget::Replace => work.in_place_of_old().await,
     };
@@ -124,7 +124,7 @@ impl Restore<'_> {
         })
     }
 
-    async fn into_new(&self) -> Result<Made, ActionError> {
+    async fn restore_new(&self) -> Result<Made, ActionError> {
         let temporary_name = self.ledger.name(&format!("restore_{}", self.saved.id));
         let (volume_id, report) = match self.ceph() {
             Some(ceph) => {
@@ -281,7 +281,7 @@ impl Restore<'_> {
                 old.id()
             )));
         }
-        let (id, report, mut notes) = self.into_new().await?;
+        let (id, report, mut notes) = self.restore_new().await?;
         for (server, device) in &places {
             let swapped = self.swap(server, old.id(), &id, device.as_deref()).await;
             swapped.map_err(|error| {
