@@ -262,7 +262,7 @@ async fn a_download_goes_on_where_glance_broke_off_and_one_that_is_lost_is_no_ba
     // An upload that is cut leaves nothing; a whole one brings back what was there.
     glance.rule("PUT", "/file", 1, Action::ResetRequest(1_000_000));
     run(&back).await.fails_with(&["Glance"]);
-    assert_eq!(ids(&hands).await, [id.clone()]);
+    assert_eq!(ids(&hands).await, std::slice::from_ref(&id));
     agent(&project, folder.path(), &back).await.document();
     let images = hands.images().await;
     assert_eq!((images.len(), &images[0]["os_hash_value"]), (2, &images[1]["os_hash_value"]));
