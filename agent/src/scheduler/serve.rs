@@ -8,7 +8,6 @@ use crate::links::http;
 use crate::serve::{Agent, project_of, start_over_http, stop_signal};
 use keystone::Session;
 use oslo_config::Config;
-use std::fs::File;
 use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -49,7 +48,7 @@ async fn serve(config: Config, session: Session, log: &oslo_log::Guard) -> Resul
         () = &mut stop => return Ok(()),
     };
     let options = config::executor_options(&config, &project)?;
-    let _lock = lock(&options.state_dir)?;
+    make_state_dir(&options.state_dir)?;
     let agent = start_over_http(options, session).await?;
     tracing::info!("freezer-scheduler {} serves", env!("CARGO_PKG_VERSION"));
     loop {
@@ -69,16 +68,12 @@ async fn serve(config: Config, session: Session, log: &oslo_log::Guard) -> Resul
     Ok(())
 }
 
-/// Two daemons with one folder would take each other's journal for their own.
-fn lock(state_dir: &Path) -> Result<File, String> {
-    let refuse = |error: &dyn std::fmt::Display| format!("state folder {}: {error}", state_dir.display());
+/// The agent locks it: two daemons with one folder would take each other's journal for their own.
+fn make_state_dir(state_dir: &Path) -> Result<(), String> {
     std::fs::create_dir_all(state_dir).map_err(|error| {
-        format!("{}; set [scheduler] state_dir to a folder that can be written", refuse(&error))
-    })?;
-    let file = File::options().create(true).truncate(false).write(true).open(state_dir.join("lock"));
-    let file = file.map_err(|error| refuse(&error))?;
-    file.try_lock().map_err(|_| refuse(&"another process serves this client"))?;
-    Ok(file)
+        let folder = state_dir.display();
+        format!("state folder {folder}: {error}; set [scheduler] state_dir to a folder that can be written")
+    })
 }
 
 fn reload(config: &Config, project: &str, agent: &Agent, log: &oslo_log::Guard) {
