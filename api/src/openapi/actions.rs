@@ -4,7 +4,7 @@ use super::operation::{Operation, delete, get, list, patch, post};
 use super::{flag, flag_or_null, id, listed, map, object, text, whole, written};
 use crate::validate::action::MODE_ALIAS;
 use crate::validate::names::{PATH_MAX, TEXT_MAX};
-use freezer_model::client::{ALL_ACTIONS, ALL_MODES};
+use freezer_model::client::{ALL_ACTIONS, KNOWN_MODES};
 use serde_json::{Value, json};
 
 pub fn operations() -> Vec<Operation> {
@@ -49,7 +49,7 @@ fn freezer_action() -> Value {
     // Null in a change: what it was.
     let words: Vec<Option<&str>> = ALL_ACTIONS.into_iter().map(Some).chain([None]).collect();
     let modes: Vec<Option<&str>> =
-        ALL_MODES.into_iter().chain([MODE_ALIAS.0]).map(Some).chain([None]).collect();
+        KNOWN_MODES.into_iter().chain([MODE_ALIAS.0]).map(Some).chain([None]).collect();
     object(
         &[],
         json!({ "action": { "enum": words }, "mode": { "enum": modes }, "path_to_backup": text(PATH_MAX),

@@ -4,7 +4,7 @@ use super::names::{self, ID_MAX, PATH_MAX, TEXT_MAX};
 use super::object::{Object, Refusal};
 use freezer_model::ActionId;
 use freezer_model::action::{DEFAULT_MAX_RETRIES, DEFAULT_MAX_RETRIES_INTERVAL_SECS};
-use freezer_model::client::{ALL_ACTIONS, ALL_MODES};
+use freezer_model::client::{ALL_ACTIONS, KNOWN_MODES};
 use serde_json::{Map, Value};
 
 /// What Horizon calls `sqlserver`; stored as sent.
@@ -75,7 +75,7 @@ fn narrow(number: Option<i64>) -> Option<i32> {
 /// Types of the options the server knows; all others are the agent's and kept as they are.
 fn check_freezer_action(options: &Object<'_>) -> Result<(), Refusal> {
     options.word_or_null("action", &ALL_ACTIONS)?;
-    let modes: Vec<&str> = ALL_MODES.into_iter().chain([MODE_ALIAS.0]).collect();
+    let modes: Vec<&str> = KNOWN_MODES.into_iter().chain([MODE_ALIAS.0]).collect();
     options.word_or_null("mode", &modes)?;
     for key in ["path_to_backup", "restore_abs_path", "log_file"] {
         options.text_or_null(key, PATH_MAX)?;

@@ -3,7 +3,7 @@
 use super::action;
 use super::names::{self, CLIENT_ID_MAX, HOSTNAME_MAX, TEXT_MAX};
 use super::object::{Object, Refusal};
-use freezer_model::client::{ALL_ACTIONS, ALL_ENGINES, ALL_MODES, ALL_STORAGES};
+use freezer_model::client::{ALL_ACTIONS, ALL_STORAGES, KNOWN_ENGINES, KNOWN_MODES};
 use freezer_model::{Capabilities, ClientId};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -30,9 +30,9 @@ pub fn parse(body: &Object<'_>) -> Result<ClientBody, Refusal> {
         uuid: action::id(body, "uuid")?.map(str::to_owned),
         capabilities: Capabilities {
             actions: body.words("supported_actions", &ALL_ACTIONS)?.unwrap_or(all.actions),
-            modes: body.words("supported_modes", &ALL_MODES)?.unwrap_or(all.modes),
+            modes: body.words("supported_modes", &KNOWN_MODES)?.unwrap_or(all.modes),
             storages: body.words("supported_storages", &ALL_STORAGES)?.unwrap_or(all.storages),
-            engines: body.words("supported_engines", &ALL_ENGINES)?.unwrap_or(all.engines),
+            engines: body.words("supported_engines", &KNOWN_ENGINES)?.unwrap_or(all.engines),
         },
         is_central: body.flag("is_central")?.unwrap_or(false),
     })

@@ -25,10 +25,10 @@ async fn a_registration_reads_back_with_everything_it_can_do() {
 #[tokio::test]
 async fn registering_again_updates_what_changes_and_keeps_identity() {
     let api = Api::start().await;
-    let first = json!({"client_id": "node1", "hostname": "one", "description": "d1", "supported_modes": ["nova", "fs"]});
+    let first = json!({"client_id": "node1", "hostname": "one", "description": "d1", "supported_modes": ["nova", "fs", "rbd"]});
     api.call(ALICE, "POST", "/clients", first).await.expect(201);
     let before = api.get(ALICE, "/clients/node1").await.json();
-    assert_eq!(before["client"]["supported_modes"], json!(["nova", "fs"]));
+    assert_eq!(before["client"]["supported_modes"], json!(["nova", "fs", "rbd"]));
     let again =
         json!({"client_id": "node1", "hostname": "two", "uuid": "other", "supported_engines": ["tar"]});
     api.call(ANN, "POST", "/clients", again).await.expect(201);

@@ -13,13 +13,20 @@ pub struct Capabilities {
 }
 
 pub const ALL_ACTIONS: [&str; 5] = ["backup", "restore", "info", "admin", "exec"];
+/// Modes of every Freezer.
 pub const ALL_MODES: [&str; 8] =
     ["fs", "mongo", "mysql", "sqlserver", "cinder", "glance", "cindernative", "nova"];
+/// Those and ours, which only a client has that names them.
+pub const KNOWN_MODES: [&str; 10] =
+    ["fs", "mongo", "mysql", "sqlserver", "cinder", "glance", "cindernative", "nova", "rbd", "cloud"];
 pub const ALL_STORAGES: [&str; 6] = ["local", "swift", "ssh", "s3", "ftp", "ftps"];
+/// Engines of every Freezer.
 pub const ALL_ENGINES: [&str; 6] = ["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance"];
+/// Those and ours.
+pub const KNOWN_ENGINES: [&str; 8] = ["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance", "image", "set"];
 
 impl Default for Capabilities {
-    /// Everything the REST API knows: what a registration without lists means.
+    /// What every Freezer knows: what a registration without lists means.
     fn default() -> Self {
         let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         Self {

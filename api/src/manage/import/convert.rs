@@ -6,7 +6,7 @@ use crate::validate::{backup, names, schedule};
 use freezer_database::upstream::{
     UpstreamAction, UpstreamBackup, UpstreamClient, UpstreamJob, UpstreamSession,
 };
-use freezer_model::client::{ALL_ACTIONS, ALL_ENGINES, ALL_MODES, ALL_STORAGES};
+use freezer_model::client::{ALL_ACTIONS, ALL_STORAGES, KNOWN_ENGINES, KNOWN_MODES};
 use freezer_model::session::{ACTIVE, DEFAULT_HOLD_OFF_SECS};
 use freezer_model::{
     Action, ActionId, Backup, BackupId, BackupStatus, Capabilities, Client, ClientId, Job, JobId, JobState,
@@ -23,9 +23,9 @@ pub fn client(row: UpstreamClient) -> Result<Client, String> {
         project_id: project(row.project_id.as_deref())?,
         capabilities: Capabilities {
             actions: known("supported_actions", row.supported_actions.as_deref(), &ALL_ACTIONS)?,
-            modes: known("supported_modes", row.supported_modes.as_deref(), &ALL_MODES)?,
+            modes: known("supported_modes", row.supported_modes.as_deref(), &KNOWN_MODES)?,
             storages: known("supported_storages", row.supported_storages.as_deref(), &ALL_STORAGES)?,
-            engines: known("supported_engines", row.supported_engines.as_deref(), &ALL_ENGINES)?,
+            engines: known("supported_engines", row.supported_engines.as_deref(), &KNOWN_ENGINES)?,
         },
         client_id: ClientId::from(row.client_id),
         uuid: row.uuid,
