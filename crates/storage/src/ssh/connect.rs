@@ -64,9 +64,9 @@ impl Link {
         let channel = handle.channel_open_session().await?;
         channel.request_subsystem(true, "sftp").await?;
         let settings = russh_sftp::client::Config {
-            // Requests queue behind megabytes of others on a slow line; a dead connection is noticed by
-            // its keepalives.
-            request_timeout_secs: config.timeout.as_secs().max(1).saturating_mul(10),
+            // Requests queue behind megabytes of others on a slow line. A dead connection is noticed by its
+            // keepalives, but a request that was being sent when it died may hear of that never.
+            request_timeout_secs: config.timeout.as_secs().max(1).saturating_mul(2),
             ..russh_sftp::client::Config::default()
         };
         let mut sftp = RawSftpSession::new_with_config(channel.into_stream(), settings);
