@@ -6,7 +6,6 @@ use crate::validate::{backup, names, schedule};
 use freezer_database::upstream::{
     UpstreamAction, UpstreamBackup, UpstreamClient, UpstreamJob, UpstreamSession,
 };
-use freezer_model::client::{ALL_ACTIONS, ALL_STORAGES, KNOWN_ENGINES, KNOWN_MODES};
 use freezer_model::session::{ACTIVE, DEFAULT_HOLD_OFF_SECS};
 use freezer_model::{
     Action, ActionId, Backup, BackupId, BackupStatus, Capabilities, Client, ClientId, Job, JobId, JobState,
@@ -18,14 +17,14 @@ const DEFAULT_RETRIES: i32 = 5;
 const DEFAULT_RETRY_SECS: i32 = 6;
 
 pub fn client(row: UpstreamClient) -> Result<Client, String> {
-    let known = |name: &str, text: Option<&str>, all: &[&str]| capability(name, text, all);
+    let every = Capabilities::default();
     Ok(Client {
         project_id: project(row.project_id.as_deref())?,
         capabilities: Capabilities {
-            actions: known("supported_actions", row.supported_actions.as_deref(), &ALL_ACTIONS)?,
-            modes: known("supported_modes", row.supported_modes.as_deref(), &KNOWN_MODES)?,
-            storages: known("supported_storages", row.supported_storages.as_deref(), &ALL_STORAGES)?,
-            engines: known("supported_engines", row.supported_engines.as_deref(), &KNOWN_ENGINES)?,
+            actions: capability("supported_actions", row.supported_actions.as_deref(), every.actions)?,
+            modes: capability("supported_modes", row.supported_modes.as_deref(), every.modes)?,
+            storages: capability("supported_storages", row.supported_storages.as_deref(), every.storages)?,
+            engines: capability("supported_engines", row.supported_engines.as_deref(), every.engines)?,
         },
         client_id: ClientId::from(row.client_id),
         uuid: row.uuid,
@@ -50,13 +49,12 @@ fn made(ms: Option<i64>) -> Timestamp {
     Timestamp(ms.unwrap_or(0))
 }
 
-/// Nothing stored means everything: the column came later than the clients.
-fn capability(name: &str, text: Option<&str>, all: &[&str]) -> Result<Vec<String>, String> {
-    let everything = || Ok(all.iter().map(|word| (*word).to_owned()).collect());
-    let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return everything() };
+/// Nothing stored means everything that upstream knows: the column came later than the clients.
+fn capability(name: &str, text: Option<&str>, every: Vec<String>) -> Result<Vec<String>, String> {
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(every) };
     match serde_json::from_str::<Option<Vec<String>>>(text) {
         Ok(Some(words)) => Ok(words),
-        Ok(None) => everything(),
+        Ok(None) => Ok(every),
         Err(_) => Err(format!("{name} is no list of words")),
     }
 }
