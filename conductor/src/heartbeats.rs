@@ -1,13 +1,14 @@
 //! Heartbeats, many at a time: ten thousand agents cost a few transactions a second.
 //!
 //! A heartbeat that says nothing new about its agent only moves two times on: when the agent was last seen, and until when
-//! it has the steps that it names. Such ones are gathered for a moment and noted together. One that says something new, or
-//! that another agent's name has to be weighed against, is treated as a hello of its own.
+//! it has the steps that it names. Such ones are gathered for a moment and noted together. One that says something new,
+//! that another agent's name has to be weighed against, or whose login is not the one that the name is bound to, is treated
+//! as a hello of its own.
 
 use crate::ConductorError;
 use crate::desk::Desk;
 use crate::hello::{self, Refusal, Speaker};
-use freezer_database::{DbError, Tx, Worker, Workers};
+use freezer_database::{DbError, Known, Tx, Workers};
 use freezer_model::rpc::{AgentHello, HelloReply};
 use freezer_model::{Client, ClientId, Link, RunId};
 use std::collections::{HashMap, HashSet};
@@ -20,9 +21,15 @@ const BATCH: usize = 500;
 /// How long they are gathered.
 const GATHER: Duration = Duration::from_millis(100);
 
+/// What was said, and by which login.
+struct Said {
+    hello: AgentHello,
+    speaker: Speaker,
+}
+
 /// A heartbeat that waits to be noted.
 pub(crate) struct Beat {
-    hello: Arc<AgentHello>,
+    said: Arc<Said>,
     reply: oneshot::Sender<Result<Option<HelloReply>, String>>,
 }
 
@@ -32,17 +39,13 @@ pub(crate) async fn heartbeat(
     hello: AgentHello,
     speaker: Speaker,
 ) -> Result<Result<HelloReply, Refusal>, ConductorError> {
-    if speaker.is_held_to_it(&hello) {
-        // Whose name it is has to be looked up.
-        return hello::hello(desk, hello, speaker, false).await;
-    }
-    let hello = Arc::new(hello);
+    let said = Arc::new(Said { hello, speaker });
     let (reply, noted) = oneshot::channel();
     let gone = || ConductorError::Worker("the conductor stops".to_owned());
-    desk.beats.send(Beat { hello: hello.clone(), reply }).map_err(|_| gone())?;
+    desk.beats.send(Beat { said: said.clone(), reply }).map_err(|_| gone())?;
     match noted.await.map_err(|_| gone())? {
         Ok(Some(reply)) => Ok(Ok(reply)),
-        Ok(None) => hello::hello(desk, Arc::unwrap_or_clone(hello), speaker, false).await,
+        Ok(None) => hello::hello(desk, said.hello.clone(), said.speaker.clone(), false).await,
         Err(error) => Err(ConductorError::Worker(error)),
     }
 }
@@ -57,8 +60,8 @@ pub(crate) async fn note_beats(desk: Arc<Desk>, mut beats: mpsc::UnboundedReceiv
         {
             batch.push(beat);
         }
-        let hellos: Vec<Arc<AgentHello>> = batch.iter().map(|beat| beat.hello.clone()).collect();
-        let replies = desk.transaction(move |desk, tx| note(desk, tx, &hellos)).await;
+        let said: Vec<Arc<Said>> = batch.iter().map(|beat| beat.said.clone()).collect();
+        let replies = desk.transaction(move |desk, tx| note(desk, tx, &said)).await;
         match replies {
             Ok(replies) => {
                 for (beat, reply) in batch.drain(..).zip(replies) {
@@ -76,11 +79,11 @@ pub(crate) async fn note_beats(desk: Arc<Desk>, mut beats: mpsc::UnboundedReceiv
 }
 
 /// One reply for each, `None` where a hello is needed. A fixed number of statements.
-fn note(desk: &Desk, tx: &mut Tx, hellos: &[Arc<AgentHello>]) -> Result<Vec<Option<HelloReply>>, DbError> {
-    let ids: HashSet<&str> = hellos.iter().map(|hello| hello.client_id.as_str()).collect();
+fn note(desk: &Desk, tx: &mut Tx, all: &[Arc<Said>]) -> Result<Vec<Option<HelloReply>>, DbError> {
+    let ids: HashSet<&str> = all.iter().map(|said| said.hello.client_id.as_str()).collect();
     let known = tx.clients().namesakes(&ids)?;
     let plain: Vec<&AgentHello> =
-        hellos.iter().map(|hello| &**hello).filter(|hello| says_nothing_new(&known, hello)).collect();
+        all.iter().filter(|said| says_nothing_new(&known, said)).map(|said| &said.hello).collect();
     let now = desk.clock.now();
     if !plain.is_empty() {
         let seen: Vec<_> = plain.iter().map(|hello| (&hello.project_id, &hello.client_id)).collect();
@@ -96,8 +99,9 @@ fn note(desk: &Desk, tx: &mut Tx, hellos: &[Arc<AgentHello>]) -> Result<Vec<Opti
     let workers = tx.clients().workers(&foreign.collect())?;
     let mut renewed = Vec::new();
     let mut replies = Vec::new();
-    for hello in hellos {
-        if !says_nothing_new(&known, hello) {
+    for said in all {
+        let hello = &said.hello;
+        if !says_nothing_new(&known, said) {
             replies.push(None);
             continue;
         }
@@ -136,12 +140,18 @@ fn is_its_central(
     worker.is_some_and(|worker| worker.client.is_central && worker.client.project_id == hello.project_id)
 }
 
-/// Whether the agent is known exactly as it says, and its name means nobody else.
-fn says_nothing_new(known: &HashMap<ClientId, Vec<Result<Worker, DbError>>>, hello: &AgentHello) -> bool {
-    let Some([Ok(worker)]) = known.get(&hello.client_id).map(Vec::as_slice) else { return false };
+/// Whether the agent is known exactly as it says, its name means nobody else, and its login is the one bound to the name.
+fn says_nothing_new(known: &HashMap<ClientId, Vec<Result<Known, DbError>>>, said: &Said) -> bool {
+    let Said { hello, speaker } = said;
+    let Some([Ok(Known { worker, holder })]) = known.get(&hello.client_id).map(Vec::as_slice) else {
+        return false;
+    };
     let Client { project_id, hostname, capabilities, is_central, link, agent_version, .. } = &worker.client;
     let says = if hello.link == Link::Http { Link::Http } else { Link::Amqp };
-    *project_id == hello.project_id
+    let is_its_login = !speaker.is_held_to_it(hello)
+        || (holder.bound_to.is_some() && holder.admits(&speaker.user, speaker.credential.as_deref()));
+    is_its_login
+        && *project_id == hello.project_id
         && hostname.as_deref() == Some(&hello.hostname)
         && *capabilities == hello.capabilities
         && *is_central == hello.is_central

@@ -55,6 +55,7 @@ pub(crate) async fn hello(
 }
 
 /// The login behind a hello. Over HTTP the REST service has authenticated it; agents on the message bus are the operator's.
+#[derive(Clone)]
 pub(crate) struct Speaker {
     pub user: UserId,
     pub credential: Option<String>,

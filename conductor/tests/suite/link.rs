@@ -205,9 +205,15 @@ pub async fn a_name_over_http_is_its_first_logins(stage: Stage) {
     let agent = guest(&stage, "p", "node1").await;
     agent.hello_as("ann", Some("c1")).await.unwrap();
     for (user, credential) in [("bob", None), ("bob", Some("c1")), ("ann", Some("c2")), ("ann", None)] {
-        let refused = agent.hello_as(user, credential).await.unwrap_err();
-        assert!(refused.contains("node1 belongs to another login"), "{user} {credential:?}: {refused}");
+        for what in ["agent_hello", "agent_heartbeat"] {
+            let refused = agent.say_as(what, user, credential).await.unwrap_err();
+            assert!(refused.contains("node1 belongs to another login"), "{user} {credential:?}: {refused}");
+        }
     }
+    stage.clock.advance(LEASE);
+    agent.say_as("agent_heartbeat", "ann", Some("c1")).await.unwrap();
+    let row = stage.db.read(|tx| tx.clients().get(&ProjectId::from("p"), &ClientId::from("node1"))).unwrap();
+    assert_eq!(row.unwrap().last_seen_at, Some(stage.clock.now()), "only its own login's heartbeat is noted");
     agent.hello_as("ann", Some("c1")).await.unwrap();
     // The same name in another project is another name.
     guest(&stage, "q", "node1").await.hello_as("bob", None).await.unwrap();

@@ -10,7 +10,8 @@ use oslo_messaging::{
     Target, Transport,
 };
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex as Lock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc};
 
@@ -224,13 +225,25 @@ pub struct Agent {
     server: RpcServer,
     orders: Mutex<mpsc::UnboundedReceiver<RunAction>>,
     aborts: Mutex<mpsc::UnboundedReceiver<AbortRun>>,
+    accepted: Accepted,
     pub calls: RpcClient,
     _transport: Transport,
 }
 
+/// Steps whose orders have come and whose end was not reported.
+type Accepted = Arc<Lock<HashMap<RunId, Epoch>>>;
+
 struct Ears {
     orders: mpsc::UnboundedSender<RunAction>,
     aborts: mpsc::UnboundedSender<AbortRun>,
+    accepted: Accepted,
+}
+
+impl Ears {
+    fn accept(&self, order: RunAction) {
+        self.accepted.lock().unwrap().insert(order.run_id.clone(), order.epoch);
+        let _ = self.orders.send(order);
+    }
 }
 
 #[async_trait]
@@ -243,7 +256,7 @@ impl Endpoint for Ears {
     }
     async fn call(&self, _ctx: &Context, method: &str, args: Value) -> Result<Value, RemoteFailure> {
         match method {
-            "run_action" => drop(self.orders.send(serde_json::from_value(args).unwrap())),
+            "run_action" => self.accept(serde_json::from_value(args).unwrap()),
             _ => drop(self.aborts.send(serde_json::from_value(args).unwrap())),
         }
         Ok(Value::Null)
@@ -264,9 +277,9 @@ impl Agent {
         let (aborts, their_aborts) = mpsc::unbounded_channel();
         let target = Target::topic(AGENT_TOPIC).exchange(EXCHANGE).version(VERSION).server(client_id);
         let options = ServerOptions { delete_server_queue: true, ..ServerOptions::default() };
-        let server = RpcServer::start(&transport, target, vec![Arc::new(Ears { orders, aborts })], options)
-            .await
-            .unwrap();
+        let accepted = Accepted::default();
+        let ears = Ears { orders, aborts, accepted: accepted.clone() };
+        let server = RpcServer::start(&transport, target, vec![Arc::new(ears)], options).await.unwrap();
         let calls =
             RpcClient::new(&transport, Target::topic(CONDUCTOR_TOPIC).exchange(EXCHANGE).version(VERSION));
         Self {
@@ -279,6 +292,7 @@ impl Agent {
             server,
             orders: Mutex::new(their_orders),
             aborts: Mutex::new(their_aborts),
+            accepted,
             calls: calls.timeout(PATIENCE / 12),
             _transport: transport,
         }
@@ -326,11 +340,15 @@ impl Agent {
 
     /// As the REST service relays it for a login.
     pub async fn hello_as(&self, user: &str, credential: Option<&str>) -> Result<(), String> {
+        self.say_as("agent_hello", user, credential).await
+    }
+
+    pub async fn say_as(&self, what: &str, user: &str, credential: Option<&str>) -> Result<(), String> {
         let mut context = Context::new().with("user_id", user);
         if let Some(credential) = credential {
             context = context.with(APPLICATION_CREDENTIAL_KEY, credential);
         }
-        let answer = self.calls.call(&context, "agent_hello", self.hello_args(vec![])).await;
+        let answer = self.calls.call(&context, what, self.hello_args(vec![])).await;
         answer.map(drop).map_err(|error| error.to_string())
     }
 
@@ -352,6 +370,20 @@ impl Agent {
             .await
             .expect("an abort was expected")
             .unwrap()
+    }
+
+    /// What a real agent names in its heartbeats.
+    pub fn accepted(&self) -> Vec<HeldStep> {
+        let accepted = self.accepted.lock().unwrap();
+        accepted.iter().map(|(run_id, epoch)| HeldStep { run_id: run_id.clone(), epoch: *epoch }).collect()
+    }
+
+    /// The step has ended, or is another order's by now.
+    pub fn give_up(&self, order: &RunAction) {
+        let mut accepted = self.accepted.lock().unwrap();
+        if accepted.get(&order.run_id) == Some(&order.epoch) {
+            accepted.remove(&order.run_id);
+        }
     }
 
     /// What has arrived and was not taken.

@@ -6,7 +6,7 @@ use crate::runs::{HELD, NOUN};
 use crate::schema::{clients, runs};
 use crate::{Clients, DbError, Runs, Worker};
 use diesel::prelude::*;
-use freezer_model::{ClientId, Epoch, ProjectId, RunId, Timestamp};
+use freezer_model::{ClientId, Epoch, Holder, ProjectId, RunId, Timestamp};
 use std::collections::{HashMap, HashSet};
 
 /// What a run's row says to an agent that holds it.
@@ -20,6 +20,13 @@ pub struct Holding {
     pub abort_requested: bool,
 }
 
+/// A client as heartbeats are compared with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known {
+    pub worker: Worker,
+    pub holder: Holder,
+}
+
 type HoldingRow = (String, String, String, i64, String, bool);
 
 impl Clients<'_> {
@@ -27,20 +34,22 @@ impl Clients<'_> {
     pub fn namesakes(
         &mut self,
         ids: &HashSet<&str>,
-    ) -> Result<HashMap<ClientId, Vec<Result<Worker, DbError>>>, DbError> {
+    ) -> Result<HashMap<ClientId, Vec<Result<Known, DbError>>>, DbError> {
         let ids: Vec<&str> = ids.iter().copied().collect();
-        let rows: Vec<(ClientRow, Option<i32>)> = self.tx.run("client", "", |conn| {
+        let rows: Vec<(ClientRow, Option<i32>, Option<String>)> = self.tx.run("client", "", |conn| {
             clients::table
                 .filter(clients::client_id.eq_any(ids))
-                .select((ClientRow::as_select(), clients::concurrent_steps))
+                .select((ClientRow::as_select(), clients::concurrent_steps, clients::bound_to))
                 .load(conn)
         })?;
         let mut found: HashMap<_, Vec<_>> = HashMap::new();
-        for (row, steps) in rows {
+        for (row, steps, bound_to) in rows {
             let id = ClientId::from(row.client_id.as_str());
-            let worker = row.into_model();
-            let worker = worker.map(|client| Worker { client, concurrent_steps: steps.map(i64::from) });
-            found.entry(id).or_default().push(worker);
+            let known = row.into_model().map(|client| Known {
+                holder: Holder { user_id: client.user_id.clone(), bound_to },
+                worker: Worker { client, concurrent_steps: steps.map(i64::from) },
+            });
+            found.entry(id).or_default().push(known);
         }
         Ok(found)
     }

@@ -41,7 +41,7 @@ pub mod upstream;
 
 pub use actions::Actions;
 pub use backups::{BackupFilter, Backups};
-pub use beats::Holding;
+pub use beats::{Holding, Known};
 pub use clients::{ClientFilter, Clients};
 pub use database::{Database, DatabaseOptions, Tx};
 pub use dispatch::{ActiveRuns, Occupied, Shares, Worker, Workers};
