@@ -18,6 +18,7 @@ mod link;
 #[path = "suite/sessions.rs"]
 mod sessions;
 #[path = "suite/stage.rs"]
+#[allow(dead_code)] // kill.rs uses the rest
 mod stage;
 
 macro_rules! conformance_suite {

@@ -57,7 +57,7 @@ async fn work(agent: &Arc<Agent>, count: usize, kill_at: usize, mut kill: impl F
     let (mut seen, mut ended, mut came, mut killed) = (Seen::default(), 0, 0, None);
     let room = Arc::new(Semaphore::new(16));
     let mut steps = JoinSet::new();
-    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    let beats = tokio::spawn(beat(agent.clone()));
     while ended < count {
         tokio::select! {
             order = agent.order() => {
@@ -78,6 +78,7 @@ async fn work(agent: &Arc<Agent>, count: usize, kill_at: usize, mut kill: impl F
                     let is_begun = agent.started(&order).await == Verdict::Continue;
                     let is_ended =
                         is_begun && agent.finished(&order, StepOutcome::Success, json!({})).await == Verdict::Continue;
+                    agent.give_up(&order);
                     (order.run_id, is_begun, is_ended)
                 });
             }
@@ -86,14 +87,24 @@ async fn work(agent: &Arc<Agent>, count: usize, kill_at: usize, mut kill: impl F
                 *seen.begun.entry(run).or_default() += usize::from(is_begun);
                 ended += usize::from(is_ended);
             }
-            // Nobody answers between a kill and the other conductor's turn at the queue: it is said again.
-            _ = beat.tick() => drop(tokio::time::timeout(Duration::from_secs(5), agent.heartbeat(vec![])).await),
         }
     }
+    beats.abort();
     while let Some(step) = steps.join_next().await {
         assert!(!step.unwrap().1, "a run was begun after all had ended");
     }
     seen
+}
+
+/// Heartbeats with what has been accepted, one after another. One that nobody answers (between a kill and the other
+/// conductor's turn at the queue) is said again by the call itself.
+async fn beat(agent: Arc<Agent>) {
+    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        beat.tick().await;
+        agent.heartbeat(agent.accepted()).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
