@@ -1,11 +1,13 @@
 //! Action admin: rotation. Always a plan first; with `dry_run` only the plan.
 
 use super::{ActionError, Done};
-use crate::openstack::volume;
+use crate::openstack::{server, volume};
 use crate::options::medium::Medium;
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
+use freezer_storage::Store;
 use freezer_vault::prune::{self, PruneRequest, Retention};
+use freezer_vault::set::{self, SetPruneReport};
 use freezer_vault::{Engine, Hbn, Monitor};
 use serde_json::{Map, json};
 use std::sync::Arc;
@@ -20,19 +22,25 @@ pub async fn admin(
         remove_from_secs: options.remove_from_date,
         keep_last: options.keep_last,
     };
-    let engine = match options.medium {
-        Medium::Files | Medium::ControlPlane => Engine::Tar,
-        _ => Engine::Image,
-    };
-    let hbn = Hbn::of(engine, &options.hostname, &options.backup_name)?;
-    let request = PruneRequest::new(hbn, retention, around.now_secs);
-    if !options.dry_run && matches!(options.medium, Medium::Volume(_) | Medium::Images(_)) {
+    if !options.dry_run
+        && matches!(options.medium, Medium::Volume(_) | Medium::Images(_) | Medium::Servers(_))
+    {
         // Also takes away what agents that are gone have left in the project; rotation does not hang on it.
         if let Err(error) = volume::open_cloud(options, around, &monitor).await {
             tracing::warn!("leftovers of agents that are gone were not looked for: {error}");
         }
     }
     let store = open_store(options, around).await?;
+    if let Medium::Servers(pick) = &options.medium {
+        let hbns = server::sets(options, pick, &store).await?;
+        return prune_sets(options, around, retention, (&store, hbns), &monitor).await;
+    }
+    let engine = match options.medium {
+        Medium::Files | Medium::ControlPlane => Engine::Tar,
+        _ => Engine::Image,
+    };
+    let hbn = Hbn::of(engine, &options.hostname, &options.backup_name)?;
+    let request = PruneRequest::new(hbn, retention, around.now_secs);
     let plan = prune::plan(&store, &request).await?;
     let mut summary: Vec<String> = plan.to_string().lines().map(str::to_owned).collect();
     let mut result = Map::new();
@@ -48,5 +56,47 @@ pub async fn admin(
     ));
     summary.extend(report.skipped.iter().map(|why| format!("Skipped: {why}")));
     result.insert("removed".into(), json!(report));
+    Ok(Done { result, summary, partial: false })
+}
+
+/// Sets go with what only they name.
+async fn prune_sets(
+    options: &ActionOptions,
+    around: &Surroundings,
+    retention: Retention,
+    (store, hbns): (&Arc<dyn Store>, Vec<Hbn>),
+    monitor: &Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    let (mut summary, mut plans) = (Vec::new(), Vec::new());
+    let mut total = SetPruneReport::default();
+    for hbn in hbns {
+        let request = PruneRequest::new(hbn, retention, around.now_secs);
+        let plan = set::plan_prune(store, &request).await?;
+        summary.extend(plan.to_string().lines().map(str::to_owned));
+        let members: Vec<_> = plan.members.iter().map(|member| &member.plan).collect();
+        plans.push(json!({"set": plan.set, "members": members}));
+        if !options.dry_run {
+            let done = set::apply(store, &request, &plan, monitor).await?;
+            total.sets.add(done.sets);
+            total.members.add(done.members);
+        }
+    }
+    let mut result = Map::new();
+    result.insert("plan".into(), json!(plans));
+    if options.dry_run {
+        summary.push("Dry run: nothing was removed".into());
+        return Ok(Done { result, summary, partial: false });
+    }
+    let (sets, disks) = (&total.sets, &total.members);
+    summary.push(format!(
+        "Removed {} backups of servers, {} chains of disks ({} levels) and {} leftovers: {} objects",
+        sets.levels,
+        disks.chains,
+        disks.levels,
+        sets.orphans + disks.orphans,
+        sets.objects + disks.objects
+    ));
+    summary.extend(sets.skipped.iter().chain(&disks.skipped).map(|why| format!("Skipped: {why}")));
+    result.insert("removed".into(), json!({"sets": sets, "members": disks}));
     Ok(Done { result, summary, partial: false })
 }

@@ -133,7 +133,7 @@ pub(crate) fn done(options: &ActionOptions, around: &Surroundings, report: &Back
 }
 
 /// One file's trouble as a line for people.
-pub(super) fn trouble(problem: &FileProblem) -> String {
+pub(crate) fn trouble(problem: &FileProblem) -> String {
     format!("{:<12} {}: {}", problem.kind, problem.path, problem.reason)
 }
 

@@ -16,7 +16,9 @@ pub async fn info(options: &ActionOptions, around: &Surroundings) -> Result<Done
     )];
     let mut backups = Vec::new();
     let mut hbns = catalogue::list_hbns(&store, Engine::Tar).await?;
-    hbns.extend(catalogue::list_hbns(&store, Engine::Image).await?);
+    for engine in [Engine::Image, Engine::Set] {
+        hbns.extend(catalogue::list_hbns(&store, engine).await?);
+    }
     for hbn in hbns {
         let found = catalogue::list(&store, &hbn).await?;
         for (chain, level) in

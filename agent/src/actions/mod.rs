@@ -8,7 +8,7 @@ mod restore;
 
 use crate::openstack::cindernative;
 use crate::openstack::error::CloudError;
-use crate::openstack::{image, volume};
+use crate::openstack::{image, server, volume};
 use crate::options::medium::Medium;
 use crate::options::typed::{ActionKind, ActionOptions};
 use crate::storages::{StorageError, Surroundings};
@@ -57,6 +57,7 @@ async fn save(
         Medium::Files | Medium::ControlPlane => backup::backup(options, around, monitor).await,
         Medium::Volume(pick) => volume::backup(options, pick, around, monitor).await,
         Medium::Images(pick) => image::backup(options, pick, around, monitor).await,
+        Medium::Servers(pick) => server::backup(options, pick, around, monitor).await,
         Medium::Rbd { pool, image } => volume::backup_rbd(options, (pool, image), around, monitor).await,
         other => Err(not_here(other)),
     }
@@ -71,6 +72,7 @@ async fn bring_back(
         Medium::Files | Medium::ControlPlane => restore::restore(options, around, monitor).await,
         Medium::Volume(pick) => volume::restore(options, pick, around, monitor).await,
         Medium::Images(pick) => image::restore(options, pick, around, monitor).await,
+        Medium::Servers(pick) => server::restore(options, pick, around, monitor).await,
         Medium::Rbd { pool, image } => volume::restore_rbd(options, (pool, image), around, monitor).await,
         other => Err(not_here(other)),
     }

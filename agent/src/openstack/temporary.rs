@@ -9,6 +9,8 @@ use super::cinder::{snapshots, volumes};
 use super::cloud::Cloud;
 use super::error::CloudError;
 use super::glance::images;
+use super::neutron::ports;
+use super::nova::servers;
 use super::waiting::{Look, Wanted};
 use crate::daemon::child::start_ticks;
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -77,6 +79,8 @@ fn host_mark() -> String {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Temporary {
+    Server(String),
+    Port(String),
     Image(String),
     Volume(String),
     Snapshot(String),
@@ -86,9 +90,11 @@ impl Temporary {
     /// What depends on others goes first.
     fn rank(&self) -> u8 {
         match self {
-            Self::Image(_) => 0,
-            Self::Volume(_) => 1,
-            Self::Snapshot(_) => 2,
+            Self::Server(_) => 0,
+            Self::Port(_) => 1,
+            Self::Image(_) => 2,
+            Self::Volume(_) => 3,
+            Self::Snapshot(_) => 4,
         }
     }
 }
@@ -96,6 +102,8 @@ impl Temporary {
 impl fmt::Display for Temporary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Server(id) => write!(f, "server {id}"),
+            Self::Port(id) => write!(f, "port {id}"),
             Self::Image(id) => write!(f, "image {id}"),
             Self::Volume(id) => write!(f, "volume {id}"),
             Self::Snapshot(id) => write!(f, "snapshot {id}"),
@@ -224,6 +232,13 @@ async fn remove(cloud: &Cloud, entry: &Temporary) -> Result<(), CloudError> {
     cloud
         .wait_for(Wanted::new(entry.to_string(), "gone").moving(1), || async move {
             let (asked, state) = match entry {
+                Temporary::Server(id) => {
+                    let state = servers::show(cloud, id).await.map(|server| server.document);
+                    (servers::delete(cloud, id).await, status(state)?)
+                }
+                Temporary::Port(id) => {
+                    (ports::delete(cloud, id).await, status(ports::show(cloud, id).await)?)
+                }
                 Temporary::Image(id) => {
                     (images::delete(cloud, id).await, status(images::show(cloud, id).await)?)
                 }
@@ -237,6 +252,8 @@ async fn remove(cloud: &Cloud, entry: &Temporary) -> Result<(), CloudError> {
             };
             match (state, asked) {
                 (None, _) => Ok(Look::Ready(())),
+                // Nova may keep what it has deleted in sight for a while.
+                (Some(state), _) if matches!(state.as_str(), "DELETED" | "SOFT_DELETED") => Ok(Look::Ready(())),
                 (Some(state), _) if state == "error_deleting" => {
                     Ok(Look::Never { state, detail: String::new() })
                 }
@@ -268,7 +285,7 @@ async fn find(
         let process = process_of(row, tags, prefix)?;
         fits(&process, age_secs(row, now)).then(|| text(row, "id").to_owned())
     };
-    let mut found = Vec::new();
+    let mut found = of_servers(cloud, &project, &wanted).await;
     for row in images::list(cloud, &[("owner", project.as_str()), ("visibility", "private")]).await? {
         let tags = row.as_object().cloned().unwrap_or_default();
         found.extend(wanted(&row, &tags).map(Temporary::Image));
@@ -281,6 +298,30 @@ async fn find(
         found.extend(wanted(&row, &tags).map(Temporary::Snapshot));
     }
     Ok(found)
+}
+
+/// Servers and ports that were made for a restore. A cloud that has neither Nova nor Neutron has none.
+async fn of_servers(
+    cloud: &Cloud,
+    project: &str,
+    wanted: impl Fn(&Value, &Map<String, Value>) -> Option<String>,
+) -> Vec<Temporary> {
+    let mut found = Vec::new();
+    match servers::list(cloud, &[]).await {
+        Ok(rows) => {
+            let rows = rows.iter().filter(|server| server.project_id() == project);
+            let ids = rows.filter_map(|server| wanted(&server.document, &server.map("metadata")));
+            found.extend(ids.map(Temporary::Server));
+        }
+        Err(error) => tracing::debug!("looking for servers that were left: {error}"),
+    }
+    match ports::list(cloud, &[("project_id", project)]).await {
+        Ok(rows) => {
+            found.extend(rows.iter().filter_map(|row| wanted(row, &Map::new())).map(Temporary::Port))
+        }
+        Err(error) => tracing::debug!("looking for ports that were left: {error}"),
+    }
+    found
 }
 
 /// Whether a row of a list is somebody's temporary resource.
@@ -296,12 +337,16 @@ fn process_of(row: &Value, tags: &Map<String, Value>, prefix: &str) -> Option<Pr
     {
         return Some(process);
     }
-    let (_, tag) = text(row, "name").strip_prefix(prefix)?.rsplit_once(MARK)?;
+    let name = text(row, "name");
+    // So Nova names the snapshots of an image of a server that boots from a volume.
+    let name = name.strip_prefix("snapshot for ").unwrap_or(name);
+    let (_, tag) = name.strip_prefix(prefix)?.rsplit_once(MARK)?;
     Process::parse(tag)
 }
 
 fn age_secs(row: &Value, now: DateTime<Utc>) -> i64 {
-    let made = text(row, "created_at").trim_end_matches('Z');
+    let made = ["created_at", "created"].map(|key| text(row, key).trim_end_matches('Z'));
+    let made = made.into_iter().find(|time| !time.is_empty()).unwrap_or_default();
     let made = NaiveDateTime::parse_from_str(made, "%Y-%m-%dT%H:%M:%S%.f");
     made.map_or(0, |made| (now - made.and_utc()).num_seconds())
 }

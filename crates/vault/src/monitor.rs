@@ -102,6 +102,14 @@ impl Monitor {
         }
     }
 
+    /// Adds what a part of the work has done that had a monitor of its own.
+    pub fn include(&self, part: &Progress) {
+        self.add_read(part.bytes_read);
+        self.add_stored(part.bytes_stored);
+        self.files.fetch_add(part.files, Ordering::Relaxed);
+        self.add_errors(part.errors);
+    }
+
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }

@@ -149,7 +149,7 @@ async fn save(
     Ok(done)
 }
 
-fn opener(cloud: Cloud, id: String, size: u64, description: Value) -> OpenImage {
+pub(in crate::openstack) fn opener(cloud: Cloud, id: String, size: u64, description: Value) -> OpenImage {
     Box::new(move |_base| {
         Box::pin(async move {
             let stream = download::download(&cloud, &id, size).await.map_err(source_failed)?;

@@ -5,7 +5,10 @@ mod description;
 mod restore;
 
 pub use backup::backup;
+pub(super) use backup::opener;
+pub(super) use description::ImageDescription;
 pub use restore::restore;
+pub(super) use restore::upload;
 
 use crate::options::typed::ActionOptions;
 

@@ -138,6 +138,19 @@ async fn make(
     (store, plan, saved): (&Arc<dyn Store>, &ImagePlan, &ImageDescription),
     monitor: &Arc<Monitor>,
 ) -> Result<(String, ImageReport, Vec<String>), ActionError> {
+    let (id, report) = upload(cloud, ledger, (store, plan, saved), monitor).await?;
+    let notes = dress(options, cloud, &id, plan, saved).await?;
+    ledger.release(&Temporary::Image(id.clone()));
+    Ok((id, report, notes))
+}
+
+/// An image with the content and the fields of the old one, the ledger's and private.
+pub(in crate::openstack) async fn upload(
+    cloud: &Cloud,
+    ledger: &Ledger,
+    (store, plan, saved): (&Arc<dyn Store>, &ImagePlan, &ImageDescription),
+    monitor: &Arc<Monitor>,
+) -> Result<(String, ImageReport), ActionError> {
     let mut body = saved.fields.clone();
     body.insert("name".into(), json!(ledger.name(&format!("restore_{}", saved.id))));
     body.insert("visibility".into(), json!("private"));
@@ -153,9 +166,7 @@ async fn make(
             saved.id
         )));
     }
-    let notes = dress(options, cloud, &id, plan, saved).await?;
-    ledger.release(&Temporary::Image(id.clone()));
-    Ok((id, report, notes))
+    Ok((id, report))
 }
 
 /// Name, visibility, members, protection. What only an administrator may set is said, not hidden.

@@ -4,7 +4,7 @@ use super::cluster::Kept;
 use super::description::VolumeDescription;
 use super::{open_cloud, picked, through_image, with_leftovers};
 use crate::actions::{ActionError, Done, backup as action};
-use crate::openstack::ceph::{Ceph, RbdImage};
+use crate::openstack::ceph::{Ceph, CephAccess, RbdImage};
 use crate::openstack::cinder::volumes::Volume;
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
@@ -31,7 +31,7 @@ pub async fn backup(
     let volume = picked(&cloud, pick).await?;
     check(&volume, &cloud.project_id().await?)?;
     let description = VolumeDescription::of(&volume);
-    let (report, left, way) = match in_cluster(around, &monitor, &volume).await? {
+    let (report, left, way) = match in_cluster(around.ceph.as_ref(), &monitor, &volume).await? {
         Some((ceph, image)) => {
             let kept = Kept::new(&ceph, image, &chain(options, &cloud).await?, around.now_secs);
             let (report, left) =
@@ -46,7 +46,8 @@ pub async fn backup(
     Ok(done(options, around, &report, &description, (way, left)))
 }
 
-fn check(volume: &Volume, project: &str) -> Result<(), CloudError> {
+/// Whether it is the project's and its content can be read.
+pub(in crate::openstack) fn check(volume: &Volume, project: &str) -> Result<(), CloudError> {
     let resource = format!("volume {}", volume.id());
     // A login with the role of an administrator sees volumes of all projects.
     if !volume.is_of(project) {
@@ -69,12 +70,12 @@ fn check(volume: &Volume, project: &str) -> Result<(), CloudError> {
 }
 
 /// Where the volume is in a cluster that this host reaches. Cinder has said before that it is the project's.
-async fn in_cluster(
-    around: &Surroundings,
+pub(in crate::openstack) async fn in_cluster(
+    access: Option<&CephAccess>,
     monitor: &Arc<Monitor>,
     volume: &Volume,
 ) -> Result<Option<(Ceph, RbdImage)>, CloudError> {
-    let Some(access) = &around.ceph else { return Ok(None) };
+    let Some(access) = access else { return Ok(None) };
     let ceph = Ceph::new(access.clone(), monitor.clone());
     let image = ceph.image_of_volume(volume.id());
     let there = ceph.facts(&image).await?.is_some();
@@ -82,7 +83,10 @@ async fn in_cluster(
 }
 
 /// Names the chain among all that may have a snapshot on one image.
-async fn chain(options: &ActionOptions, cloud: &Cloud) -> Result<String, CloudError> {
+pub(in crate::openstack) async fn chain(
+    options: &ActionOptions,
+    cloud: &Cloud,
+) -> Result<String, CloudError> {
     Ok(format!("{}/{}", cloud.project_id().await?, chain_of(options)))
 }
 
@@ -116,7 +120,7 @@ async fn from_image(
     volume: &Volume,
 ) -> Result<(BackupReport, Vec<String>), ActionError> {
     let ledger = Arc::new(Ledger::new(cloud, &options.cloud.temp_prefix, &around.run_id));
-    let open = through_image::opener(cloud.clone(), ledger.clone(), volume.clone());
+    let open = through_image::opener(cloud.clone(), ledger.clone(), volume.clone(), None);
     let made = run(options, around, monitor, open).await;
     let left = match &made {
         Ok(_) => ledger.remove_all().await,
@@ -176,7 +180,7 @@ pub async fn backup_rbd(
     Ok(done)
 }
 
-pub(super) fn ceph_access(around: &Surroundings) -> Result<crate::openstack::ceph::CephAccess, ActionError> {
+pub(super) fn ceph_access(around: &Surroundings) -> Result<CephAccess, ActionError> {
     let missing = "mode rbd needs [ceph] conf in the configuration of the agent";
     around.ceph.clone().ok_or_else(|| ActionError::Failed(missing.to_owned()))
 }

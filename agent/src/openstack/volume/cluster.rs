@@ -19,6 +19,7 @@ pub struct Kept {
     prefix: String,
     /// The one that is made now.
     pub fresh: String,
+    is_taken: bool,
 }
 
 impl Kept {
@@ -26,7 +27,13 @@ impl Kept {
     pub fn new(ceph: &Ceph, image: RbdImage, chain: &str, now_secs: i64) -> Self {
         let prefix = snapshot_prefix(chain);
         let fresh = format!("{prefix}{now_secs}-{}", std::process::id());
-        Self { ceph: ceph.clone(), image, prefix, fresh }
+        Self { ceph: ceph.clone(), image, prefix, fresh, is_taken: false }
+    }
+
+    /// Makes the snapshot now and not when the source is opened: several images at the same moment.
+    pub async fn take(self) -> Result<Self, CloudError> {
+        self.ceph.create_snapshot(&self.image, &self.fresh).await?;
+        Ok(Self { is_taken: true, ..self })
     }
 
     /// Opens the source when the vault knows what the backup is built on.
@@ -42,7 +49,9 @@ impl Kept {
 
     async fn open(&self, base: Option<ImageBase>) -> Result<(ImageInput, Value), CloudError> {
         let facts = self.ceph.facts(&self.image).await?.ok_or_else(|| self.gone())?;
-        self.ceph.create_snapshot(&self.image, &self.fresh).await?;
+        if !self.is_taken {
+            self.ceph.create_snapshot(&self.image, &self.fresh).await?;
+        }
         let source = json!({"kind": "rbd", "image_id": facts.id, "snapshot": self.fresh});
         let input = match base {
             None => ImageInput::Changes { stream: self.ceph.export_diff(&self.image, &self.fresh, None)? },

@@ -6,14 +6,20 @@
 mod backup;
 mod cluster;
 mod description;
+mod new_volume;
 mod restore;
 mod restore_rbd;
 mod through_image;
 
 pub use backup::{backup, backup_rbd};
+pub(super) use backup::{chain, check, in_cluster};
+pub(super) use cluster::Kept;
+pub(super) use description::VolumeDescription;
 pub use restore::restore;
+pub(super) use new_volume::NewVolume;
 pub(super) use restore::{feed, request as restore_request};
 pub use restore_rbd::restore as restore_rbd;
+pub(super) use through_image::{opener as snapshot_opener, snapshot_of};
 
 use super::cinder::volumes;
 use super::cloud::Cloud;

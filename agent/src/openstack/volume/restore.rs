@@ -4,15 +4,14 @@
 //! attached, and only after the backup was found whole enough to be read.
 
 use super::description::VolumeDescription;
+use super::new_volume::{GIB, NewVolume};
 use super::{open_cloud, with_leftovers};
 use crate::actions::backup::people;
 use crate::actions::{ActionError, Done};
-use crate::openstack::ceph::{Ceph, RbdImage, zeros_diff};
+use crate::openstack::ceph::{Ceph, zeros_diff};
 use crate::openstack::cinder::{attachments, volume_actions, volumes};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
-use crate::openstack::glance::images;
-use crate::openstack::pipe;
 use crate::openstack::temporary::{Ledger, Temporary};
 use crate::options::cloud::VolumeTarget;
 use crate::options::medium::Pick;
@@ -26,21 +25,10 @@ use freezer_vault::image::{self, ImageOutput, ImagePlan, ImageReport, ImageResto
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-const GIB: u64 = 1 << 30;
-/// Image metadata that describe the image the volume was made from and not what a guest needs.
-const OF_THE_IMAGE: [&str; 8] =
-    ["image_id", "image_name", "checksum", "container_format", "disk_format", "min_disk", "min_ram", "size"];
-
 /// Everything a restore works with.
-pub(super) struct Restore<'a> {
-    pub options: &'a ActionOptions,
-    pub around: &'a Surroundings,
-    pub monitor: Arc<Monitor>,
-    pub cloud: Cloud,
-    pub ledger: Ledger,
-    pub store: Arc<dyn Store>,
-    pub plan: ImagePlan,
-    pub saved: VolumeDescription,
+struct Restore {
+    cloud: Cloud,
+    new: NewVolume,
 }
 
 pub async fn restore(
@@ -66,19 +54,22 @@ pub async fn restore(
         return Ok(planned(&plan, &saved));
     }
     let cloud = open_cloud(options, around, &monitor).await?;
-    let ledger = Ledger::new(&cloud, &options.cloud.temp_prefix, &around.run_id);
-    let work = Restore { options, around, monitor, cloud, ledger, store, plan, saved };
+    let ledger = Arc::new(Ledger::new(&cloud, &options.cloud.temp_prefix, &around.run_id));
+    let ceph = around.ceph.clone().map(|access| Ceph::new(access, monitor.clone()));
+    let name = name(options, &plan, &saved);
+    let new = NewVolume { cloud: cloud.clone(), monitor, store, ledger, ceph, plan, saved, name };
+    let work = Restore { cloud, new };
     let made = match options.cloud.volume_target {
         VolumeTarget::New => work.restore_new().await,
         VolumeTarget::Over => work.over_old().await,
         VolumeTarget::Replace => work.in_place_of_old().await,
     };
     let left = match &made {
-        Ok(_) => work.ledger.remove_all().await,
-        Err(_) => work.ledger.remove_all_and_lost().await,
+        Ok(_) => work.new.ledger.remove_all().await,
+        Err(_) => work.new.ledger.remove_all_and_lost().await,
     };
     let made = match made {
-        Err(_) if work.monitor.is_cancelled() => Err(ActionError::Aborted),
+        Err(_) if work.new.monitor.is_cancelled() => Err(ActionError::Aborted),
         other => other,
     };
     let ((volume_id, report, notes), left) = with_leftovers(made, left)?;
@@ -94,126 +85,25 @@ pub(in crate::openstack) fn request(options: &ActionOptions) -> Result<ImageRest
     Ok(request)
 }
 
+fn name(options: &ActionOptions, plan: &ImagePlan, saved: &VolumeDescription) -> String {
+    let old = if saved.name.is_empty() { &options.backup_name } else { &saved.name };
+    options.cloud.restore_name.clone().unwrap_or_else(|| format!("{old}~{}", plan.timestamp))
+}
+
 type Made = (String, ImageReport, Vec<String>);
 
-impl Restore<'_> {
-    fn gib(&self) -> u64 {
-        self.saved.size_gib.max(self.plan.size_bytes.div_ceil(GIB))
-    }
-
-    fn name(&self) -> String {
-        let old = if self.saved.name.is_empty() { &self.options.backup_name } else { &self.saved.name };
-        self.options.cloud.restore_name.clone().unwrap_or_else(|| format!("{old}~{}", self.plan.timestamp))
-    }
-
-    fn ceph(&self) -> Option<Ceph> {
-        self.around.ceph.clone().map(|access| Ceph::new(access, self.monitor.clone()))
-    }
-
-    /// What Cinder is asked for; the name is a temporary's until the content is in.
-    fn body(&self, name: &str) -> Value {
-        let mut metadata = self.saved.metadata.clone();
-        metadata.extend(self.ledger.metadata().as_object().cloned().unwrap_or_default());
-        json!({
-            "name": name,
-            "size": self.gib(),
-            "description": self.saved.description,
-            "volume_type": self.saved.volume_type,
-            "availability_zone": self.saved.availability_zone,
-            "metadata": metadata,
-        })
-    }
-
+impl Restore {
     async fn restore_new(&self) -> Result<Made, ActionError> {
-        let temporary_name = self.ledger.name(&format!("restore_{}", self.saved.id));
-        let (volume_id, report) = match self.ceph() {
-            Some(ceph) => {
-                let id = volumes::create(&self.cloud, self.body(&temporary_name)).await?;
-                self.ledger.note(Temporary::Volume(id.clone()));
-                volumes::wait(&self.cloud, &id, &["available"], 0).await?;
-                let image = ceph.image_of_volume(&id);
-                match ceph.facts(&image).await? {
-                    Some(facts) => {
-                        let report = self.import(&ceph, &image).await?;
-                        if facts.size_bytes != self.plan.size_bytes {
-                            ceph.resize(&image, facts.size_bytes).await?;
-                        }
-                        (id, report)
-                    }
-                    None => {
-                        // Its type is kept elsewhere.
-                        self.ledger.remove(&Temporary::Volume(id)).await?;
-                        self.new_through_image(&temporary_name).await?
-                    }
-                }
-            }
-            None => self.new_through_image(&temporary_name).await?,
-        };
-        let notes = self.dress(&volume_id).await?;
-        self.ledger.release(&Temporary::Volume(volume_id.clone()));
-        Ok((volume_id, report, notes))
-    }
-
-    async fn new_through_image(&self, name: &str) -> Result<(String, ImageReport), ActionError> {
-        let (image_id, report) = self.upload(name).await?;
-        let mut body = self.body(name);
-        if let Some(fields) = body.as_object_mut() {
-            fields.insert("imageRef".into(), json!(image_id));
-        }
-        let id = volumes::create(&self.cloud, body).await?;
-        self.ledger.note(Temporary::Volume(id.clone()));
-        volumes::wait(&self.cloud, &id, &["available"], self.gib()).await?;
-        Ok((id, report))
-    }
-
-    /// Streams the backup into a raw image that is removed in the end.
-    async fn upload(&self, name: &str) -> Result<(String, ImageReport), ActionError> {
-        // Its tag is in the name alone: Cinder would copy properties to the volume that is made from it.
-        let body = json!({
-            "name": name, "disk_format": "raw", "container_format": "bare", "visibility": "private",
-        });
-        let id = images::create(&self.cloud, &body).await?;
-        self.ledger.note(Temporary::Image(id.clone()));
-        let (writer, stream) = pipe::writer();
-        let sending = images::upload(&self.cloud, &id, reqwest::Body::wrap_stream(stream));
-        let report = self.feed(ImageOutput::Raw(writer), sending).await?;
-        images::wait(&self.cloud, &id, 0).await?;
-        Ok((id, report))
-    }
-
-    pub(super) async fn import(&self, ceph: &Ceph, image: &RbdImage) -> Result<ImageReport, ActionError> {
-        let (writer, stream) = pipe::writer();
-        self.feed(ImageOutput::Diff(writer), ceph.import_diff(image, stream)).await
-    }
-
-    async fn feed(
-        &self,
-        output: ImageOutput,
-        taking: impl Future<Output = Result<(), CloudError>>,
-    ) -> Result<ImageReport, ActionError> {
-        feed(&self.store, &self.plan, output, &self.monitor, taking).await
-    }
-
-    /// Name, flags and metadata of the old one. What Cinder does not take is said, not hidden.
-    async fn dress(&self, id: &str) -> Result<Vec<String>, ActionError> {
-        let mut notes = Vec::new();
-        volume_actions::set_bootable(&self.cloud, id, self.saved.is_bootable).await?;
-        let mut wanted: Map<String, Value> = self.saved.image_metadata.clone();
-        wanted.retain(|_, value| value.is_string());
-        if !wanted.is_empty()
-            && let Err(error) = volume_actions::set_image_metadata(&self.cloud, id, &wanted).await
-        {
-            wanted.retain(|key, _| !OF_THE_IMAGE.contains(&key.as_str()));
-            volume_actions::set_image_metadata(&self.cloud, id, &wanted).await?;
-            notes.push(format!("image metadata that describe the image itself are not restored: {error}"));
-        }
-        volume_actions::rename(&self.cloud, id, &self.name(), &self.saved.metadata).await?;
-        Ok(notes)
+        let (id, report) = self.new.make().await?;
+        let notes = self.new.prepare(&id).await?;
+        self.new.dress(&id).await?;
+        self.new.ledger.release(&Temporary::Volume(id.clone()));
+        Ok((id, report, notes))
     }
 
     /// The volume that was saved, as it is now.
     async fn old(&self) -> Result<volumes::Volume, CloudError> {
-        let old = volumes::show(&self.cloud, &self.saved.id).await?;
+        let old = volumes::show(&self.cloud, &self.new.saved.id).await?;
         if old.is_of(&self.cloud.project_id().await?) {
             return Ok(old);
         }
@@ -231,16 +121,16 @@ impl Restore<'_> {
             )));
         }
         let has = old.size_gib().saturating_mul(GIB);
-        if has < self.plan.size_bytes {
+        if has < self.new.plan.size_bytes {
             return Err(ActionError::Failed(format!(
                 "volume {} has {} GiB, the backup needs {}; extend it first",
                 old.id(),
                 old.size_gib(),
-                self.gib()
+                self.new.gib()
             )));
         }
         let id = old.id().to_owned();
-        let ceph = match self.ceph() {
+        let ceph = match &self.new.ceph {
             Some(ceph) => ceph.facts(&ceph.image_of_volume(&id)).await?.map(|_| ceph),
             None => None,
         };
@@ -249,16 +139,16 @@ impl Restore<'_> {
                 let image = ceph.image_of_volume(&id);
                 let zeros = Ok(Bytes::from(zeros_diff(has)));
                 ceph.import_diff(&image, futures_util::stream::iter([zeros])).await?;
-                let report = self.import(&ceph, &image).await?;
-                if has != self.plan.size_bytes {
+                let report = self.new.import(ceph, &image).await?;
+                if has != self.new.plan.size_bytes {
                     ceph.resize(&image, has).await?;
                 }
                 report
             }
             None => {
-                let (image_id, report) = self.upload(&self.ledger.name(&format!("restore_{id}"))).await?;
+                let (image_id, report) = self.new.upload(&self.new.ledger.name(&format!("restore_{id}"))).await?;
                 volume_actions::reimage(&self.cloud, &id, &image_id).await?;
-                volumes::wait(&self.cloud, &id, &["available"], self.gib()).await?;
+                volumes::wait(&self.cloud, &id, &["available"], self.new.gib()).await?;
                 report
             }
         };
@@ -341,11 +231,11 @@ fn planned(plan: &ImagePlan, saved: &VolumeDescription) -> Done {
     Done { result, summary, partial: false }
 }
 
-fn done(work: &Restore<'_>, volume_id: &str, report: &ImageReport, notes: Vec<String>) -> Done {
+fn done(work: &Restore, volume_id: &str, report: &ImageReport, notes: Vec<String>) -> Done {
     let mut result = Map::new();
     result.insert(
         "restore".into(),
-        json!({"volume_id": volume_id, "volume_of_backup": work.saved.id, "report": report, "notes": notes}),
+        json!({"volume_id": volume_id, "volume_of_backup": work.new.saved.id, "report": report, "notes": notes}),
     );
     let mut summary = vec![
         format!("Restored     {} as of {} from {} levels", report.hbn, report.timestamp, report.levels.len()),
@@ -355,6 +245,6 @@ fn done(work: &Restore<'_>, volume_id: &str, report: &ImageReport, notes: Vec<St
             people(report.data_bytes)
         ),
     ];
-    summary.extend(work.plan.warnings.iter().chain(&notes).map(|note| format!("Note         {note}")));
+    summary.extend(work.new.plan.warnings.iter().chain(&notes).map(|note| format!("Note         {note}")));
     Done { result, summary, partial: false }
 }

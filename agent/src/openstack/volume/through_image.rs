@@ -15,19 +15,34 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Opens the source when the vault knows what the backup is built on. Without a list of changes that is all the same.
-pub fn opener(cloud: Cloud, ledger: Arc<Ledger>, volume: Volume) -> OpenImage {
+/// `snapshot` is read, or one that is made now.
+pub fn opener(cloud: Cloud, ledger: Arc<Ledger>, volume: Volume, snapshot: Option<String>) -> OpenImage {
     Box::new(move |_base| {
         Box::pin(async move {
             let description = VolumeDescription::of(&volume).to_value();
-            let input = open(&cloud, &ledger, &volume).await.map_err(source_failed)?;
+            let input =
+                open(&cloud, &ledger, &volume, snapshot.as_deref()).await.map_err(source_failed)?;
             let source = json!({"kind": "glance", "volume_id": volume.id()});
             Ok::<_, VaultError>(OpenedImage { input, source, description })
         })
     })
 }
 
-async fn open(cloud: &Cloud, ledger: &Ledger, volume: &Volume) -> Result<ImageInput, CloudError> {
-    let image = image_of(cloud, ledger, volume).await?;
+async fn open(
+    cloud: &Cloud,
+    ledger: &Ledger,
+    volume: &Volume,
+    snapshot: Option<&str>,
+) -> Result<ImageInput, CloudError> {
+    let snapshot = match snapshot {
+        Some(snapshot) => snapshot.to_owned(),
+        None => {
+            let id = snapshot_of(cloud, ledger, volume).await?;
+            snapshots::wait(cloud, &id).await?;
+            id
+        }
+    };
+    let image = image_of(cloud, ledger, volume, &snapshot).await?;
     let id = image.get("id").and_then(Value::as_str).unwrap_or_default();
     let size = image.get("size").and_then(Value::as_u64).unwrap_or_default();
     if size == 0 {
@@ -42,13 +57,23 @@ async fn open(cloud: &Cloud, ledger: &Ledger, volume: &Volume) -> Result<ImageIn
     Ok(ImageInput::Whole { reader: pipe::reader(stream), size_bytes: Some(size) })
 }
 
-/// Snapshot, volume from it, raw image of that.
-async fn image_of(cloud: &Cloud, ledger: &Ledger, volume: &Volume) -> Result<Value, CloudError> {
-    let (id, gib) = (volume.id(), volume.size_gib());
-    let name = ledger.name(&format!("backup_{id}"));
-    let snapshot = snapshots::create(cloud, id, &name, ledger.metadata()).await?;
+/// Orders a snapshot, which is the ledger's.
+pub async fn snapshot_of(cloud: &Cloud, ledger: &Ledger, volume: &Volume) -> Result<String, CloudError> {
+    let name = ledger.name(&format!("backup_{}", volume.id()));
+    let snapshot = snapshots::create(cloud, volume.id(), &name, ledger.metadata()).await?;
     ledger.note(Temporary::Snapshot(snapshot.clone()));
-    snapshots::wait(cloud, &snapshot).await?;
+    Ok(snapshot)
+}
+
+/// Volume from a snapshot, raw image of that.
+async fn image_of(
+    cloud: &Cloud,
+    ledger: &Ledger,
+    volume: &Volume,
+    snapshot: &str,
+) -> Result<Value, CloudError> {
+    let gib = volume.size_gib();
+    let name = ledger.name(&format!("backup_{}", volume.id()));
     let body = json!({"snapshot_id": snapshot, "size": gib, "name": name, "metadata": ledger.metadata()});
     let copy = volumes::create(cloud, body).await?;
     ledger.note(Temporary::Volume(copy.clone()));

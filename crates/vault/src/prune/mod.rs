@@ -7,10 +7,12 @@
 
 mod apply;
 mod plan;
+mod withdraw;
 
 pub use apply::apply;
 pub(crate) use apply::remove;
 pub use plan::plan;
+pub use withdraw::withdraw;
 
 use crate::layout::{Hbn, LevelId};
 use serde::Serialize;
@@ -108,4 +110,15 @@ pub struct PruneReport {
     pub objects: u64,
     /// Decisions of the plan that no longer held when it was executed, and why.
     pub skipped: Vec<String>,
+}
+
+impl PruneReport {
+    /// Sums.
+    pub fn add(&mut self, other: Self) {
+        self.chains += other.chains;
+        self.levels += other.levels;
+        self.orphans += other.orphans;
+        self.objects += other.objects;
+        self.skipped.extend(other.skipped);
+    }
 }

@@ -1,0 +1,4 @@
+//! Neutron's REST interface: thin typed calls.
+
+pub mod networks;
+pub mod ports;

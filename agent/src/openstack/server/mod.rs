@@ -1,0 +1,64 @@
+//! Mode nova: a server with all its disks and everything it is connected with.
+//!
+//! Each server is a set: its disks are members, each in a chain of its own, and the set's document says how they belong
+//! together. [`save`] and [`bring_back`] work with one server and know nothing of an action's options.
+
+mod backup;
+mod boot;
+mod bring_back;
+mod describe;
+pub mod description;
+mod freeze;
+mod pick;
+mod place;
+mod plug;
+mod restore;
+mod save;
+
+pub use backup::backup;
+pub use bring_back::{BringingBack, Restored, Wishes, bring_back};
+pub use place::NetworkChoice;
+pub use restore::restore;
+pub use save::{Saved, Saving, save, take_back};
+
+use crate::options::medium::{Pick, ServerPick};
+use crate::options::typed::ActionOptions;
+use freezer_storage::Store;
+use freezer_vault::{Engine, Hbn, VaultError, catalogue};
+use std::sync::Arc;
+
+/// How the names of servers' sets begin that are saved together.
+fn several(options: &ActionOptions) -> String {
+    format!("{}_", options.backup_name)
+}
+
+/// Name of the set of one server among several.
+fn chain_of_one(options: &ActionOptions, server_id: &str) -> ActionOptions {
+    ActionOptions { backup_name: format!("{}{server_id}", several(options)), ..options.clone() }
+}
+
+/// Sets on the storage that an action names: the one of this name, or those of all servers that were saved together. Of one
+/// server by its id, also the one it has among several.
+pub async fn sets(
+    options: &ActionOptions,
+    pick: &ServerPick,
+    store: &Arc<dyn Store>,
+) -> Result<Vec<Hbn>, VaultError> {
+    let of = |options: &ActionOptions| Hbn::of(Engine::Set, &options.hostname, &options.backup_name);
+    if let ServerPick::One(pick) = pick {
+        if let Pick::Id(id) = pick {
+            let among = of(&chain_of_one(options, id))?;
+            if catalogue::list(store, &among).await?.has_backup() {
+                return Ok(vec![among]);
+            }
+        }
+        return Ok(vec![of(options)?]);
+    }
+    let beginning = format!("{}_{}", options.hostname, several(options));
+    let mut found = catalogue::list_hbns(store, Engine::Set).await?;
+    found.retain(|hbn| {
+        let id = hbn.as_str().strip_prefix(&beginning);
+        id.is_some_and(|id| uuid::Uuid::parse_str(id).is_ok())
+    });
+    Ok(found)
+}

@@ -1,0 +1,215 @@
+//! Action restore of mode nova: from a set to a new server, or from the sets of several to all of them.
+
+use super::bring_back::{BringingBack, Restored, Wishes, bring_back};
+use super::chain_of_one;
+use super::description::ServerDescription;
+use super::place::NetworkChoice;
+use crate::actions::{ActionError, Done};
+use crate::openstack::volume::open_cloud;
+use crate::options::cloud::VolumeTarget;
+use crate::options::medium::{Pick, ServerPick};
+use crate::options::typed::ActionOptions;
+use crate::storages::{Surroundings, open_store};
+use freezer_storage::Store;
+use freezer_vault::encryption::PassPhrase;
+use freezer_vault::set::{self, SetContent, SetReadRequest};
+use freezer_vault::{Monitor, VaultError};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// A set and what it says of its server.
+struct Found {
+    content: SetContent,
+    server: ServerDescription,
+}
+
+pub async fn restore(
+    options: &ActionOptions,
+    pick: &ServerPick,
+    around: &Surroundings,
+    monitor: Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    if options.cloud.volume_target != VolumeTarget::New {
+        return Err(ActionError::Failed(
+            "a server cannot be written over; leave overwrite and cinder_restore_to out, and a new one is made"
+                .to_owned(),
+        ));
+    }
+    let networks = options.cloud.network.as_deref().map(NetworkChoice::parse).transpose();
+    let networks = networks.map_err(|cause| ActionError::Failed(format!("nova_restore_network: {cause}")))?;
+    let store = open_store(options, around).await?;
+    let (found, mut failed) = match pick {
+        ServerPick::One(pick) => (vec![one(options, pick, &store).await?], Vec::new()),
+        pick => several(options, pick, &store).await?,
+    };
+    if options.cloud.restore_name.is_some() && found.len() > 1 {
+        return Err(ActionError::Failed(format!(
+            "restore_name cannot be the name of {} servers; name one by nova_inst_id, or leave it out",
+            found.len()
+        )));
+    }
+    if options.dry_run {
+        return Ok(planned(options, &found));
+    }
+    let work = BringingBack {
+        cloud: open_cloud(options, around, &monitor).await?,
+        store,
+        monitor: monitor.clone(),
+        ceph: around.ceph.clone(),
+        hostname: options.hostname.clone(),
+        pass_phrase: pass_phrase(options)?,
+        temp_prefix: options.cloud.temp_prefix.clone(),
+        run_id: around.run_id.clone(),
+    };
+    let mut restored = Vec::new();
+    for found in &found {
+        let wishes = Wishes {
+            name: name(options, found),
+            suffix: format!("~{}", found.content.timestamp),
+            flavor: options.cloud.flavor.clone(),
+            networks: networks.clone().unwrap_or_default(),
+        };
+        match bring_back(&work, &found.server, &found.content.members, &wishes).await {
+            Ok(made) => restored.push(made),
+            Err(ActionError::Aborted) => return Err(ActionError::Aborted),
+            Err(error) if matches!(pick, ServerPick::One(_)) => return Err(error),
+            Err(error) => failed.push(format!("server {}: {error}", found.server.id)),
+        }
+    }
+    done(pick, &found, restored, failed)
+}
+
+fn pass_phrase(options: &ActionOptions) -> Result<Option<PassPhrase>, VaultError> {
+    options.encrypt_pass_file.as_ref().map(|file| PassPhrase::from_file(file)).transpose()
+}
+
+fn name(options: &ActionOptions, found: &Found) -> String {
+    let usual = || format!("{}~{}", found.server.name, found.content.timestamp);
+    options.cloud.restore_name.clone().unwrap_or_else(usual)
+}
+
+/// The set of this name, or that of the one server among several that were saved together.
+async fn one(options: &ActionOptions, pick: &Pick, store: &Arc<dyn Store>) -> Result<Found, ActionError> {
+    if let Pick::Id(id) = pick {
+        match read(&chain_of_one(options, id), store).await {
+            Err(ActionError::Vault(VaultError::NoBackup { .. })) => {}
+            other => return other,
+        }
+    }
+    let found = read(options, store).await?;
+    let (is_it, wanted) = match pick {
+        Pick::Id(id) => (found.server.id == *id, id.as_str()),
+        Pick::Name(name) => (found.server.name == *name, name.as_str()),
+        Pick::Unnamed => (true, ""),
+    };
+    if is_it {
+        return Ok(found);
+    }
+    Err(ActionError::Failed(format!(
+        "backup {} is of server {} '{}' and not of {wanted}; leave nova_inst_id and nova_inst_name out, or name the right backup",
+        found.content.hbn, found.server.id, found.server.name
+    )))
+}
+
+/// Those of several that fit, and which of them cannot be read.
+async fn several(
+    options: &ActionOptions,
+    pick: &ServerPick,
+    store: &Arc<dyn Store>,
+) -> Result<(Vec<Found>, Vec<String>), ActionError> {
+    let beginning = format!("{}_{}", options.hostname, super::several(options));
+    let names = super::sets(options, pick, store).await?;
+    let ids = names.iter().filter_map(|hbn| hbn.as_str().strip_prefix(&beginning));
+    let (mut all, mut failed) = (Vec::new(), Vec::new());
+    for id in ids {
+        match read(&chain_of_one(options, id), store).await {
+            Ok(found) if fits(&found.server, pick) => all.push(found),
+            Ok(_) => {}
+            // It was not there yet at the date.
+            Err(ActionError::Vault(VaultError::NoBackup { .. })) if options.restore_from_date.is_some() => {}
+            Err(error) => failed.push(format!("server {id}: {error}")),
+        }
+    }
+    if all.is_empty() {
+        let cause = match failed.is_empty() {
+            true => format!("no backup {beginning}<id> is of such a server"),
+            false => failed.join("; "),
+        };
+        return Err(ActionError::Failed(format!("nothing was restored: {cause}")));
+    }
+    Ok((all, failed))
+}
+
+/// As the server was when it was saved. A project's servers come back into whatever project the login is for.
+fn fits(server: &ServerDescription, pick: &ServerPick) -> bool {
+    match pick {
+        ServerPick::One(_) | ServerPick::Project(_) => true,
+        ServerPick::Tag(tag) => server.tags.contains(tag),
+        ServerPick::Metadata(key, value) => {
+            server.metadata.get(key).and_then(Value::as_str) == Some(value.as_str())
+        }
+    }
+}
+
+async fn read(options: &ActionOptions, store: &Arc<dyn Store>) -> Result<Found, ActionError> {
+    let mut request = SetReadRequest::new(&options.hostname, &options.backup_name);
+    request.not_after_secs = options.restore_from_date;
+    request.pass_phrase = pass_phrase(options)?;
+    let content = set::read(store, &request).await?;
+    let says = |text: String| ActionError::Failed(format!("backup {} at {} {text}", content.hbn, content.timestamp));
+    if let Some(missing) = content.missing.first() {
+        let role = &missing.member.role;
+        return Err(says(format!(
+            "cannot be restored: of disk {role}, {}; restore an older date",
+            missing.cause
+        )));
+    }
+    let server = ServerDescription::from_value(&content.topology)
+        .ok_or_else(|| says("is not that of a server".to_owned()))?;
+    Ok(Found { content, server })
+}
+
+fn planned(options: &ActionOptions, found: &[Found]) -> Done {
+    let mut summary = Vec::new();
+    let mut rows = Vec::new();
+    for one in found {
+        let (server, set) = (&one.server, &one.content);
+        summary.push(format!("Would restore {} as of {} as '{}'", set.hbn, set.timestamp, name(options, one)));
+        let disks = server.disks.len();
+        summary.push(format!("Server       {} '{}', {disks} disks, {}", server.id, server.name, server.consistency));
+        rows.push(json!({"timestamp": set.timestamp, "server": server.id, "name": name(options, one)}));
+    }
+    summary.push("Dry run      nothing was made".to_owned());
+    let mut result = Map::new();
+    result.insert("restore".into(), json!({"dry_run": true, "servers": rows}));
+    Done { result, summary, partial: false }
+}
+
+fn done(
+    pick: &ServerPick,
+    found: &[Found],
+    restored: Vec<Restored>,
+    failed: Vec<String>,
+) -> Result<Done, ActionError> {
+    if restored.is_empty() {
+        return Err(ActionError::Failed(format!("nothing was restored: {}", failed.join("; "))));
+    }
+    let mut summary = Vec::new();
+    for one in &restored {
+        let set = found.iter().find(|found| found.server.id == one.server_of_backup);
+        let set = set.map(|found| format!("{} as of {}", found.content.hbn, found.content.timestamp));
+        summary.push(format!("Restored     {}", set.unwrap_or_default()));
+        summary.push(format!("Server       {} '{}'", one.server_id, one.name));
+        summary.extend(one.notes.iter().chain(&one.left).map(|note| format!("Note         {note}")));
+        summary.extend(one.missing.iter().map(|what| format!("MISSING      {what}")));
+    }
+    summary.extend(failed.iter().map(|what| format!("FAILED       {what}")));
+    let partial = !failed.is_empty() || restored.iter().any(|one| !one.missing.is_empty());
+    let mut result = Map::new();
+    let document = match (pick, restored.as_slice()) {
+        (ServerPick::One(_), [one]) => json!(one),
+        _ => json!({"servers": restored, "failed": failed}),
+    };
+    result.insert("restore".into(), document);
+    Ok(Done { result, summary, partial })
+}
