@@ -253,7 +253,9 @@ async fn remove(cloud: &Cloud, entry: &Temporary) -> Result<(), CloudError> {
             match (state, asked) {
                 (None, _) => Ok(Look::Ready(())),
                 // Nova may keep what it has deleted in sight for a while.
-                (Some(state), _) if matches!(state.as_str(), "DELETED" | "SOFT_DELETED") => Ok(Look::Ready(())),
+                (Some(state), _) if matches!(state.as_str(), "DELETED" | "SOFT_DELETED") => {
+                    Ok(Look::Ready(()))
+                }
                 (Some(state), _) if state == "error_deleting" => {
                     Ok(Look::Never { state, detail: String::new() })
                 }
@@ -316,9 +318,7 @@ async fn of_servers(
         Err(error) => tracing::debug!("looking for servers that were left: {error}"),
     }
     match ports::list(cloud, &[("project_id", project)]).await {
-        Ok(rows) => {
-            found.extend(rows.iter().filter_map(|row| wanted(row, &Map::new())).map(Temporary::Port))
-        }
+        Ok(rows) => found.extend(rows.iter().filter_map(|row| wanted(row, &Map::new())).map(Temporary::Port)),
         Err(error) => tracing::debug!("looking for ports that were left: {error}"),
     }
     found

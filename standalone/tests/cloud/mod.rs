@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod project;
+pub mod servers;
 
 use freezer_testkit::{Daemon, private, program, random_name, services};
 use serde_json::{Value, json};

@@ -10,6 +10,7 @@ use std::time::Instant;
 pub const CINDER: &str = "http://127.0.0.1:8776/v3";
 pub const NOVA: &str = "http://127.0.0.1:8774/v2.1";
 pub const GLANCE: &str = "http://127.0.0.1:9292/v2";
+pub const NEUTRON: &str = "http://127.0.0.1:9696/v2.0";
 const MICROVERSIONS: &str = "volume 3.64, compute 2.79";
 
 /// An answer as status and JSON.
@@ -232,10 +233,26 @@ impl Hands {
 }
 
 impl Project {
+    /// What the project owns of Neutron; its default security group goes with it.
+    async fn remove_networks(&self, token: &str) {
+        for (path, key) in
+            [("ports", "ports"), ("networks", "networks"), ("security-groups", "security_groups")]
+        {
+            let url = format!("{NEUTRON}/{path}?project_id={}", self.id);
+            let (_, document) = call(Method::GET, &url, token, None).await;
+            for row in document[key].as_array().into_iter().flatten().filter(|row| row["name"] != "default") {
+                let url = format!("{NEUTRON}/{path}/{}", row["id"].as_str().unwrap());
+                let (status, document) = call(Method::DELETE, &url, token, None).await;
+                assert!(matches!(status, 204 | 404), "{url}: {document}");
+            }
+        }
+    }
+
     async fn remove(&self) {
         let hands = Hands::of(self).await;
         let token = hands.login.token.clone();
         hands.empty(NOVA, "/servers", "servers", &token).await;
+        self.remove_networks(&token).await;
         let cinder = format!("{CINDER}/{}", self.id);
         for (path, key) in [("/backups", "backups"), ("/snapshots", "snapshots"), ("/volumes", "volumes")] {
             hands.empty(&cinder, path, key, &token).await;

@@ -94,14 +94,17 @@ pub async fn delete(cloud: &Cloud, id: &str) -> Result<(), CloudError> {
 
 async fn act(cloud: &Cloud, id: &str, body: &Value, what: &str) -> Result<Value, CloudError> {
     let id = checked_id(SERVICE, "server", id)?;
-    cloud
-        .post(SERVICE, &format!("/servers/{id}/action"), body, &format!("{what} server {id}"))
-        .await
+    cloud.post(SERVICE, &format!("/servers/{id}/action"), body, &format!("{what} server {id}")).await
 }
 
 /// Orders an image of a server's root disk, or snapshots of all volumes of one that boots from a volume. Answers the
 /// image's id.
-pub async fn create_image(cloud: &Cloud, id: &str, name: &str, properties: &Value) -> Result<String, CloudError> {
+pub async fn create_image(
+    cloud: &Cloud,
+    id: &str,
+    name: &str,
+    properties: &Value,
+) -> Result<String, CloudError> {
     cloud.needs(SERVICE, NEEDED, "images of servers").await?;
     let body = json!({"createImage": {"name": name, "metadata": properties}});
     let answer = act(cloud, id, &body, "to make an image of").await?;
@@ -139,7 +142,12 @@ pub async fn interfaces(cloud: &Cloud, id: &str) -> Result<Vec<Value>, CloudErro
 }
 
 /// Waits until a server has the status `wanted` and nothing is done with it.
-pub async fn wait(cloud: &Cloud, id: &str, wanted: &'static str, moves_gib: u64) -> Result<Server, CloudError> {
+pub async fn wait(
+    cloud: &Cloud,
+    id: &str,
+    wanted: &'static str,
+    moves_gib: u64,
+) -> Result<Server, CloudError> {
     let order = Wanted::new(format!("server {id}"), wanted).moving(moves_gib);
     cloud
         .wait_for(order, || async move {
@@ -163,8 +171,5 @@ pub async fn history(cloud: &Cloud, id: &str) -> Result<Vec<String>, CloudError>
     let answer = cloud.get(SERVICE, &path, &[], &format!("the history of server {id}")).await?;
     let rows = answer.get("instanceActions").and_then(Value::as_array).into_iter().flatten();
     let text = |row: &Value, key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(rows
-        .filter(|row| text(row, "action") != "createImage")
-        .map(|row| text(row, "request_id"))
-        .collect())
+    Ok(rows.filter(|row| text(row, "action") != "createImage").map(|row| text(row, "request_id")).collect())
 }

@@ -133,7 +133,11 @@ fn done(options: &ActionOptions, around: &Surroundings, report: &BackupReport, s
     done.summary = vec![
         format!("Backup       {set}: server {} '{}', {}", server.id, server.name, server.consistency),
         format!("Read         {} from {} disks", people(read), saved.disks.len()),
-        format!("Stored       {}, {}", people(stored), if report.encrypted { "encrypted" } else { "in clear" }),
+        format!(
+            "Stored       {}, {}",
+            people(stored),
+            if report.encrypted { "encrypted" } else { "in clear" }
+        ),
     ];
     let mut disks = Map::new();
     for (role, report) in &saved.disks {

@@ -102,9 +102,8 @@ async fn plans(
 ) -> Result<BTreeMap<String, ImagePlan>, ActionError> {
     let mut plans = BTreeMap::new();
     for disk in &saved.disks {
-        let lacks = |what: &str| {
-            ActionError::Failed(format!("disk {} of server {}: {what}", disk.role, saved.id))
-        };
+        let lacks =
+            |what: &str| ActionError::Failed(format!("disk {} of server {}: {what}", disk.role, saved.id));
         let member = members.iter().find(|member| member.role == disk.role);
         let member = member.ok_or_else(|| lacks("the backup names none"))?;
         let name = member.link.hbn.strip_prefix(&format!("{}_", work.hostname));
@@ -153,14 +152,12 @@ impl Making<'_> {
             restored.notes.extend(plugged.notes);
             restored.missing.extend(plugged.missing);
         }
-        let parts = Parts {
-            image: restored.image_id.as_deref(),
-            volumes: &restored.volumes,
-            ports: &restored.ports,
-        };
-        restored.server_id =
-            boot(cloud, ledger, &self.wishes.name, self.saved, &self.place, &parts).await?;
-        restored.notes.extend(other_devices(cloud, &restored.server_id, self.saved, &restored.volumes).await?);
+        let parts =
+            Parts { image: restored.image_id.as_deref(), volumes: &restored.volumes, ports: &restored.ports };
+        restored.server_id = boot(cloud, ledger, &self.wishes.name, self.saved, &self.place, &parts).await?;
+        restored
+            .notes
+            .extend(other_devices(cloud, &restored.server_id, self.saved, &restored.volumes).await?);
         if self.saved.status == "SHUTOFF" {
             servers::stop(cloud, &restored.server_id).await?;
         }
@@ -177,7 +174,10 @@ impl Making<'_> {
         let mut made = Vec::new();
         for (role, plan) in plans {
             let saved = VolumeDescription::from_value(&plan.description).ok_or_else(|| {
-                ActionError::Failed(format!("backup {} at {} is not that of a volume", plan.hbn, plan.timestamp))
+                ActionError::Failed(format!(
+                    "backup {} at {} is not that of a volume",
+                    plan.hbn, plan.timestamp
+                ))
             })?;
             let name = match saved.name.as_str() {
                 "" => String::new(),

@@ -33,7 +33,7 @@ pub struct Frozen {
 }
 
 /// What freezing works with.
-pub struct Freezer<'a> {
+pub struct Freezing<'a> {
     pub cloud: &'a Cloud,
     pub ledger: &'a Ledger,
     pub ceph: Option<&'a CephAccess>,
@@ -47,7 +47,7 @@ enum Way {
     Cinder,
 }
 
-impl Freezer<'_> {
+impl Freezing<'_> {
     /// Snapshots in the cluster that were taken are noted in `kept` whatever comes of it.
     pub async fn freeze(
         &self,
@@ -222,7 +222,8 @@ mod tests {
 
     #[test]
     fn the_snapshots_of_an_image_are_found_in_both_forms() {
-        let rows = json!([{"snapshot_id": "a", "boot_index": 0}, {"snapshot_id": null}, {"snapshot_id": "b"}]);
+        let rows =
+            json!([{"snapshot_id": "a", "boot_index": 0}, {"snapshot_id": null}, {"snapshot_id": "b"}]);
         for image in
             [json!({ "block_device_mapping": rows }), json!({"block_device_mapping": rows.to_string()})]
         {

@@ -78,9 +78,10 @@ fn pick<'a>(rows: &'a [Value], wanted: &str, kind: &str) -> Result<Option<&'a Va
     let mut named = rows.iter().filter(|row| text(row, "name") == wanted);
     match (named.next(), named.count()) {
         (found, 0) => Ok(found),
-        (_, more) => {
-            Err(choice(format!("{kind} '{wanted}'"), format!("{} have this name; name one by its id", more + 1)))
-        }
+        (_, more) => Err(choice(
+            format!("{kind} '{wanted}'"),
+            format!("{} have this name; name one by its id", more + 1),
+        )),
     }
 }
 
@@ -135,7 +136,10 @@ async fn flavor_id(
     let like = flavors.iter().find(is_like).map(|row| text(row, "id").to_owned());
     like.ok_or_else(|| {
         let size = format!("{} vCPUs, {} MiB, {} GiB", old("vcpus"), old("ram"), old("disk"));
-        choice(format!("flavor '{name}' ({size})"), "is not there, nor one like it; name one by nova_restore_flavor")
+        choice(
+            format!("flavor '{name}' ({size})"),
+            "is not there, nor one like it; name one by nova_restore_flavor",
+        )
     })
 }
 
@@ -240,7 +244,11 @@ mod tests {
 
     #[test]
     fn what_is_gone_is_found_by_its_only_name() {
-        let rows = [json!({"id": "1", "name": "a"}), json!({"id": "2", "name": "b"}), json!({"id": "3", "name": "b"})];
+        let rows = [
+            json!({"id": "1", "name": "a"}),
+            json!({"id": "2", "name": "b"}),
+            json!({"id": "3", "name": "b"}),
+        ];
         assert_eq!(by_id_or_name(&rows, &named("2", "x")), Some("2".into()));
         assert_eq!(by_id_or_name(&rows, &named("9", "a")), Some("1".into()));
         assert_eq!(by_id_or_name(&rows, &named("9", "b")), None);

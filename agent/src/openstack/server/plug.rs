@@ -141,11 +141,16 @@ mod tests {
     use crate::openstack::server::description::{FixedIp, Named};
 
     fn old() -> PortDescription {
-        let fields = json!({"port_security_enabled": true, "allowed_address_pairs": [{"ip_address": "10.0.0.99"}]});
+        let fields =
+            json!({"port_security_enabled": true, "allowed_address_pairs": [{"ip_address": "10.0.0.99"}]});
         PortDescription {
             id: "p".into(),
             mac_address: "fa:16:3e:00:00:01".into(),
-            fixed_ips: vec![FixedIp { address: "10.0.0.5".into(), subnet_id: "s".into(), cidr: String::new() }],
+            fixed_ips: vec![FixedIp {
+                address: "10.0.0.5".into(),
+                subnet_id: "s".into(),
+                cidr: String::new(),
+            }],
             security_groups: vec![Named { id: "g".into(), name: "web".into() }],
             fields: fields.as_object().cloned().unwrap_or_default(),
             ..PortDescription::default()

@@ -156,7 +156,8 @@ async fn read(options: &ActionOptions, store: &Arc<dyn Store>) -> Result<Found, 
     request.not_after_secs = options.restore_from_date;
     request.pass_phrase = pass_phrase(options)?;
     let content = set::read(store, &request).await?;
-    let says = |text: String| ActionError::Failed(format!("backup {} at {} {text}", content.hbn, content.timestamp));
+    let says =
+        |text: String| ActionError::Failed(format!("backup {} at {} {text}", content.hbn, content.timestamp));
     if let Some(missing) = content.missing.first() {
         let role = &missing.member.role;
         return Err(says(format!(
@@ -174,9 +175,17 @@ fn planned(options: &ActionOptions, found: &[Found]) -> Done {
     let mut rows = Vec::new();
     for one in found {
         let (server, set) = (&one.server, &one.content);
-        summary.push(format!("Would restore {} as of {} as '{}'", set.hbn, set.timestamp, name(options, one)));
+        summary.push(format!(
+            "Would restore {} as of {} as '{}'",
+            set.hbn,
+            set.timestamp,
+            name(options, one)
+        ));
         let disks = server.disks.len();
-        summary.push(format!("Server       {} '{}', {disks} disks, {}", server.id, server.name, server.consistency));
+        summary.push(format!(
+            "Server       {} '{}', {disks} disks, {}",
+            server.id, server.name, server.consistency
+        ));
         rows.push(json!({"timestamp": set.timestamp, "server": server.id, "name": name(options, one)}));
     }
     summary.push("Dry run      nothing was made".to_owned());

@@ -5,7 +5,7 @@
 
 use super::describe::describe;
 use super::description::{ROOT, ServerDescription};
-use super::freeze::{Freezer, Frozen, Source};
+use super::freeze::{Freezing, Frozen, Source};
 use super::pick;
 use crate::actions::ActionError;
 use crate::openstack::ceph::CephAccess;
@@ -80,7 +80,7 @@ pub async fn save(work: &Saving, server_id: &str) -> Result<Saved, ActionError> 
     }
     let ledger = Arc::new(Ledger::new(&work.cloud, &work.temp_prefix, &work.run_id));
     let mut kept = Vec::new();
-    let frozen = Freezer {
+    let frozen = Freezing {
         cloud: &work.cloud,
         ledger: &ledger,
         ceph: work.ceph.as_ref(),
@@ -127,7 +127,8 @@ async fn sound(cloud: &Cloud, id: &str) -> Result<Server, CloudError> {
             let server = servers::show(cloud, id).await?;
             let state = server.status().to_owned();
             if server.task() == "deleting" || !SOUND.contains(&state.as_str()) {
-                let doing = if server.task().is_empty() { String::new() } else { format!(", {}", server.task()) };
+                let doing =
+                    if server.task().is_empty() { String::new() } else { format!(", {}", server.task()) };
                 let detail = match server.fault() {
                     "" => "a server is saved when it is active, shut off, paused or suspended".to_owned(),
                     fault => fault.to_owned(),

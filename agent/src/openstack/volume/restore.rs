@@ -146,7 +146,8 @@ impl Restore {
                 report
             }
             None => {
-                let (image_id, report) = self.new.upload(&self.new.ledger.name(&format!("restore_{id}"))).await?;
+                let (image_id, report) =
+                    self.new.upload(&self.new.ledger.name(&format!("restore_{id}"))).await?;
                 volume_actions::reimage(&self.cloud, &id, &image_id).await?;
                 volumes::wait(&self.cloud, &id, &["available"], self.new.gib()).await?;
                 report

@@ -20,8 +20,7 @@ pub fn opener(cloud: Cloud, ledger: Arc<Ledger>, volume: Volume, snapshot: Optio
     Box::new(move |_base| {
         Box::pin(async move {
             let description = VolumeDescription::of(&volume).to_value();
-            let input =
-                open(&cloud, &ledger, &volume, snapshot.as_deref()).await.map_err(source_failed)?;
+            let input = open(&cloud, &ledger, &volume, snapshot.as_deref()).await.map_err(source_failed)?;
             let source = json!({"kind": "glance", "volume_id": volume.id()});
             Ok::<_, VaultError>(OpenedImage { input, source, description })
         })

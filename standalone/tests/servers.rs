@@ -1,0 +1,394 @@
+//! Mode nova on a real Nova: servers with all their disks, their network and their names come back; and that nothing stays
+//! behind, whatever happens.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+
+use cloud::project::{CINDER, GLANCE, Hands, NEUTRON, Project, call, content, scribble};
+use cloud::{Cloud, LOOK, PATIENCE, Parts, User, login};
+use freezer_testkit::{TestDatabase, TestVhost, program, random_name, services};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+use tempfile::TempDir;
+
+const CEPH: &str = "[ceph]\nconf = /etc/ceph/ceph.conf\n";
+
+struct Said {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn document(&self) -> Value {
+        assert_eq!(self.status, 0, "{}\n{}", self.out, self.err);
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+
+    #[track_caller]
+    fn fails_with(&self, words: &[&str]) {
+        assert_eq!(self.status, 1, "{}\n{}", self.out, self.err);
+        let said = self.err.lines().last().unwrap_or_default();
+        for word in words {
+            assert!(said.contains(word), "'{word}' is not in: {}", self.err);
+        }
+    }
+}
+
+fn folder(agent_conf: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("agent.conf"), agent_conf).unwrap();
+    folder
+}
+
+fn command(project: &Project, folder: &Path, action: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(program("freezer-agent"));
+    let path = |name: &str| folder.join(name).display().to_string();
+    command
+        .args([
+            "--config-file",
+            &path("agent.conf"),
+            "--action",
+            action,
+            "--mode",
+            "nova",
+            "--engine",
+            "nova",
+        ])
+        .args(["--storage", "local", "--container", &path("store"), "--backup-name", "b", "--hostname", "h"])
+        .args(["--metadata-out", "-"])
+        .args(more)
+        .env_clear()
+        .envs([
+            ("PATH", "/usr/bin:/bin"),
+            ("HOME", "/nonexistent"),
+            ("OS_AUTH_URL", services::keystone_url().as_str()),
+            ("OS_USERNAME", project.user.as_str()),
+            ("OS_PASSWORD", services::password().as_str()),
+            ("OS_PROJECT_NAME", project.name.as_str()),
+            ("OS_USER_DOMAIN_ID", "default"),
+            ("OS_PROJECT_DOMAIN_ID", "default"),
+        ]);
+    command
+}
+
+async fn agent(project: &Project, folder: &Path, action: &str, more: &[&str]) -> Said {
+    let command = command(project, folder, action, more);
+    let output = tokio::process::Command::from(command).output().await.unwrap();
+    Said {
+        status: output.status.code().unwrap(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Kinds and names of everything of the project that a backup or a restore could leave.
+async fn resources(hands: &Hands) -> Vec<String> {
+    let login = &hands.login;
+    let cinder = format!("{CINDER}/{}", login.project_id);
+    let mut found = Vec::new();
+    for (url, key) in [
+        (format!("{cinder}/volumes/detail"), "volumes"),
+        (format!("{cinder}/snapshots/detail"), "snapshots"),
+        (format!("{GLANCE}/images?owner={}", login.project_id), "images"),
+        (format!("{NEUTRON}/ports?project_id={}", login.project_id), "ports"),
+        (format!("{}/servers", cloud::project::NOVA), "servers"),
+    ] {
+        let (status, list) = call(Method::GET, &url, &login.token, None).await;
+        assert_eq!(status, 200, "{list}");
+        let rows = list[key].as_array().unwrap();
+        found.extend(rows.iter().map(|row| format!("{key} {}", row["name"].as_str().unwrap_or_default())));
+    }
+    found
+}
+
+async fn quota(project: &Project, limits: Value) {
+    let admin = login("admin", "admin").await;
+    let url = format!("{CINDER}/{}/os-quota-sets/{}", admin.project_id, project.id);
+    let (status, answer) = call(Method::PUT, &url, &admin.token, Some(&json!({"quota_set": limits}))).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+/// The server `web` that boots from the image `tiny`, with a volume, an address, a group, a key and names of all kinds.
+async fn web(hands: &Hands, volume: &str) -> String {
+    hands.keypair("key").await;
+    let network = hands.network("lan", "10.9.0.0/24").await;
+    let group = hands.security_group("web-only").await;
+    let port = hands.port(&network, "10.9.0.77", &group).await;
+    let image = hands.image_id().await;
+    hands
+        .server(json!({
+            "name": "web", "flavorRef": hands.flavor_id("tiny").await, "imageRef": image, "key_name": "key",
+            "networks": [{"port": port}], "metadata": {"role": "front"}, "tags": ["gold"], "description": "the web",
+            "user_data": "IyEvYmluL3NoCg==",
+            "block_device_mapping_v2": [
+                {"uuid": image, "source_type": "image", "destination_type": "local", "boot_index": 0, "delete_on_termination": true},
+                {"uuid": volume, "source_type": "volume", "destination_type": "volume", "boot_index": null, "tag": "db"},
+            ],
+        }))
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_comes_back_with_its_disks_its_address_and_its_names() {
+    let project = Project::create().await;
+    let hands = Hands::of(&project).await;
+    let folder = folder(CEPH);
+    let run = async |action: &str, more: &[&str]| agent(&project, folder.path(), action, more).await;
+    let volume = hands.volume("data", false).await;
+    scribble(&volume);
+    let server = web(&hands, &volume).await;
+    hands.booted(&server, 1).await;
+    let before = resources(&hands).await;
+
+    let save = ["--nova-inst-id", server.as_str(), "--incremental"];
+    let full = run("backup", &save).await.document();
+    let disk = |saved: &Value, role: &str, key: &str| saved["disks"][role][key].as_u64().unwrap();
+    assert_eq!((&full["consistency"], &full["mode"]), (&"per-volume".into(), &"nova".into()), "{full}");
+    assert_eq!((disk(&full, "root", "level"), disk(&full, &volume, "level")), (0, 0), "{full}");
+    assert_eq!(resources(&hands).await, before);
+    scribble(&volume);
+    let changed = content(&volume);
+    let increment = run("backup", &save).await.document();
+    assert_eq!(
+        (disk(&increment, "root", "level"), disk(&increment, &volume, "level")),
+        (1, 1),
+        "{increment}"
+    );
+    let read = disk(&increment, &volume, "bytes_read");
+    assert!(read > 0 && read < 1 << 20, "only what changed is read of the volume: {increment}");
+    assert!(
+        disk(&increment, "root", "bytes_stored") < disk(&full, "root", "bytes_stored") / 4,
+        "{increment}"
+    );
+    assert_eq!(resources(&hands).await, before);
+
+    let (old, old_port) = (hands.shown_server(&server).await, hands.ports_of(&server).await.remove(0));
+    hands.delete_server(&server).await;
+    hands.neutron(Method::DELETE, &format!("/ports/{}", old_port["id"].as_str().unwrap()), None).await;
+    let restored = run("restore", &["--restore-name", "again"]).await.document();
+    assert_eq!(restored["missing"], json!([]), "{restored}");
+    let new = restored["server_id"].as_str().unwrap();
+    let shown = hands.shown_server(new).await;
+    assert_eq!((&shown["name"], &shown["status"]), (&"again".into(), &"ACTIVE".into()));
+    for key in ["metadata", "tags", "description", "key_name", "flavor", "OS-EXT-AZ:availability_zone"] {
+        assert_eq!(shown[key], old[key], "{key}");
+    }
+    let port = hands.ports_of(new).await.remove(0);
+    for key in ["name", "mac_address", "fixed_ips", "security_groups", "network_id"] {
+        assert_eq!(port[key], old_port[key], "{key}");
+    }
+    let disks = hands.disks_of(new).await;
+    assert_eq!((disks[0].0.as_str(), &disks[0].1["tag"]), ("/dev/vdb", &"db".into()), "{disks:?}");
+    assert_eq!(content(disks[0].1["volumeId"].as_str().unwrap()), changed);
+    // The guest counts the boots of its disk.
+    hands.booted(new, 2).await;
+    let after = resources(&hands).await;
+    let own = ["volumes data", "volumes data~", "images again~disk", "ports eth", "servers again"];
+    assert_eq!(after.len(), own.len(), "{after:?}");
+    assert!(own.iter().all(|name| after.iter().any(|row| row.starts_with(name))), "{after:?}");
+}
+
+/// A server that boots from a volume and has another one, switched off.
+async fn off(hands: &Hands, data: &str) -> (String, String) {
+    let root = hands.volume("root", true).await;
+    let server = hands
+        .server(json!({
+            "name": "db", "flavorRef": hands.flavor_id("tiny0").await, "networks": "none",
+            "block_device_mapping_v2": [
+                {"uuid": root, "source_type": "volume", "destination_type": "volume", "boot_index": 0},
+                {"uuid": data, "source_type": "volume", "destination_type": "volume", "boot_index": null},
+            ],
+        }))
+        .await;
+    hands.booted(&server, 1).await;
+    (server, root)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn volumes_of_a_server_come_back_in_another_project() {
+    let (project, other) = (Project::create().await, Project::create().await);
+    let (hands, theirs) = (Hands::of(&project).await, Hands::of(&other).await);
+    let folder = folder("[DEFAULT]\n");
+    let data = hands.volume("data", false).await;
+    scribble(&data);
+    let (server, root) = off(&hands, &data).await;
+    let lan = hands.network("lan", "10.9.0.0/24").await;
+    let port = hands.port(&lan, "10.9.0.77", &hands.security_group("mine").await).await;
+    let plug = json!({"interfaceAttachment": {"port_id": port}});
+    let (status, plugged) =
+        hands.nova(Method::POST, &format!("/servers/{server}/os-interface"), Some(&plug)).await;
+    assert_eq!(status, 200, "{plugged}");
+    let stop = json!({"os-stop": null});
+    hands.nova(Method::POST, &format!("/servers/{server}/action"), Some(&stop)).await;
+    hands.server_is(&server, "SHUTOFF").await;
+    let before = resources(&hands).await;
+    let saved = agent(&project, folder.path(), "backup", &["--nova-inst-name", "db"]).await.document();
+    assert_eq!(saved["consistency"], "crash-consistent", "nothing ran: {saved}");
+    assert_eq!(saved["disks"].as_object().unwrap().len(), 2, "{saved}");
+    assert_eq!(resources(&hands).await, before);
+    let originals = (content(&root), content(&data));
+
+    // Nothing of the network is there under its id or its name: one must be named.
+    let restore = async |more: &[&str]| agent(&other, folder.path(), "restore", more).await;
+    restore(&[]).await.fails_with(&["network", "lan", "nova_restore_network"]);
+    assert_eq!(resources(&theirs).await, Vec::<String>::new());
+    let their_lan = theirs.network("their-lan", "10.9.0.0/24").await;
+    theirs.security_group("mine").await;
+    let restored = restore(&["--nova-restore-network", "lan=their-lan"]).await.document();
+    let new = restored["server_id"].as_str().unwrap();
+    let shown = theirs.shown_server(new).await;
+    assert_eq!((&shown["status"], &shown["tenant_id"]), (&"SHUTOFF".into(), &other.id.clone().into()));
+    let port = theirs.ports_of(new).await.remove(0);
+    assert_eq!(
+        (&port["network_id"], &port["fixed_ips"][0]["ip_address"]),
+        (&their_lan.into(), &"10.9.0.77".into())
+    );
+    let disks = theirs.disks_of(new).await;
+    let devices: Vec<&str> = disks.iter().map(|(device, _)| device.as_str()).collect();
+    assert_eq!(devices, ["/dev/vda", "/dev/vdb"]);
+    assert_eq!(content(disks[1].1["volumeId"].as_str().unwrap()), originals.1);
+    // It ran until it was stopped again, so that its root disk has gone on from where it was.
+    let path = format!("/volumes/{}", restored["volumes"][&root].as_str().unwrap());
+    assert_eq!(theirs.cinder(Method::GET, &path, None).await.1["volume"]["bootable"], "true");
+    let start = json!({"os-start": null});
+    theirs.nova(Method::POST, &format!("/servers/{new}/action"), Some(&start)).await;
+    theirs.server_is(new, "ACTIVE").await;
+    assert_eq!(content(&root), originals.0, "the old server is not touched");
+}
+
+/// Starts a backup and answers it when the project holds a temporary resource of each of `kinds`.
+async fn under_way(
+    project: &Project,
+    hands: &Hands,
+    folder: &Path,
+    server: &str,
+    kinds: &[&str],
+) -> std::process::Child {
+    let mut command = command(project, folder, "backup", &["--nova-inst-id", server]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let found = resources(hands).await;
+        let is_there = |kind: &&str| found.iter().any(|row| row.starts_with(&format!("{kind} freezer_")));
+        if kinds.iter().all(is_there) {
+            return child;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "it ended before {kinds:?} were seen");
+        assert!(Instant::now() < end, "{found:?}");
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_wrong_is_said_and_leaves_nothing() {
+    let (project, other) = (Project::create().await, Project::create().await);
+    let (hands, folder) = (Hands::of(&project).await, folder("[DEFAULT]\n"));
+    let run = async |action: &str, more: &[&str]| agent(&project, folder.path(), action, more).await;
+    let nobodys = uuid::Uuid::new_v4().to_string();
+    run("backup", &["--nova-inst-id", &nobodys]).await.fails_with(&["Nova has no server", &nobodys]);
+    run("backup", &["--nova-inst-name", "nothing"]).await.fails_with(&["server named 'nothing'"]);
+    run("backup", &["--nova-inst-id", &nobodys, "--cinder-vol-id", "v"])
+        .await
+        .fails_with(&["nova_inst_id", "cinder_vol_id"]);
+    run("backup", &["--nova-inst-id", &nobodys, "--nova-inst-tag", "t"]).await.fails_with(&["exclude"]);
+    run("backup", &["--project-id", &other.id]).await.fails_with(&[]);
+    run("backup", &["--nova-inst-tag", "none"]).await.fails_with(&["no server fits"]);
+    run("restore", &["--overwrite"]).await.fails_with(&["cannot be written over"]);
+    run("restore", &[]).await.fails_with(&["no complete backup"]);
+
+    let volume = hands.volume("data", true).await;
+    let server = hands.server_with(&volume).await;
+    let before = resources(&hands).await;
+    // Another project's, though its id is right.
+    agent(&other, folder.path(), "backup", &["--nova-inst-id", &server])
+        .await
+        .fails_with(&["Nova has no server", &server]);
+    // The image of the disk is there when Cinder refuses the snapshot of the volume.
+    quota(&project, json!({"snapshots": 0})).await;
+    run("backup", &["--nova-inst-id", &server]).await.fails_with(&["quota", "snapshot", &volume]);
+    assert_eq!(resources(&hands).await, before);
+    // The disk is saved when Cinder refuses the copy of the volume: it is taken back.
+    quota(&project, json!({"snapshots": 10, "volumes": 1})).await;
+    run("backup", &["--nova-inst-id", &server]).await.fails_with(&["quota", "volume"]);
+    assert_eq!(resources(&hands).await, before);
+    assert!(
+        !folder.path().join("store/metadata/image/h_b_root").exists() || {
+            let chains = std::fs::read_dir(folder.path().join("store/metadata/image/h_b_root")).unwrap();
+            chains.count() == 0
+        }
+    );
+    run("restore", &[]).await.fails_with(&["no complete backup"]);
+    quota(&project, json!({"snapshots": 10, "volumes": 10})).await;
+
+    // Killed, the next agent removes what it left; told to stop, it tidies up itself.
+    for kinds in [&["images"][..], &["images", "snapshots"]] {
+        let mut child = under_way(&project, &hands, folder.path(), &server, kinds).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(resources(&hands).await.len() > before.len(), "something must be there to be found");
+    hands.server_rests(&server).await;
+    run("backup", &["--nova-inst-id", &nobodys]).await.fails_with(&["no server"]);
+    assert_eq!(resources(&hands).await, before);
+    let mut child = under_way(&project, &hands, folder.path(), &server, &["images", "snapshots"]).await;
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(resources(&hands).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_saves_servers_by_tag_and_brings_them_back() {
+    let project = Project::create().await;
+    let hands = Hands::of(&project).await;
+    let fields = json!({
+        "name": "web", "flavorRef": hands.flavor_id("tiny").await, "imageRef": hands.image_id().await,
+        "networks": "none", "tags": ["gold"],
+    });
+    let server = hands.server(fields).await;
+    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let folder = tempfile::tempdir().unwrap();
+    let parts = Parts {
+        database_url: &database.url(),
+        rabbit_url: &vhost.url(),
+        project_id: &project.id,
+        agent_login: (&project.user, &project.name),
+    };
+    let cloud = Cloud::start(folder.path(), &parts);
+    let user = User::new(cloud.api_port, &hands.login);
+    cloud.wait_for_agent(&user).await;
+    let container = format!("saved-{}", random_name());
+    let action = |action: &str, more: Value| {
+        let mut all = json!({
+            "action": action, "mode": "nova", "nova_inst_tag": "gold", "storage": "swift", "container": container,
+            "backup_name": "nightly",
+        });
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"freezer_action": all, "max_retries": 1})
+    };
+    for (verb, more) in [
+        ("backup", json!({})),
+        ("restore", json!({})),
+        ("backup", json!({})),
+        ("admin", json!({"keep_last": 1})),
+    ] {
+        let job = json!({"client_id": cloud.client_id, "description": verb, "job_actions": [action(verb, more)], "job_schedule": {}});
+        let made = user.post("/jobs", &job).await;
+        let run = user.finished_run(made["job_id"].as_str().unwrap(), 1).await;
+        assert_eq!(run["state"], "success", "{run:#}");
+    }
+    let backups = user.get("/backups").await;
+    let metadata = &backups["backups"][0]["backup_metadata"];
+    assert_eq!((&metadata["mode"], &metadata["engine_name"]), (&"nova".into(), &"nova".into()), "{backups}");
+    assert!(metadata["servers"][&server]["disks"]["root"].is_object(), "{backups}");
+    let (_, servers) = hands.nova(Method::GET, "/servers", None).await;
+    let names: Vec<&str> =
+        servers["servers"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(names.iter().any(|name| name.starts_with("web~")), "{names:?}");
+}
