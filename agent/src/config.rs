@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 /// What this agent can do.
 pub const ACTIONS: &str = "backup,restore,info,admin,exec";
-pub const MODES: &str = "fs,cinder,cindernative,glance,rbd,cloud";
+pub const MODES: &str = "fs,cinder,cindernative,glance,nova,rbd,cloud";
 pub const STORAGES: &str = "local,swift,ssh";
-pub const ENGINES: &str = "tar,image,glance";
+pub const ENGINES: &str = "tar,image,glance,nova";
 
 /// Sections and options of `freezer-agent.conf`. `[DEFAULT]` may hold any option of an action, too.
 pub fn registry() -> Registry {
