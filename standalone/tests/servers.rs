@@ -170,6 +170,7 @@ async fn a_server_comes_back_with_its_disks_its_address_and_its_names() {
     let (old, old_port) = (hands.shown_server(&server).await, hands.ports_of(&server).await.remove(0));
     hands.delete_server(&server).await;
     hands.neutron(Method::DELETE, &format!("/ports/{}", old_port["id"].as_str().unwrap()), None).await;
+    fails_half_way(&project, &hands, folder.path()).await;
     let restored = run("restore", &["--restore-name", "again"]).await.document();
     assert_eq!(restored["missing"], json!([]), "{restored}");
     let new = restored["server_id"].as_str().unwrap();
@@ -191,6 +192,35 @@ async fn a_server_comes_back_with_its_disks_its_address_and_its_names() {
     let own = ["volumes data", "volumes data~", "images again~disk", "ports eth", "servers again"];
     assert_eq!(after.len(), own.len(), "{after:?}");
     assert!(own.iter().all(|name| after.iter().any(|row| row.starts_with(name))), "{after:?}");
+}
+
+/// A restore that Nova refuses when disks and ports are there, and one that is killed: nothing is left of either.
+async fn fails_half_way(project: &Project, hands: &Hands, folder: &Path) {
+    let before = resources(hands).await;
+    servers_allowed(project, 0).await;
+    agent(project, folder, "restore", &[]).await.fails_with(&["quota", "server"]);
+    assert_eq!(resources(hands).await, before);
+    servers_allowed(project, 10).await;
+    let mut command = command(project, folder, "restore", &[]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while !resources(hands).await.iter().any(|row| row.starts_with("servers web~")) {
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "no server was seen");
+        tokio::time::sleep(LOOK).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let nobodys = uuid::Uuid::new_v4().to_string();
+    agent(project, folder, "backup", &["--nova-inst-id", &nobodys]).await.fails_with(&["no server"]);
+    assert_eq!(resources(hands).await, before);
+}
+
+async fn servers_allowed(project: &Project, count: u32) {
+    let admin = login("admin", "admin").await;
+    let url = format!("{}/os-quota-sets/{}", cloud::project::NOVA, project.id);
+    let body = json!({"quota_set": {"instances": count}});
+    let (status, answer) = call(Method::PUT, &url, &admin.token, Some(&body)).await;
+    assert_eq!(status, 200, "{answer}");
 }
 
 /// A server that boots from a volume and has another one, switched off.
@@ -261,6 +291,37 @@ async fn volumes_of_a_server_come_back_in_another_project() {
     theirs.nova(Method::POST, &format!("/servers/{new}/action"), Some(&start)).await;
     theirs.server_is(new, "ACTIVE").await;
     assert_eq!(content(&root), originals.0, "the old server is not touched");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_must_be_frozen_and_cannot_be_is_not_saved() {
+    let project = Project::create().await;
+    let (hands, folder) = (Hands::of(&project).await, folder(CEPH));
+    let root = hands.volume("root", true).await;
+    let wanted = json!({"hw_qemu_guest_agent": "yes", "os_require_quiesce": "yes"});
+    let body = json!({"os-set_image_metadata": { "metadata": wanted }});
+    let (status, said) = hands.cinder(Method::POST, &format!("/volumes/{root}/action"), Some(&body)).await;
+    assert_eq!(status, 200, "{said}");
+    let server = hands
+        .server(json!({
+            "name": "quiet", "flavorRef": hands.flavor_id("tiny0").await, "networks": "none",
+            "block_device_mapping_v2": [
+                {"uuid": root, "source_type": "volume", "destination_type": "volume", "boot_index": 0},
+            ],
+        }))
+        .await;
+    let before = resources(&hands).await;
+    // The guest has no agent, and its image says that it must have one.
+    let save = async || agent(&project, folder.path(), "backup", &["--nova-inst-id", &server]).await;
+    save().await.fails_with(&["os_require_quiesce", "guest agent runs", &server]);
+    assert_eq!(resources(&hands).await, before);
+    // Switched off there is nothing to freeze.
+    let stop = json!({"os-stop": null});
+    hands.nova(Method::POST, &format!("/servers/{server}/action"), Some(&stop)).await;
+    hands.server_is(&server, "SHUTOFF").await;
+    let saved = save().await.document();
+    assert_eq!(saved["consistency"], "crash-consistent", "{saved}");
+    assert_eq!(resources(&hands).await, before);
 }
 
 /// Starts a backup and answers it when the project holds a temporary resource of each of `kinds`.

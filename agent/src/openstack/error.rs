@@ -96,7 +96,7 @@ fn next_step(status: u16) -> &'static str {
 /// `{"badRequest": {"message": "…"}}`, `{"NeutronError": {"message": …}}` or Glance's `<title>` page: what of it is for people.
 fn message(text: &str) -> Option<String> {
     let plain = |text: &str| {
-        let text = text.replace("<br />", " ");
+        let text = text.replace("<br />", " ").replace(['\n', '\r'], " ");
         let text = text.split("</h1>").last().unwrap_or_default();
         let text = text.split("</body>").next().unwrap_or_default().trim().to_owned();
         (!text.is_empty()).then(|| text.chars().take(300).collect::<String>())

@@ -3,9 +3,10 @@
 
 mod support;
 
+use freezer_vault::backup::USUAL_LOCK_EXPIRY;
 use freezer_vault::image::{self, ImageInput, ImageRequest, OpenImage, OpenedImage};
 use freezer_vault::levels::LevelPolicy;
-use freezer_vault::prune::{PruneRequest, Retention};
+use freezer_vault::prune::{PruneRequest, Retention, withdraw};
 use freezer_vault::set::{self, NewMember, SetReadRequest, SetRequest};
 use freezer_vault::verify::{Scope, VerifyRequest};
 use freezer_vault::{BackupReport, Engine, FileProblem, Hbn, Monitor, VaultError, Weight};
@@ -174,4 +175,25 @@ async fn a_backup_outside_of_sets_keeps_its_chain() {
     let report = set::apply(&room.store, &request, &plan, &Monitor::new()).await.unwrap();
     assert_eq!((report.sets.chains, report.members.chains), (1, 0));
     assert!(room.objects().iter().any(|name| name.starts_with(&first.folder)));
+}
+
+#[tokio::test]
+async fn only_the_newest_level_can_be_taken_back() {
+    let room = Room::new();
+    let first = save_disk(&room, "root", T0, 1, true).await;
+    let before = room.objects();
+    let second = save_disk(&room, "root", T0 + 10, 2, true).await;
+    let take = async |report: &BackupReport| {
+        let member = member(report, "root");
+        withdraw(&room.store, &member.hbn, member.id, T0 + 20, USUAL_LOCK_EXPIRY).await.unwrap()
+    };
+    assert!(!take(&first).await, "something is built on it");
+    assert!(take(&second).await);
+    assert_eq!(room.objects(), before);
+    assert!(!take(&second).await, "it is gone");
+    // The next level is what it would have been without.
+    let third = save_disk(&room, "root", T0 + 30, 3, true).await;
+    assert_eq!((third.level, third.chain_timestamp), (1, T0));
+    assert!(take(&third).await && take(&first).await);
+    assert_eq!(room.objects(), Vec::<String>::new());
 }

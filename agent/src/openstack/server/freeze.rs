@@ -157,7 +157,17 @@ impl Freezing<'_> {
     /// Nova snapshots all volumes. It keeps a guest frozen until all snapshots are there, if it could freeze it; that it
     /// must have been able to is known only where the image requires it.
     async fn by_nova(&self, server: &Server, volumes: Vec<Volume>) -> Result<Frozen, CloudError> {
-        let id = self.image_of(server).await?;
+        let must_freeze = server.status() == "ACTIVE" && volumes.iter().any(requires_quiet);
+        let id = self.image_of(server).await.map_err(|error| match error {
+            CloudError::Refused { .. } if must_freeze => CloudError::Choice {
+                what: format!("server {}", server.id()),
+                cause: format!(
+                    "its image requires that the guest be frozen (os_require_quiesce), which Nova may not have been able to: \
+                     {error}; check that the guest agent runs, or shut the server off"
+                ),
+            },
+            error => error,
+        })?;
         let image = images::wait(self.cloud, &id, 0).await?;
         let mut snapshots = Vec::new();
         for id in snapshots_in(&image) {
@@ -196,8 +206,11 @@ fn is_still(status: &str) -> bool {
 
 /// Whether the image that a volume was made from asks for a frozen guest.
 fn wants_quiet(volume: &Volume) -> bool {
-    let image = volume.map("volume_image_metadata");
-    is_true(image.get("os_require_quiesce")) || is_true(image.get("hw_qemu_guest_agent"))
+    requires_quiet(volume) || is_true(volume.map("volume_image_metadata").get("hw_qemu_guest_agent"))
+}
+
+fn requires_quiet(volume: &Volume) -> bool {
+    is_true(volume.map("volume_image_metadata").get("os_require_quiesce"))
 }
 
 fn is_true(value: Option<&Value>) -> bool {

@@ -182,7 +182,10 @@ async fn each(
             Source::Snapshot(id) => snapshot_opener(work.cloud.clone(), own.clone(), volume, Some(id)),
         };
         let report = level(work, &role, open).await;
-        left.extend(own.remove_all().await);
+        left.extend(match &report {
+            Ok(_) => own.remove_all().await,
+            Err(_) => own.remove_all_and_lost().await,
+        });
         made.push((role, report?));
     }
     Ok(left)
