@@ -294,10 +294,7 @@ async fn what_is_not_for_it_is_refused(scene: &Scene, container: &str) {
             "mode fs",
         ),
         (json!({"action": "info", "storage": "local", "container": "/etc"}), "storage local"),
-        (
-            json!({"action": "backup", "mode": "nova", "nova_inst_id": "i", "container": container}),
-            "mode nova",
-        ),
+        (json!({"action": "backup", "mode": "mongo", "container": container}), "mode mongo"),
     ];
     for (count, (action, word)) in edits.into_iter().enumerate() {
         let path = format!("/actions/{action_id}");
