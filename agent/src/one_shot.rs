@@ -56,6 +56,7 @@ fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String
         auth: config::auth_variables(&loaded, std::env::vars()),
         upload_limit: None,
         download_limit: None,
+        parallel_limit: None,
         acts_for: None,
         run_id: uuid::Uuid::new_v4().simple().to_string(),
         ceph: config::ceph(&loaded),

@@ -92,6 +92,7 @@ fn options_for(config: &Config, project: &str, step_arguments: &[&str]) -> Resul
         disable_exec: config.bool("agent", "disable_exec"),
         upload_limit: rate("upload_limit")?,
         download_limit: rate("download_limit")?,
+        parallel_limit: usize::try_from(config.int("agent", "parallel_resources")).unwrap_or(1),
         progress_interval: Duration::from_secs_f64(config.float("agent", "progress_interval")),
         ceph: config::ceph(config),
         log: log_options(config),

@@ -25,6 +25,9 @@ pub struct StepInput {
     /// Bytes a second for this step, whatever the action asks for.
     pub upload_limit: Option<u64>,
     pub download_limit: Option<u64>,
+    /// Resources that this step may move at the same time, whatever the action asks for.
+    #[serde(default)]
+    pub parallel_limit: Option<usize>,
     /// The run this step is part of; temporary resources bear it.
     #[serde(default)]
     pub run_id: String,

@@ -53,6 +53,7 @@ async fn work(input: StepInput, leash: impl AsyncRead + Unpin + Send + 'static) 
         auth: input.auth,
         upload_limit: input.upload_limit,
         download_limit: input.download_limit,
+        parallel_limit: input.parallel_limit,
         now_secs: chrono::Utc::now().timestamp(),
         acts_for: input.project_id,
         run_id: input.run_id,

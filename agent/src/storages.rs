@@ -20,6 +20,8 @@ pub struct Surroundings {
     /// Limits of the host, in bytes a second; they hold beside the action's own.
     pub upload_limit: Option<u64>,
     pub download_limit: Option<u64>,
+    /// Resources that one action may move at the same time on this host.
+    pub parallel_limit: Option<usize>,
     /// Epoch seconds.
     pub now_secs: i64,
     /// The project a central agent works for at the moment: its token must be for this one and no other.

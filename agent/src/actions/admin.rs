@@ -23,7 +23,10 @@ pub async fn admin(
         keep_last: options.keep_last,
     };
     if !options.dry_run
-        && matches!(options.medium, Medium::Volume(_) | Medium::Images(_) | Medium::Servers(_))
+        && matches!(
+            options.medium,
+            Medium::Volume(_) | Medium::Images(_) | Medium::Servers(_) | Medium::Project
+        )
     {
         // Also takes away what agents that are gone have left in the project; rotation does not hang on it.
         if let Err(error) = volume::open_cloud(options, around, &monitor).await {
@@ -33,6 +36,10 @@ pub async fn admin(
     let store = open_store(options, around).await?;
     if let Medium::Servers(pick) = &options.medium {
         let hbns = server::sets(options, pick, &store).await?;
+        return prune_sets(options, around, retention, (&store, hbns), &monitor).await;
+    }
+    if matches!(options.medium, Medium::Project) {
+        let hbns = vec![Hbn::of(Engine::Set, &options.hostname, &options.backup_name)?];
         return prune_sets(options, around, retention, (&store, hbns), &monitor).await;
     }
     let engine = match options.medium {
@@ -87,16 +94,16 @@ async fn prune_sets(
         summary.push("Dry run: nothing was removed".into());
         return Ok(Done { result, summary, partial: false });
     }
-    let (sets, disks) = (&total.sets, &total.members);
+    let (sets, members) = (&total.sets, &total.members);
     summary.push(format!(
-        "Removed {} backups of servers, {} chains of disks ({} levels) and {} leftovers: {} objects",
+        "Removed {} sets, {} chains of members ({} levels) and {} leftovers: {} objects",
         sets.levels,
-        disks.chains,
-        disks.levels,
-        sets.orphans + disks.orphans,
-        sets.objects + disks.objects
+        members.chains,
+        members.levels,
+        sets.orphans + members.orphans,
+        sets.objects + members.objects
     ));
-    summary.extend(sets.skipped.iter().chain(&disks.skipped).map(|why| format!("Skipped: {why}")));
-    result.insert("removed".into(), json!({"sets": sets, "members": disks}));
+    summary.extend(sets.skipped.iter().chain(&members.skipped).map(|why| format!("Skipped: {why}")));
+    result.insert("removed".into(), json!({"sets": sets, "members": members}));
     Ok(Done { result, summary, partial: false })
 }

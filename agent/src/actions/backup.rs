@@ -90,7 +90,7 @@ fn compression_level(options: &ActionOptions) -> Result<Option<u32>, ActionError
     level.map_err(|_| ActionError::Failed("compression_level cannot be negative".into()))
 }
 
-fn encryption(options: &ActionOptions) -> Result<Option<EncryptionOptions>, VaultError> {
+pub(crate) fn encryption(options: &ActionOptions) -> Result<Option<EncryptionOptions>, VaultError> {
     let Some(file) = &options.encrypt_pass_file else { return Ok(None) };
     let mut encryption = EncryptionOptions::new(PassPhrase::from_file(file)?);
     if options.encryption_kdf == "pbkdf2" {

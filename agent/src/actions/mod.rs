@@ -8,7 +8,8 @@ mod restore;
 
 use crate::openstack::cindernative;
 use crate::openstack::error::CloudError;
-use crate::openstack::{image, server, volume};
+use crate::openstack::project::options::ProjectOptions;
+use crate::openstack::{image, project, server, volume};
 use crate::options::medium::Medium;
 use crate::options::typed::{ActionKind, ActionOptions};
 use crate::storages::{StorageError, Surroundings};
@@ -59,8 +60,15 @@ async fn save(
         Medium::Images(pick) => image::backup(options, pick, around, monitor).await,
         Medium::Servers(pick) => server::backup(options, pick, around, monitor).await,
         Medium::Rbd { pool, image } => volume::backup_rbd(options, (pool, image), around, monitor).await,
+        Medium::Project => project::backup(options, &wanted(options)?, around, monitor).await,
         other => Err(not_here(other)),
     }
+}
+
+/// What mode project was told.
+fn wanted(options: &ActionOptions) -> Result<ProjectOptions, ActionError> {
+    let missing = || ActionError::Failed("mode project was given no options".to_owned());
+    options.project.clone().ok_or_else(missing)
 }
 
 async fn bring_back(
@@ -74,6 +82,7 @@ async fn bring_back(
         Medium::Images(pick) => image::restore(options, pick, around, monitor).await,
         Medium::Servers(pick) => server::restore(options, pick, around, monitor).await,
         Medium::Rbd { pool, image } => volume::restore_rbd(options, (pool, image), around, monitor).await,
+        Medium::Project => project::restore(options, &wanted(options)?, around, monitor).await,
         other => Err(not_here(other)),
     }
 }

@@ -126,6 +126,7 @@ mod tests {
             disable_exec: false,
             upload_limit: None,
             download_limit: None,
+            parallel_limit: 4,
             progress_interval: std::time::Duration::from_secs(1),
             ceph: None,
             log: std::collections::BTreeMap::new(),

@@ -35,6 +35,8 @@ pub struct ExecutorOptions {
     pub disable_exec: bool,
     pub upload_limit: Option<u64>,
     pub download_limit: Option<u64>,
+    /// Resources that one action moves at the same time.
+    pub parallel_limit: usize,
     /// Time between two progress reports of one step.
     pub progress_interval: Duration,
     /// How this host reaches a Ceph cluster, if it does.

@@ -79,6 +79,7 @@ async fn run_child(
         disable_exec: options.disable_exec,
         upload_limit: options.upload_limit,
         download_limit: options.download_limit,
+        parallel_limit: Some(options.parallel_limit),
         run_id: entry.order.run_id.to_string(),
         ceph: options.ceph.clone(),
         log: options.log.clone(),

@@ -6,7 +6,7 @@
 use super::error::CloudError;
 use super::waiting::{Timer, TokioTimer};
 use freezer_vault::Monitor;
-use keystone::{ServiceRequest, Session};
+use keystone::{KeystoneError, ServiceRequest, Session};
 use reqwest::{Method, Response};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ pub enum Service {
     Glance,
     Nova,
     Neutron,
+    Swift,
+    Heat,
 }
 
 impl Service {
@@ -30,6 +32,8 @@ impl Service {
             Self::Glance => "Glance",
             Self::Nova => "Nova",
             Self::Neutron => "Neutron",
+            Self::Swift => "Swift",
+            Self::Heat => "Heat",
         }
     }
 
@@ -40,6 +44,8 @@ impl Service {
             Self::Glance => "image",
             Self::Nova => "compute",
             Self::Neutron => "network",
+            Self::Swift => "object-store",
+            Self::Heat => "orchestration",
         }
     }
 
@@ -48,7 +54,7 @@ impl Service {
         match self {
             Self::Glance => "/v2",
             Self::Neutron => "/v2.0",
-            Self::Cinder | Self::Nova => "",
+            Self::Cinder | Self::Nova | Self::Swift | Self::Heat => "",
         }
     }
 
@@ -57,7 +63,7 @@ impl Service {
         match self {
             Self::Cinder => Some(("volume", (3, 70))),
             Self::Nova => Some(("compute", (2, 93))),
-            Self::Glance | Self::Neutron => None,
+            Self::Glance | Self::Neutron | Self::Swift | Self::Heat => None,
         }
     }
 }
@@ -80,6 +86,11 @@ impl Cloud {
         let request_id = format!("req-{}", uuid::Uuid::new_v4());
         let timer = Arc::new(TokioTimer::new());
         Self { session, monitor, timer, timeout_secs, request_id, versions: Arc::default() }
+    }
+
+    /// The same login, ended by another's abort.
+    pub fn watched_by(&self, monitor: &Arc<Monitor>) -> Self {
+        Self { monitor: monitor.clone(), ..self.clone() }
     }
 
     /// The same login, but not ended by an abort: for tidying up.
@@ -112,6 +123,15 @@ impl Cloud {
             what: "the login".to_owned(),
             cause: "is scoped to no project; set project_id, or the project of the agent's login".to_owned(),
         })
+    }
+
+    /// Whether the catalogue of the login has the service.
+    pub async fn has(&self, service: Service) -> Result<bool, CloudError> {
+        match self.session.endpoint(service.catalogue_type(), None, None).await {
+            Ok(_) => Ok(true),
+            Err(KeystoneError::NoEndpoint { .. }) => Ok(false),
+            Err(cause) => Err(CloudError::Session { service: service.name(), cause }),
+        }
     }
 
     pub async fn get(

@@ -16,6 +16,7 @@ pub mod nova;
 pub mod pipe;
 pub mod project;
 pub mod server;
+pub mod swift;
 pub mod temporary;
 pub mod volume;
 pub mod waiting;

@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Metadata keys of every temporary resource.
@@ -39,19 +40,30 @@ pub struct Process {
     host: String,
     pid: i32,
     ticks: u64,
+    /// Which of the ledgers of the process; resources that are saved at the same time have one each.
+    part: u32,
 }
+
+/// Ledgers that this process has opened.
+static PARTS: AtomicU32 = AtomicU32::new(0);
 
 impl Process {
     pub fn this() -> Self {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
-        Self { host: host_mark(), pid, ticks: start_ticks(pid).unwrap_or_default() }
+        Self { host: host_mark(), pid, ticks: start_ticks(pid).unwrap_or_default(), part: 0 }
+    }
+
+    /// This process with a part that no other ledger has.
+    fn next_part() -> Self {
+        Self { part: PARTS.fetch_add(1, Ordering::Relaxed), ..Self::this() }
     }
 
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let (host, pid, ticks) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let is_host = host.len() == 8 && host.bytes().all(|byte| byte.is_ascii_hexdigit());
-        (is_host && parts.next().is_none()).then(|| Self { host: host.to_owned(), pid, ticks })
+        let part = parts.next().map_or(Some(0), |part| part.parse().ok())?;
+        (is_host && parts.next().is_none()).then(|| Self { host: host.to_owned(), pid, ticks, part })
     }
 
     /// Whether it may still work with a resource that was made `age_secs` ago.
@@ -65,7 +77,8 @@ impl Process {
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.host, self.pid, self.ticks)
+        write!(f, "{}.{}.{}", self.host, self.pid, self.ticks)?;
+        if self.part > 0 { write!(f, ".{}", self.part) } else { Ok(()) }
     }
 }
 
@@ -126,7 +139,7 @@ impl Ledger {
             cloud: cloud.undisturbed(),
             prefix: prefix.to_owned(),
             run_id: run_id.to_owned(),
-            process: Process::this(),
+            process: Process::next_part(),
             entries: Mutex::default(),
         }
     }
@@ -373,6 +386,17 @@ mod tests {
             ["freezer_backup_v", "freezer_backup~2026-01-01T00:00:00", "my~volume", "freezer_x~abc.1.2"]
         {
             assert_eq!(process_of(&json!({ "name": name }), &none, "freezer_"), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn ledgers_at_work_side_by_side_know_their_own() {
+        let (one, other) = (Process::next_part(), Process::next_part());
+        assert_ne!(one, other);
+        for process in [one, other] {
+            let named = json!({"name": format!("freezer_restore_v~{process}")});
+            assert_eq!(process_of(&named, &Map::new(), "freezer_"), Some(process.clone()));
+            assert!(process.may_be_at_work(0));
         }
     }
 

@@ -32,9 +32,20 @@ pub struct Key {
 }
 
 const ACTIONS: &[&str] = &["backup", "restore", "admin", "info", "exec"];
-const MODES: &[&str] =
-    &["fs", "mongo", "mysql", "sqlserver", "cinder", "cindernative", "nova", "glance", "rbd", "cloud"];
-const ENGINES: &[&str] = &["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance", "image"];
+const MODES: &[&str] = &[
+    "fs",
+    "mongo",
+    "mysql",
+    "sqlserver",
+    "cinder",
+    "cindernative",
+    "nova",
+    "glance",
+    "rbd",
+    "cloud",
+    "project",
+];
+const ENGINES: &[&str] = &["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance", "image", "set"];
 const TARGETS: &[&str] = &["new", "over", "replace"];
 const STORAGES: &[&str] = &["local", "swift", "ssh", "s3", "ftp", "ftps"];
 const CODECS: &[&str] = &["gzip", "bzip2", "xz", "zstd", "none"];
@@ -129,6 +140,7 @@ pub const KEYS: &[Key] = &[
     key(TIDY, "fullbackup_rotation", Kind::Int, "Full Cinder backups to keep (mode cindernative)"),
     key(LIMIT, "upload_limit", Kind::Rate, "Bytes a second to the storage, units allowed (10M)").or("-1"),
     key(LIMIT, "download_limit", Kind::Rate, "Bytes a second from the storage").or("-1"),
+    key(LIMIT, "parallel_resources", Kind::Int, "Resources of a project that are saved or restored at the same time").or("4"),
     key(LIMIT, "max_priority", Kind::Text, "Accepted for upstream's jobs; run the agent under nice and ionice instead"),
     key(LIMIT, "timeout", Kind::Int, "Seconds to wait for a resource; of action exec: until it is ended").or("120"),
     key(CLOUD, "project_id", Kind::Text, "Project to act in"),
@@ -158,6 +170,10 @@ pub const KEYS: &[Key] = &[
     key(CLOUD, "glance_image_id", Kind::Text, "Image by id"),
     key(CLOUD, "glance_image_name", Kind::Text, "Images by name"),
     key(CLOUD, "glance_image_name_filter", Kind::Text, "Images whose name does not hold this text"),
+    key(CLOUD, "project_select", Kind::Text, "Parts of a project to restore with what they need, kind or kind/name-or-id, with commas between (default: all)"),
+    key(CLOUD, "project_exclude", Kind::Text, "What of a project is not saved, in the same form; objects: containers without their content"),
+    key(CLOUD, "project_map", Kind::Text, "What takes the place of an old resource of a project: kind/old-id-or-name=new-id, with commas between"),
+    key(CLOUD, "project_restore_to", Kind::Text, "Id of another project to restore a project into (the user needs a role there)"),
     key(CLOUD, "temp_resource_prefix", Kind::Text, "Prefix of temporary resources").or("freezer_"),
     key(HOST, "cloud_conf", Kind::Text, "File that says what the control plane consists of (mode cloud)"),
     key(HOST, "mysql_conf", Kind::Text, "MySQL access file"),

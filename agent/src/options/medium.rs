@@ -20,6 +20,8 @@ pub enum Medium {
     CinderNative(Option<String>),
     /// The control plane of a cloud, from this host.
     ControlPlane,
+    /// Everything of a project.
+    Project,
 }
 
 /// One resource.
@@ -49,19 +51,21 @@ pub enum ServerPick {
 }
 
 /// Mode and the options that choose a resource of it.
-const CHOOSERS: [(&str, &[&str]); 5] = [
+const CHOOSERS: [(&str, &[&str]); 6] = [
     ("cinder", &["cinder_vol_id", "cinder_vol_name"]),
     ("cindernative", &["cindernative_vol_id", "cindernative_backup_id"]),
     ("nova", &["nova_inst_id", "nova_inst_name", "nova_inst_tag", "nova_inst_metadata"]),
     ("glance", &["glance_image_id", "glance_image_name", "glance_image_name_filter"]),
     ("rbd", &["rbd_image", "rbd_pool"]),
+    ("project", &["project_select", "project_exclude", "project_map", "project_restore_to"]),
 ];
 /// Engines that upstream's jobs name for a mode.
-const ENGINES: [(&str, &[&str]); 4] = [
+const ENGINES: [(&str, &[&str]); 5] = [
     ("cinder", &["tar", "image"]),
     ("rbd", &["tar", "image"]),
     ("nova", &["tar", "image", "nova"]),
     ("glance", &["tar", "image", "glance"]),
+    ("project", &["tar", "set"]),
 ];
 
 impl Medium {
@@ -75,6 +79,7 @@ impl Medium {
             Self::Servers(_) => "nova",
             Self::CinderNative(_) => "cindernative",
             Self::ControlPlane => "cloud",
+            Self::Project => "project",
         }
     }
 
@@ -92,6 +97,7 @@ impl Medium {
             }
             Self::CinderNative(_) => "cindernative_vol_id (what to save)",
             Self::ControlPlane => "cloud_conf (what the control plane consists of)",
+            Self::Project => "a login for the project (what to save)",
         }
     }
 
@@ -104,7 +110,7 @@ impl Medium {
             Self::Images(ImagePick::Project(id)) | Self::Servers(ServerPick::Project(id)) => Some(id),
             Self::Rbd { image, .. } => Some(image),
             Self::CinderNative(volume) => volume.as_deref(),
-            Self::Files | Self::ControlPlane | Self::Images(_) | Self::Servers(_) => None,
+            Self::Files | Self::ControlPlane | Self::Project | Self::Images(_) | Self::Servers(_) => None,
         }
     }
 }
@@ -161,6 +167,7 @@ pub fn choose(values: &Values) -> Result<Medium, OptionsError> {
         "nova" => Medium::Servers(servers(values)?),
         "cindernative" => Medium::CinderNative(values.text("cindernative_vol_id")?),
         "cloud" => Medium::ControlPlane,
+        "project" => Medium::Project,
         other => {
             return Err(OptionsError::bad("mode", format!("'{other}' is not available in this agent")));
         }
@@ -257,6 +264,12 @@ mod tests {
             (json!({"mode": "rbd", "rbd_pool": "p", "rbd_image": "a/b"}), "no plain name"),
             (json!({"mode": "rbd", "rbd_pool": "--conf", "rbd_image": "a"}), "no plain name"),
             (json!({"nova_inst_metadata": "x"}), "key=value"),
+            (json!({"mode": "project", "cinder_vol_id": "v"}), "mode project and cinder_vol_id contradict"),
+            (
+                json!({"mode": "cinder", "project_select": "volume"}),
+                "mode cinder and project_select contradict",
+            ),
+            (json!({"mode": "project", "engine_name": "nova"}), "it has tar, set"),
         ] {
             let error = chosen(action.clone()).unwrap_err();
             assert!(error.contains(word), "{action}: {error}");

@@ -5,6 +5,7 @@ use super::date;
 use super::medium::{self, ImagePick, Medium, Pick, ServerPick};
 use super::values::{OptionsError, Values};
 use crate::openstack::cindernative::options::CinderNativeOptions;
+use crate::openstack::project::options::ProjectOptions;
 use std::path::PathBuf;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,8 @@ pub struct ActionOptions {
     pub cinder_native: Option<CinderNativeOptions>,
     /// What the control plane consists of.
     pub cloud_conf: Option<PathBuf>,
+    /// Set when the medium is a project.
+    pub project: Option<ProjectOptions>,
 }
 
 /// A text that never shows in debug output.
@@ -163,6 +166,9 @@ impl ActionOptions {
                 .then(|| CinderNativeOptions::from_values(values, action))
                 .transpose()?,
             cloud_conf: path("cloud_conf")?,
+            project: matches!(medium, Medium::Project)
+                .then(|| ProjectOptions::from_values(values, action))
+                .transpose()?,
             medium,
         };
         options.check()?;

@@ -17,8 +17,19 @@ pub const ALL_ACTIONS: [&str; 5] = ["backup", "restore", "info", "admin", "exec"
 pub const ALL_MODES: [&str; 8] =
     ["fs", "mongo", "mysql", "sqlserver", "cinder", "glance", "cindernative", "nova"];
 /// Those and ours, which only a client has that names them.
-pub const KNOWN_MODES: [&str; 10] =
-    ["fs", "mongo", "mysql", "sqlserver", "cinder", "glance", "cindernative", "nova", "rbd", "cloud"];
+pub const KNOWN_MODES: [&str; 11] = [
+    "fs",
+    "mongo",
+    "mysql",
+    "sqlserver",
+    "cinder",
+    "glance",
+    "cindernative",
+    "nova",
+    "rbd",
+    "cloud",
+    "project",
+];
 pub const ALL_STORAGES: [&str; 6] = ["local", "swift", "ssh", "s3", "ftp", "ftps"];
 /// Engines of every Freezer.
 pub const ALL_ENGINES: [&str; 6] = ["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance"];

@@ -4,6 +4,7 @@
 
 pub mod project;
 pub mod servers;
+pub mod whole;
 
 use freezer_testkit::{Daemon, private, program, random_name, services};
 use serde_json::{Value, json};

@@ -233,26 +233,16 @@ impl Hands {
 }
 
 impl Project {
-    /// What the project owns of Neutron; its default security group goes with it.
-    async fn remove_networks(&self, token: &str) {
-        for (path, key) in
-            [("ports", "ports"), ("networks", "networks"), ("security-groups", "security_groups")]
-        {
-            let url = format!("{NEUTRON}/{path}?project_id={}", self.id);
-            let (_, document) = call(Method::GET, &url, token, None).await;
-            for row in document[key].as_array().into_iter().flatten().filter(|row| row["name"] != "default") {
-                let url = format!("{NEUTRON}/{path}/{}", row["id"].as_str().unwrap());
-                let (status, document) = call(Method::DELETE, &url, token, None).await;
-                assert!(matches!(status, 204 | 404), "{url}: {document}");
-            }
-        }
-    }
-
     async fn remove(&self) {
         let hands = Hands::of(self).await;
         let token = hands.login.token.clone();
         hands.empty(NOVA, "/servers", "servers", &token).await;
-        self.remove_networks(&token).await;
+        hands.clear_network().await;
+        // The group that Neutron gives each project is an administrator's to remove.
+        for group in super::whole::neutron(&hands, "/security-groups", "security_groups").await {
+            let url = format!("{}/security-groups/{}", super::whole::NEUTRON, group["id"].as_str().unwrap());
+            call(Method::DELETE, &url, &self.admin, None).await;
+        }
         let cinder = format!("{CINDER}/{}", self.id);
         for (path, key) in [("/backups", "backups"), ("/snapshots", "snapshots"), ("/volumes", "volumes")] {
             hands.empty(&cinder, path, key, &token).await;

@@ -1,4 +1,4 @@
-//! An image's content as a stream that goes on where it broke off.
+//! Content of an image or an object as a stream that goes on where it broke off.
 
 use crate::openstack::cloud::{Cloud, Service, checked_id, good};
 use crate::openstack::error::CloudError;
@@ -8,15 +8,26 @@ use futures_util::{StreamExt, TryStreamExt};
 use reqwest::{Method, StatusCode};
 use std::time::Duration;
 
-const SERVICE: Service = Service::Glance;
 /// How often in a row a broken stream may bring nothing before it counts as lost.
 const FRUITLESS_TRIES: u32 = 5;
 /// Seconds without a byte after which a connection counts as broken.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// Where content is.
+pub struct Content {
+    pub service: Service,
+    /// Percent-encoded.
+    pub path: String,
+    pub query: Vec<(&'static str, &'static str)>,
+    /// Only while it is this very content.
+    pub etag: Option<String>,
+    /// For people: `image <id>`.
+    pub what: String,
+}
+
 struct Download {
     cloud: Cloud,
-    image_id: String,
+    content: Content,
     size: u64,
     offset: u64,
     tries: u32,
@@ -29,15 +40,24 @@ pub async fn download(
     image_id: &str,
     size: u64,
 ) -> Result<BoxStream<'static, Result<Bytes, CloudError>>, CloudError> {
-    checked_id(SERVICE, "image", image_id)?;
-    let mut download = Download {
-        cloud: cloud.clone(),
-        image_id: image_id.to_owned(),
-        size,
-        offset: 0,
-        tries: 0,
-        body: None,
+    let id = checked_id(Service::Glance, "image", image_id)?;
+    let content = Content {
+        service: Service::Glance,
+        path: format!("/images/{id}/file"),
+        query: Vec::new(),
+        etag: None,
+        what: format!("image {id}"),
     };
+    stream(cloud, content, size).await
+}
+
+/// The `size` bytes of `content`, in the same way.
+pub async fn stream(
+    cloud: &Cloud,
+    content: Content,
+    size: u64,
+) -> Result<BoxStream<'static, Result<Bytes, CloudError>>, CloudError> {
+    let mut download = Download { cloud: cloud.clone(), content, size, offset: 0, tries: 0, body: None };
     // The first request is made here, so that a refusal is told before anything begins.
     download.open().await?;
     Ok(futures_util::stream::try_unfold(download, step).boxed())
@@ -53,7 +73,7 @@ async fn step(mut download: Download) -> Result<Option<(Bytes, Download)>, Cloud
                 download.offset += piece.len() as u64;
                 download.tries = 0;
                 if download.offset > download.size {
-                    return Err(download.lost("it sent more than the image holds"));
+                    return Err(download.lost("it sent more than there is"));
                 }
                 return Ok(Some((piece, download)));
             }
@@ -83,19 +103,24 @@ impl Download {
     }
 
     async fn open(&mut self) -> Result<(), CloudError> {
-        let path = format!("/images/{}/file", self.image_id);
-        let mut request = self.cloud.request(SERVICE, Method::GET, &path, None).await?;
+        let Content { service, path, query, etag, what } = &self.content;
+        let mut request = self.cloud.request(*service, Method::GET, path, None).await?;
+        for (key, value) in query {
+            request = request.query(*key, *value);
+        }
+        if let Some(etag) = etag {
+            request = request.header("If-Match", etag);
+        }
         if self.offset > 0 {
             request = request.header("Range", &format!("bytes={}-", self.offset));
         }
-        let answer = self.cloud.send(SERVICE, request).await?;
-        let what = format!("the content of image {}", self.image_id);
-        let answer = good(SERVICE, answer, &what).await?;
+        let answer = self.cloud.send(*service, request).await?;
+        let answer = good(*service, answer, &format!("the content of {what}")).await?;
         if answer.status() == StatusCode::NO_CONTENT && self.size > 0 {
             return Err(self.refused("it has no content"));
         }
         if self.offset > 0 && answer.status() != StatusCode::PARTIAL_CONTENT {
-            return Err(self.refused("it cannot go on in the middle of an image"));
+            return Err(self.refused("it cannot go on in the middle"));
         }
         self.body = Some(answer.bytes_stream().boxed());
         Ok(())
@@ -107,7 +132,8 @@ impl Download {
         if self.tries > FRUITLESS_TRIES {
             return Err(self.refused(cause));
         }
-        tracing::warn!("image {} at byte {} of {}: {cause}; going on", self.image_id, self.offset, self.size);
+        let Content { what, .. } = &self.content;
+        tracing::warn!("{what} at byte {} of {}: {cause}; going on", self.offset, self.size);
         tokio::select! {
             () = self.cloud.timer().sleep(Duration::from_secs(1 << self.tries.min(4))) => Ok(()),
             () = self.cloud.monitor().token().cancelled() => Err(CloudError::Aborted),
@@ -116,8 +142,8 @@ impl Download {
 
     fn lost(&self, cause: &str) -> CloudError {
         CloudError::Answer {
-            service: SERVICE.name(),
-            what: format!("the content of image {} at byte {} of {}", self.image_id, self.offset, self.size),
+            service: self.content.service.name(),
+            what: format!("the content of {} at byte {} of {}", self.content.what, self.offset, self.size),
             cause: cause.to_owned(),
             request: String::new(),
         }
@@ -125,7 +151,7 @@ impl Download {
 
     fn refused(&self, cause: &str) -> CloudError {
         CloudError::BadState {
-            resource: format!("the download of image {}", self.image_id),
+            resource: format!("the download of {}", self.content.what),
             state: format!("broken at byte {} of {}", self.offset, self.size),
             wanted: "whole".to_owned(),
             detail: format!(" ({cause})"),

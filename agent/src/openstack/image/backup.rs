@@ -12,8 +12,9 @@ use crate::openstack::volume::{open_cloud, source_failed};
 use crate::options::medium::{ImagePick, Pick};
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
+use freezer_storage::Store;
 use freezer_vault::image::{self, ImageInput, OpenImage, OpenedImage};
-use freezer_vault::{Monitor, VaultError};
+use freezer_vault::{BackupReport, Monitor, VaultError};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -24,9 +25,11 @@ pub async fn backup(
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
     let cloud = open_cloud(options, around, &monitor).await?;
+    let store = open_store(options, around).await?;
     if let ImagePick::One(pick) = pick {
         let image = one(&cloud, pick).await?;
-        return save(options, around, &monitor, &cloud, image).await;
+        let report = save(options, around, &cloud, &store, &image).await?;
+        return Ok(done(options, around, &image, &report));
     }
     let chosen = several(&cloud, pick, &options.cloud.temp_prefix).await?;
     let mut saved = Map::new();
@@ -36,8 +39,10 @@ pub async fn backup(
         let id = found.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
         // Each has figures of its own; an abort ends them all.
         let own = Arc::new(Monitor::with_token(monitor.token().child_token()));
-        match save(&chain_of_one(options, &id), around, &own, &cloud, found).await {
-            Ok(done) => {
+        let options = chain_of_one(options, &id);
+        match save(&options, around, &cloud.watched_by(&own), &store, &found).await {
+            Ok(report) => {
+                let done = done(&options, around, &found, &report);
                 summary.extend(done.summary);
                 saved.insert(id, done.result.get("backup_metadata").cloned().unwrap_or_default());
             }
@@ -106,13 +111,14 @@ async fn several(cloud: &Cloud, pick: &ImagePick, temp_prefix: &str) -> Result<V
     Ok(found)
 }
 
-async fn save(
+/// Saves an image as the next level of the chain that `options` name.
+pub(in crate::openstack) async fn save(
     options: &ActionOptions,
     around: &Surroundings,
-    monitor: &Arc<Monitor>,
     cloud: &Cloud,
-    found: Value,
-) -> Result<Done, ActionError> {
+    store: &Arc<dyn Store>,
+    found: &Value,
+) -> Result<BackupReport, ActionError> {
     let id = found.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let status = found.get("status").and_then(Value::as_str).unwrap_or_default().to_owned();
     if status != "active" {
@@ -132,21 +138,25 @@ async fn save(
         "shared" if text("owner") == cloud.project_id().await? => images::members(cloud, &id).await?,
         _ => Vec::new(),
     };
-    let description = ImageDescription::of(&found, members);
+    let description = ImageDescription::of(found, members);
     let open = opener(cloud.clone(), id.clone(), size, description.to_value());
     let request = action::image_request(options, around)?;
-    let store = open_store(options, around).await?;
-    let report = match image::backup(store, request, open, monitor.clone()).await {
-        Err(_) if monitor.is_cancelled() => return Err(ActionError::Aborted),
-        other => other?,
-    };
-    let mut done = action::done(options, around, &report);
-    done.summary.push(format!("Image        {id} '{}'", description.name));
-    if let Some(Value::Object(metadata)) = done.result.get_mut("backup_metadata") {
-        metadata.insert("glance_image_id".into(), json!(id));
-        metadata.insert("image_name".into(), json!(description.name));
+    let monitor = cloud.monitor();
+    match image::backup(store.clone(), request, open, monitor.clone()).await {
+        Err(_) if monitor.is_cancelled() => Err(ActionError::Aborted),
+        other => Ok(other?),
     }
-    Ok(done)
+}
+
+fn done(options: &ActionOptions, around: &Surroundings, image: &Value, report: &BackupReport) -> Done {
+    let mut done = action::done(options, around, report);
+    let text = |key: &str| image.get(key).and_then(Value::as_str).unwrap_or_default();
+    done.summary.push(format!("Image        {} '{}'", text("id"), text("name")));
+    if let Some(Value::Object(metadata)) = done.result.get_mut("backup_metadata") {
+        metadata.insert("glance_image_id".into(), json!(text("id")));
+        metadata.insert("image_name".into(), json!(text("name")));
+    }
+    done
 }
 
 pub(in crate::openstack) fn opener(cloud: Cloud, id: String, size: u64, description: Value) -> OpenImage {

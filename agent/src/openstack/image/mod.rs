@@ -5,10 +5,10 @@ mod description;
 mod restore;
 
 pub use backup::backup;
-pub(super) use backup::opener;
+pub(super) use backup::{opener, save};
 pub(super) use description::ImageDescription;
 pub use restore::restore;
-pub(super) use restore::upload;
+pub(super) use restore::{restore_one, upload};
 
 use crate::options::typed::ActionOptions;
 

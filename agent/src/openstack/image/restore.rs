@@ -91,17 +91,59 @@ async fn one(
         return Ok(Done { result: Map::new(), summary, partial: false });
     }
     let cloud = open_cloud(options, around, monitor).await?;
-    let ledger = Ledger::new(&cloud, &options.cloud.temp_prefix, &around.run_id);
-    let made = make(options, &cloud, &ledger, (store, &plan, &saved), monitor).await;
+    let (id, report, notes) = bring(options, around, &cloud, (store, &plan, &saved)).await?;
+    Ok(done(&plan, &saved, &id, &report, &notes))
+}
+
+/// An image of several resources that come back together: its new id and what could not be restored of it. `mark` is among its
+/// tags.
+pub(in crate::openstack) async fn restore_one(
+    options: &ActionOptions,
+    around: &Surroundings,
+    cloud: &Cloud,
+    store: &Arc<dyn Store>,
+    mark: &str,
+) -> Result<(String, Vec<String>), ActionError> {
+    let plan = image::plan(store, &restore_request(options)?).await?;
+    let mut saved = ImageDescription::from_value(&plan.description).ok_or_else(|| {
+        ActionError::Failed(format!("backup {} at {} is not that of an image", plan.hbn, plan.timestamp))
+    })?;
+    if let Some(tags) = saved.fields.entry("tags").or_insert_with(|| json!([])).as_array_mut() {
+        tags.push(json!(mark));
+    }
+    bring(options, around, cloud, (store, &plan, &saved))
+        .await
+        .map(|(id, _, Notes { lost, left })| (id, lost.into_iter().chain(left).collect()))
+}
+
+/// What an image was and is not any more, and what could not be tidied up.
+struct Notes {
+    lost: Vec<String>,
+    left: Vec<String>,
+}
+
+/// Does it, and tidies up however it ends.
+async fn bring(
+    options: &ActionOptions,
+    around: &Surroundings,
+    cloud: &Cloud,
+    backup: (&Arc<dyn Store>, &ImagePlan, &ImageDescription),
+) -> Result<(String, ImageReport, Notes), ActionError> {
+    let ledger = Ledger::new(cloud, &options.cloud.temp_prefix, &around.run_id);
+    let made = make(options, cloud, &ledger, backup, cloud.monitor()).await;
     let left = match &made {
         Ok(_) => ledger.remove_all().await,
         Err(_) => ledger.remove_all_and_lost().await,
     };
-    let made = if monitor.is_cancelled() && made.is_err() { Err(ActionError::Aborted) } else { made };
-    let ((id, report, mut notes), left) = with_leftovers(made, left)?;
+    let made = if cloud.monitor().is_cancelled() && made.is_err() { Err(ActionError::Aborted) } else { made };
+    let ((id, report, lost), left) = with_leftovers(made, left)?;
+    Ok((id, report, Notes { lost, left }))
+}
+
+fn done(plan: &ImagePlan, saved: &ImageDescription, id: &str, report: &ImageReport, notes: &Notes) -> Done {
     // What the image was and is not any more makes it incomplete.
-    let partial = !notes.is_empty();
-    notes.extend(left);
+    let partial = !notes.lost.is_empty();
+    let notes: Vec<&String> = notes.lost.iter().chain(&notes.left).collect();
     let mut result = Map::new();
     result.insert(
         "restore".into(),
@@ -111,8 +153,9 @@ async fn one(
         format!("Restored     {} as of {} from {} levels", report.hbn, report.timestamp, report.levels.len()),
         format!("Image        {id} ({})", people(report.size_bytes)),
     ];
-    summary.extend(plan.warnings.iter().chain(&notes).map(|note| format!("Note         {note}")));
-    Ok(Done { result, summary, partial })
+    let warnings = plan.warnings.iter().chain(notes);
+    summary.extend(warnings.map(|note| format!("Note         {note}")));
+    Done { result, summary, partial }
 }
 
 /// The backup of this name, or that of the one image among several that were saved together.

@@ -28,6 +28,12 @@ pub struct Target {
     pub busy: BTreeSet<ResourceId>,
     /// Ids there by kind and name, for what is found by its name: shared networks, the default security group, keypairs.
     pub named: BTreeMap<(Kind, String), Vec<String>>,
+    /// What an earlier restore from the same backup has made, by the old ids.
+    pub restored: BTreeMap<ResourceId, String>,
+    /// Why the data of a resource cannot be had any more.
+    pub damaged: BTreeMap<ResourceId, String>,
+    /// Why a resource cannot be there.
+    pub conflicts: BTreeMap<ResourceId, String>,
     /// The user's own choice of what takes the place of an old resource, by old id or name.
     pub mapped: BTreeMap<(Kind, String), String>,
 }
@@ -59,8 +65,18 @@ pub struct Step {
 pub struct Plan {
     /// In the order of doing.
     pub steps: Vec<Step>,
-    /// What cannot be restored, with the cause. Anything here: nothing is begun unless a part was asked for.
-    pub refused: Vec<(ResourceId, String)>,
+    /// What cannot be restored, with the cause.
+    pub refused: Vec<Refusal>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    pub resource: ResourceId,
+    pub name: String,
+    pub reason: String,
+    /// The backup does not have it: the rest is restored all the same. Else the user has to decide something, and nothing is
+    /// begun before.
+    pub is_lost: bool,
 }
 
 impl Plan {
@@ -83,20 +99,13 @@ pub fn plan(
     let wanted = wanted(topology, selection)?;
     let chosen = chosen(topology, selection);
     let mut plan = Plan { steps: Vec::new(), refused: Vec::new() };
-    let mut lost: BTreeSet<ResourceId> = BTreeSet::new();
     let mut resources: Vec<&Resource> =
         topology.resources.iter().filter(|resource| wanted.contains(&resource.id)).collect();
     resources.sort_by(|a, b| a.id.cmp(&b.id));
     for resource in resources {
-        let missing = needs(resource)
-            .into_iter()
-            .find(|need| lost.contains(need) || (topology.find(need).is_none() && !is_there(need, target)));
-        let is_chosen = chosen.contains(&resource.id);
-        let decided = match missing {
-            Some(need) if !is_mapped(&need, target) && !target.present.contains(&resource.id) => {
-                Err(format!("it needs {need}, which is neither in the backup nor there; map it to another"))
-            }
-            _ => decide(topology, resource, target, is_chosen, suffix),
+        let decided = match missing_need(topology, resource, target, &plan.refused) {
+            Some(refusal) => Err(refusal),
+            None => decide(topology, resource, target, chosen.contains(&resource.id), suffix),
         };
         match decided {
             Ok((deed, reason)) => plan.steps.push(Step {
@@ -105,13 +114,39 @@ pub fn plan(
                 deed,
                 reason: reason.to_owned(),
             }),
-            Err(reason) => {
-                lost.insert(resource.id.clone());
-                plan.refused.push((resource.id.clone(), reason));
-            }
+            Err((reason, is_lost)) => plan.refused.push(Refusal {
+                resource: resource.id.clone(),
+                name: resource.name.clone(),
+                reason,
+                is_lost,
+            }),
         }
     }
     Ok(plan)
+}
+
+/// Why, and whether the backup is the cause.
+type Why = (String, bool);
+
+/// A resource that is not there and cannot be, and which this one cannot be without.
+fn missing_need(
+    topology: &Topology,
+    resource: &Resource,
+    target: &Target,
+    refused: &[Refusal],
+) -> Option<Why> {
+    if target.present.contains(&resource.id) || target.restored.contains_key(&resource.id) {
+        return None;
+    }
+    needs(resource).into_iter().filter(|need| !is_there(need, target)).find_map(|need| {
+        if let Some(cause) = refused.iter().find(|refusal| refusal.resource == need) {
+            return Some((format!("it needs {need}, which cannot be restored"), cause.is_lost));
+        }
+        let is_nowhere = topology.find(&need).is_none();
+        is_nowhere.then(|| {
+            (format!("it needs {need}, which is neither in the backup nor there; map it to another"), false)
+        })
+    })
 }
 
 fn wanted(topology: &Topology, selection: &Selection) -> Result<BTreeSet<ResourceId>, String> {
@@ -149,7 +184,7 @@ fn decide(
     target: &Target,
     is_chosen: bool,
     suffix: &str,
-) -> Result<(Deed, &'static str), String> {
+) -> Result<(Deed, &'static str), Why> {
     let kind = resource.id.kind;
     if let Some(id) = mapped(resource, target) {
         return Ok((Deed::Use { id }, "as mapped"));
@@ -157,11 +192,16 @@ fn decide(
     if kind == Kind::Stack {
         return Ok((Deed::Note, "its template is kept; its resources are restored as such"));
     }
-    if kind.has_data() && resource.owned && resource.backup.is_none() {
-        return Err("its data could not be saved".to_owned());
+    if let Some(id) = target.restored.get(&resource.id) {
+        return Ok((Deed::Use { id: id.clone() }, "restored before"));
     }
     let is_home = target.project_id == topology.project_id;
-    if target.present.contains(&resource.id) && (is_home || !resource.owned) {
+    let is_present = target.present.contains(&resource.id) && (is_home || !resource.owned);
+    if resource.expects_data() && resource.backup.is_none() && (is_chosen || !is_present) {
+        let damage = target.damaged.get(&resource.id).cloned();
+        return Err((damage.unwrap_or_else(|| "its data could not be saved".to_owned()), true));
+    }
+    if is_present {
         if kind.has_data() && is_chosen {
             let name = format!("{}{suffix}", resource.name);
             return Ok((Deed::Create { name }, "beside the one that is there"));
@@ -175,18 +215,24 @@ fn decide(
             false => (Deed::Use { id: resource.id.id.clone() }, "still there"),
         });
     }
+    if let Some(conflict) = target.conflicts.get(&resource.id) {
+        return Err((conflict.clone(), false));
+    }
+    if kind == Kind::Container && target.named.contains_key(&(kind, resource.name.clone())) {
+        let name = format!("{}{suffix}", resource.name);
+        return Ok((Deed::Create { name }, "beside the one of that name"));
+    }
     if is_found_by_name(resource) {
         let key = (kind, resource.name.clone());
         match target.named.get(&key).map(Vec::as_slice) {
             Some([id]) => return Ok((Deed::Use { id: id.clone() }, "the one of that name")),
             Some([_, ..]) => {
-                return Err(format!("there are several of the name '{}'; map it", resource.name));
+                return Err((format!("there are several of the name '{}'; map it", resource.name), false));
             }
             _ if !resource.owned => {
-                return Err(format!(
-                    "it is not this project's, and there is none of the name '{}'; map it",
-                    resource.name
-                ));
+                let name = &resource.name;
+                let why = format!("it is not this project's, and there is none of the name '{name}'; map it");
+                return Err((why, false));
             }
             _ => {}
         }
@@ -197,7 +243,7 @@ fn decide(
 /// What there is one of in each project or cloud.
 fn is_found_by_name(resource: &Resource) -> bool {
     !resource.owned
-        || resource.id.kind == Kind::Keypair
+        || matches!(resource.id.kind, Kind::Keypair | Kind::ServerGroup)
         || (resource.id.kind == Kind::SecurityGroup && resource.name == "default")
 }
 
@@ -226,10 +272,13 @@ impl fmt::Display for Plan {
                 Deed::Note => "note".to_owned(),
             };
             let kind = step.resource.kind.as_str();
-            writeln!(f, "{kind:<14} {:<28} {deed:<24} {}", step.name, step.reason)?;
+            let name = if step.name.is_empty() { &step.resource.id } else { &step.name };
+            writeln!(f, "{kind:<14} {name:<28} {deed:<24} {}", step.reason)?;
         }
-        for (id, reason) in &self.refused {
-            writeln!(f, "{:<14} {:<28} {:<24} {reason}", id.kind.as_str(), id.id, "REFUSED")?;
+        for refusal in &self.refused {
+            let Refusal { resource, name, reason, .. } = refusal;
+            let name = if name.is_empty() { &resource.id } else { name };
+            writeln!(f, "{:<14} {name:<28} {:<24} {reason}", resource.kind.as_str(), "REFUSED")?;
         }
         Ok(())
     }

@@ -55,6 +55,8 @@ fn project() -> Topology {
             resource(Kind::Stack, "st", "stack", json!({})),
         ],
         missing: Vec::new(),
+        absent: Vec::new(),
+        excluded: Vec::new(),
     }
 }
 
@@ -151,11 +153,28 @@ fn what_cannot_be_had_is_refused_with_all_that_needs_it() {
     let mut target = elsewhere();
     target.present.clear();
     let plan = plan(&topology, &Selection::Everything, &target, "").unwrap();
-    let refused: Vec<&str> = plan.refused.iter().map(|(id, _)| id.id.as_str()).collect();
+    let refused: Vec<&str> = plan.refused.iter().map(|refusal| refusal.resource.id.as_str()).collect();
     assert_eq!(refused, ["n-ext", "r1", "v1", "s1"]);
     target.mapped.insert((Kind::Network, "public".into()), "n-new".into());
     let plan = super::plan(&topology, &Selection::Everything, &target, "").unwrap();
-    let refused: Vec<&str> = plan.refused.iter().map(|(id, _)| id.id.as_str()).collect();
+    let refused: Vec<&str> = plan.refused.iter().map(|refusal| refusal.resource.id.as_str()).collect();
     assert_eq!(refused, ["v1", "s1"]);
+    assert!(plan.refused.iter().all(|refusal| refusal.is_lost), "{plan}");
     assert!(deeds(&plan).contains(&"n-ext use n-new".to_owned()));
+}
+
+#[test]
+fn a_restore_that_is_repeated_goes_on_with_what_is_left() {
+    let topology = project();
+    let mut target = elsewhere();
+    let made = [(Kind::Network, "n1"), (Kind::Volume, "v1")];
+    target.restored = made.map(|(kind, id)| (ResourceId::new(kind, id), format!("new-{id}"))).into();
+    target.conflicts.insert(ResourceId::new(Kind::Keypair, "mine"), "another key has the name".into());
+    let plan = plan(&topology, &Selection::Everything, &target, "").unwrap();
+    assert!(deeds(&plan).contains(&"n1 use new-n1".to_owned()), "{plan}");
+    assert!(deeds(&plan).contains(&"v1 use new-v1".to_owned()), "{plan}");
+    assert!(deeds(&plan).contains(&"sub1 create sub".to_owned()), "{plan}");
+    let refused: Vec<(&str, bool)> =
+        plan.refused.iter().map(|refusal| (refusal.resource.id.as_str(), refusal.is_lost)).collect();
+    assert_eq!(refused, [("mine", false), ("s1", false)]);
 }

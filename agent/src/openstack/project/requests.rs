@@ -153,8 +153,13 @@ fn floating(
 /// for again, it answers 409, which means "there".
 ///
 /// # Errors
-/// When a rule names a group that has not been restored.
-pub fn rule_bodies(group: &Resource, new: &Mapping) -> Result<Vec<Value>, String> {
+/// For each rule that names a group that has not been restored.
+pub fn rule_bodies(group: &Resource, new: &Mapping) -> Vec<Result<Value, String>> {
+    let rules = group.document.get("security_group_rules").and_then(Value::as_array);
+    rules.into_iter().flatten().map(|rule| rule_body(group, rule, new)).collect()
+}
+
+fn rule_body(group: &Resource, rule: &Value, new: &Mapping) -> Result<Value, String> {
     const KEYS: [&str; 7] = [
         "direction",
         "ethertype",
@@ -164,21 +169,29 @@ pub fn rule_bodies(group: &Resource, new: &Mapping) -> Result<Vec<Value>, String
         "remote_ip_prefix",
         "description",
     ];
-    let own = new.get(Kind::SecurityGroup, &group.id.id)?;
-    let mut bodies = Vec::new();
-    for rule in group.document.get("security_group_rules").and_then(Value::as_array).into_iter().flatten() {
-        let mut body: Map<String, Value> = KEYS
-            .iter()
-            .filter_map(|key| Some(((*key).to_owned(), rule.get(*key)?.clone())))
-            .filter(|(_, value)| !value.is_null())
-            .collect();
-        body.insert("security_group_id".into(), json!(own));
-        if let Some(remote) = rule.get("remote_group_id").and_then(Value::as_str) {
-            body.insert("remote_group_id".into(), json!(new.get(Kind::SecurityGroup, remote)?));
-        }
-        bodies.push(json!({ "security_group_rule": body }));
+    let mut body: Map<String, Value> = KEYS
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), rule.get(*key)?.clone())))
+        .filter(|(_, value)| !value.is_null())
+        .collect();
+    body.insert("security_group_id".into(), json!(new.get(Kind::SecurityGroup, &group.id.id)?));
+    if let Some(remote) = rule.get("remote_group_id").and_then(Value::as_str) {
+        body.insert("remote_group_id".into(), json!(new.get(Kind::SecurityGroup, remote)?));
     }
-    Ok(bodies)
+    Ok(json!({ "security_group_rule": body }))
+}
+
+/// Whether a group of the backup has this rule, which Neutron has given a new one by itself.
+pub fn has_rule(group: &Resource, given: &Value) -> bool {
+    const KEYS: [&str; 6] =
+        ["direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix"];
+    let is_null = |rule: &Value, key: &str| rule.get(key).is_none_or(Value::is_null);
+    let same = |rule: &Value, key: &str| {
+        (is_null(rule, key) && is_null(given, key)) || rule.get(key) == given.get(key)
+    };
+    let rules = group.document.get("security_group_rules").and_then(Value::as_array);
+    let mut rules = rules.into_iter().flatten();
+    rules.any(|rule| is_null(rule, "remote_group_id") && KEYS.iter().all(|key| same(rule, key)))
 }
 
 pub(super) fn texts(value: Option<&Value>) -> Vec<&str> {
@@ -246,6 +259,19 @@ mod tests {
     }
 
     #[test]
+    fn rules_that_neutron_gives_by_itself_stay_only_where_they_were() {
+        let open =
+            json!({"direction": "egress", "ethertype": "IPv4", "protocol": null, "remote_group_id": null});
+        let given = json!({"id": "9", "direction": "egress", "ethertype": "IPv4", "protocol": null});
+        let group =
+            |rules: Value| resource(Kind::SecurityGroup, "g", json!({ "security_group_rules": rules }));
+        assert!(has_rule(&group(json!([open])), &given));
+        assert!(!has_rule(&group(json!([])), &given));
+        let narrow = json!([{"direction": "egress", "ethertype": "IPv4", "protocol": "tcp"}]);
+        assert!(!has_rule(&group(narrow), &given));
+    }
+
+    #[test]
     fn rules_name_the_new_groups() {
         let group = resource(
             Kind::SecurityGroup,
@@ -256,13 +282,13 @@ mod tests {
             ]}),
         );
         assert_eq!(
-            rule_bodies(&group, &mapping()).unwrap(),
-            [json!({"security_group_rule": {
+            rule_bodies(&group, &mapping()),
+            [Ok(json!({"security_group_rule": {
                 "direction": "ingress", "ethertype": "IPv4", "protocol": "tcp", "port_range_min": 22,
                 "port_range_max": 22, "security_group_id": "new-g", "remote_group_id": "new-h",
-            }})]
+            }}))]
         );
-        let error = rule_bodies(&group, &Mapping::default()).unwrap_err();
+        let error = rule_bodies(&group, &Mapping::default()).remove(0).unwrap_err();
         assert!(error.contains("security_group g has not been restored"), "{error}");
     }
 }

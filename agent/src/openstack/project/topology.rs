@@ -131,6 +131,12 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// It has data that a backup should hold.
+    pub fn expects_data(&self) -> bool {
+        let is_left_out = self.document.get("without_objects").is_some();
+        self.id.kind.has_data() && self.owned && !is_left_out
+    }
+
     /// A text of the document, `""` when there is none.
     pub fn text(&self, key: &str) -> &str {
         self.document.get(key).and_then(Value::as_str).unwrap_or_default()
@@ -156,6 +162,12 @@ pub struct Topology {
     pub resources: Vec<Resource>,
     /// Empty when the backup is whole.
     pub missing: Vec<Missing>,
+    /// Services that this cloud does not have.
+    #[serde(default)]
+    pub absent: Vec<String>,
+    /// What the user did not want saved.
+    #[serde(default)]
+    pub excluded: Vec<ResourceId>,
 }
 
 impl Topology {

@@ -12,6 +12,7 @@ use crate::openstack::temporary::Ledger;
 use crate::options::medium::Pick;
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
+use freezer_storage::Store;
 use freezer_vault::image::{self, OpenImage};
 use freezer_vault::{BackupReport, Monitor};
 use serde_json::{Value, json};
@@ -29,21 +30,38 @@ pub async fn backup(
 ) -> Result<Done, ActionError> {
     let cloud = open_cloud(options, around, &monitor).await?;
     let volume = picked(&cloud, pick).await?;
-    check(&volume, &cloud.project_id().await?)?;
-    let description = VolumeDescription::of(&volume);
-    let (report, left, way) = match in_cluster(around.ceph.as_ref(), &monitor, &volume).await? {
+    let store = open_store(options, around).await?;
+    let saved = save(options, around, &cloud, &store, &volume).await?;
+    Ok(done(options, around, &VolumeDescription::of(&volume), &saved))
+}
+
+/// A volume that was saved.
+pub(in crate::openstack) struct Saved {
+    pub report: BackupReport,
+    /// What could not be tidied up.
+    pub left: Vec<String>,
+    way: &'static str,
+}
+
+/// Saves a volume as the next level of the chain that `options` name.
+pub(in crate::openstack) async fn save(
+    options: &ActionOptions,
+    around: &Surroundings,
+    cloud: &Cloud,
+    store: &Arc<dyn Store>,
+    volume: &Volume,
+) -> Result<Saved, ActionError> {
+    check(volume, &cloud.project_id().await?)?;
+    let monitor = cloud.monitor();
+    let ((report, left), way) = match in_cluster(around.ceph.as_ref(), monitor, volume).await? {
         Some((ceph, image)) => {
-            let kept = Kept::new(&ceph, image, &chain(options, &cloud).await?, around.now_secs);
-            let (report, left) =
-                from_cluster(options, around, &monitor, &kept, description.to_value()).await?;
-            (report, left, "rbd")
+            let kept = Kept::new(&ceph, image, &chain(options, cloud).await?, around.now_secs);
+            let description = VolumeDescription::of(volume).to_value();
+            (from_cluster(options, around, (store, monitor), &kept, description).await?, "rbd")
         }
-        None => {
-            let (report, left) = from_image(options, around, &monitor, &cloud, &volume).await?;
-            (report, left, "glance")
-        }
+        None => (from_image(options, around, store, cloud, volume).await?, "glance"),
     };
-    Ok(done(options, around, &report, &description, (way, left)))
+    Ok(Saved { report, left, way })
 }
 
 /// Whether it is the project's and its content can be read.
@@ -98,11 +116,11 @@ fn chain_of(options: &ActionOptions) -> String {
 async fn from_cluster(
     options: &ActionOptions,
     around: &Surroundings,
-    monitor: &Arc<Monitor>,
+    place: (&Arc<dyn Store>, &Arc<Monitor>),
     kept: &Kept,
     description: Value,
 ) -> Result<(BackupReport, Vec<String>), ActionError> {
-    let made = run(options, around, monitor, kept.opener(description)).await;
+    let made = run(options, around, place, kept.opener(description)).await;
     let left = match &made {
         Ok(_) if options.dry_run => kept.forget_fresh().await,
         Ok(_) if options.incremental => kept.settle(Some(&kept.fresh)).await,
@@ -115,13 +133,13 @@ async fn from_cluster(
 async fn from_image(
     options: &ActionOptions,
     around: &Surroundings,
-    monitor: &Arc<Monitor>,
+    store: &Arc<dyn Store>,
     cloud: &Cloud,
     volume: &Volume,
 ) -> Result<(BackupReport, Vec<String>), ActionError> {
     let ledger = Arc::new(Ledger::new(cloud, &options.cloud.temp_prefix, &around.run_id));
     let open = through_image::opener(cloud.clone(), ledger.clone(), volume.clone(), None);
-    let made = run(options, around, monitor, open).await;
+    let made = run(options, around, (store, cloud.monitor()), open).await;
     let left = match &made {
         Ok(_) => ledger.remove_all().await,
         Err(_) => ledger.remove_all_and_lost().await,
@@ -132,12 +150,11 @@ async fn from_image(
 async fn run(
     options: &ActionOptions,
     around: &Surroundings,
-    monitor: &Arc<Monitor>,
+    (store, monitor): (&Arc<dyn Store>, &Arc<Monitor>),
     open: OpenImage,
 ) -> Result<BackupReport, ActionError> {
     let request = action::image_request(options, around)?;
-    let store = open_store(options, around).await?;
-    match image::backup(store, request, open, monitor.clone()).await {
+    match image::backup(store.clone(), request, open, monitor.clone()).await {
         Err(_) if monitor.is_cancelled() => Err(ActionError::Aborted),
         other => Ok(other?),
     }
@@ -146,9 +163,8 @@ async fn run(
 fn done(
     options: &ActionOptions,
     around: &Surroundings,
-    report: &BackupReport,
     volume: &VolumeDescription,
-    (way, left): (&str, Vec<String>),
+    Saved { report, left, way }: &Saved,
 ) -> Done {
     let mut done = action::done(options, around, report);
     done.summary.push(format!("Volume       {} ({} GiB), through {way}", volume.id, volume.size_gib));
@@ -173,7 +189,8 @@ pub async fn backup_rbd(
     let image = RbdImage { pool: pool.to_owned(), name: name.to_owned() };
     let description = json!({"kind": "rbd", "image": image});
     let kept = Kept::new(&ceph, image, &chain_of(options), around.now_secs);
-    let (report, left) = from_cluster(options, around, &monitor, &kept, description).await?;
+    let store = open_store(options, around).await?;
+    let (report, left) = from_cluster(options, around, (&store, &monitor), &kept, description).await?;
     let mut done = action::done(options, around, &report);
     done.summary.push(format!("Image        {pool}/{name}"));
     done.summary.extend(left.iter().map(|what| format!("Left behind  {what}")));

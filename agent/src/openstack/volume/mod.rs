@@ -11,12 +11,14 @@ mod restore;
 mod restore_rbd;
 mod through_image;
 
+pub(super) use backup::save;
 pub use backup::{backup, backup_rbd};
 pub(super) use backup::{chain, check, in_cluster};
 pub(super) use cluster::Kept;
 pub(super) use description::VolumeDescription;
 pub(super) use new_volume::NewVolume;
 pub use restore::restore;
+pub(super) use restore::restore_one;
 pub(super) use restore::{feed, request as restore_request};
 pub use restore_rbd::restore as restore_rbd;
 pub(super) use through_image::{opener as snapshot_opener, snapshot_of};

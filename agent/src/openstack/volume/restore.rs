@@ -54,12 +54,37 @@ pub async fn restore(
         return Ok(planned(&plan, &saved));
     }
     let cloud = open_cloud(options, around, &monitor).await?;
-    let ledger = Arc::new(Ledger::new(&cloud, &options.cloud.temp_prefix, &around.run_id));
-    let ceph = around.ceph.clone().map(|access| Ceph::new(access, monitor.clone()));
-    let name = name(options, &plan, &saved);
-    let new = NewVolume { cloud: cloud.clone(), monitor, store, ledger, ceph, plan, saved, name };
-    let work = Restore { cloud, new };
-    let made = match options.cloud.volume_target {
+    let work = Restore::of(options, around, &cloud, &store, (plan, saved));
+    bring(&work, options.cloud.volume_target)
+        .await
+        .map(|(id, report, notes)| done(&work, &id, &report, notes))
+}
+
+/// A volume of several that come back together, as a new one: its id and what could not be restored of it. `marks` are put
+/// into its metadata.
+pub(in crate::openstack) async fn restore_one(
+    options: &ActionOptions,
+    around: &Surroundings,
+    cloud: &Cloud,
+    store: &Arc<dyn Store>,
+    marks: &Map<String, Value>,
+) -> Result<(String, Vec<String>), ActionError> {
+    let plan = image::plan(store, &request(options)?).await?;
+    let mut saved = VolumeDescription::from_value(&plan.description).ok_or_else(|| {
+        ActionError::Failed(format!("backup {} at {} is not that of a volume", plan.hbn, plan.timestamp))
+    })?;
+    saved.metadata.extend(marks.clone());
+    let types = options.project.as_ref().map(|project| &project.volume_types);
+    if let Some(other) = saved.volume_type.as_ref().and_then(|old| types?.get(old)) {
+        saved.volume_type = Some(other.clone());
+    }
+    let work = Restore::of(options, around, cloud, store, (plan, saved));
+    bring(&work, options.cloud.volume_target).await.map(|(id, _, notes)| (id, notes))
+}
+
+/// Does it, and tidies up however it ends.
+async fn bring(work: &Restore, target: VolumeTarget) -> Result<Made, ActionError> {
+    let made = match target {
         VolumeTarget::New => work.restore_new().await,
         VolumeTarget::Over => work.over_old().await,
         VolumeTarget::Replace => work.in_place_of_old().await,
@@ -73,7 +98,7 @@ pub async fn restore(
         other => other,
     };
     let ((volume_id, report, notes), left) = with_leftovers(made, left)?;
-    Ok(done(&work, &volume_id, &report, notes.into_iter().chain(left).collect()))
+    Ok((volume_id, report, notes.into_iter().chain(left).collect()))
 }
 
 pub(in crate::openstack) fn request(options: &ActionOptions) -> Result<ImageRestoreRequest, ActionError> {
@@ -93,6 +118,30 @@ fn name(options: &ActionOptions, plan: &ImagePlan, saved: &VolumeDescription) ->
 type Made = (String, ImageReport, Vec<String>);
 
 impl Restore {
+    fn of(
+        options: &ActionOptions,
+        around: &Surroundings,
+        cloud: &Cloud,
+        store: &Arc<dyn Store>,
+        (plan, saved): (ImagePlan, VolumeDescription),
+    ) -> Self {
+        let ledger = Arc::new(Ledger::new(cloud, &options.cloud.temp_prefix, &around.run_id));
+        let monitor = cloud.monitor().clone();
+        let ceph = around.ceph.clone().map(|access| Ceph::new(access, monitor.clone()));
+        let (name, cloud) = (name(options, &plan, &saved), cloud.clone());
+        let new = NewVolume {
+            cloud: cloud.clone(),
+            monitor,
+            store: store.clone(),
+            ledger,
+            ceph,
+            plan,
+            saved,
+            name,
+        };
+        Self { cloud, new }
+    }
+
     async fn restore_new(&self) -> Result<Made, ActionError> {
         let (id, report) = self.new.make().await?;
         let notes = self.new.prepare(&id).await?;

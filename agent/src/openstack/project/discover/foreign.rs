@@ -1,0 +1,50 @@
+//! What the project uses and does not own: shared and external networks, their subnets, groups that are shared with it.
+
+use super::{by_id, id_of, neutron, pages};
+use crate::openstack::cloud::{Cloud, Service, checked_id};
+use crate::openstack::error::CloudError;
+use crate::openstack::project::needs::needs;
+use crate::openstack::project::topology::{Kind, Resource, ResourceId, Topology};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const KINDS: [Kind; 3] = [Kind::Network, Kind::Subnet, Kind::SecurityGroup];
+
+/// Adds what own resources need and nobody has listed. What cannot be seen stays out: a plan tells it.
+pub async fn add(cloud: &Cloud, topology: &mut Topology) -> Result<(), CloudError> {
+    let mut looked_for: BTreeSet<ResourceId> = BTreeSet::new();
+    loop {
+        let needed = topology.resources.iter().flat_map(needs).filter(|id| KINDS.contains(&id.kind));
+        let open: BTreeSet<ResourceId> =
+            needed.filter(|id| topology.find(id).is_none() && !looked_for.contains(id)).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        for id in &open {
+            topology.resources.extend(show(cloud, id).await?);
+        }
+        looked_for.extend(open);
+    }
+}
+
+/// A resource of Neutron by its id, whoever owns it, if it can be seen.
+pub async fn show(cloud: &Cloud, id: &ResourceId) -> Result<Option<Resource>, CloudError> {
+    let (path, _) = neutron::words(id.kind);
+    let known = checked_id(Service::Neutron, id.kind.as_str(), &id.id)?;
+    match cloud.get(Service::Neutron, &format!("{path}/{known}"), &[], &id.to_string()).await {
+        Ok(mut answer) => {
+            // Its one key is the kind's own word.
+            let row = answer.as_object_mut().and_then(|rows| rows.values_mut().next()).map(Value::take);
+            let found = row.and_then(|row| by_id(id.kind, row));
+            Ok(found.map(|resource| Resource { owned: false, ..resource }))
+        }
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Ids of all of this name that can be seen.
+pub async fn named(cloud: &Cloud, kind: Kind, name: &str) -> Result<Vec<String>, CloudError> {
+    let rows = pages(cloud, Service::Neutron, neutron::words(kind), &[("name", name)], id_of).await?;
+    Ok(rows.iter().filter_map(id_of).collect())
+}

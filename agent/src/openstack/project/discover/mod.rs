@@ -1,0 +1,175 @@
+//! What a project consists of at the moment, asked of every service that the catalogue has.
+//!
+//! Only what is the project's own is listed, whatever else the login can see; and of others' what the project's own
+//! resources cannot do without, such as shared networks. A list that cannot be had is told as missing, a service that is
+//! not there as absent.
+
+mod cinder;
+pub mod foreign;
+mod glance;
+mod heat;
+mod neutron;
+mod nova;
+mod swift;
+
+pub use neutron::words as neutron_words;
+
+use super::options::ProjectOptions;
+use super::topology::{Kind, Missing, Resource, ResourceId, TOPOLOGY_VERSION, Topology};
+use crate::openstack::cloud::{Cloud, Service};
+use crate::openstack::error::CloudError;
+use keystone::KeystoneError;
+use serde_json::{Value, json};
+
+/// Rows of a list asked for at a time.
+const PAGE: &str = "500";
+
+/// Whose resources are listed, and which are not.
+pub struct Scope<'a> {
+    pub project: &'a str,
+    /// Beginning of the names of temporary resources.
+    pub temp_prefix: &'a str,
+    /// The container of this project that backups are kept in, if they are.
+    pub own_container: Option<&'a str>,
+}
+
+/// Asks all services.
+pub async fn gather(cloud: &Cloud, scope: &Scope<'_>, now_secs: i64) -> Result<Topology, CloudError> {
+    let mut topology = Topology {
+        version: TOPOLOGY_VERSION,
+        project_id: scope.project.to_owned(),
+        taken_at: now_secs,
+        resources: Vec::new(),
+        missing: Vec::new(),
+        absent: Vec::new(),
+        excluded: Vec::new(),
+    };
+    let (keypairs, groups, servers, stacks, containers, images, volumes) = tokio::join!(
+        nova::keypairs(cloud),
+        nova::server_groups(cloud, scope),
+        nova::servers(cloud, scope),
+        heat::stacks(cloud),
+        swift::containers(cloud, scope),
+        glance::images(cloud, scope),
+        cinder::volumes(cloud, scope),
+    );
+    topology.take(Service::Nova, Kind::Keypair, keypairs)?;
+    topology.take(Service::Nova, Kind::ServerGroup, groups)?;
+    for kind in neutron::KINDS {
+        topology.take(Service::Neutron, kind, neutron::list(cloud, scope, kind).await)?;
+    }
+    topology.take(Service::Glance, Kind::Image, images)?;
+    topology.take(Service::Cinder, Kind::Volume, volumes)?;
+    topology.take(Service::Nova, Kind::Server, servers)?;
+    topology.take(Service::Swift, Kind::Container, containers)?;
+    topology.take(Service::Heat, Kind::Stack, stacks)?;
+    tell_servers_what_is_theirs(&mut topology);
+    foreign::add(cloud, &mut topology).await?;
+    Ok(topology)
+}
+
+impl Topology {
+    fn take(
+        &mut self,
+        service: Service,
+        kind: Kind,
+        list: Result<Vec<Resource>, CloudError>,
+    ) -> Result<(), CloudError> {
+        match list {
+            Ok(found) => self.resources.extend(found),
+            Err(CloudError::Aborted) => return Err(CloudError::Aborted),
+            Err(CloudError::Session { cause: KeystoneError::NoEndpoint { .. }, .. }) => {
+                if !self.absent.iter().any(|name| name == service.name()) {
+                    self.absent.push(service.name().to_owned());
+                }
+            }
+            Err(error) => self.missing.push(Missing { kind, id: None, reason: error.to_string() }),
+        }
+        Ok(())
+    }
+
+    /// Leaves out what the user does not want, and says so.
+    pub fn exclude(&mut self, options: &ProjectOptions) {
+        let is_out = |resource: &Resource| options.exclude.iter().any(|pattern| pattern.fits(resource));
+        let (out, kept): (Vec<Resource>, _) =
+            std::mem::take(&mut self.resources).into_iter().partition(is_out);
+        self.resources = kept;
+        self.excluded = out.into_iter().map(|resource| resource.id).collect();
+    }
+}
+
+/// Ports know their server and groups their members; a server is made with both.
+fn tell_servers_what_is_theirs(topology: &mut Topology) {
+    let of = |kind: Kind| topology.resources.iter().filter(move |resource| resource.id.kind == kind);
+    let ports: Vec<(String, String)> =
+        of(Kind::Port).map(|port| (port.text("device_id").to_owned(), port.id.id.clone())).collect();
+    let mut groups = Vec::new();
+    for group in of(Kind::ServerGroup) {
+        for member in super::requests::texts(group.document.get("members")) {
+            groups.push((member.to_owned(), group.id.id.clone()));
+        }
+    }
+    for server in topology.resources.iter_mut().filter(|resource| resource.id.kind == Kind::Server) {
+        let own = |pairs: &[(String, String)]| -> Vec<String> {
+            let theirs = pairs.iter().filter(|(owner, _)| *owner == server.id.id);
+            theirs.map(|(_, id)| id.clone()).collect()
+        };
+        let (ports, groups) = (own(&ports), own(&groups));
+        if let Some(document) = server.document.as_object_mut() {
+            document.insert("port_ids".into(), json!(ports));
+            document.insert("server_groups".into(), json!(groups));
+        }
+    }
+}
+
+fn resource(kind: Kind, id: &str, document: Value) -> Resource {
+    let name = document.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Resource { id: ResourceId::new(kind, id), name, owned: true, document, backup: None }
+}
+
+/// A row of a list, by its own id. Rows without one are no resources.
+fn by_id(kind: Kind, row: Value) -> Option<Resource> {
+    let id = row.get("id").and_then(Value::as_str)?.to_owned();
+    Some(resource(kind, &id, row))
+}
+
+/// All rows of a list whose answer names the next page in `<word>_links`, or says nothing and ends with an empty page.
+async fn pages(
+    cloud: &Cloud,
+    service: Service,
+    (path, word): (&str, &str),
+    query: &[(&str, &str)],
+    marker_of: impl Fn(&Value) -> Option<String>,
+) -> Result<Vec<Value>, CloudError> {
+    let mut all: Vec<Value> = Vec::new();
+    loop {
+        let marker = all.last().and_then(&marker_of);
+        let mut asked = query.to_vec();
+        asked.push(("limit", PAGE));
+        if let Some(marker) = &marker {
+            asked.push(("marker", marker));
+        }
+        let mut answer = cloud.get(service, path, &asked, &format!("the list of {word}")).await?;
+        let links = answer.get(format!("{word}_links")).and_then(Value::as_array);
+        let has_more = links.is_some_and(|links| {
+            links.iter().any(|link| link.get("rel").and_then(Value::as_str) == Some("next"))
+        });
+        let rows = answer.get_mut(word).map(Value::take);
+        let rows = rows.and_then(|rows| rows.as_array().cloned()).unwrap_or_default();
+        let is_empty = rows.is_empty();
+        all.extend(rows);
+        if !has_more || is_empty {
+            return Ok(all);
+        }
+    }
+}
+
+fn id_of(row: &Value) -> Option<String> {
+    row.get("id").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// Whether a row is the project's; rows that do not say are.
+fn is_of(row: &Value, project: &str) -> bool {
+    let owner = ["project_id", "tenant_id"].iter().find_map(|key| row.get(key).and_then(Value::as_str));
+    owner.is_none_or(|owner| owner.is_empty() || owner == project)
+}

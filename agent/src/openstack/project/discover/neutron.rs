@@ -1,0 +1,70 @@
+//! Networks and what is on them. Ports that Neutron makes itself are not saved: it makes them again.
+
+use super::{Scope, by_id, id_of, is_of, pages};
+use crate::openstack::cloud::{Cloud, Service};
+use crate::openstack::error::CloudError;
+use crate::openstack::project::topology::{Kind, Resource};
+use serde_json::{Map, Value, json};
+
+const NEUTRON: Service = Service::Neutron;
+
+/// In the order of creation.
+pub const KINDS: [Kind; 6] =
+    [Kind::SecurityGroup, Kind::Network, Kind::Subnet, Kind::Router, Kind::Port, Kind::FloatingIp];
+
+/// Path and word of a list of Neutron's.
+pub fn words(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::SecurityGroup => ("/security-groups", "security_groups"),
+        Kind::Network => ("/networks", "networks"),
+        Kind::Subnet => ("/subnets", "subnets"),
+        Kind::Router => ("/routers", "routers"),
+        Kind::FloatingIp => ("/floatingips", "floatingips"),
+        _ => ("/ports", "ports"),
+    }
+}
+
+pub async fn list(cloud: &Cloud, scope: &Scope<'_>, kind: Kind) -> Result<Vec<Resource>, CloudError> {
+    let rows = pages(cloud, NEUTRON, words(kind), &[("project_id", scope.project)], id_of).await?;
+    let own = rows.into_iter().filter(|row| is_of(row, scope.project));
+    let mut found: Vec<Resource> = own.filter_map(|row| by_id(kind, row)).collect();
+    match kind {
+        Kind::Port => found.retain(|port| !port.text("device_owner").starts_with("network:")),
+        Kind::Router => {
+            for router in &mut found {
+                add_interfaces(cloud, router).await?;
+            }
+        }
+        Kind::FloatingIp => {
+            for address in &mut found {
+                address.name = address.text("floating_ip_address").to_owned();
+            }
+        }
+        _ => {}
+    }
+    Ok(found)
+}
+
+/// Subnets that a router is on, and its addresses there.
+async fn add_interfaces(cloud: &Cloud, router: &mut Resource) -> Result<(), CloudError> {
+    let query = [("device_id", router.id.id.as_str())];
+    let ports = pages(cloud, NEUTRON, ("/ports", "ports"), &query, id_of).await?;
+    let mut addresses = Map::new();
+    for port in ports {
+        let owner = port.get("device_owner").and_then(Value::as_str).unwrap_or_default();
+        if !owner.contains("router_interface") && !owner.contains("router_replicated_interface") {
+            continue;
+        }
+        for row in port.get("fixed_ips").and_then(Value::as_array).into_iter().flatten() {
+            if let Some(subnet) = row.get("subnet_id").and_then(Value::as_str) {
+                addresses.insert(subnet.to_owned(), row.get("ip_address").cloned().unwrap_or_default());
+            }
+        }
+    }
+    if let Some(document) = router.document.as_object_mut() {
+        let subnets: Vec<&String> = addresses.keys().collect();
+        document.insert("interface_subnets".into(), json!(subnets));
+        document.insert("interface_addresses".into(), Value::Object(addresses));
+    }
+    Ok(())
+}

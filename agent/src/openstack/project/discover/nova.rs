@@ -1,0 +1,46 @@
+//! Keypairs of the login's user, server groups and servers of the project.
+
+use super::{PAGE, Scope, by_id, id_of, is_of, pages, resource};
+use crate::openstack::cloud::{Cloud, Service};
+use crate::openstack::error::CloudError;
+use crate::openstack::project::topology::{Kind, Resource};
+use crate::openstack::temporary::is_temporary;
+use serde_json::Value;
+
+const NOVA: Service = Service::Nova;
+
+/// Keypairs belong to users; their public halves are all that Nova has.
+pub async fn keypairs(cloud: &Cloud) -> Result<Vec<Resource>, CloudError> {
+    let name = |row: &Value| Some(row.pointer("/keypair/name")?.as_str()?.to_owned());
+    let rows = pages(cloud, NOVA, ("/os-keypairs", "keypairs"), &[], name).await?;
+    let found = rows.into_iter().filter_map(|mut row| {
+        let document = row.get_mut("keypair")?.take();
+        let name = document.get("name")?.as_str()?.to_owned();
+        Some(resource(Kind::Keypair, &name, document))
+    });
+    Ok(found.collect())
+}
+
+pub async fn server_groups(cloud: &Cloud, scope: &Scope<'_>) -> Result<Vec<Resource>, CloudError> {
+    let mut all: Vec<Value> = Vec::new();
+    loop {
+        let offset = all.len().to_string();
+        let query = [("limit", PAGE), ("offset", offset.as_str())];
+        let mut answer = cloud.get(NOVA, "/os-server-groups", &query, "the list of server groups").await?;
+        let rows = answer.get_mut("server_groups").map(Value::take);
+        let rows = rows.and_then(|rows| rows.as_array().cloned()).unwrap_or_default();
+        if rows.is_empty() {
+            break;
+        }
+        all.extend(rows);
+    }
+    let own = all.into_iter().filter(|row| is_of(row, scope.project));
+    Ok(own.filter_map(|row| by_id(Kind::ServerGroup, row)).collect())
+}
+
+pub async fn servers(cloud: &Cloud, scope: &Scope<'_>) -> Result<Vec<Resource>, CloudError> {
+    let rows = pages(cloud, NOVA, ("/servers/detail", "servers"), &[], id_of).await?;
+    let own = rows.into_iter().filter(|row| is_of(row, scope.project));
+    let own = own.filter(|row| !is_temporary(row, scope.temp_prefix));
+    Ok(own.filter_map(|row| by_id(Kind::Server, row)).collect())
+}

@@ -1,0 +1,182 @@
+//! Doing what a plan says, kind by kind in its order. What needs something that failed is passed over and told; what was made
+//! stays, and is listed.
+
+use super::container::{PartsList, store_lists};
+use super::make;
+use super::marks::Mark;
+use super::members::{Restored, Work};
+use super::needs::needs;
+use super::plan::{Deed, Plan, Step};
+use super::requests::Mapping;
+use super::topology::{Kind, Resource, ResourceId, Topology};
+use crate::actions::ActionError;
+use crate::openstack::error::CloudError;
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+
+/// One resource as the result tells it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    #[serde(flatten)]
+    pub resource: ResourceId,
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Row {
+    fn of(step: &Step, new_id: Option<String>, reason: Option<String>) -> Self {
+        let name = match &step.deed {
+            Deed::Create { name } => name.clone(),
+            _ => step.name.clone(),
+        };
+        Self { resource: step.resource.clone(), name, new_id, reason }
+    }
+}
+
+/// What became of a plan.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Outcome {
+    pub made: Vec<Row>,
+    /// What took the place of an old one, and what is kept.
+    pub used: Vec<Row>,
+    pub failed: Vec<Row>,
+    /// Not tried, as something it needs failed.
+    pub skipped: Vec<Row>,
+    /// Made, but not as it was.
+    pub notes: Vec<String>,
+}
+
+pub struct Execution<'a> {
+    pub work: &'a Work<'a>,
+    pub topology: &'a Topology,
+    pub plan: &'a Plan,
+    /// Of the backup.
+    pub timestamp: i64,
+    pub parallel: usize,
+    new: Mapping,
+    lists: Vec<PartsList>,
+    outcome: Outcome,
+}
+
+impl<'a> Execution<'a> {
+    pub fn new(
+        work: &'a Work<'a>,
+        (topology, plan): (&'a Topology, &'a Plan),
+        timestamp: i64,
+        parallel: usize,
+    ) -> Self {
+        let (new, lists, outcome) = (Mapping::default(), Vec::new(), Outcome::default());
+        Self { work, topology, plan, timestamp, parallel, new, lists, outcome }
+    }
+
+    /// # Errors
+    /// Only when aborted; what was made until then is logged.
+    pub async fn run(mut self) -> Result<Outcome, ActionError> {
+        for kind in Kind::ALL {
+            let done = self.all_of(kind).await;
+            if done.is_err() || self.work.cloud.monitor().is_cancelled() {
+                for row in &self.outcome.made {
+                    let id = row.new_id.as_deref().unwrap_or_default();
+                    tracing::warn!("aborted; restored until then: {} as {id}", row.resource);
+                }
+                return Err(ActionError::Aborted);
+            }
+        }
+        let lists = std::mem::take(&mut self.lists);
+        self.outcome.notes.extend(store_lists(&self.work.cloud, lists).await);
+        Ok(self.outcome)
+    }
+
+    async fn all_of(&mut self, kind: Kind) -> Result<(), ActionError> {
+        let mut open = Vec::new();
+        for step in self.plan.steps.iter().filter(|step| step.resource.kind == kind) {
+            match &step.deed {
+                Deed::Create { name } => open.push((step, name)),
+                Deed::Use { id } => self.takes_the_place(step, id.clone()),
+                Deed::Keep => self.takes_the_place(step, step.resource.id.clone()),
+                Deed::Note => {}
+            }
+        }
+        let mut ready = Vec::new();
+        for (step, name) in open {
+            match self.failed_need(&step.resource) {
+                Some(need) => {
+                    let reason = format!("it needs {need}, which could not be restored");
+                    self.outcome.skipped.push(Row::of(step, None, Some(reason)));
+                }
+                None => ready.extend(self.topology.find(&step.resource).map(|one| (step, one, name))),
+            }
+        }
+        let at_once = if kind.has_data() { self.parallel } else { 1 };
+        let this = &*self;
+        let made: Vec<(&Step, Result<Restored, ActionError>)> = stream::iter(ready)
+            .map(|(step, resource, name)| async move { (step, Box::pin(this.make(resource, name)).await) })
+            .buffer_unordered(at_once)
+            .collect()
+            .await;
+        for (step, made) in made {
+            self.note(step, made)?;
+        }
+        self.finish(kind).await
+    }
+
+    async fn make(&self, resource: &Resource, name: &str) -> Result<Restored, ActionError> {
+        let mark = Mark::new(&resource.id.id, self.timestamp);
+        match resource.id.kind.has_data() {
+            true => self.work.restore(resource, name, &self.new, &mark).await,
+            false => make::make(&self.work.cloud, resource, name, &self.new, &mark).await,
+        }
+    }
+
+    fn takes_the_place(&mut self, step: &Step, id: String) {
+        self.new.put(step.resource.clone(), id.clone());
+        self.outcome.used.push(Row::of(step, Some(id), Some(step.reason.clone())));
+    }
+
+    fn note(&mut self, step: &Step, made: Result<Restored, ActionError>) -> Result<(), ActionError> {
+        match made {
+            Ok(restored) => {
+                self.new.put(step.resource.clone(), restored.id.clone());
+                let about = |note: String| format!("{} '{}': {note}", step.resource.kind, step.name);
+                self.outcome.notes.extend(restored.notes.into_iter().map(about));
+                self.lists.extend(restored.lists);
+                self.outcome.made.push(Row::of(step, Some(restored.id), None));
+            }
+            Err(ActionError::Aborted | ActionError::Cloud(CloudError::Aborted)) => {
+                return Err(ActionError::Aborted);
+            }
+            Err(error) => self.outcome.failed.push(Row::of(step, None, Some(error.to_string()))),
+        }
+        Ok(())
+    }
+
+    fn failed_need(&self, id: &ResourceId) -> Option<ResourceId> {
+        let failed = || self.outcome.failed.iter().chain(&self.outcome.skipped);
+        let needs = needs(self.topology.find(id)?);
+        needs.into_iter().find(|need| failed().any(|row| row.resource == *need))
+    }
+
+    /// What can be done only when all of a kind are there. Also for what an earlier restore has made and perhaps not finished.
+    async fn finish(&mut self, kind: Kind) -> Result<(), ActionError> {
+        if !matches!(kind, Kind::SecurityGroup | Kind::Router) {
+            return Ok(());
+        }
+        let is_ours = |row: &&Row| row.reason.as_deref() == Some("restored before");
+        let rows = self.outcome.made.iter().chain(self.outcome.used.iter().filter(is_ours));
+        let ids: Vec<ResourceId> =
+            rows.map(|row| row.resource.clone()).filter(|id| id.kind == kind).collect();
+        for id in ids {
+            let Some(resource) = self.topology.find(&id) else { continue };
+            let problems = match kind {
+                Kind::Router => make::connect(&self.work.cloud, resource, &self.new).await?,
+                _ => make::add_rules(&self.work.cloud, resource, &self.new).await?,
+            };
+            let about = |problem: String| format!("{kind} '{}': {problem}", resource.name);
+            self.outcome.notes.extend(problems.into_iter().map(about));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,209 @@
+//! How the data of each kind of resource are saved, and come back: the one place where the other modes plug in.
+//!
+//! Each resource has a chain of its own, named after the set, so that each is incremental for itself.
+
+use super::container::{self, Lost, PartsList};
+use super::marks::Mark;
+use super::requests::Mapping;
+use super::topology::{Kind, Member, Resource};
+use crate::actions::ActionError;
+use crate::openstack::cinder::volumes::Volume;
+use crate::openstack::cloud::Cloud;
+use crate::openstack::swift::containers;
+use crate::openstack::{image, volume};
+use crate::options::medium::{ImagePick, Medium, Pick};
+use crate::options::typed::ActionOptions;
+use crate::storages::Surroundings;
+use freezer_storage::Store;
+use freezer_vault::set::NewMember;
+use freezer_vault::{BackupReport, Engine, Monitor};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Longer names, and such as no folder should have, are told by their hash.
+const MOST_NAME_BYTES: usize = 80;
+
+/// What all members are saved with, or come back with.
+pub struct Work<'a> {
+    pub options: &'a ActionOptions,
+    pub around: &'a Surroundings,
+    pub cloud: Cloud,
+    pub store: Arc<dyn Store>,
+}
+
+/// The data of one resource in the storage.
+pub struct SavedMember {
+    pub member: Member,
+    pub named: NewMember,
+    pub report: BackupReport,
+    /// What of it is missing.
+    pub lost: Vec<Lost>,
+    /// What could not be tidied up.
+    pub left: Vec<String>,
+}
+
+/// A resource that has come back.
+#[derive(Debug, Default)]
+pub struct Restored {
+    pub id: String,
+    /// What of it did not.
+    pub notes: Vec<String>,
+    pub lists: Vec<PartsList>,
+}
+
+impl Work<'_> {
+    /// Figures of its own; an abort ends all.
+    fn cloud(&self) -> Cloud {
+        let monitor = Monitor::with_token(self.cloud.monitor().token().child_token());
+        self.cloud.watched_by(&Arc::new(monitor))
+    }
+
+    pub async fn save(&self, resource: &Resource) -> Result<SavedMember, ActionError> {
+        let cloud = self.cloud();
+        let options = self.options_of(resource);
+        let (around, store) = (self.around, &self.store);
+        let (mut lost, mut left) = (Vec::new(), Vec::new());
+        let report = match resource.id.kind {
+            Kind::Volume => {
+                let document = resource.document.clone();
+                let saved = volume::save(&options, around, &cloud, store, &Volume { document }).await?;
+                left = saved.left;
+                saved.report
+            }
+            Kind::Image => image::save(&options, around, &cloud, store, &resource.document).await?,
+            Kind::Container => {
+                let (report, gone) =
+                    container::save(&options, around, &cloud, store, &resource.id.id).await?;
+                lost = gone;
+                report
+            }
+            kind => return Err(ActionError::Failed(format!("the data of a {kind} cannot be saved"))),
+        };
+        let engine = Engine::Image;
+        let member =
+            Member { hbn: report.hbn.clone(), timestamp: report.timestamp, engine: engine.name().to_owned() };
+        let named = NewMember::of(engine, &report, &resource.id.to_string())?;
+        Ok(SavedMember { member, named, report, lost, left })
+    }
+
+    /// Makes `resource` anew as `name` from its backup.
+    pub async fn restore(
+        &self,
+        resource: &Resource,
+        name: &str,
+        _new: &Mapping,
+        mark: &Mark,
+    ) -> Result<Restored, ActionError> {
+        let cloud = self.cloud();
+        let mut options = self.options_of(resource);
+        options.cloud.restore_name = Some(name.to_owned());
+        options.restore_from_date = resource.backup.as_ref().map(|member| member.timestamp);
+        let (around, store) = (self.around, &self.store);
+        match resource.id.kind {
+            Kind::Volume => {
+                let (id, notes) =
+                    volume::restore_one(&options, around, &cloud, store, &mark.metadata()).await?;
+                Ok(Restored { id, notes, ..Restored::default() })
+            }
+            Kind::Image => {
+                let (id, notes) = image::restore_one(&options, around, &cloud, store, &mark.tag()).await?;
+                Ok(Restored { id, notes, ..Restored::default() })
+            }
+            Kind::Container => self.restore_container(&options, &cloud, resource, name, mark).await,
+            kind => Err(ActionError::Failed(format!("the data of a {kind} cannot be restored"))),
+        }
+    }
+
+    async fn restore_container(
+        &self,
+        options: &ActionOptions,
+        cloud: &Cloud,
+        resource: &Resource,
+        name: &str,
+        mark: &Mark,
+    ) -> Result<Restored, ActionError> {
+        let headers = resource.document.get("headers").and_then(Value::as_object).cloned();
+        let mut headers: Map<String, Value> = headers.unwrap_or_default();
+        headers.retain(|key, _| !Mark::is_header(key));
+        headers.extend(mark.headers(true));
+        containers::create(cloud, name, &headers).await?;
+        let (notes, lists) = match &resource.backup {
+            None => (Vec::new(), Vec::new()),
+            Some(_) => {
+                let lost: BTreeSet<&str> =
+                    super::requests::texts(resource.document.get("lost_objects")).into_iter().collect();
+                container::restore(options, cloud, &self.store, name, &lost).await?
+            }
+        };
+        // What has failed may be tried again by the next restore; then it is not whole.
+        if notes.is_empty() {
+            containers::create(cloud, name, &mark.headers(false)).await?;
+        }
+        Ok(Restored { id: name.to_owned(), notes, lists })
+    }
+
+    /// The action's options for the chain of one resource.
+    fn options_of(&self, resource: &Resource) -> ActionOptions {
+        let medium = match resource.id.kind {
+            Kind::Image => Medium::Images(ImagePick::One(Pick::Unnamed)),
+            _ => Medium::Volume(Pick::Unnamed),
+        };
+        let backup_name = match &resource.backup {
+            // As the set names it.
+            Some(member) => {
+                let host = format!("{}_", self.options.hostname);
+                member.hbn.strip_prefix(&host).unwrap_or(&member.hbn).to_owned()
+            }
+            None => format!("{}_{}", self.options.backup_name, chain_of(resource)),
+        };
+        ActionOptions { medium, backup_name, ..self.options.clone() }
+    }
+}
+
+fn chain_of(resource: &Resource) -> String {
+    let (kind, id) = (resource.id.kind, resource.id.id.as_str());
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if id.len() <= MOST_NAME_BYTES && id.bytes().all(is_plain) {
+        return format!("{kind}_{id}");
+    }
+    let hash: String = Sha256::digest(id).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    // No plain name holds a tilde.
+    format!("{kind}_~{hash}")
+}
+
+/// How a member stands in the result of the action.
+pub fn describe(resource: &Resource, saved: &SavedMember) -> Value {
+    json!({
+        "kind": resource.id.kind,
+        "id": resource.id.id,
+        "name": resource.name,
+        "backup": saved.member.hbn,
+        "level": saved.report.level,
+        "bytes_read": saved.report.bytes_read,
+        "bytes_stored": saved.report.bytes_stored,
+        "left": saved.left,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openstack::project::topology::ResourceId;
+
+    #[test]
+    fn every_resource_has_a_chain_that_is_a_name() {
+        let chain = |id: &str| {
+            let document = Value::Null;
+            let id = ResourceId::new(Kind::Container, id);
+            chain_of(&Resource { id, name: String::new(), owned: true, document, backup: None })
+        };
+        assert_eq!(chain("photos-2024"), "container_photos-2024");
+        for odd in ["..", "a b", "ü", &"x".repeat(200)] {
+            let name = chain(odd);
+            assert!(name.starts_with("container_~") && name.len() == 43, "{name}");
+        }
+        assert_ne!(chain("a b"), chain("a  b"));
+    }
+}

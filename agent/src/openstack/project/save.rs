@@ -1,0 +1,217 @@
+//! Saving a project: its topology and the data of what has some, as one set. What cannot be saved is named in the set, and
+//! makes it partial.
+
+use super::discover::{Scope, gather};
+use super::members::{SavedMember, Work, describe};
+use super::options::ProjectOptions;
+use super::topology::{Kind, Missing, Resource, ResourceId, Topology};
+use crate::actions::{ActionError, Done, backup as action};
+use crate::openstack::volume::open_cloud;
+use crate::options::typed::{ActionOptions, StorageOptions};
+use crate::storages::{Surroundings, open_store};
+use freezer_vault::set::{self, NewMember, SetRequest};
+use freezer_vault::{BackupReport, FileProblem, Monitor, Weight};
+use futures_util::{StreamExt, stream};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub async fn backup(
+    options: &ActionOptions,
+    wanted: &ProjectOptions,
+    around: &Surroundings,
+    monitor: Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    let cloud = open_cloud(options, around, &monitor).await?;
+    let project = cloud.project_id().await?;
+    let scope = Scope {
+        project: &project,
+        temp_prefix: &options.cloud.temp_prefix,
+        own_container: own_container(options),
+    };
+    let mut topology = gather(&cloud, &scope, around.now_secs).await?;
+    if topology.resources.is_empty() && topology.is_partial() {
+        let causes: Vec<&str> = topology.missing.iter().map(|missing| missing.reason.as_str()).collect();
+        return Err(ActionError::Failed(format!("nothing was saved: {}", causes.join("; "))));
+    }
+    topology.exclude(wanted);
+    if options.dry_run {
+        return Ok(listed(&topology));
+    }
+    let store = open_store(options, around).await?;
+    let work = Work { options, around, cloud, store };
+    let saved = members(&work, wanted, &mut topology).await?;
+    let mut request = SetRequest::new(&options.hostname, &options.backup_name, around.now_secs);
+    request.members = saved.iter().map(|(_, saved)| saved.named.clone()).collect::<Vec<NewMember>>();
+    request.problems = problems(&topology);
+    request.encryption = action::encryption(options)?;
+    request.topology = serde_json::to_value(&topology)
+        .map_err(|error| ActionError::Failed(format!("the topology: {error}")))?;
+    let report = set::save(work.store.clone(), request, monitor).await?;
+    Ok(done(&work, report, &topology, &saved))
+}
+
+/// The container that the backup itself goes to.
+fn own_container(options: &ActionOptions) -> Option<&str> {
+    match options.storage {
+        StorageOptions::Swift => options.container.split('/').find(|part| !part.is_empty()),
+        _ => None,
+    }
+}
+
+/// Saves all data, several resources at a time, and notes in the topology where they are.
+async fn members(
+    work: &Work<'_>,
+    wanted: &ProjectOptions,
+    topology: &mut Topology,
+) -> Result<BTreeMap<ResourceId, SavedMember>, ActionError> {
+    if wanted.without_objects {
+        for container in topology.resources.iter_mut().filter(|one| one.id.kind == Kind::Container) {
+            set(container, "without_objects", json!(true));
+        }
+    }
+    let with_data: Vec<Resource> =
+        topology.resources.iter().filter(|resource| resource.expects_data()).cloned().collect();
+    let saved: Vec<(ResourceId, Result<SavedMember, ActionError>)> = stream::iter(&with_data)
+        .map(|resource| async move { (resource.id.clone(), Box::pin(work.save(resource)).await) })
+        .buffer_unordered(wanted.at_once(work.around.parallel_limit))
+        .collect()
+        .await;
+    // Only now: each has tidied up behind itself.
+    if work.cloud.monitor().is_cancelled() {
+        return Err(ActionError::Aborted);
+    }
+    let mut kept = BTreeMap::new();
+    for (id, outcome) in saved {
+        match outcome {
+            Ok(member) => {
+                note(topology, &id, &member);
+                kept.insert(id, member);
+            }
+            Err(error) => {
+                topology.missing.push(Missing { kind: id.kind, id: Some(id.id), reason: error.to_string() });
+            }
+        }
+    }
+    Ok(kept)
+}
+
+fn note(topology: &mut Topology, id: &ResourceId, saved: &SavedMember) {
+    let Some(resource) = topology.resources.iter_mut().find(|resource| resource.id == *id) else { return };
+    resource.backup = Some(saved.member.clone());
+    if saved.lost.is_empty() {
+        return;
+    }
+    let objects: Vec<&str> = saved.lost.iter().map(|lost| lost.object.as_str()).collect();
+    set(resource, "lost_objects", json!(objects));
+    topology.missing.extend(saved.lost.iter().map(|lost| Missing {
+        kind: id.kind,
+        id: Some(id.id.clone()),
+        reason: format!("object {}: {}", lost.object, lost.reason),
+    }));
+}
+
+fn set(resource: &mut Resource, key: &str, value: Value) {
+    if let Some(document) = resource.document.as_object_mut() {
+        document.insert(key.to_owned(), value);
+    }
+}
+
+fn problems(topology: &Topology) -> Vec<FileProblem> {
+    let problem = |missing: &Missing| FileProblem {
+        path: match &missing.id {
+            Some(id) => format!("{}/{id}", missing.kind),
+            None => missing.kind.to_string(),
+        },
+        kind: "unreadable".to_owned(),
+        weight: Weight::Partial,
+        reason: missing.reason.clone(),
+    };
+    topology.missing.iter().map(problem).collect()
+}
+
+fn counted(topology: &Topology) -> Map<String, Value> {
+    let count = |kind: Kind| topology.resources.iter().filter(|one| one.id.kind == kind && one.owned).count();
+    let counts = Kind::ALL.into_iter().map(|kind| (kind.as_str().to_owned(), json!(count(kind))));
+    counts.filter(|(_, count)| *count != json!(0)).collect()
+}
+
+fn counts_in_words(topology: &Topology) -> String {
+    let counts: Vec<String> =
+        counted(topology).iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    if counts.is_empty() { "no resources".to_owned() } else { counts.join(", ") }
+}
+
+fn remarks(topology: &Topology) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if !topology.absent.is_empty() {
+        remarks.push(format!("Not there    {}", topology.absent.join(", ")));
+    }
+    remarks.extend(topology.excluded.iter().map(|id| format!("Left out     {id}")));
+    for problem in problems(topology) {
+        remarks.push(format!("MISSING      {}: {}", problem.path, problem.reason));
+    }
+    remarks
+}
+
+/// What would be saved.
+fn listed(topology: &Topology) -> Done {
+    let mut summary = vec![format!("Would save   {}", counts_in_words(topology))];
+    for resource in topology.resources.iter().filter(|resource| resource.owned) {
+        let data = if resource.expects_data() { "with its data" } else { "" };
+        let kind = resource.id.kind.as_str();
+        summary.push(format!("{kind:<14} {:<36} {:<28} {data}", resource.id.id, resource.name));
+    }
+    summary.extend(remarks(topology));
+    summary.push("Dry run      nothing was stored".to_owned());
+    let mut result = Map::new();
+    let resources: Vec<String> = topology.resources.iter().map(|one| one.id.to_string()).collect();
+    result.insert(
+        "project".into(),
+        json!({"dry_run": true, "resources": resources, "missing": topology.missing, "absent": topology.absent}),
+    );
+    Done { result, summary, partial: false }
+}
+
+fn done(
+    work: &Work<'_>,
+    report: BackupReport,
+    topology: &Topology,
+    saved: &BTreeMap<ResourceId, SavedMember>,
+) -> Done {
+    let sum = |figure: fn(&BackupReport) -> u64| saved.values().map(|one| figure(&one.report)).sum::<u64>();
+    let report = BackupReport {
+        bytes_read: report.bytes_read + sum(|one| one.bytes_read),
+        bytes_stored: report.bytes_stored + sum(|one| one.bytes_stored),
+        segments: report.segments + sum(|one| one.segments),
+        files: topology.resources.len() as u64,
+        ..report
+    };
+    let mut done = action::done(work.options, work.around, &report);
+    // The set's problems are told below, with their kinds.
+    done.summary.retain(|line| !line.starts_with("unreadable"));
+    done.summary.push(format!("Project      {}: {}", topology.project_id, counts_in_words(topology)));
+    let mut members = Vec::new();
+    for (id, member) in saved {
+        let Some(resource) = topology.find(id) else { continue };
+        done.summary.push(format!(
+            "Saved        {id} '{}', level {}, {} stored",
+            resource.name,
+            member.report.level,
+            action::people(member.report.bytes_stored)
+        ));
+        done.summary.extend(member.left.iter().map(|what| format!("Left behind  {what}")));
+        members.push(describe(resource, member));
+    }
+    done.summary.extend(remarks(topology));
+    if let Some(Value::Object(metadata)) = done.result.get_mut("backup_metadata") {
+        metadata.insert("engine_name".into(), json!("set"));
+        metadata.insert("project_id".into(), json!(topology.project_id));
+        metadata.insert("resources".into(), Value::Object(counted(topology)));
+        metadata.insert("members".into(), json!(members));
+        metadata.insert("missing".into(), json!(topology.missing));
+        metadata.insert("absent".into(), json!(topology.absent));
+        metadata.insert("excluded".into(), json!(topology.excluded));
+    }
+    done
+}

@@ -1,0 +1,106 @@
+//! What there is already in the project that is restored into: what a plan keeps, uses, or makes beside.
+
+use super::discover::{Scope, foreign, gather};
+use super::marks::Mark;
+use super::plan::Target;
+use super::topology::{Kind, Resource, ResourceId, Topology};
+use crate::openstack::cloud::Cloud;
+use crate::openstack::error::CloudError;
+use std::collections::BTreeMap;
+
+/// Kinds that are found by their names when the project does not own them.
+const FOREIGN: [Kind; 3] = [Kind::Network, Kind::Subnet, Kind::SecurityGroup];
+
+/// Looks; `timestamp` is that of the backup. The second answer is everything that is the project's.
+///
+/// # Errors
+/// Also when a list cannot be had: what cannot be seen would be made a second time.
+pub async fn look(
+    cloud: &Cloud,
+    saved: &Topology,
+    temp_prefix: &str,
+    timestamp: i64,
+) -> Result<(Target, Topology), CloudError> {
+    let project = cloud.project_id().await?;
+    let scope = Scope { project: &project, temp_prefix, own_container: None };
+    let there = gather(cloud, &scope, saved.taken_at).await?;
+    let is_wanted = |kind: Kind| saved.resources.iter().any(|resource| resource.id.kind == kind);
+    if let Some(unseen) = there.missing.iter().find(|missing| is_wanted(missing.kind)) {
+        let cause =
+            format!("what of it is there cannot be seen, and would be made a second time: {}", unseen.reason);
+        return Err(CloudError::Choice { what: format!("{} in project {project}", unseen.kind), cause });
+    }
+    let mut target = Target { project_id: project, ..Target::default() };
+    for resource in &there.resources {
+        note(&mut target, resource, timestamp);
+    }
+    target.restored = restored(saved, &there, timestamp);
+    for resource in &saved.resources {
+        if !resource.owned && FOREIGN.contains(&resource.id.kind) {
+            look_for_foreign(cloud, resource, &mut target).await?;
+        }
+        if resource.id.kind == Kind::Keypair
+            && let Some(other) = there.find(&resource.id)
+            && other.document.get("public_key") != resource.document.get("public_key")
+        {
+            let why = format!(
+                "there is another keypair of the name '{}'; map it, or remove that one",
+                resource.name
+            );
+            target.present.remove(&resource.id);
+            target.conflicts.insert(resource.id.clone(), why);
+        }
+    }
+    Ok((target, there))
+}
+
+fn note(target: &mut Target, resource: &Resource, timestamp: i64) {
+    if resource.id.kind == Kind::Container && Mark::is_begun(&resource.document, timestamp) {
+        return;
+    }
+    target.present.insert(resource.id.clone());
+    if resource.id.kind == Kind::Port && !resource.text("device_id").is_empty() {
+        target.busy.insert(resource.id.clone());
+    }
+    if resource.owned {
+        let key = (resource.id.kind, resource.name.clone());
+        target.named.entry(key).or_default().push(resource.id.id.clone());
+    }
+}
+
+/// By the marks of what is there.
+fn restored(saved: &Topology, there: &Topology, timestamp: i64) -> BTreeMap<ResourceId, String> {
+    let keys: BTreeMap<(Kind, String), &ResourceId> =
+        saved.resources.iter().map(|one| ((one.id.kind, Mark::key(&one.id.id)), &one.id)).collect();
+    let made = there.resources.iter().filter(|resource| resource.owned).filter_map(|resource| {
+        let key = Mark::old_of(&resource.document, timestamp)?;
+        let old = *keys.get(&(resource.id.kind, key))?;
+        Some((old.clone(), resource.id.id.clone()))
+    });
+    made.collect()
+}
+
+/// By its id, else by its name among all that can be seen.
+async fn look_for_foreign(cloud: &Cloud, resource: &Resource, target: &mut Target) -> Result<(), CloudError> {
+    if target.present.contains(&resource.id) {
+        return Ok(());
+    }
+    if foreign::show(cloud, &resource.id).await?.is_some() {
+        target.present.insert(resource.id.clone());
+        return Ok(());
+    }
+    if resource.name.is_empty() {
+        return Ok(());
+    }
+    let ids = foreign::named(cloud, resource.id.kind, &resource.name).await?;
+    let own = target.named.entry((resource.id.kind, resource.name.clone())).or_default();
+    for id in ids {
+        if !own.contains(&id) {
+            own.push(id);
+        }
+    }
+    if own.is_empty() {
+        target.named.remove(&(resource.id.kind, resource.name.clone()));
+    }
+    Ok(())
+}

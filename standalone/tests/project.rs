@@ -1,0 +1,313 @@
+//! Mode project on a real cloud: everything a project has is saved as one set, is deleted, and comes back equal; parts come back
+//! elsewhere; what fails is named.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+
+use cloud::project::{CINDER, Hands, Project, content};
+use cloud::whole::{NEUTRON, as_admin, let_in, neutron, volumes};
+use cloud::{Cloud, Parts, User, login};
+use freezer_testkit::{TestDatabase, TestVhost, program, random_name, services};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::process::Command;
+use tempfile::TempDir;
+
+const CEPH: &str = "[ceph]\nconf = /etc/ceph/ceph.conf\n";
+const PARTIAL: i32 = 3;
+
+struct Said {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn document(&self, status: i32) -> Value {
+        assert_eq!(self.status, status, "{}\n{}", self.out, self.err);
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+
+    #[track_caller]
+    fn fails_with(&self, words: &[&str]) {
+        assert_eq!(self.status, 1, "{}\n{}", self.out, self.err);
+        let said = self.err.lines().last().unwrap_or_default();
+        for word in words {
+            assert!(said.contains(word), "'{word}' is not in: {}", self.err);
+        }
+    }
+}
+
+/// A project, and an agent that keeps backups in a folder.
+struct Stage {
+    project: Project,
+    hands: Hands,
+    folder: TempDir,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        Self::with(CEPH).await
+    }
+
+    async fn with(agent_conf: &str) -> Self {
+        let project = Project::create().await;
+        let hands = Hands::of(&project).await;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("agent.conf"), agent_conf).unwrap();
+        Self { project, hands, folder }
+    }
+
+    /// What the agent says as a user of the project; the document goes to `out`, or the words for people.
+    async fn agent(&self, action: &str, more: &[&str]) -> Said {
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        let mut command = Command::new(program("freezer-agent"));
+        command
+            .args(["--config-file", &path("agent.conf"), "--action", action, "--mode", "project"])
+            .args(["--storage", "local", "--container", &path("store"), "--backup-name", "all"])
+            .args(more)
+            .env_clear()
+            .envs([
+                ("PATH", "/usr/bin:/bin"),
+                ("HOME", "/nonexistent"),
+                ("OS_AUTH_URL", services::keystone_url().as_str()),
+                ("OS_USERNAME", self.project.user.as_str()),
+                ("OS_PASSWORD", services::password().as_str()),
+                ("OS_PROJECT_NAME", self.project.name.as_str()),
+                ("OS_USER_DOMAIN_ID", "default"),
+                ("OS_PROJECT_DOMAIN_ID", "default"),
+            ]);
+        let output = tokio::process::Command::from(command).output().await.unwrap();
+        Said {
+            status: output.status.code().unwrap(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    async fn run(&self, action: &str, more: &[&str]) -> Said {
+        self.agent(action, &[more, &["--metadata-out", "-"]].concat()).await
+    }
+
+    async fn save(&self) -> Said {
+        self.run("backup", &["--incremental"]).await
+    }
+}
+
+async fn quota(project: &Project, limits: Value) {
+    let url = format!("{CINDER}/{{admin}}/os-quota-sets/{}", project.id);
+    as_admin(Method::PUT, &url, json!({ "quota_set": limits })).await;
+}
+
+async fn reset(volume: &str, status: &str) {
+    let url = format!("{CINDER}/{{admin}}/volumes/{volume}/action");
+    as_admin(Method::POST, &url, json!({"os-reset_status": {"status": status}})).await;
+}
+
+fn count(document: &Value, key: &str) -> usize {
+    document[key].as_array().unwrap_or_else(|| panic!("no {key}: {document}")).len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_comes_back_equal() {
+    let stage = Stage::new().await;
+    stage.hands.furnish().await;
+    let before = stage.hands.facts().await;
+    let full = stage.save().await.document(0);
+    assert_eq!(full["absent"], json!(["Heat"]), "{full:#}");
+    assert_eq!((count(&full, "missing"), count(&full, "members")), (0, 4), "{full:#}");
+    let again = stage.save().await.document(0);
+    let stored = |document: &Value| document["bytes_stored"].as_u64().unwrap();
+    assert!(stored(&again) < 64 << 10 && stored(&again) * 20 < stored(&full), "{full:#} {again:#}");
+    assert!(again["members"].as_array().unwrap().iter().all(|member| member["level"] == 1), "{again:#}");
+
+    stage.hands.clear().await;
+    // The plan for people, and nothing is made.
+    let plan = stage.agent("restore", &["--dry-run"]).await;
+    assert_eq!(plan.status, 0, "{}", plan.err);
+    for words in
+        [["network", "net", "create"], ["volume", "data", "create"], ["container", "photos", "create"]]
+    {
+        let is_told = |line: &str| words.iter().all(|word| line.contains(word));
+        assert!(plan.out.lines().any(is_told), "{words:?}: {}", plan.out);
+    }
+    assert!(neutron(&stage.hands, "/networks", "networks").await.is_empty());
+    assert!(volumes(&stage.hands).await.is_empty());
+
+    let restored = stage.run("restore", &[]).await.document(0);
+    assert_eq!((count(&restored, "failed"), count(&restored, "notes")), (0, 0), "{restored:#}");
+    assert_eq!(stage.hands.facts().await, before);
+    // What is there is kept.
+    let repeated = stage.run("restore", &[]).await.document(0);
+    assert_eq!(count(&repeated, "made"), 0, "{repeated:#}");
+    assert_eq!(stage.hands.facts().await, before);
+    stage.hands.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_goes_where_the_user_may_and_the_quota_allows() {
+    let stage = Stage::new().await;
+    let (friends, strangers) = (Project::create().await, Project::create().await);
+    let_in(&stage.project, &friends).await;
+    let volume = stage.hands.volume("data", true).await;
+    stage.hands.volume("other", false).await;
+    stage.save().await.document(0);
+    let part = ["--project-select", "volume/data", "--project-restore-to"];
+    let to =
+        |project: &Project| [part.as_slice(), &[Box::leak(project.id.clone().into_boxed_str())]].concat();
+
+    stage.run("restore", &to(&strangers)).await.fails_with(&["Keystone", "refused the login"]);
+    quota(&friends, json!({"volumes": 0})).await;
+    stage
+        .run("restore", &to(&friends))
+        .await
+        .fails_with(&["nothing was restored", "volumes: 1 needed, 0 left"]);
+    let theirs = Hands { login: login(&stage.project.user, &friends.name).await };
+    assert!(volumes(&theirs).await.is_empty());
+    quota(&friends, json!({"volumes": 5})).await;
+    // A type that is not there is asked for as the user mapped it.
+    let mapped = [to(&friends), vec!["--project-map", "volume_type/rbd=absent"]].concat();
+    stage.run("restore", &mapped).await.fails_with(&["nothing was restored", "volume"]);
+    let restored = stage.run("restore", &to(&friends)).await.document(0);
+    assert_eq!((&restored["project_id"], count(&restored, "made")), (&json!(friends.id), 1), "{restored:#}");
+    let there = volumes(&theirs).await;
+    assert_eq!((there.len(), &there[0]["name"]), (1, &json!("data")));
+    assert_eq!(content(there[0]["id"].as_str().unwrap()), content(&volume));
+    // At home it is still there, and stays.
+    assert_eq!(volumes(&stage.hands).await.len(), 2);
+    stage
+        .run("restore", &["--project-select", "volume/nothing"])
+        .await
+        .fails_with(&["is not in this backup"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_fails_is_named_and_the_others_are_saved() {
+    let stage = Stage::new().await;
+    let (good, bad) = (stage.hands.volume("good", false).await, stage.hands.volume("bad", false).await);
+    let group = json!({"security_group": {"name": "g"}});
+    let token = &stage.hands.login.token;
+    cloud::project::call(Method::POST, &format!("{NEUTRON}/security-groups"), token, Some(&group)).await;
+    reset(&bad, "error").await;
+    let saved = stage.save().await.document(PARTIAL);
+    assert_eq!((count(&saved, "members"), count(&saved, "missing")), (1, 1), "{saved:#}");
+    assert_eq!((&saved["missing"][0]["id"], &saved["members"][0]["id"]), (&json!(bad), &json!(good)));
+    assert!(saved["missing"][0]["reason"].as_str().unwrap().contains("is error"), "{saved:#}");
+    reset(&bad, "available").await;
+    stage.hands.clear().await;
+    // What is lost is lost, and said; the rest comes back.
+    let plan = stage.agent("restore", &["--dry-run"]).await;
+    assert!(plan.out.lines().any(|line| line.contains("bad") && line.contains("REFUSED")), "{}", plan.out);
+    let restored = stage.run("restore", &[]).await.document(PARTIAL);
+    assert_eq!((count(&restored, "refused"), count(&restored, "failed")), (1, 0), "{restored:#}");
+    let there = volumes(&stage.hands).await;
+    assert_eq!((there.len(), &there[0]["name"]), (1, &json!("good")));
+    assert!(
+        neutron(&stage.hands, "/security-groups", "security_groups")
+            .await
+            .iter()
+            .any(|one| one["name"] == "g")
+    );
+    stage.hands.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_failed_in_the_middle_goes_on() {
+    let stage = Stage::new().await;
+    let pass = stage.folder.path().join("pass");
+    std::fs::write(&pass, "a secret of the test\n").unwrap();
+    let encrypted = ["--encrypt-pass-file", &pass.display().to_string()];
+    let network = json!({"network": {"name": "net"}});
+    let token = &stage.hands.login.token;
+    cloud::project::call(Method::POST, &format!("{NEUTRON}/networks"), token, Some(&network)).await;
+    stage.hands.volume("one", false).await;
+    stage.hands.volume("two", false).await;
+    for _ in 0..2 {
+        assert_eq!(stage.run("backup", &encrypted).await.document(0)["encrypted"], true);
+    }
+    // Rotation takes the older set with what only it names.
+    stage.agent("admin", &["--keep-last", "1"]).await;
+    let metadata = stage.folder.path().join("store/metadata");
+    let chains = |kind: &str| -> usize {
+        let folders = std::fs::read_dir(metadata.join(kind)).unwrap();
+        folders.map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap().count()).sum()
+    };
+    assert_eq!((chains("set"), chains("image")), (1, 2));
+    stage.hands.clear().await;
+
+    // Not told by Cinder to its users before it is exceeded.
+    quota(&stage.project, json!({"gigabytes_rbd": 1})).await;
+    let first = stage.run("restore", &encrypted).await.document(PARTIAL);
+    assert_eq!((count(&first, "made"), count(&first, "failed")), (2, 1), "{first:#}");
+    assert!(first["failed"][0]["reason"].as_str().unwrap().contains("quota"), "{first:#}");
+    quota(&stage.project, json!({"gigabytes_rbd": 9})).await;
+    let second = stage.run("restore", &encrypted).await.document(0);
+    assert_eq!(
+        (count(&second, "made"), &second["made"][0]["name"]),
+        (1, &first["failed"][0]["name"]),
+        "{second:#}"
+    );
+    assert_eq!(volumes(&stage.hands).await.len(), 2);
+    assert_eq!(neutron(&stage.hands, "/networks", "networks").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_fails_does_not_take_from_others_at_work() {
+    let stage = Stage::with("[DEFAULT]\n").await;
+    stage.hands.volume("one", false).await;
+    stage.hands.volume("two", false).await;
+    // Through Glance each needs a snapshot for as long as it is read.
+    quota(&stage.project, json!({"snapshots": 1})).await;
+    let saved = stage.save().await.document(PARTIAL);
+    assert_eq!((count(&saved, "members"), count(&saved, "missing")), (1, 1), "{saved:#}");
+    assert!(saved["missing"][0]["reason"].as_str().unwrap().contains("quota"), "{saved:#}");
+    let (_, snapshots) = stage.hands.cinder(Method::GET, "/snapshots", None).await;
+    assert_eq!((count(&snapshots, "snapshots"), stage.hands.images().await.len()), (0, 0));
+    assert_eq!(volumes(&stage.hands).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_says_what_it_could_not_save() {
+    let project = Project::create().await;
+    let hands = Hands::of(&project).await;
+    let bad = hands.volume("bad", false).await;
+    hands.swift(Method::PUT, "/things", &[], Vec::new()).await;
+    hands.swift(Method::PUT, "/things/one", &[], b"one".to_vec()).await;
+    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let folder = tempfile::tempdir().unwrap();
+    let parts = Parts {
+        database_url: &database.url(),
+        rabbit_url: &vhost.url(),
+        project_id: &project.id,
+        agent_login: (&project.user, &project.name),
+    };
+    let cloud = Cloud::start(folder.path(), &parts);
+    let user = User::new(cloud.api_port, &hands.login);
+    cloud.wait_for_agent(&user).await;
+    reset(&bad, "error").await;
+    let action = json!({"freezer_action": {
+        "action": "backup", "mode": "project", "engine_name": "set", "storage": "swift", "incremental": true,
+        "container": format!("saved-{}", random_name()), "backup_name": "all",
+    }, "max_retries": 1});
+    let job = json!({"client_id": cloud.client_id, "description": "all", "job_actions": [action], "job_schedule": {}});
+    let made = user.post("/jobs", &job).await;
+    let job_id = made["job_id"].as_str().unwrap();
+    let run = user.finished_run(job_id, 1).await;
+    assert_eq!(run["state"], "partial", "{run:#}");
+    user.post(&format!("/jobs/{job_id}/event"), &json!({"start": null})).await;
+    user.finished_run(job_id, 2).await;
+    let backups = user.get("/backups").await;
+    for backup in backups["backups"].as_array().unwrap() {
+        let metadata = &backup["backup_metadata"];
+        assert_eq!(
+            (&metadata["mode"], &metadata["missing"][0]["id"]),
+            (&json!("project"), &json!(bad)),
+            "{backups:#}"
+        );
+        // The container that the backups go to is not among those saved.
+        assert_eq!(metadata["resources"]["container"], 1, "{backups:#}");
+    }
+    assert_eq!(backups["backups"].as_array().unwrap().len(), 2);
+    reset(&bad, "available").await;
+}
