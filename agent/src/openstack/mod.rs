@@ -13,6 +13,7 @@ pub mod glance;
 pub mod image;
 pub mod neutron;
 pub mod nova;
+pub mod pages;
 pub mod pipe;
 pub mod project;
 pub mod server;

@@ -1,6 +1,6 @@
 //! Snapshots of volumes: show, list, create, delete, wait.
 
-use super::volumes::{pages, why};
+use super::volumes::why;
 use crate::openstack::cloud::{Cloud, Service, checked_id, text_at};
 use crate::openstack::error::CloudError;
 use crate::openstack::waiting::{Look, Wanted};
@@ -15,7 +15,7 @@ pub async fn show(cloud: &Cloud, id: &str) -> Result<Value, CloudError> {
 }
 
 pub async fn list(cloud: &Cloud) -> Result<Vec<Value>, CloudError> {
-    pages(cloud, "/snapshots/detail", "snapshots").await
+    cloud.rows(SERVICE, ("/snapshots/detail", "snapshots"), &[]).await
 }
 
 /// Orders a snapshot, of a volume in use too; answers its id.

@@ -2,12 +2,11 @@
 
 use crate::openstack::cloud::{Cloud, Service, checked_id, text_at};
 use crate::openstack::error::CloudError;
+use crate::openstack::pages::PAGE;
 use crate::openstack::waiting::{Look, Wanted};
 use serde_json::{Map, Value, json};
 
 const SERVICE: Service = Service::Cinder;
-/// Rows of a list asked for at a time; Cinder may answer fewer.
-const PAGE: &str = "500";
 
 /// A volume as Cinder describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,30 +92,8 @@ pub async fn find(cloud: &Cloud, name: &str) -> Result<Volume, CloudError> {
 
 /// All volumes of the project.
 pub async fn list(cloud: &Cloud) -> Result<Vec<Volume>, CloudError> {
-    let rows = pages(cloud, "/volumes/detail", "volumes").await?;
+    let rows = cloud.rows(SERVICE, ("/volumes/detail", "volumes"), &[]).await?;
     Ok(rows.into_iter().map(|document| Volume { document }).collect())
-}
-
-/// All rows of a list of Cinder's, page by page.
-pub(super) async fn pages(cloud: &Cloud, path: &str, word: &str) -> Result<Vec<Value>, CloudError> {
-    let mut all: Vec<Value> = Vec::new();
-    loop {
-        let marker = all.last().and_then(|row| row.get("id")).and_then(Value::as_str).map(str::to_owned);
-        let mut query = vec![("limit", PAGE)];
-        if let Some(marker) = &marker {
-            query.push(("marker", marker));
-        }
-        let mut answer = cloud.get(SERVICE, path, &query, &format!("the list of {word}")).await?;
-        let links = answer.get(format!("{word}_links")).and_then(Value::as_array);
-        let has_more = links.is_some_and(|links| !links.is_empty());
-        let rows = answer.get_mut(word).map(Value::take);
-        let rows = rows.and_then(|rows| rows.as_array().cloned()).unwrap_or_default();
-        let is_empty = rows.is_empty();
-        all.extend(rows);
-        if !has_more || is_empty {
-            return Ok(all);
-        }
-    }
 }
 
 /// Orders a volume; `body` is what stands in `volume`. Answers its id.

@@ -7,7 +7,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 const SERVICE: Service = Service::Glance;
-const PAGE: &str = "500";
 
 pub async fn show(cloud: &Cloud, id: &str) -> Result<Value, CloudError> {
     let id = checked_id(SERVICE, "image", id)?;
@@ -16,21 +15,7 @@ pub async fn show(cloud: &Cloud, id: &str) -> Result<Value, CloudError> {
 
 /// All images that fit `query`.
 pub async fn list(cloud: &Cloud, query: &[(&str, &str)]) -> Result<Vec<Value>, CloudError> {
-    let mut all: Vec<Value> = Vec::new();
-    loop {
-        let marker = all.last().and_then(|row| row.get("id")).and_then(Value::as_str).map(str::to_owned);
-        let mut asked = query.to_vec();
-        asked.push(("limit", PAGE));
-        if let Some(marker) = &marker {
-            asked.push(("marker", marker));
-        }
-        let answer = cloud.get(SERVICE, "/images", &asked, "the list of images").await?;
-        let rows = answer.get("images").and_then(Value::as_array).cloned().unwrap_or_default();
-        all.extend(rows);
-        if answer.get("next").is_none() {
-            return Ok(all);
-        }
-    }
+    cloud.rows(SERVICE, ("/images", "images"), query).await
 }
 
 /// Makes an image without content; `body` is Glance's own form. Answers its id.

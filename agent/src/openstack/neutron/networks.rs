@@ -6,25 +6,15 @@ use serde_json::Value;
 
 const SERVICE: Service = Service::Neutron;
 
-async fn list(
-    cloud: &Cloud,
-    path: &str,
-    key: &str,
-    query: &[(&str, &str)],
-) -> Result<Vec<Value>, CloudError> {
-    let answer = cloud.get(SERVICE, path, query, &format!("the list of {key}")).await?;
-    Ok(answer.get(key).and_then(Value::as_array).cloned().unwrap_or_default())
-}
-
 /// Networks that the login sees: those of its project and those others share with it.
 pub async fn networks(cloud: &Cloud, query: &[(&str, &str)]) -> Result<Vec<Value>, CloudError> {
-    list(cloud, "/networks", "networks", query).await
+    cloud.rows(SERVICE, ("/networks", "networks"), query).await
 }
 
 pub async fn subnets(cloud: &Cloud, network_id: &str) -> Result<Vec<Value>, CloudError> {
-    list(cloud, "/subnets", "subnets", &[("network_id", network_id)]).await
+    cloud.rows(SERVICE, ("/subnets", "subnets"), &[("network_id", network_id)]).await
 }
 
 pub async fn security_groups(cloud: &Cloud, project_id: &str) -> Result<Vec<Value>, CloudError> {
-    list(cloud, "/security-groups", "security_groups", &[("project_id", project_id)]).await
+    cloud.rows(SERVICE, ("/security-groups", "security_groups"), &[("project_id", project_id)]).await
 }

@@ -14,8 +14,7 @@ pub async fn show(cloud: &Cloud, id: &str) -> Result<Value, CloudError> {
 }
 
 pub async fn list(cloud: &Cloud, query: &[(&str, &str)]) -> Result<Vec<Value>, CloudError> {
-    let answer = cloud.get(SERVICE, "/ports", query, "the list of ports").await?;
-    Ok(answer.get("ports").and_then(Value::as_array).cloned().unwrap_or_default())
+    cloud.rows(SERVICE, ("/ports", "ports"), query).await
 }
 
 /// Makes a port; `body` is what stands in `port`.

@@ -6,7 +6,6 @@ use crate::openstack::waiting::{Look, Wanted};
 use serde_json::{Map, Value, json};
 
 const SERVICE: Service = Service::Nova;
-const PAGE: &str = "500";
 /// Since then a server may be made with tags, and the answer to `createImage` names the image.
 pub const NEEDED: Version = (2, 52);
 
@@ -61,22 +60,8 @@ pub async fn show(cloud: &Cloud, id: &str) -> Result<Server, CloudError> {
 
 /// Servers that fit `query`, with all their details.
 pub async fn list(cloud: &Cloud, query: &[(&str, &str)]) -> Result<Vec<Server>, CloudError> {
-    let mut all: Vec<Server> = Vec::new();
-    loop {
-        let marker = all.last().map(|server| server.id().to_owned());
-        let mut asked = query.to_vec();
-        asked.push(("limit", PAGE));
-        if let Some(marker) = &marker {
-            asked.push(("marker", marker));
-        }
-        let mut answer = cloud.get(SERVICE, "/servers/detail", &asked, "the list of servers").await?;
-        let rows = answer.get_mut("servers").map(Value::take);
-        let rows = rows.and_then(|rows| rows.as_array().cloned()).unwrap_or_default();
-        all.extend(rows.into_iter().map(|document| Server { document }));
-        if answer.get("servers_links").is_none() {
-            return Ok(all);
-        }
-    }
+    let rows = cloud.rows(SERVICE, ("/servers/detail", "servers"), query).await?;
+    Ok(rows.into_iter().map(|document| Server { document }).collect())
 }
 
 /// Orders a server; `body` is the whole request. Answers its id.

@@ -42,7 +42,7 @@ pub async fn backup(
     let work = Work { options, around, cloud, store };
     let saved = members(&work, wanted, &mut topology).await?;
     let mut request = SetRequest::new(&options.hostname, &options.backup_name, around.now_secs);
-    request.members = saved.iter().map(|(_, saved)| saved.named.clone()).collect::<Vec<NewMember>>();
+    request.members = saved.values().map(|saved| saved.named.clone()).collect::<Vec<NewMember>>();
     request.problems = problems(&topology);
     request.encryption = action::encryption(options)?;
     request.topology = serde_json::to_value(&topology)

@@ -1,6 +1,6 @@
 //! What the project uses and does not own: shared and external networks, their subnets, groups that are shared with it.
 
-use super::{by_id, id_of, neutron, pages};
+use super::{by_id, id_of, neutron};
 use crate::openstack::cloud::{Cloud, Service, checked_id};
 use crate::openstack::error::CloudError;
 use crate::openstack::project::needs::needs;
@@ -45,6 +45,6 @@ pub async fn show(cloud: &Cloud, id: &ResourceId) -> Result<Option<Resource>, Cl
 
 /// Ids of all of this name that can be seen.
 pub async fn named(cloud: &Cloud, kind: Kind, name: &str) -> Result<Vec<String>, CloudError> {
-    let rows = pages(cloud, Service::Neutron, neutron::words(kind), &[("name", name)], id_of).await?;
+    let rows = cloud.rows(Service::Neutron, neutron::words(kind), &[("name", name)]).await?;
     Ok(rows.iter().filter_map(id_of).collect())
 }

@@ -1,8 +1,9 @@
 //! Stacks with their templates, for reading: a stack that is made anew would make its resources a second time.
 
-use super::{PAGE, by_id};
+use super::by_id;
 use crate::openstack::cloud::{Cloud, Service, checked_id};
 use crate::openstack::error::CloudError;
+use crate::openstack::pages::PAGE;
 use crate::openstack::project::topology::{Kind, Resource};
 use serde_json::Value;
 

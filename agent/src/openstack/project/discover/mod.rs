@@ -21,9 +21,6 @@ use crate::openstack::error::CloudError;
 use keystone::KeystoneError;
 use serde_json::{Value, json};
 
-/// Rows of a list asked for at a time.
-const PAGE: &str = "500";
-
 /// Whose resources are listed, and which are not.
 pub struct Scope<'a> {
     pub project: &'a str,
@@ -131,37 +128,6 @@ fn resource(kind: Kind, id: &str, document: Value) -> Resource {
 fn by_id(kind: Kind, row: Value) -> Option<Resource> {
     let id = row.get("id").and_then(Value::as_str)?.to_owned();
     Some(resource(kind, &id, row))
-}
-
-/// All rows of a list whose answer names the next page in `<word>_links`, or says nothing and ends with an empty page.
-async fn pages(
-    cloud: &Cloud,
-    service: Service,
-    (path, word): (&str, &str),
-    query: &[(&str, &str)],
-    marker_of: impl Fn(&Value) -> Option<String>,
-) -> Result<Vec<Value>, CloudError> {
-    let mut all: Vec<Value> = Vec::new();
-    loop {
-        let marker = all.last().and_then(&marker_of);
-        let mut asked = query.to_vec();
-        asked.push(("limit", PAGE));
-        if let Some(marker) = &marker {
-            asked.push(("marker", marker));
-        }
-        let mut answer = cloud.get(service, path, &asked, &format!("the list of {word}")).await?;
-        let links = answer.get(format!("{word}_links")).and_then(Value::as_array);
-        let has_more = links.is_some_and(|links| {
-            links.iter().any(|link| link.get("rel").and_then(Value::as_str) == Some("next"))
-        });
-        let rows = answer.get_mut(word).map(Value::take);
-        let rows = rows.and_then(|rows| rows.as_array().cloned()).unwrap_or_default();
-        let is_empty = rows.is_empty();
-        all.extend(rows);
-        if !has_more || is_empty {
-            return Ok(all);
-        }
-    }
 }
 
 fn id_of(row: &Value) -> Option<String> {

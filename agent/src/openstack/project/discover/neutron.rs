@@ -1,8 +1,9 @@
 //! Networks and what is on them. Ports that Neutron makes itself are not saved: it makes them again.
 
-use super::{Scope, by_id, id_of, is_of, pages};
+use super::{Scope, by_id, is_of};
 use crate::openstack::cloud::{Cloud, Service};
 use crate::openstack::error::CloudError;
+use crate::openstack::neutron::ports;
 use crate::openstack::project::topology::{Kind, Resource};
 use serde_json::{Map, Value, json};
 
@@ -25,7 +26,7 @@ pub fn words(kind: Kind) -> (&'static str, &'static str) {
 }
 
 pub async fn list(cloud: &Cloud, scope: &Scope<'_>, kind: Kind) -> Result<Vec<Resource>, CloudError> {
-    let rows = pages(cloud, NEUTRON, words(kind), &[("project_id", scope.project)], id_of).await?;
+    let rows = cloud.rows(NEUTRON, words(kind), &[("project_id", scope.project)]).await?;
     let own = rows.into_iter().filter(|row| is_of(row, scope.project));
     let mut found: Vec<Resource> = own.filter_map(|row| by_id(kind, row)).collect();
     match kind {
@@ -48,9 +49,9 @@ pub async fn list(cloud: &Cloud, scope: &Scope<'_>, kind: Kind) -> Result<Vec<Re
 /// Subnets that a router is on, and its addresses there.
 async fn add_interfaces(cloud: &Cloud, router: &mut Resource) -> Result<(), CloudError> {
     let query = [("device_id", router.id.id.as_str())];
-    let ports = pages(cloud, NEUTRON, ("/ports", "ports"), &query, id_of).await?;
+    let found = ports::list(cloud, &query).await?;
     let mut addresses = Map::new();
-    for port in ports {
+    for port in found {
         let owner = port.get("device_owner").and_then(Value::as_str).unwrap_or_default();
         if !owner.contains("router_interface") && !owner.contains("router_replicated_interface") {
             continue;

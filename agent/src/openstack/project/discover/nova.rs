@@ -1,8 +1,10 @@
 //! Keypairs of the login's user, server groups and servers of the project.
 
-use super::{PAGE, Scope, by_id, id_of, is_of, pages, resource};
+use super::{Scope, by_id, is_of, resource};
 use crate::openstack::cloud::{Cloud, Service};
 use crate::openstack::error::CloudError;
+use crate::openstack::nova::servers as nova;
+use crate::openstack::pages::PAGE;
 use crate::openstack::project::topology::{Kind, Resource};
 use crate::openstack::temporary::is_temporary;
 use serde_json::Value;
@@ -12,7 +14,7 @@ const NOVA: Service = Service::Nova;
 /// Keypairs belong to users; their public halves are all that Nova has.
 pub async fn keypairs(cloud: &Cloud) -> Result<Vec<Resource>, CloudError> {
     let name = |row: &Value| Some(row.pointer("/keypair/name")?.as_str()?.to_owned());
-    let rows = pages(cloud, NOVA, ("/os-keypairs", "keypairs"), &[], name).await?;
+    let rows = cloud.rows_after(NOVA, ("/os-keypairs", "keypairs"), &[], name).await?;
     let found = rows.into_iter().filter_map(|mut row| {
         let document = row.get_mut("keypair")?.take();
         let name = document.get("name")?.as_str()?.to_owned();
@@ -39,8 +41,9 @@ pub async fn server_groups(cloud: &Cloud, scope: &Scope<'_>) -> Result<Vec<Resou
 }
 
 pub async fn servers(cloud: &Cloud, scope: &Scope<'_>) -> Result<Vec<Resource>, CloudError> {
-    let rows = pages(cloud, NOVA, ("/servers/detail", "servers"), &[], id_of).await?;
-    let own = rows.into_iter().filter(|row| is_of(row, scope.project));
-    let own = own.filter(|row| !is_temporary(row, scope.temp_prefix));
-    Ok(own.filter_map(|row| by_id(Kind::Server, row)).collect())
+    let mut found = nova::list(cloud, &[]).await?;
+    found.retain(|server| {
+        is_of(&server.document, scope.project) && !is_temporary(&server.document, scope.temp_prefix)
+    });
+    Ok(found.into_iter().filter_map(|server| by_id(Kind::Server, server.document)).collect())
 }

@@ -1,8 +1,9 @@
 //! Containers of the project's account with their metadata.
 
-use super::{PAGE, Scope, resource};
+use super::{Scope, resource};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
+use crate::openstack::pages::PAGE;
 use crate::openstack::project::topology::{Kind, Resource};
 use crate::openstack::swift::containers;
 use serde_json::Value;
