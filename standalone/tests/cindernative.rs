@@ -3,58 +3,16 @@
 
 mod cloud;
 
+use cloud::one_shot::{Said, agent_of};
 use cloud::project::{Hands, Project, content, scribble};
-use freezer_testkit::{program, services};
 use serde_json::Value;
 use std::process::Command;
 
-struct Said {
-    status: i32,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    /// The JSON of `--metadata-out -`.
-    #[track_caller]
-    fn document(&self) -> Value {
-        assert_eq!(self.status, 0, "{}\n{}", self.out, self.err);
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
-    }
-
-    #[track_caller]
-    fn fails_with(&self, words: &[&str]) {
-        assert_eq!(self.status, 1, "{}\n{}", self.out, self.err);
-        for word in words {
-            assert!(self.err.contains(word), "'{word}' is not in: {}", self.err);
-        }
-    }
-}
-
 /// `freezer-agent --action …` as a user of the project.
 async fn agent(project: &Project, user: &str, arguments: &[&str]) -> Said {
-    let output = tokio::process::Command::from({
-        let mut command = Command::new(program("freezer-agent"));
-        command.args(arguments).args(["--mode", "cindernative", "--metadata-out", "-"]).env_clear().envs([
-            ("PATH", "/usr/bin:/bin"),
-            ("HOME", "/nonexistent"),
-            ("OS_AUTH_URL", services::keystone_url().as_str()),
-            ("OS_USERNAME", user),
-            ("OS_PASSWORD", services::password().as_str()),
-            ("OS_PROJECT_NAME", project.name.as_str()),
-            ("OS_USER_DOMAIN_ID", "default"),
-            ("OS_PROJECT_DOMAIN_ID", "default"),
-        ]);
-        command
-    })
-    .output()
-    .await
-    .unwrap();
-    Said {
-        status: output.status.code().unwrap(),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    let mut command = agent_of(project, user);
+    command.args(arguments).args(["--mode", "cindernative", "--metadata-out", "-"]);
+    Said::by(command).await
 }
 
 fn ids(backups: &[Value]) -> Vec<&str> {

@@ -7,8 +7,8 @@ mod cloud;
 mod proxy;
 
 use cloud::http;
+use cloud::one_shot::{Said, agent_of};
 use cloud::project::{GLANCE, Hands, Project, call};
-use freezer_testkit::{program, services};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -16,46 +16,12 @@ use std::process::Command;
 
 const UNKNOWN: &str = "11111111-2222-3333-4444-555555555555";
 
-struct Said {
-    status: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    /// The JSON of `--metadata-out -`.
-    #[track_caller]
-    fn document(&self) -> Value {
-        assert_eq!(self.status, Some(0), "{}\n{}", self.out, self.err);
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
-    }
-
-    #[track_caller]
-    fn fails_with(&self, words: &[&str]) {
-        assert_eq!(self.status, Some(1), "{}\n{}", self.out, self.err);
-        for word in words {
-            assert!(self.err.contains(word), "'{word}' is not in: {}", self.err);
-        }
-    }
-}
-
 fn command(project: &Project, store: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program("freezer-agent"));
+    let mut command = agent_of(project, &project.user);
     command
         .args(arguments)
         .args(["--metadata-out", "-", "--storage", "local", "--container"])
         .arg(store)
-        .env_clear()
-        .envs([
-            ("PATH", "/usr/bin:/bin"),
-            ("HOME", "/nonexistent"),
-            ("OS_AUTH_URL", services::keystone_url().as_str()),
-            ("OS_USERNAME", project.user.as_str()),
-            ("OS_PASSWORD", services::password().as_str()),
-            ("OS_PROJECT_NAME", project.name.as_str()),
-            ("OS_USER_DOMAIN_ID", "default"),
-            ("OS_PROJECT_DOMAIN_ID", "default"),
-        ])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped());
     command
@@ -63,16 +29,7 @@ fn command(project: &Project, store: &Path, arguments: &[&str]) -> Command {
 
 /// `freezer-agent --action …` as a user of the project.
 async fn agent(project: &Project, store: &Path, arguments: &[&str]) -> Said {
-    said(command(project, store, arguments)).await
-}
-
-async fn said(command: Command) -> Said {
-    let output = tokio::process::Command::from(command).output().await.unwrap();
-    Said {
-        status: output.status.code(),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    Said::by(command(project, store, arguments)).await
 }
 
 /// Ids of all images of the project.
@@ -242,7 +199,7 @@ async fn a_download_goes_on_where_glance_broke_off_and_one_that_is_lost_is_no_ba
     let run = async |arguments: &[&str]| {
         let mut command = command(&project, folder.path(), arguments);
         command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
-        said(command).await
+        Said::by(command).await
     };
     let save = ["--action", "backup", "--glance-image-id", &id, "--backup-name", "i", "--hostname", "h"];
     let back = ["--action", "restore", "--glance-image-id", &id, "--backup-name", "i", "--hostname", "h"];

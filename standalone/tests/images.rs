@@ -3,35 +3,22 @@
 
 mod cloud;
 
+use cloud::one_shot::{Said, agent_of};
 use cloud::project::{GLANCE, Hands, Project, call};
-use freezer_testkit::{program, services};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::process::Command;
 
 /// `freezer-agent` as a user of the project: its document, or the last line of what it complains.
 async fn agent(project: &Project, store: &str, arguments: &[&str]) -> Result<Value, String> {
-    let mut command = Command::new(program("freezer-agent"));
+    let mut command = agent_of(project, &project.user);
     command
         .args(["--mode", "glance", "--engine", "glance", "--storage", "local", "--container", store])
         .args(["--backup-name", "images", "--metadata-out", "-"])
-        .args(arguments)
-        .env_clear()
-        .envs([
-            ("PATH", "/usr/bin:/bin"),
-            ("HOME", "/nonexistent"),
-            ("OS_AUTH_URL", services::keystone_url().as_str()),
-            ("OS_USERNAME", project.user.as_str()),
-            ("OS_PASSWORD", services::password().as_str()),
-            ("OS_PROJECT_NAME", project.name.as_str()),
-            ("OS_USER_DOMAIN_ID", "default"),
-            ("OS_PROJECT_DOMAIN_ID", "default"),
-        ]);
-    let output = tokio::process::Command::from(command).output().await.unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    match output.status.code() {
-        Some(0) => Ok(serde_json::from_slice(&output.stdout).unwrap()),
-        _ => Err(said.lines().last().unwrap_or_default().to_owned()),
+        .args(arguments);
+    let said = Said::by(command).await;
+    match said.status {
+        Some(0) => Ok(said.document()),
+        _ => Err(said.err.lines().last().unwrap_or_default().to_owned()),
     }
 }
 

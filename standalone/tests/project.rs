@@ -4,40 +4,17 @@
 
 mod cloud;
 
-use cloud::project::{CINDER, Hands, Project, content};
-use cloud::whole::{NEUTRON, as_admin, let_in, neutron, volumes};
-use cloud::{Cloud, Parts, User, login};
-use freezer_testkit::{TestDatabase, TestVhost, program, random_name, services};
+use cloud::login;
+use cloud::one_shot::{CEPH, Said, agent_of, quota};
+use cloud::project::{CINDER, Hands, NEUTRON, Project, content};
+use cloud::service::Service;
+use cloud::whole::{as_admin, let_in, neutron, volumes};
+use freezer_testkit::random_name;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::process::Command;
 use tempfile::TempDir;
 
-const CEPH: &str = "[ceph]\nconf = /etc/ceph/ceph.conf\n";
 const PARTIAL: i32 = 3;
-
-struct Said {
-    status: i32,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    #[track_caller]
-    fn document(&self, status: i32) -> Value {
-        assert_eq!(self.status, status, "{}\n{}", self.out, self.err);
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
-    }
-
-    #[track_caller]
-    fn fails_with(&self, words: &[&str]) {
-        assert_eq!(self.status, 1, "{}\n{}", self.out, self.err);
-        let said = self.err.lines().last().unwrap_or_default();
-        for word in words {
-            assert!(said.contains(word), "'{word}' is not in: {}", self.err);
-        }
-    }
-}
 
 /// A project, and an agent that keeps backups in a folder.
 struct Stage {
@@ -62,28 +39,12 @@ impl Stage {
     /// What the agent says as a user of the project; the document goes to `out`, or the words for people.
     async fn agent(&self, action: &str, more: &[&str]) -> Said {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
-        let mut command = Command::new(program("freezer-agent"));
+        let mut command = agent_of(&self.project, &self.project.user);
         command
             .args(["--config-file", &path("agent.conf"), "--action", action, "--mode", "project"])
             .args(["--storage", "local", "--container", &path("store"), "--backup-name", "all"])
-            .args(more)
-            .env_clear()
-            .envs([
-                ("PATH", "/usr/bin:/bin"),
-                ("HOME", "/nonexistent"),
-                ("OS_AUTH_URL", services::keystone_url().as_str()),
-                ("OS_USERNAME", self.project.user.as_str()),
-                ("OS_PASSWORD", services::password().as_str()),
-                ("OS_PROJECT_NAME", self.project.name.as_str()),
-                ("OS_USER_DOMAIN_ID", "default"),
-                ("OS_PROJECT_DOMAIN_ID", "default"),
-            ]);
-        let output = tokio::process::Command::from(command).output().await.unwrap();
-        Said {
-            status: output.status.code().unwrap(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+            .args(more);
+        Said::by(command).await
     }
 
     async fn run(&self, action: &str, more: &[&str]) -> Said {
@@ -93,11 +54,6 @@ impl Stage {
     async fn save(&self) -> Said {
         self.run("backup", &["--incremental"]).await
     }
-}
-
-async fn quota(project: &Project, limits: Value) {
-    let url = format!("{CINDER}/{{admin}}/os-quota-sets/{}", project.id);
-    as_admin(Method::PUT, &url, json!({ "quota_set": limits })).await;
 }
 
 async fn reset(volume: &str, status: &str) {
@@ -114,10 +70,10 @@ async fn everything_comes_back_equal() {
     let stage = Stage::new().await;
     stage.hands.furnish().await;
     let before = stage.hands.facts().await;
-    let full = stage.save().await.document(0);
+    let full = stage.save().await.document();
     assert_eq!(full["absent"], json!(["Heat"]), "{full:#}");
     assert_eq!((count(&full, "missing"), count(&full, "members")), (0, 4), "{full:#}");
-    let again = stage.save().await.document(0);
+    let again = stage.save().await.document();
     let stored = |document: &Value| document["bytes_stored"].as_u64().unwrap();
     assert!(stored(&again) < 64 << 10 && stored(&again) * 20 < stored(&full), "{full:#} {again:#}");
     assert!(again["members"].as_array().unwrap().iter().all(|member| member["level"] == 1), "{again:#}");
@@ -125,7 +81,7 @@ async fn everything_comes_back_equal() {
     stage.hands.clear().await;
     // The plan for people, and nothing is made.
     let plan = stage.agent("restore", &["--dry-run"]).await;
-    assert_eq!(plan.status, 0, "{}", plan.err);
+    assert_eq!(plan.status, Some(0), "{}", plan.err);
     for words in
         [["network", "net", "create"], ["volume", "data", "create"], ["container", "photos", "create"]]
     {
@@ -135,11 +91,11 @@ async fn everything_comes_back_equal() {
     assert!(neutron(&stage.hands, "/networks", "networks").await.is_empty());
     assert!(volumes(&stage.hands).await.is_empty());
 
-    let restored = stage.run("restore", &[]).await.document(0);
+    let restored = stage.run("restore", &[]).await.document();
     assert_eq!((count(&restored, "failed"), count(&restored, "notes")), (0, 0), "{restored:#}");
     assert_eq!(stage.hands.facts().await, before);
     // What is there is kept.
-    let repeated = stage.run("restore", &[]).await.document(0);
+    let repeated = stage.run("restore", &[]).await.document();
     assert_eq!(count(&repeated, "made"), 0, "{repeated:#}");
     assert_eq!(stage.hands.facts().await, before);
     stage.hands.clear().await;
@@ -152,7 +108,7 @@ async fn a_part_goes_where_the_user_may_and_the_quota_allows() {
     let_in(&stage.project, &friends).await;
     let volume = stage.hands.volume("data", true).await;
     stage.hands.volume("other", false).await;
-    stage.save().await.document(0);
+    stage.save().await.document();
     let part = ["--project-select", "volume/data", "--project-restore-to"];
     let to =
         |project: &Project| [part.as_slice(), &[Box::leak(project.id.clone().into_boxed_str())]].concat();
@@ -169,7 +125,7 @@ async fn a_part_goes_where_the_user_may_and_the_quota_allows() {
     // A type that is not there is asked for as the user mapped it.
     let mapped = [to(&friends), vec!["--project-map", "volume_type/rbd=absent"]].concat();
     stage.run("restore", &mapped).await.fails_with(&["nothing was restored", "volume"]);
-    let restored = stage.run("restore", &to(&friends)).await.document(0);
+    let restored = stage.run("restore", &to(&friends)).await.document();
     assert_eq!((&restored["project_id"], count(&restored, "made")), (&json!(friends.id), 1), "{restored:#}");
     let there = volumes(&theirs).await;
     assert_eq!((there.len(), &there[0]["name"]), (1, &json!("data")));
@@ -190,7 +146,7 @@ async fn one_that_fails_is_named_and_the_others_are_saved() {
     let token = &stage.hands.login.token;
     cloud::project::call(Method::POST, &format!("{NEUTRON}/security-groups"), token, Some(&group)).await;
     reset(&bad, "error").await;
-    let saved = stage.save().await.document(PARTIAL);
+    let saved = stage.save().await.document_of(PARTIAL);
     assert_eq!((count(&saved, "members"), count(&saved, "missing")), (1, 1), "{saved:#}");
     assert_eq!((&saved["missing"][0]["id"], &saved["members"][0]["id"]), (&json!(bad), &json!(good)));
     assert!(saved["missing"][0]["reason"].as_str().unwrap().contains("is error"), "{saved:#}");
@@ -199,7 +155,7 @@ async fn one_that_fails_is_named_and_the_others_are_saved() {
     // What is lost is lost, and said; the rest comes back.
     let plan = stage.agent("restore", &["--dry-run"]).await;
     assert!(plan.out.lines().any(|line| line.contains("bad") && line.contains("REFUSED")), "{}", plan.out);
-    let restored = stage.run("restore", &[]).await.document(PARTIAL);
+    let restored = stage.run("restore", &[]).await.document_of(PARTIAL);
     assert_eq!((count(&restored, "refused"), count(&restored, "failed")), (1, 0), "{restored:#}");
     let there = volumes(&stage.hands).await;
     assert_eq!((there.len(), &there[0]["name"]), (1, &json!("good")));
@@ -224,7 +180,7 @@ async fn a_restore_that_failed_in_the_middle_goes_on() {
     stage.hands.volume("one", false).await;
     stage.hands.volume("two", false).await;
     for _ in 0..2 {
-        assert_eq!(stage.run("backup", &encrypted).await.document(0)["encrypted"], true);
+        assert_eq!(stage.run("backup", &encrypted).await.document()["encrypted"], true);
     }
     // Rotation takes the older set with what only it names.
     stage.agent("admin", &["--keep-last", "1"]).await;
@@ -238,11 +194,11 @@ async fn a_restore_that_failed_in_the_middle_goes_on() {
 
     // Not told by Cinder to its users before it is exceeded.
     quota(&stage.project, json!({"gigabytes_rbd": 1})).await;
-    let first = stage.run("restore", &encrypted).await.document(PARTIAL);
+    let first = stage.run("restore", &encrypted).await.document_of(PARTIAL);
     assert_eq!((count(&first, "made"), count(&first, "failed")), (2, 1), "{first:#}");
     assert!(first["failed"][0]["reason"].as_str().unwrap().contains("quota"), "{first:#}");
     quota(&stage.project, json!({"gigabytes_rbd": 9})).await;
-    let second = stage.run("restore", &encrypted).await.document(0);
+    let second = stage.run("restore", &encrypted).await.document();
     assert_eq!(
         (count(&second, "made"), &second["made"][0]["name"]),
         (1, &first["failed"][0]["name"]),
@@ -259,7 +215,7 @@ async fn one_that_fails_does_not_take_from_others_at_work() {
     stage.hands.volume("two", false).await;
     // Through Glance each needs a snapshot for as long as it is read.
     quota(&stage.project, json!({"snapshots": 1})).await;
-    let saved = stage.save().await.document(PARTIAL);
+    let saved = stage.save().await.document_of(PARTIAL);
     assert_eq!((count(&saved, "members"), count(&saved, "missing")), (1, 1), "{saved:#}");
     assert!(saved["missing"][0]["reason"].as_str().unwrap().contains("quota"), "{saved:#}");
     let (_, snapshots) = stage.hands.cinder(Method::GET, "/snapshots", None).await;
@@ -274,29 +230,18 @@ async fn a_job_says_what_it_could_not_save() {
     let bad = hands.volume("bad", false).await;
     hands.swift(Method::PUT, "/things", &[], Vec::new()).await;
     hands.swift(Method::PUT, "/things/one", &[], b"one".to_vec()).await;
-    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
-    let folder = tempfile::tempdir().unwrap();
-    let parts = Parts {
-        database_url: &database.url(),
-        rabbit_url: &vhost.url(),
-        project_id: &project.id,
-        agent_login: (&project.user, &project.name),
-    };
-    let cloud = Cloud::start(folder.path(), &parts);
-    let user = User::new(cloud.api_port, &hands.login);
-    cloud.wait_for_agent(&user).await;
+    let service = Service::of(&project, &hands, "").await;
+    let user = &service.user;
     reset(&bad, "error").await;
-    let action = json!({"freezer_action": {
-        "action": "backup", "mode": "project", "engine_name": "set", "storage": "swift", "incremental": true,
-        "container": format!("saved-{}", random_name()), "backup_name": "all",
-    }, "max_retries": 1});
-    let job = json!({"client_id": cloud.client_id, "description": "all", "job_actions": [action], "job_schedule": {}});
-    let made = user.post("/jobs", &job).await;
-    let job_id = made["job_id"].as_str().unwrap();
-    let run = user.finished_run(job_id, 1).await;
+    let (job_id, run) = service
+        .job(json!({
+            "action": "backup", "mode": "project", "engine_name": "set", "storage": "swift", "incremental": true,
+            "container": format!("saved-{}", random_name()), "backup_name": "all",
+        }))
+        .await;
     assert_eq!(run["state"], "partial", "{run:#}");
     user.post(&format!("/jobs/{job_id}/event"), &json!({"start": null})).await;
-    user.finished_run(job_id, 2).await;
+    user.finished_run(&job_id, 2).await;
     let backups = user.get("/backups").await;
     for backup in backups["backups"].as_array().unwrap() {
         let metadata = &backup["backup_metadata"];

@@ -4,40 +4,17 @@
 
 mod cloud;
 
+use cloud::one_shot::{CEPH, Said, agent_of, quota};
 use cloud::project::{CINDER, GLANCE, Hands, NEUTRON, Project, call, content, scribble};
-use cloud::{Cloud, LOOK, PATIENCE, Parts, User, login};
-use freezer_testkit::{TestDatabase, TestVhost, program, random_name, services};
+use cloud::service::Service;
+use cloud::{LOOK, PATIENCE, login};
+use freezer_testkit::random_name;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use tempfile::TempDir;
-
-const CEPH: &str = "[ceph]\nconf = /etc/ceph/ceph.conf\n";
-
-struct Said {
-    status: i32,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    #[track_caller]
-    fn document(&self) -> Value {
-        assert_eq!(self.status, 0, "{}\n{}", self.out, self.err);
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
-    }
-
-    #[track_caller]
-    fn fails_with(&self, words: &[&str]) {
-        assert_eq!(self.status, 1, "{}\n{}", self.out, self.err);
-        let said = self.err.lines().last().unwrap_or_default();
-        for word in words {
-            assert!(said.contains(word), "'{word}' is not in: {}", self.err);
-        }
-    }
-}
 
 fn folder(agent_conf: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -46,7 +23,7 @@ fn folder(agent_conf: &str) -> TempDir {
 }
 
 fn command(project: &Project, folder: &Path, action: &str, more: &[&str]) -> Command {
-    let mut command = Command::new(program("freezer-agent"));
+    let mut command = agent_of(project, &project.user);
     let path = |name: &str| folder.join(name).display().to_string();
     command
         .args([
@@ -61,29 +38,12 @@ fn command(project: &Project, folder: &Path, action: &str, more: &[&str]) -> Com
         ])
         .args(["--storage", "local", "--container", &path("store"), "--backup-name", "b", "--hostname", "h"])
         .args(["--metadata-out", "-"])
-        .args(more)
-        .env_clear()
-        .envs([
-            ("PATH", "/usr/bin:/bin"),
-            ("HOME", "/nonexistent"),
-            ("OS_AUTH_URL", services::keystone_url().as_str()),
-            ("OS_USERNAME", project.user.as_str()),
-            ("OS_PASSWORD", services::password().as_str()),
-            ("OS_PROJECT_NAME", project.name.as_str()),
-            ("OS_USER_DOMAIN_ID", "default"),
-            ("OS_PROJECT_DOMAIN_ID", "default"),
-        ]);
+        .args(more);
     command
 }
 
 async fn agent(project: &Project, folder: &Path, action: &str, more: &[&str]) -> Said {
-    let command = command(project, folder, action, more);
-    let output = tokio::process::Command::from(command).output().await.unwrap();
-    Said {
-        status: output.status.code().unwrap(),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    Said::by(command(project, folder, action, more)).await
 }
 
 /// Kinds and names of everything of the project that a backup or a restore could leave.
@@ -104,13 +64,6 @@ async fn resources(hands: &Hands) -> Vec<String> {
         found.extend(rows.iter().map(|row| format!("{key} {}", row["name"].as_str().unwrap_or_default())));
     }
     found
-}
-
-async fn quota(project: &Project, limits: Value) {
-    let admin = login("admin", "admin").await;
-    let url = format!("{CINDER}/{}/os-quota-sets/{}", admin.project_id, project.id);
-    let (status, answer) = call(Method::PUT, &url, &admin.token, Some(&json!({"quota_set": limits}))).await;
-    assert_eq!(status, 200, "{answer}");
 }
 
 /// The server `web` that boots from the image `tiny`, with a volume, an address, a group, a key and names of all kinds.
@@ -414,41 +367,31 @@ async fn a_job_saves_servers_by_tag_and_brings_them_back() {
         "networks": "none", "tags": ["gold"],
     });
     let server = hands.server(fields).await;
-    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
-    let folder = tempfile::tempdir().unwrap();
-    let parts = Parts {
-        database_url: &database.url(),
-        rabbit_url: &vhost.url(),
-        project_id: &project.id,
-        agent_login: (&project.user, &project.name),
-    };
-    let cloud = Cloud::start(folder.path(), &parts);
-    let user = User::new(cloud.api_port, &hands.login);
-    cloud.wait_for_agent(&user).await;
+    let service = Service::of(&project, &hands, "").await;
     let container = format!("saved-{}", random_name());
-    let action = |action: &str, more: Value| {
-        let mut all = json!({
-            "action": action, "mode": "nova", "nova_inst_tag": "gold", "storage": "swift", "container": container,
-            "backup_name": "nightly",
-        });
-        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        json!({"freezer_action": all, "max_retries": 1})
-    };
     for (verb, more) in [
         ("backup", json!({})),
         ("restore", json!({})),
         ("backup", json!({})),
         ("admin", json!({"keep_last": 1})),
     ] {
-        let job = json!({"client_id": cloud.client_id, "description": verb, "job_actions": [action(verb, more)], "job_schedule": {}});
-        let made = user.post("/jobs", &job).await;
-        let run = user.finished_run(made["job_id"].as_str().unwrap(), 1).await;
+        let mut action = json!({
+            "action": verb, "mode": "nova", "nova_inst_tag": "gold", "storage": "swift", "container": container,
+            "backup_name": "nightly",
+        });
+        action.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let (_, run) = service.job(action).await;
         assert_eq!(run["state"], "success", "{run:#}");
     }
-    let backups = user.get("/backups").await;
+    let backups = service.user.get("/backups").await;
     let metadata = &backups["backups"][0]["backup_metadata"];
     assert_eq!((&metadata["mode"], &metadata["engine_name"]), (&"nova".into(), &"nova".into()), "{backups}");
     assert!(metadata["servers"][&server]["disks"]["root"].is_object(), "{backups}");
+    assert_eq!(
+        backups["backups"].as_array().unwrap().len(),
+        1,
+        "what rotation removed has no record: {backups:#}"
+    );
     let (_, servers) = hands.nova(Method::GET, "/servers", None).await;
     let names: Vec<&str> =
         servers["servers"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();

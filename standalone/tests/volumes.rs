@@ -4,39 +4,16 @@
 
 mod cloud;
 
+use cloud::one_shot::{CEPH, Said, agent_of, quota};
 use cloud::project::{CINDER, GLANCE, Hands, Project, call, content, scribble};
-use cloud::{Cloud, LOOK, PATIENCE, Parts, User, login};
-use freezer_testkit::{TestDatabase, TestVhost, program, random_name, services};
+use cloud::service::Service;
+use cloud::{LOOK, PATIENCE};
+use freezer_testkit::random_name;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use tempfile::TempDir;
-
-const CEPH: &str = "[ceph]\nconf = /etc/ceph/ceph.conf\n";
-
-struct Said {
-    status: i32,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    #[track_caller]
-    fn document(&self) -> Value {
-        assert_eq!(self.status, 0, "{}\n{}", self.out, self.err);
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
-    }
-
-    #[track_caller]
-    fn fails_with(&self, words: &[&str]) {
-        assert_eq!(self.status, 1, "{}\n{}", self.out, self.err);
-        let said = self.err.lines().last().unwrap_or_default();
-        for word in words {
-            assert!(said.contains(word), "'{word}' is not in: {}", self.err);
-        }
-    }
-}
 
 /// A project with a volume, and an agent that keeps backups in a folder.
 struct Stage {
@@ -57,7 +34,7 @@ impl Stage {
     }
 
     fn command(&self, action: &str, more: &[&str]) -> Command {
-        let mut command = Command::new(program("freezer-agent"));
+        let mut command = agent_of(&self.project, &self.project.user);
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         command
             .args([
@@ -71,28 +48,12 @@ impl Stage {
                 "local",
             ])
             .args(["--container", &path("store"), "--backup-name", "b", "--metadata-out", "-"])
-            .args(more)
-            .env_clear()
-            .envs([
-                ("PATH", "/usr/bin:/bin"),
-                ("HOME", "/nonexistent"),
-                ("OS_AUTH_URL", services::keystone_url().as_str()),
-                ("OS_USERNAME", self.project.user.as_str()),
-                ("OS_PASSWORD", services::password().as_str()),
-                ("OS_PROJECT_NAME", self.project.name.as_str()),
-                ("OS_USER_DOMAIN_ID", "default"),
-                ("OS_PROJECT_DOMAIN_ID", "default"),
-            ]);
+            .args(more);
         command
     }
 
     async fn agent(&self, action: &str, more: &[&str]) -> Said {
-        let output = tokio::process::Command::from(self.command(action, more)).output().await.unwrap();
-        Said {
-            status: output.status.code().unwrap(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Said::by(self.command(action, more)).await
     }
 
     async fn save(&self) -> Value {
@@ -250,13 +211,6 @@ async fn what_is_wrong_is_said_and_leaves_nothing() {
     stage.agent("restore", &[]).await.fails_with(&["b"]);
 }
 
-async fn quota(project: &Project, limits: Value) {
-    let admin = login("admin", "admin").await;
-    let url = format!("{CINDER}/{}/os-quota-sets/{}", admin.project_id, project.id);
-    let (status, answer) = call(Method::PUT, &url, &admin.token, Some(&json!({"quota_set": limits}))).await;
-    assert_eq!(status, 200, "{answer}");
-}
-
 /// Starts a backup and answers it when the project holds a resource of each of `kinds` beside the volume.
 async fn under_way(stage: &Stage, kinds: &[&str]) -> std::process::Child {
     let mut command = stage.command("backup", &["--cinder-vol-id", &stage.volume]);
@@ -303,36 +257,18 @@ async fn a_job_saves_and_brings_back() {
     let hands = Hands::of(&project).await;
     let volume = hands.volume("data", true).await;
     let original = content(&volume);
-    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
-    let folder = tempfile::tempdir().unwrap();
-    let parts = Parts {
-        database_url: &database.url(),
-        rabbit_url: &vhost.url(),
-        project_id: &project.id,
-        agent_login: (&project.user, &project.name),
-    };
-    let mut cloud = Cloud::start(folder.path(), &parts);
-    let conf = folder.path().join("agent.conf");
-    let text = std::fs::read_to_string(&conf).unwrap();
-    std::fs::write(&conf, format!("{text}{CEPH}")).unwrap();
-    cloud.crash("agent");
-    let user = User::new(cloud.api_port, &hands.login);
-    cloud.wait_for_agent(&user).await;
+    let service = Service::of(&project, &hands, CEPH).await;
     let container = format!("saved-{}", random_name());
-    let action = |action: &str| {
-        json!({"freezer_action": {
-            "action": action, "mode": "cinder", "cinder_vol_id": volume, "storage": "swift", "container": container,
-            "backup_name": "nightly", "incremental": action == "backup", "restore_name": "again",
-        }, "max_retries": 1})
-    };
     for verb in ["backup", "restore"] {
-        let job = json!({"client_id": cloud.client_id, "description": verb, "job_actions": [action(verb)], "job_schedule": {}});
-        let made = user.post("/jobs", &job).await;
-        let id = made["job_id"].as_str().unwrap();
-        let run = user.finished_run(id, 1).await;
+        let (_, run) = service
+            .job(json!({
+                "action": verb, "mode": "cinder", "cinder_vol_id": volume, "storage": "swift", "container": container,
+                "backup_name": "nightly", "incremental": verb == "backup", "restore_name": "again",
+            }))
+            .await;
         assert_eq!(run["state"], "success", "{run:#}");
     }
-    let backups = user.get("/backups").await;
+    let backups = service.user.get("/backups").await;
     let metadata = &backups["backups"][0]["backup_metadata"];
     assert_eq!(
         (&metadata["mode"], &metadata["cinder_vol_id"]),

@@ -2,8 +2,10 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub mod one_shot;
 pub mod project;
 pub mod servers;
+pub mod service;
 pub mod whole;
 
 use freezer_testkit::{Daemon, private, program, random_name, services};

@@ -240,7 +240,7 @@ impl Project {
         hands.clear_network().await;
         // The group that Neutron gives each project is an administrator's to remove.
         for group in super::whole::neutron(&hands, "/security-groups", "security_groups").await {
-            let url = format!("{}/security-groups/{}", super::whole::NEUTRON, group["id"].as_str().unwrap());
+            let url = format!("{}/security-groups/{}", NEUTRON, group["id"].as_str().unwrap());
             call(Method::DELETE, &url, &self.admin, None).await;
         }
         let cinder = format!("{CINDER}/{}", self.id);

@@ -1,13 +1,12 @@
 //! A project with some of everything, and what is known of it without ids: so that what has come back can be compared.
 
-use super::project::{CINDER, GLANCE, Hands, NOVA, Project, call, content};
+use super::project::{CINDER, GLANCE, Hands, NEUTRON, NOVA, Project, call, content};
 use super::{PATIENCE, http, login};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-pub const NEUTRON: &str = "http://127.0.0.1:9696/v2.0";
 pub const SWIFT: &str = "http://127.0.0.1:8080/v1";
 const SSH_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGk8rYn3h1Xz0w2n4fH2w3y5Yb7m9Qe6t1sVd0cUoP4B freezer-test";
