@@ -34,76 +34,82 @@ pub async fn admin(
         }
     }
     let store = open_store(options, around).await?;
-    if let Medium::Servers(pick) = &options.medium {
-        let hbns = server::sets(options, pick, &store).await?;
-        return prune_sets(options, around, retention, (&store, hbns), &monitor).await;
+    let named = |engine: Engine| Hbn::of(engine, &options.hostname, &options.backup_name);
+    let work = Rotation { options, around, retention, store, monitor };
+    match &options.medium {
+        Medium::Servers(pick) => {
+            let hbns = server::sets(options, pick, &work.store).await?;
+            work.prune_sets(hbns).await
+        }
+        Medium::Project => work.prune_sets(vec![named(Engine::Set)?]).await,
+        Medium::Files | Medium::ControlPlane => work.prune_chains(named(Engine::Tar)?).await,
+        _ => work.prune_chains(named(Engine::Image)?).await,
     }
-    if matches!(options.medium, Medium::Project) {
-        let hbns = vec![Hbn::of(Engine::Set, &options.hostname, &options.backup_name)?];
-        return prune_sets(options, around, retention, (&store, hbns), &monitor).await;
-    }
-    let engine = match options.medium {
-        Medium::Files | Medium::ControlPlane => Engine::Tar,
-        _ => Engine::Image,
-    };
-    let hbn = Hbn::of(engine, &options.hostname, &options.backup_name)?;
-    let request = PruneRequest::new(hbn, retention, around.now_secs);
-    let plan = prune::plan(&store, &request).await?;
-    let mut summary: Vec<String> = plan.to_string().lines().map(str::to_owned).collect();
-    let mut result = Map::new();
-    result.insert("plan".into(), json!(plan));
-    if options.dry_run {
-        summary.push("Dry run: nothing was removed".into());
-        return Ok(Done { result, summary, partial: false });
-    }
-    let report = prune::apply(&store, &request, &plan, &monitor).await?;
-    summary.push(format!(
-        "Removed {} chains ({} levels) and {} leftovers: {} objects",
-        report.chains, report.levels, report.orphans, report.objects
-    ));
-    summary.extend(report.skipped.iter().map(|why| format!("Skipped: {why}")));
-    result.insert("removed".into(), json!(report));
-    Ok(Done { result, summary, partial: false })
 }
 
-/// Sets go with what only they name.
-async fn prune_sets(
-    options: &ActionOptions,
-    around: &Surroundings,
+/// Everything that rotation works with.
+struct Rotation<'a> {
+    options: &'a ActionOptions,
+    around: &'a Surroundings,
     retention: Retention,
-    (store, hbns): (&Arc<dyn Store>, Vec<Hbn>),
-    monitor: &Arc<Monitor>,
-) -> Result<Done, ActionError> {
-    let (mut summary, mut plans) = (Vec::new(), Vec::new());
-    let mut total = SetPruneReport::default();
-    for hbn in hbns {
-        let request = PruneRequest::new(hbn, retention, around.now_secs);
-        let plan = set::plan_prune(store, &request).await?;
-        summary.extend(plan.to_string().lines().map(str::to_owned));
-        let members: Vec<_> = plan.members.iter().map(|member| &member.plan).collect();
-        plans.push(json!({"set": plan.set, "members": members}));
-        if !options.dry_run {
-            let done = set::apply(store, &request, &plan, monitor).await?;
-            total.sets.add(done.sets);
-            total.members.add(done.members);
+    store: Arc<dyn Store>,
+    monitor: Arc<Monitor>,
+}
+
+impl Rotation<'_> {
+    async fn prune_chains(&self, hbn: Hbn) -> Result<Done, ActionError> {
+        let request = PruneRequest::new(hbn, self.retention, self.around.now_secs);
+        let plan = prune::plan(&self.store, &request).await?;
+        let mut summary: Vec<String> = plan.to_string().lines().map(str::to_owned).collect();
+        let mut result = Map::new();
+        result.insert("plan".into(), json!(plan));
+        if self.options.dry_run {
+            summary.push("Dry run: nothing was removed".into());
+            return Ok(Done { result, summary, partial: false });
         }
+        let report = prune::apply(&self.store, &request, &plan, &self.monitor).await?;
+        summary.push(format!(
+            "Removed {} chains ({} levels) and {} leftovers: {} objects",
+            report.chains, report.levels, report.orphans, report.objects
+        ));
+        summary.extend(report.skipped.iter().map(|why| format!("Skipped: {why}")));
+        result.insert("removed".into(), json!(report));
+        Ok(Done { result, summary, partial: false })
     }
-    let mut result = Map::new();
-    result.insert("plan".into(), json!(plans));
-    if options.dry_run {
-        summary.push("Dry run: nothing was removed".into());
-        return Ok(Done { result, summary, partial: false });
+
+    /// Sets go with what only they name.
+    async fn prune_sets(&self, hbns: Vec<Hbn>) -> Result<Done, ActionError> {
+        let (mut summary, mut plans) = (Vec::new(), Vec::new());
+        let mut total = SetPruneReport::default();
+        for hbn in hbns {
+            let request = PruneRequest::new(hbn, self.retention, self.around.now_secs);
+            let plan = set::plan_prune(&self.store, &request).await?;
+            summary.extend(plan.to_string().lines().map(str::to_owned));
+            let members: Vec<_> = plan.members.iter().map(|member| &member.plan).collect();
+            plans.push(json!({"set": plan.set, "members": members}));
+            if !self.options.dry_run {
+                let done = set::apply(&self.store, &request, &plan, &self.monitor).await?;
+                total.sets.add(done.sets);
+                total.members.add(done.members);
+            }
+        }
+        let mut result = Map::new();
+        result.insert("plan".into(), json!(plans));
+        if self.options.dry_run {
+            summary.push("Dry run: nothing was removed".into());
+            return Ok(Done { result, summary, partial: false });
+        }
+        let (sets, members) = (&total.sets, &total.members);
+        summary.push(format!(
+            "Removed {} sets, {} chains of members ({} levels) and {} leftovers: {} objects",
+            sets.levels,
+            members.chains,
+            members.levels,
+            sets.orphans + members.orphans,
+            sets.objects + members.objects
+        ));
+        summary.extend(sets.skipped.iter().chain(&members.skipped).map(|why| format!("Skipped: {why}")));
+        result.insert("removed".into(), json!({"sets": sets, "members": members}));
+        Ok(Done { result, summary, partial: false })
     }
-    let (sets, members) = (&total.sets, &total.members);
-    summary.push(format!(
-        "Removed {} sets, {} chains of members ({} levels) and {} leftovers: {} objects",
-        sets.levels,
-        members.chains,
-        members.levels,
-        sets.orphans + members.orphans,
-        sets.objects + members.objects
-    ));
-    summary.extend(sets.skipped.iter().chain(&members.skipped).map(|why| format!("Skipped: {why}")));
-    result.insert("removed".into(), json!({"sets": sets, "members": members}));
-    Ok(Done { result, summary, partial: false })
 }
