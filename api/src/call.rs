@@ -135,6 +135,14 @@ impl Call {
         blocking(move || db.transaction(work)).await
     }
 
+    /// As [`Self::write`], perhaps in one transaction with other calls' insertions; see [`crate::together`].
+    pub async fn insert<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Tx) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.state.insertions.write(work).await
+    }
+
     /// Tells the conductors that a job was written. They would find it by themselves a little later, so a broker
     /// that is away is no reason to fail.
     pub fn tell_conductors(&self, project: &ProjectId, job: &JobId) {

@@ -21,6 +21,7 @@ pub mod quotas;
 pub mod routes;
 pub mod serve;
 pub mod state;
+pub mod together;
 pub mod trusts;
 pub mod validate;
 pub mod work_signals;

@@ -4,6 +4,7 @@ use crate::notices::Notices;
 use crate::pipeline::{accept, announce, front, health, metrics};
 use crate::policy::Policy;
 use crate::state::{ApiOptions, ApiState};
+use crate::together::Together;
 use crate::trusts::Trustees;
 use crate::work_signals::WorkSignals;
 use crate::{routes, versions};
@@ -136,6 +137,7 @@ async fn hear_of_work(work: WorkSignals, bus: Transport) {
 pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
     let ApiParts { db, policy, notices, clock, auth, trusts, options } = parts;
     let state = ApiState {
+        insertions: Together::new(db.clone()),
         db,
         policy,
         notices,

@@ -4,6 +4,7 @@ use crate::notices::Notices;
 use crate::pipeline::health::HealthOptions;
 use crate::pipeline::metrics::Metrics;
 use crate::policy::Policy;
+use crate::together::Together;
 use crate::trusts::Trustees;
 use crate::work_signals::WorkSignals;
 use freezer_database::Database;
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 pub struct ApiState {
     pub db: Database,
+    /// Where insertions line up for the database.
+    pub insertions: Together,
     pub policy: Policy,
     /// The way to the conductors.
     pub notices: Notices,

@@ -3,14 +3,25 @@
 use crate::error::ApiError;
 use crate::validate::action::MODE_ALIAS;
 use freezer_database::Tx;
-use freezer_model::{Action, Client, ClientId, Link, ProjectId, schedule::Schedule};
+use freezer_model::{Action, Client, ClientId, Link, ProjectId, Quota, schedule::Schedule};
 use serde_json::{Map, Value};
 
 /// The client as the project sees it: its own, or a central one.
 pub fn client(tx: &mut Tx, project: &ProjectId, id: &ClientId) -> Result<Client, ApiError> {
-    tx.clients()
-        .get(project, id)?
-        .ok_or_else(|| ApiError::unprocessable(format!("Client not found with ID {id}")))
+    tx.clients().get(project, id)?.ok_or_else(|| unknown(id))
+}
+
+/// As [`client`], with what is set for the project itself.
+pub fn client_with_quota(
+    tx: &mut Tx,
+    project: &ProjectId,
+    id: &ClientId,
+) -> Result<(Client, Quota), ApiError> {
+    tx.clients().get_with_quota(project, id)?.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: &ClientId) -> ApiError {
+    ApiError::unprocessable(format!("Client not found with ID {id}"))
 }
 
 /// Refuses actions that the client has not registered for.

@@ -21,7 +21,7 @@ pub async fn create(mut call: Call) -> Result<HttpResponse, ApiError> {
     let id = body.job_id.clone().unwrap_or_else(JobId::random);
     let owner = owner(&call);
     let written = id.clone();
-    trust::write(&call, move |tx, trusts| {
+    trust::write(&call, trust::Lane::Insert, move |tx, trusts| {
         insert(tx, trusts, &owner, written.clone(), body.clone()).map(|_| ())
     })
     .await?;
@@ -40,8 +40,8 @@ pub(super) fn insert(
     let (Some(client_id), Some(entries)) = (body.client_id.clone(), body.actions.as_deref()) else {
         return Err(ApiError::bad_request("'client_id' and 'job_actions' are required properties"));
     };
-    quotas::check_jobs(tx, &owner.project, owner.quota)?;
-    let client = capability::client(tx, &owner.project, &client_id)?;
+    let (client, quota) = capability::client_with_quota(tx, &owner.project, &client_id)?;
+    quotas::check_jobs(tx, &owner.project, owner.quota.of(&quota))?;
     let actions = resolve::actions(tx, owner, entries)?;
     capability::check_actions(&client, &actions)?;
     let mut job = merge::created(owner, id, client_id, body, actions, state_owner(Some(&client)));

@@ -11,7 +11,7 @@ pub async fn delete(call: Call) -> Result<HttpResponse, ApiError> {
     let (project, id) = (call.project.clone(), job_id(&call));
     let deleted = id.clone();
     let now = call.now;
-    let was_there = trust::write(&call, move |tx, trusts| {
+    let was_there = trust::write(&call, trust::Lane::Change, move |tx, trusts| {
         let job = tx.jobs().get_for_update(&project, &deleted)?;
         tx.jobs().delete(&project, &deleted)?;
         // Its session must not wait for it.

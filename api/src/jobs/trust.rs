@@ -84,9 +84,19 @@ impl TrustDesk {
     }
 }
 
+/// How a job gets into the database.
+#[derive(Clone, Copy)]
+pub(super) enum Lane {
+    /// New: perhaps in one transaction with others.
+    Insert,
+    /// Rows that others may wait for are locked: in a transaction of its own.
+    Change,
+}
+
 /// Runs a transaction that writes a job, with a trust if it needs one, and ends the trusts it gave up.
 pub(super) async fn write<T: Send + 'static>(
     call: &Call,
+    lane: Lane,
     work: impl FnMut(&mut Tx, &TrustDesk) -> Result<T, ApiError> + Clone + Send + 'static,
 ) -> Result<T, ApiError> {
     let mut offer: Option<Offer> = None;
@@ -94,13 +104,15 @@ pub(super) async fn write<T: Send + 'static>(
     loop {
         let desk = TrustDesk::new(call, offer.as_ref().map(|offer| offer.trust.clone()));
         let (told, mut work) = (desk.clone(), work.clone());
-        let outcome = call
-            .write(move |tx| {
-                // A transaction that lost a deadlock is run again from its start.
-                *told.news() = News::default();
-                work(tx, &told)
-            })
-            .await;
+        let work = move |tx: &mut Tx| {
+            // A transaction that lost a deadlock is run again from its start.
+            *told.news() = News::default();
+            work(tx, &told)
+        };
+        let outcome = match lane {
+            Lane::Insert => call.insert(work).await,
+            Lane::Change => call.write(work).await,
+        };
         let news = desk.news().clone();
         if let Some(made) = offer.take().filter(|offer| offer.is_new) {
             drop_unused(call, made.trust).await;

@@ -5,9 +5,8 @@ use freezer_database::Tx;
 use freezer_model::{Limits, ProjectId};
 
 /// Refuses (403) one job more than the project may have. Two calls at once are counted one after the other.
-pub fn check_jobs(tx: &mut Tx, project: &ProjectId, defaults: Limits) -> Result<(), ApiError> {
-    let own = tx.quotas().get(project)?;
-    let Some(most) = defaults.of(&own).jobs else { return Ok(()) };
+pub fn check_jobs(tx: &mut Tx, project: &ProjectId, limits: Limits) -> Result<(), ApiError> {
+    let Some(most) = limits.jobs else { return Ok(()) };
     tx.quotas().lock(project)?;
     let used = tx.quotas().count_jobs(project)?;
     if used < most {

@@ -16,6 +16,7 @@ mod openapi;
 mod region;
 mod stage;
 mod tenant;
+mod together;
 mod tokens;
 mod trusts;
 mod upstream_scheduler;

@@ -3,10 +3,11 @@
 use crate::connect::{AnyConnection, either};
 use crate::limits::{self, fits, fits_if_any};
 use crate::page::{Cut, Piece, Place, collect};
-use crate::schema::clients;
+use crate::quotas::{QuotaRow, quota};
+use crate::schema::{clients, quotas};
 use crate::{DbError, Page, Residual, Tx, json};
 use diesel::prelude::*;
-use freezer_model::{Client, ClientId, Holder, Link, ProjectId, Timestamp, UserId};
+use freezer_model::{Client, ClientId, Holder, Link, ProjectId, Quota, Timestamp, UserId};
 
 const NOUN: &str = "client";
 
@@ -107,6 +108,26 @@ impl Clients<'_> {
         })?;
         let own = rows.iter().position(|row| row.project_id == project.as_str()).unwrap_or(0);
         rows.into_iter().nth(own).map(ClientRow::into_model).transpose()
+    }
+
+    /// As [`Self::get`], with what is set for the project itself: all that a new job is checked against, in one statement.
+    pub fn get_with_quota(
+        &mut self,
+        project: &ProjectId,
+        id: &ClientId,
+    ) -> Result<Option<(Client, Quota)>, DbError> {
+        let rows: Vec<(ClientRow, Option<QuotaRow>)> = self.tx.run(NOUN, id.as_str(), |conn| {
+            either!(conn => clients::table
+                .left_join(quotas::table.on(quotas::project_id.eq(project.as_str())))
+                .filter(clients::client_id.eq(id.as_str()))
+                .filter(clients::project_id.eq(project.as_str()).or(clients::is_central.eq(true)))
+                .order((clients::created_at, clients::project_id))
+                .select((ClientRow::as_select(), quotas::all_columns.nullable()))
+                .load(conn))
+        })?;
+        let own = rows.iter().position(|(row, _)| row.project_id == project.as_str()).unwrap_or(0);
+        let Some((row, set)) = rows.into_iter().nth(own) else { return Ok(None) };
+        Ok(Some((row.into_model()?, set.map(|set| quota(set).1).unwrap_or_default())))
     }
 
     /// Every row with that client id, whatever the project: for the conductor, which must not confuse them.

@@ -15,16 +15,16 @@ pub struct Quotas<'t> {
     pub(crate) tx: &'t mut Tx,
 }
 
-type Row = (String, Option<i64>, Option<i64>, Option<i64>, Option<i32>);
+pub(crate) type QuotaRow = (String, Option<i64>, Option<i64>, Option<i64>, Option<i32>);
 
-fn quota((project, jobs, runs, stored_bytes, weight): Row) -> (ProjectId, Quota) {
+pub(crate) fn quota((project, jobs, runs, stored_bytes, weight): QuotaRow) -> (ProjectId, Quota) {
     (ProjectId::from(project), Quota { jobs, runs, stored_bytes, weight })
 }
 
 impl Quotas<'_> {
     /// What is set for the project; nothing set is all `None`.
     pub fn get(&mut self, project: &ProjectId) -> Result<Quota, DbError> {
-        let row: Option<Row> = self.tx.run(
+        let row: Option<QuotaRow> = self.tx.run(
             NOUN,
             project.as_str(),
             |conn| either!(conn => quotas::table.find(project.as_str()).first(conn).optional()),
@@ -34,7 +34,7 @@ impl Quotas<'_> {
 
     /// What is set for those of the projects that have something set.
     pub fn of(&mut self, projects: &[&str]) -> Result<HashMap<ProjectId, Quota>, DbError> {
-        let rows: Vec<Row> = self
+        let rows: Vec<QuotaRow> = self
             .tx
             .run(NOUN, "", |conn| quotas::table.filter(quotas::project_id.eq_any(projects)).load(conn))?;
         Ok(rows.into_iter().map(quota).collect())

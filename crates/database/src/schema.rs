@@ -205,4 +205,4 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(actions, backups, clients, job_actions, jobs, runs);
+diesel::allow_tables_to_appear_in_same_query!(actions, backups, clients, job_actions, jobs, quotas, runs);

@@ -1,0 +1,153 @@
+//! Insertions that come at the same time share a transaction.
+//!
+//! A transaction costs the database two round trips and a flush of its log, whatever is in it. So what comes while others
+//! are being written waits for them, and is written with all that came meanwhile. Who comes alone waits for nobody.
+//! What one caller gets is what he would have got alone: when one piece of work in a shared transaction is refused, all is
+//! undone, and each is done by itself. Only for work that takes no locks others wait for, and may be run again.
+
+use crate::error::ApiError;
+use actix_web::web;
+use freezer_database::{Database, DbError, Tx};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+use tracing::Span;
+
+/// Transactions at a time. With two, one is worked out here while the database writes the other.
+const WRITERS: usize = 2;
+/// Pieces of work in one transaction: few enough that the first one waits for milliseconds.
+const MOST: usize = 16;
+
+type Work = Box<dyn FnMut(&mut Tx) -> Result<(), ApiError> + Send>;
+
+struct Waiting {
+    work: Work,
+    answer: oneshot::Sender<Result<(), ApiError>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    writers: usize,
+}
+
+/// The queue in front of a database; clones share it.
+#[derive(Clone)]
+pub struct Together {
+    db: Database,
+    most_writers: usize,
+    queue: Arc<Mutex<Queue>>,
+}
+
+/// Why a shared transaction was not committed.
+enum Failed {
+    /// Nothing was committed: one of the pieces of work failed.
+    Work,
+    /// Whether it was committed is not known.
+    Database(DbError),
+}
+
+impl From<DbError> for Failed {
+    fn from(error: DbError) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl Together {
+    pub fn new(db: Database) -> Self {
+        Self::with_writers(db, WRITERS)
+    }
+
+    /// With so many transactions at a time.
+    pub fn with_writers(db: Database, most_writers: usize) -> Self {
+        Self { db, most_writers, queue: Arc::default() }
+    }
+
+    /// Runs `work` in a transaction, perhaps one that it shares, and answers when that is committed. It may be run several
+    /// times; the last one counts.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        mut work: impl FnMut(&mut Tx) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let made = Arc::new(Mutex::new(None));
+        let (to_fill, span) = (made.clone(), Span::current());
+        let work: Work = Box::new(move |tx| {
+            // A panic must not take the writer with it, nor those that share the transaction.
+            let outcome = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(tx))));
+            let value = outcome.unwrap_or_else(|_| Err(ApiError::internal("a database task panicked")))?;
+            *to_fill.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            Ok(())
+        });
+        let (answer, answered) = oneshot::channel();
+        if self.admit(Waiting { work, answer }) {
+            let this = self.clone();
+            drop(web::block(move || this.serve()));
+        }
+        let lost = || ApiError::internal("a database task was cancelled: is the service shutting down?");
+        answered.await.map_err(|_| lost())??;
+        let value = made.lock().unwrap_or_else(PoisonError::into_inner).take();
+        value.ok_or_else(lost)
+    }
+
+    /// Lines up. Whether one more writer is wanted.
+    fn admit(&self, waiting: Waiting) -> bool {
+        let mut queue = self.lock();
+        queue.waiting.push_back(waiting);
+        let is_wanted = queue.writers < self.most_writers;
+        queue.writers += usize::from(is_wanted);
+        is_wanted
+    }
+
+    /// One writer: until nobody waits.
+    fn serve(&self) {
+        while let Some(mut batch) = self.next() {
+            match batch.as_mut_slice() {
+                [_] => self.write_each(batch),
+                several => match self.write_all(several) {
+                    Ok(()) => batch.into_iter().for_each(|done| done.answer(Ok(()))),
+                    Err(Failed::Work) => self.write_each(batch),
+                    Err(Failed::Database(error)) => {
+                        let reason = error.to_string();
+                        for lost in batch {
+                            lost.answer(Err(DbError::Unavailable { reason: reason.clone() }.into()));
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// The next batch. None, and one writer less in the same moment, when nobody waits.
+    fn next(&self) -> Option<Vec<Waiting>> {
+        let mut queue = self.lock();
+        if queue.waiting.is_empty() {
+            queue.writers -= 1;
+            return None;
+        }
+        let count = queue.waiting.len().min(MOST);
+        Some(queue.waiting.drain(..count).collect())
+    }
+
+    fn write_all(&self, batch: &mut [Waiting]) -> Result<(), Failed> {
+        self.db.transaction(|tx| batch.iter_mut().try_for_each(|one| (one.work)(tx)).map_err(|_| Failed::Work))
+    }
+
+    fn write_each(&self, batch: Vec<Waiting>) {
+        for mut one in batch {
+            let outcome = self.db.transaction(&mut one.work);
+            one.answer(outcome);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn answer(self, outcome: Result<(), ApiError>) {
+        // Who has hung up needs no answer.
+        let _ = self.answer.send(outcome);
+    }
+}
