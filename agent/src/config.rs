@@ -52,7 +52,7 @@ fn agent_options() -> Vec<Opt> {
         Opt::bool("disable_exec").default("false").help("Refuse action exec."),
         Opt::str("upload_limit").default("-1").help("Bytes a second of all this host's uploads of one action, with a unit if you like (10M); -1 is no limit."),
         Opt::str("download_limit").default("-1").help("The same for downloads."),
-        Opt::int("parallel_resources").default("4").min(1).max(64).help("Resources of a project that one action moves at the same time on this host, whatever the action asks for."),
+        Opt::int("parallel_resources").default("4").min(1).max(64).help("Resources of the cloud that one action moves at the same time on this host, whatever the action asks for."),
         Opt::float("progress_interval").default("2").min(0.1).help("Seconds between two progress reports of a running action."),
         Opt::list("supported_actions").default(ACTIONS).help("What jobs may ask of this agent."),
         Opt::list("supported_modes").default(MODES).help("Modes jobs may ask for."),

@@ -1,17 +1,20 @@
-//! Mode project on a real cloud: everything a project has is saved as one set, is deleted, and comes back equal; parts come back
-//! elsewhere; what fails is named.
+//! Mode project on a real cloud: everything a project has is saved as one set, is deleted, and comes back equal; parts and servers
+//! come back elsewhere; what fails is named.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod cloud;
 
-use cloud::login;
 use cloud::one_shot::{CEPH, Said, agent_of, quota};
-use cloud::project::{CINDER, Hands, NEUTRON, Project, content};
+use cloud::project::{CINDER, Hands, NEUTRON, NOVA, Project, content, scribble};
+use cloud::servers::{resources, servers_allowed};
 use cloud::service::Service;
 use cloud::whole::{as_admin, let_in, neutron, volumes};
+use cloud::{LOOK, PATIENCE, login};
 use freezer_testkit::random_name;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 use tempfile::TempDir;
 
 const PARTIAL: i32 = 3;
@@ -38,13 +41,37 @@ impl Stage {
 
     /// What the agent says as a user of the project; the document goes to `out`, or the words for people.
     async fn agent(&self, action: &str, more: &[&str]) -> Said {
+        Said::by(self.command(action, more)).await
+    }
+
+    fn command(&self, action: &str, more: &[&str]) -> Command {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let mut command = agent_of(&self.project, &self.project.user);
         command
             .args(["--config-file", &path("agent.conf"), "--action", action, "--mode", "project"])
             .args(["--storage", "local", "--container", &path("store"), "--backup-name", "all"])
             .args(more);
-        Said::by(command).await
+        command
+    }
+
+    /// An agent at work when `is_reached` holds for what there is in the project of `hands`.
+    async fn under_way(
+        &self,
+        (action, more): (&str, &[&str]),
+        hands: &Hands,
+        is_reached: impl Fn(&[String]) -> bool,
+    ) -> Child {
+        let mut command = self.command(action, more);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let found = resources(hands).await;
+            if is_reached(&found) {
+                return child;
+            }
+            assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "it ended: {found:?}");
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     async fn run(&self, action: &str, more: &[&str]) -> Said {
@@ -255,4 +282,165 @@ async fn a_job_says_what_it_could_not_save() {
     }
     assert_eq!(backups["backups"].as_array().unwrap().len(), 2);
     reset(&bad, "available").await;
+}
+
+fn named<'a>(rows: &'a [Value], name: &str) -> &'a Value {
+    rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("no {name}: {rows:?}"))
+}
+
+async fn servers(hands: &Hands) -> Vec<Value> {
+    hands.nova(Method::GET, "/servers/detail", None).await.1["servers"].as_array().unwrap().clone()
+}
+
+/// `web` boots from an image and has an address in `lan`; `db` boots from a volume, has another one and goes with both.
+async fn two_servers(hands: &Hands) -> (String, String) {
+    hands.keypair("key").await;
+    let network = hands.network("lan", "10.9.0.0/24").await;
+    let group = hands.security_group("web-only").await;
+    let port = hands.port(&network, "10.9.0.77", &group).await;
+    let web = hands
+        .server(json!({
+            "name": "web", "flavorRef": hands.flavor_id("tiny").await, "imageRef": hands.image_id().await,
+            "key_name": "key", "networks": [{"port": port}], "metadata": {"role": "front"}, "tags": ["gold"],
+        }))
+        .await;
+    let (root, data) = (hands.volume("root", true).await, hands.volume("data", false).await);
+    scribble(&data);
+    let disk = |volume: &str, boot_index: Option<u32>| {
+        json!({
+            "uuid": volume, "source_type": "volume", "destination_type": "volume", "boot_index": boot_index,
+            "delete_on_termination": true,
+        })
+    };
+    let db = hands
+        .server(json!({
+            "name": "db", "flavorRef": hands.flavor_id("tiny0").await, "networks": [{"uuid": network}],
+            "block_device_mapping_v2": [disk(&root, Some(0)), disk(&data, None)],
+        }))
+        .await;
+    hands.booted(&web, 1).await;
+    hands.booted(&db, 1).await;
+    (web, db)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_come_back_in_another_project_with_what_they_are_connected_with() {
+    let stage = Stage::new().await;
+    let friends = Project::create().await;
+    let_in(&stage.project, &friends).await;
+    let (web, db) = two_servers(&stage.hands).await;
+    let before = resources(&stage.hands).await;
+    let data = named(&volumes(&stage.hands).await, "data")["id"].as_str().unwrap().to_owned();
+    let full = stage.save().await.document();
+    // The disk of `web` and two volumes, each once; `db` has nothing of its own.
+    assert_eq!((count(&full, "missing"), count(&full, "members")), (0, 4), "{full:#}");
+    assert_eq!(resources(&stage.hands).await, before);
+    scribble(&data);
+    let changed = content(&data);
+    let again = stage.save().await.document();
+    for member in again["members"].as_array().unwrap().iter().filter(|member| member["backup"].is_string()) {
+        assert_eq!(member["level"], 1, "{member:#}");
+        let read = member["bytes_read"].as_u64().unwrap();
+        assert!(member["id"] != data || (read > 0 && read < 1 << 20), "{member:#}");
+    }
+    assert_eq!(resources(&stage.hands).await, before);
+    let old_port = stage.hands.ports_of(&web).await.remove(0);
+
+    let to = ["--project-restore-to", friends.id.as_str()];
+    let theirs = Hands { login: login(&stage.project.user, &friends.name).await };
+    servers_allowed(&friends, 1).await;
+    stage.run("restore", &to).await.fails_with(&["nothing was restored", "instances: 2 needed, 1 left"]);
+    assert_eq!(resources(&theirs).await, Vec::<String>::new());
+    servers_allowed(&friends, 10).await;
+    let plan = stage.agent("restore", &[&to[..], &["--dry-run"]].concat()).await;
+    for words in [["server", "web", "create"], ["server", "db", "create"], ["Quota", "Nova ram", "needed"]] {
+        let is_told = |line: &str| words.iter().all(|word| line.contains(word));
+        assert!(plan.out.lines().any(is_told), "{words:?}: {}", plan.out);
+    }
+    let no_flavor = [&to[..], &["--project-map", "flavor/tiny=absent"]].concat();
+    stage.run("restore", &no_flavor).await.fails_with(&["flavor 'absent'", "project_map"]);
+    let restored = stage.run("restore", &to).await.document();
+    assert_eq!((count(&restored, "failed"), count(&restored, "notes")), (0, 0), "{restored:#}");
+
+    let there = servers(&theirs).await;
+    let (new_web, new_db) = (named(&there, "web"), named(&there, "db"));
+    assert_eq!((&new_web["key_name"], &new_web["metadata"]["role"]), (&json!("key"), &json!("front")));
+    let port = theirs.ports_of(new_web["id"].as_str().unwrap()).await.remove(0);
+    assert_eq!(port["fixed_ips"][0]["ip_address"], "10.9.0.77");
+    assert_eq!((&port["name"], &port["mac_address"]), (&old_port["name"], &old_port["mac_address"]));
+    let groups = neutron(&theirs, "/security-groups", "security_groups").await;
+    assert_eq!(port["security_groups"], json!([named(&groups, "web-only")["id"]]));
+    let disks = theirs.disks_of(new_db["id"].as_str().unwrap()).await;
+    let found = volumes(&theirs).await;
+    let attached = ["root", "data"].map(|name| &named(&found, name)["id"]);
+    assert_eq!(disks.iter().map(|(device, _)| device.as_str()).collect::<Vec<_>>(), ["/dev/vda", "/dev/vdb"]);
+    assert_eq!([&disks[0].1["volumeId"], &disks[1].1["volumeId"]], attached);
+    assert!(disks.iter().all(|(_, disk)| disk["delete_on_termination"] == true), "{disks:?}");
+    assert_eq!(content(attached[1].as_str().unwrap()), changed);
+    // The guests count the boots of their disks.
+    for server in [new_web, new_db] {
+        theirs.booted(server["id"].as_str().unwrap(), 2).await;
+    }
+    let all = resources(&theirs).await;
+    let repeated = stage.run("restore", &to).await.document();
+    assert_eq!(count(&repeated, "made"), 0, "{repeated:#}");
+    assert_eq!(resources(&theirs).await, all);
+
+    // One at home, beside itself, with what it needs.
+    let part = stage.run("restore", &["--project-select", "server/db"]).await.document_of(PARTIAL);
+    let made: Vec<&str> =
+        part["made"].as_array().unwrap().iter().map(|row| row["kind"].as_str().unwrap()).collect();
+    assert_eq!(made, ["port", "volume", "volume", "server"], "{part:#}");
+    assert!(part["notes"][0].as_str().unwrap().contains("another address"), "{part:#}");
+    assert_eq!(servers(&stage.hands).await.iter().filter(|row| row["id"] == *db).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_fail_or_are_interrupted_leave_nothing_and_no_doubles() {
+    let stage = Stage::new().await;
+    let friends = Project::create().await;
+    let_in(&stage.project, &friends).await;
+    let hands = &stage.hands;
+    let tiny = hands.flavor_id("tiny").await;
+    for name in ["one", "two"] {
+        let fields =
+            json!({"name": name, "flavorRef": tiny, "imageRef": hands.image_id().await, "networks": "none"});
+        hands.server(fields).await;
+    }
+    let data = hands.volume("data", false).await;
+    let bad = hands.server_with(&data).await;
+    let before = resources(hands).await;
+    let images = |found: &[String]| found.iter().filter(|row| row.starts_with("images freezer_")).count();
+
+    // Both are worked on at the same time, and the agent is killed.
+    let mut child = stage.under_way(("backup", &[]), hands, |found| images(found) >= 2).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for server in servers(hands).await {
+        hands.server_rests(server["id"].as_str().unwrap()).await;
+    }
+    stage.agent("backup", &["--dry-run"]).await;
+    assert_eq!(resources(hands).await, before);
+
+    let url = format!("{NOVA}/servers/{bad}/action");
+    as_admin(Method::POST, &url, json!({"os-resetState": {"state": "error"}})).await;
+    let saved = stage.save().await.document_of(PARTIAL);
+    assert_eq!((count(&saved, "members"), count(&saved, "missing")), (3, 1), "{saved:#}");
+    assert_eq!((&saved["missing"][0]["kind"], &saved["missing"][0]["id"]), (&json!("server"), &json!(bad)));
+    let of_volume = saved["members"].as_array().unwrap().iter().find(|member| member["id"] == *data);
+    assert!(of_volume.is_some_and(|member| member["kind"] == "volume"), "saved for itself: {saved:#}");
+    assert_eq!(resources(hands).await, before);
+
+    let to = ["--project-restore-to", friends.id.as_str()];
+    let theirs = Hands { login: login(&stage.project.user, &friends.name).await };
+    let has_servers = |found: &[String]| found.iter().any(|row| row.starts_with("servers "));
+    let mut child = stage.under_way(("restore", &to), &theirs, has_servers).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let restored = stage.run("restore", &to).await.document_of(PARTIAL);
+    assert_eq!((count(&restored, "failed"), count(&restored, "refused")), (0, 1), "{restored:#}");
+    let mut found = resources(&theirs).await;
+    found.sort();
+    let own = ["images one~disk", "images two~disk", "servers one", "servers two", "volumes data"];
+    assert_eq!(found, own);
 }

@@ -5,9 +5,10 @@
 mod cloud;
 
 use cloud::one_shot::{CEPH, Said, agent_of, quota};
-use cloud::project::{CINDER, GLANCE, Hands, NEUTRON, Project, call, content, scribble};
+use cloud::project::{Hands, Project, content, scribble};
+use cloud::servers::{resources, servers_allowed};
 use cloud::service::Service;
-use cloud::{LOOK, PATIENCE, login};
+use cloud::{LOOK, PATIENCE};
 use freezer_testkit::random_name;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -44,26 +45,6 @@ fn command(project: &Project, folder: &Path, action: &str, more: &[&str]) -> Com
 
 async fn agent(project: &Project, folder: &Path, action: &str, more: &[&str]) -> Said {
     Said::by(command(project, folder, action, more)).await
-}
-
-/// Kinds and names of everything of the project that a backup or a restore could leave.
-async fn resources(hands: &Hands) -> Vec<String> {
-    let login = &hands.login;
-    let cinder = format!("{CINDER}/{}", login.project_id);
-    let mut found = Vec::new();
-    for (url, key) in [
-        (format!("{cinder}/volumes/detail"), "volumes"),
-        (format!("{cinder}/snapshots/detail"), "snapshots"),
-        (format!("{GLANCE}/images?owner={}", login.project_id), "images"),
-        (format!("{NEUTRON}/ports?project_id={}", login.project_id), "ports"),
-        (format!("{}/servers", cloud::project::NOVA), "servers"),
-    ] {
-        let (status, list) = call(Method::GET, &url, &login.token, None).await;
-        assert_eq!(status, 200, "{list}");
-        let rows = list[key].as_array().unwrap();
-        found.extend(rows.iter().map(|row| format!("{key} {}", row["name"].as_str().unwrap_or_default())));
-    }
-    found
 }
 
 /// The server `web` that boots from the image `tiny`, with a volume, an address, a group, a key and names of all kinds.
@@ -166,14 +147,6 @@ async fn fails_half_way(project: &Project, hands: &Hands, folder: &Path) {
     let nobodys = uuid::Uuid::new_v4().to_string();
     agent(project, folder, "backup", &["--nova-inst-id", &nobodys]).await.fails_with(&["no server"]);
     assert_eq!(resources(hands).await, before);
-}
-
-async fn servers_allowed(project: &Project, count: u32) {
-    let admin = login("admin", "admin").await;
-    let url = format!("{}/os-quota-sets/{}", cloud::project::NOVA, project.id);
-    let body = json!({"quota_set": {"instances": count}});
-    let (status, answer) = call(Method::PUT, &url, &admin.token, Some(&body)).await;
-    assert_eq!(status, 200, "{answer}");
 }
 
 /// A server that boots from a volume and has another one, switched off.

@@ -337,10 +337,10 @@ async fn of_servers(
     found
 }
 
-/// Whether a row of a list is somebody's temporary resource.
+/// Whether a row of a list is somebody's temporary resource. Images have their tags among their fields, others apart.
 pub fn is_temporary(row: &Value, prefix: &str) -> bool {
-    let tags = row.as_object().cloned().unwrap_or_default();
-    process_of(row, &tags, prefix).is_some()
+    let mut tags = [Some(row), row.get("metadata")].into_iter().flatten().filter_map(Value::as_object);
+    tags.any(|tags| process_of(row, tags, prefix).is_some())
 }
 
 /// The process in a resource's tag, by metadata or by name.

@@ -140,7 +140,7 @@ pub const KEYS: &[Key] = &[
     key(TIDY, "fullbackup_rotation", Kind::Int, "Full Cinder backups to keep (mode cindernative)"),
     key(LIMIT, "upload_limit", Kind::Rate, "Bytes a second to the storage, units allowed (10M)").or("-1"),
     key(LIMIT, "download_limit", Kind::Rate, "Bytes a second from the storage").or("-1"),
-    key(LIMIT, "parallel_resources", Kind::Int, "Resources of a project that are saved or restored at the same time").or("4"),
+    key(LIMIT, "parallel_resources", Kind::Int, "Resources of a project, or servers, that are saved or restored at the same time").or("4"),
     key(LIMIT, "max_priority", Kind::Text, "Accepted for upstream's jobs; run the agent under nice and ionice instead"),
     key(LIMIT, "timeout", Kind::Int, "Seconds to wait for a resource; of action exec: until it is ended").or("120"),
     key(CLOUD, "project_id", Kind::Text, "Project to act in"),

@@ -97,6 +97,8 @@ pub struct ActionOptions {
     pub cloud_conf: Option<PathBuf>,
     /// Set when the medium is a project.
     pub project: Option<ProjectOptions>,
+    /// Resources of the cloud that are moved at the same time, if the host allows so many.
+    pub parallel: usize,
 }
 
 /// A text that never shows in debug output.
@@ -169,10 +171,16 @@ impl ActionOptions {
             project: matches!(medium, Medium::Project)
                 .then(|| ProjectOptions::from_values(values, action))
                 .transpose()?,
+            parallel: values.int("parallel_resources", 1..=64)?.unwrap_or(4) as usize,
             medium,
         };
         options.check()?;
         Ok(options)
+    }
+
+    /// Resources that are moved at the same time, as far as the host allows.
+    pub fn at_once(&self, host_limit: Option<usize>) -> usize {
+        self.parallel.min(host_limit.unwrap_or(usize::MAX)).max(1)
     }
 
     fn check(&self) -> Result<(), OptionsError> {

@@ -51,7 +51,7 @@ fn scheduler() -> Vec<Opt> {
         Opt::str("state_dir").help("Folder of what was promised and not yet reported (default: /var/lib/freezer/scheduler, for others than root ~/.freezer/scheduler)."),
         Opt::str("upload_limit").default("-1").help("Bytes a second of the uploads of one action, with a unit if you like (10M); -1 is no limit."),
         Opt::str("download_limit").default("-1").help("The same for downloads."),
-        Opt::int("parallel_resources").default("4").min(1).max(64).help("Resources of a project that one action moves at the same time."),
+        Opt::int("parallel_resources").default("4").min(1).max(64).help("Resources of the cloud that one action moves at the same time."),
         Opt::float("progress_interval").default("2").min(0.1).help("Seconds between two progress reports of a running action."),
     ]
 }

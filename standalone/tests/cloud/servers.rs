@@ -1,7 +1,7 @@
-//! Servers of a test's project, with networks, ports and keypairs.
+//! Servers of a test's project, with networks, ports and keypairs; and all that a backup or a restore of them could leave.
 
-use super::PATIENCE;
-use super::project::{GLANCE, Hands, NEUTRON, NOVA, call};
+use super::project::{CINDER, GLANCE, Hands, NEUTRON, NOVA, Project, call};
+use super::{PATIENCE, login};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -136,4 +136,33 @@ impl Hands {
         found.sort_by(|a, b| a.0.cmp(&b.0));
         found
     }
+}
+
+/// Kinds and names of everything of the project that a backup or a restore could leave.
+pub async fn resources(hands: &Hands) -> Vec<String> {
+    let login = &hands.login;
+    let cinder = format!("{CINDER}/{}", login.project_id);
+    let mut found = Vec::new();
+    for (url, key) in [
+        (format!("{cinder}/volumes/detail"), "volumes"),
+        (format!("{cinder}/snapshots/detail"), "snapshots"),
+        (format!("{GLANCE}/images?owner={}", login.project_id), "images"),
+        (format!("{NEUTRON}/ports?project_id={}", login.project_id), "ports"),
+        (format!("{}/servers", NOVA), "servers"),
+    ] {
+        let (status, list) = call(Method::GET, &url, &login.token, None).await;
+        assert_eq!(status, 200, "{list}");
+        let rows = list[key].as_array().unwrap();
+        found.extend(rows.iter().map(|row| format!("{key} {}", row["name"].as_str().unwrap_or_default())));
+    }
+    found
+}
+
+/// Sets how many servers Nova lets a project have.
+pub async fn servers_allowed(project: &Project, count: u32) {
+    let admin = login("admin", "admin").await;
+    let url = format!("{}/os-quota-sets/{}", NOVA, project.id);
+    let body = json!({"quota_set": {"instances": count}});
+    let (status, answer) = call(Method::PUT, &url, &admin.token, Some(&body)).await;
+    assert_eq!(status, 200, "{answer}");
 }

@@ -9,6 +9,9 @@ const SERVICE: Service = Service::Nova;
 /// Since then a server may be made with tags, and the answer to `createImage` names the image.
 pub const NEEDED: Version = (2, 52);
 
+/// Since then it may be changed whether a volume goes with its server.
+const BINDING_SINCE: Version = (2, 85);
+
 /// A server as Nova describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
@@ -116,6 +119,16 @@ pub async fn volumes(cloud: &Cloud, id: &str) -> Result<Vec<Value>, CloudError> 
     let path = format!("/servers/{id}/os-volume_attachments");
     let answer = cloud.get(SERVICE, &path, &[], &format!("the volumes of server {id}")).await?;
     Ok(answer.get("volumeAttachments").and_then(Value::as_array).cloned().unwrap_or_default())
+}
+
+/// From now on Nova deletes this volume with the server.
+pub async fn bind_volume(cloud: &Cloud, id: &str, volume: &str) -> Result<(), CloudError> {
+    cloud.needs(SERVICE, BINDING_SINCE, "volumes that go with a server").await?;
+    let (id, volume) = (checked_id(SERVICE, "server", id)?, checked_id(SERVICE, "volume", volume)?);
+    let path = format!("/servers/{id}/os-volume_attachments/{volume}");
+    let body = json!({"volumeAttachment": {"volumeId": volume, "delete_on_termination": true}});
+    let what = format!("to let volume {volume} go with server {id}");
+    cloud.put(SERVICE, &path, &body, &what).await.map(|_| ())
 }
 
 /// Network interfaces of a server: `port_id`, `tag`.

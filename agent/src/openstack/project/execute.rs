@@ -47,6 +47,8 @@ pub struct Outcome {
     pub skipped: Vec<Row>,
     /// Made, but not as it was.
     pub notes: Vec<String>,
+    /// Made otherwise than it was, and as good.
+    pub remarks: Vec<String>,
 }
 
 pub struct Execution<'a> {
@@ -68,7 +70,12 @@ impl<'a> Execution<'a> {
         timestamp: i64,
         parallel: usize,
     ) -> Self {
-        let (new, lists, outcome) = (Mapping::default(), Vec::new(), Outcome::default());
+        let (lists, outcome) = (Vec::new(), Outcome::default());
+        let mut new = Mapping::default();
+        // Also of what the backup does not know.
+        for ((kind, old), id) in work.options.project.iter().flat_map(|wanted| &wanted.mapped) {
+            new.put(ResourceId::new(*kind, old.as_str()), id.clone());
+        }
         Self { work, topology, plan, timestamp, parallel, new, lists, outcome }
     }
 
@@ -142,6 +149,7 @@ impl<'a> Execution<'a> {
                 self.new.put(step.resource.clone(), restored.id.clone());
                 let about = |note: String| format!("{} '{}': {note}", step.resource.kind, step.name);
                 self.outcome.notes.extend(restored.notes.into_iter().map(about));
+                self.outcome.remarks.extend(restored.remarks.into_iter().map(about));
                 self.lists.extend(restored.lists);
                 self.outcome.made.push(Row::of(step, Some(restored.id), None));
             }

@@ -61,18 +61,7 @@ async fn on_the_network(
     new: &Mapping,
     mark: &Mark,
 ) -> Result<Restored, ActionError> {
-    let mut notes = Vec::new();
-    let made = match create(cloud, resource, name, new, Addresses::Old).await {
-        // The old address is taken, or not for a tenant to choose.
-        Err(ActionError::Cloud(error @ CloudError::Refused { status: 400 | 403 | 409, .. }))
-            if matches!(resource.id.kind, Kind::Port | Kind::FloatingIp) =>
-        {
-            let made = create(cloud, resource, name, new, Addresses::Any).await?;
-            notes.push(format!("it has another address than before: {error}"));
-            made
-        }
-        other => other?,
-    };
+    let (made, mut notes) = create_most_like(cloud, resource, name, new).await?;
     let id = text_at(NEUTRON, &made, "/id")?;
     if let Err(error) = tag(cloud, resource, &id, mark).await {
         notes.push(format!("its tags are not restored: {error}"));
@@ -81,6 +70,40 @@ async fn on_the_network(
         notes.extend(drop_rules_nobody_had(cloud, resource, &made).await);
     }
     Ok(Restored { id, notes, ..Restored::default() })
+}
+
+/// With the old address, unless it is taken or not for a tenant to choose; then with any, and a port without what only the owner of
+/// its network may set. The second answer says what it lacks.
+async fn create_most_like(
+    cloud: &Cloud,
+    resource: &Resource,
+    name: &str,
+    new: &Mapping,
+) -> Result<(Value, Vec<String>), ActionError> {
+    let ways: &[Addresses] = match resource.id.kind {
+        Kind::Port => &[Addresses::Old, Addresses::Any, Addresses::AnyAndPlain],
+        Kind::FloatingIp => &[Addresses::Old, Addresses::Any],
+        _ => &[Addresses::Old],
+    };
+    let mut refused: Option<CloudError> = None;
+    for addresses in ways {
+        match create(cloud, resource, name, new, *addresses).await {
+            Ok(made) => {
+                let notes = refused.map(|error| match addresses {
+                    Addresses::AnyAndPlain => {
+                        format!("it has another address than before, and not all of its settings: {error}")
+                    }
+                    _ => format!("it has another address than before: {error}"),
+                });
+                return Ok((made, notes.into_iter().collect()));
+            }
+            Err(ActionError::Cloud(error @ CloudError::Refused { status: 400 | 403 | 409, .. })) => {
+                refused = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refused.unwrap_or(CloudError::Aborted).into())
 }
 
 async fn create(

@@ -1,14 +1,18 @@
-//! How the data of each kind of resource are saved, and come back: the one place where the other modes plug in.
+//! How the data of each kind of resource are saved, and come back: the one place where the other modes plug in; servers in
+//! [`super::servers`].
 //!
-//! Each resource has a chain of its own, named after the set, so that each is incremental for itself.
+//! Each resource has a chain of its own, named after the set, so that each is incremental for itself: a volume keeps its chain
+//! whichever server it is attached to.
 
 use super::container::{self, Lost, PartsList};
 use super::marks::Mark;
 use super::requests::Mapping;
-use super::topology::{Kind, Member, Resource};
+use super::servers;
+use super::topology::{Kind, Member, Resource, ResourceId};
 use crate::actions::ActionError;
 use crate::openstack::cinder::volumes::Volume;
 use crate::openstack::cloud::Cloud;
+use crate::openstack::server::description::ServerDescription;
 use crate::openstack::swift::containers;
 use crate::openstack::{image, volume};
 use crate::options::medium::{ImagePick, Medium, Pick};
@@ -16,7 +20,7 @@ use crate::options::typed::ActionOptions;
 use crate::storages::Surroundings;
 use freezer_storage::Store;
 use freezer_vault::set::NewMember;
-use freezer_vault::{BackupReport, Engine, Monitor};
+use freezer_vault::{BackupReport, Engine, FileProblem, Monitor};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -33,15 +37,35 @@ pub struct Work<'a> {
     pub store: Arc<dyn Store>,
 }
 
-/// The data of one resource in the storage.
+/// One resource that is saved.
+#[derive(Default)]
 pub struct SavedMember {
+    /// None: a server that boots from a volume has no data of its own.
+    pub data: Option<Data>,
+    pub server: Option<ServerDescription>,
+    /// What of it is missing.
+    pub lost: Vec<Lost>,
+    /// What is not in the backup, though one might think so.
+    pub warnings: Vec<FileProblem>,
+    /// What could not be tidied up.
+    pub left: Vec<String>,
+}
+
+/// The data of one resource in the storage.
+pub struct Data {
     pub member: Member,
     pub named: NewMember,
     pub report: BackupReport,
-    /// What of it is missing.
-    pub lost: Vec<Lost>,
-    /// What could not be tidied up.
-    pub left: Vec<String>,
+}
+
+impl Data {
+    pub fn of(id: &ResourceId, report: BackupReport) -> Result<Self, ActionError> {
+        let engine = Engine::Image;
+        let member =
+            Member { hbn: report.hbn.clone(), timestamp: report.timestamp, engine: engine.name().to_owned() };
+        let named = NewMember::of(engine, &report, &id.to_string())?;
+        Ok(Self { member, named, report })
+    }
 }
 
 /// A resource that has come back.
@@ -50,42 +74,52 @@ pub struct Restored {
     pub id: String,
     /// What of it did not.
     pub notes: Vec<String>,
+    /// What is otherwise than it was, and as good.
+    pub remarks: Vec<String>,
     pub lists: Vec<PartsList>,
 }
 
 impl Work<'_> {
     /// Figures of its own; an abort ends all.
-    fn cloud(&self) -> Cloud {
+    pub(super) fn cloud(&self) -> Cloud {
         let monitor = Monitor::with_token(self.cloud.monitor().token().child_token());
         self.cloud.watched_by(&Arc::new(monitor))
     }
 
+    /// The figures of one resource are the action's when it is done.
+    pub(super) fn include(&self, part: &Cloud) {
+        self.cloud.monitor().include(&part.monitor().progress());
+    }
+
+    /// Saves a resource for itself; servers are saved with their volumes, by [`super::servers`].
     pub async fn save(&self, resource: &Resource) -> Result<SavedMember, ActionError> {
         let cloud = self.cloud();
+        let saved = self.save_in(&cloud, resource).await;
+        self.include(&cloud);
+        saved
+    }
+
+    async fn save_in(&self, cloud: &Cloud, resource: &Resource) -> Result<SavedMember, ActionError> {
         let options = self.options_of(resource);
         let (around, store) = (self.around, &self.store);
         let (mut lost, mut left) = (Vec::new(), Vec::new());
         let report = match resource.id.kind {
             Kind::Volume => {
                 let document = resource.document.clone();
-                let saved = volume::save(&options, around, &cloud, store, &Volume { document }).await?;
+                let saved = volume::save(&options, around, cloud, store, &Volume { document }).await?;
                 left = saved.left;
                 saved.report
             }
-            Kind::Image => image::save(&options, around, &cloud, store, &resource.document).await?,
+            Kind::Image => image::save(&options, around, cloud, store, &resource.document).await?,
             Kind::Container => {
-                let (report, gone) =
-                    container::save(&options, around, &cloud, store, &resource.id.id).await?;
+                let (report, gone) = container::save(&options, around, cloud, store, &resource.id.id).await?;
                 lost = gone;
                 report
             }
             kind => return Err(ActionError::Failed(format!("the data of a {kind} cannot be saved"))),
         };
-        let engine = Engine::Image;
-        let member =
-            Member { hbn: report.hbn.clone(), timestamp: report.timestamp, engine: engine.name().to_owned() };
-        let named = NewMember::of(engine, &report, &resource.id.to_string())?;
-        Ok(SavedMember { member, named, report, lost, left })
+        let data = Some(Data::of(&resource.id, report)?);
+        Ok(SavedMember { data, lost, left, ..SavedMember::default() })
     }
 
     /// Makes `resource` anew as `name` from its backup.
@@ -93,10 +127,25 @@ impl Work<'_> {
         &self,
         resource: &Resource,
         name: &str,
-        _new: &Mapping,
+        new: &Mapping,
         mark: &Mark,
     ) -> Result<Restored, ActionError> {
         let cloud = self.cloud();
+        let restored = match resource.id.kind {
+            Kind::Server => servers::restore(self, &cloud, resource, name, (new, mark)).await,
+            _ => self.restore_in(&cloud, resource, name, mark).await,
+        };
+        self.include(&cloud);
+        restored
+    }
+
+    async fn restore_in(
+        &self,
+        cloud: &Cloud,
+        resource: &Resource,
+        name: &str,
+        mark: &Mark,
+    ) -> Result<Restored, ActionError> {
         let mut options = self.options_of(resource);
         options.cloud.restore_name = Some(name.to_owned());
         options.restore_from_date = resource.backup.as_ref().map(|member| member.timestamp);
@@ -104,14 +153,14 @@ impl Work<'_> {
         match resource.id.kind {
             Kind::Volume => {
                 let (id, notes) =
-                    volume::restore_one(&options, around, &cloud, store, &mark.metadata()).await?;
+                    volume::restore_one(&options, around, cloud, store, &mark.metadata()).await?;
                 Ok(Restored { id, notes, ..Restored::default() })
             }
             Kind::Image => {
-                let (id, notes) = image::restore_one(&options, around, &cloud, store, &mark.tag()).await?;
+                let (id, notes) = image::restore_one(&options, around, cloud, store, &mark.tag()).await?;
                 Ok(Restored { id, notes, ..Restored::default() })
             }
-            Kind::Container => self.restore_container(&options, &cloud, resource, name, mark).await,
+            Kind::Container => self.restore_container(&options, cloud, resource, name, mark).await,
             kind => Err(ActionError::Failed(format!("the data of a {kind} cannot be restored"))),
         }
     }
@@ -141,11 +190,11 @@ impl Work<'_> {
         if notes.is_empty() {
             containers::create(cloud, name, &mark.headers(false)).await?;
         }
-        Ok(Restored { id: name.to_owned(), notes, lists })
+        Ok(Restored { id: name.to_owned(), notes, lists, ..Restored::default() })
     }
 
     /// The action's options for the chain of one resource.
-    fn options_of(&self, resource: &Resource) -> ActionOptions {
+    pub(super) fn options_of(&self, resource: &Resource) -> ActionOptions {
         let medium = match resource.id.kind {
             Kind::Image => Medium::Images(ImagePick::One(Pick::Unnamed)),
             _ => Medium::Volume(Pick::Unnamed),
@@ -175,16 +224,23 @@ fn chain_of(resource: &Resource) -> String {
 
 /// How a member stands in the result of the action.
 pub fn describe(resource: &Resource, saved: &SavedMember) -> Value {
-    json!({
+    let mut row = json!({
         "kind": resource.id.kind,
         "id": resource.id.id,
         "name": resource.name,
-        "backup": saved.member.hbn,
-        "level": saved.report.level,
-        "bytes_read": saved.report.bytes_read,
-        "bytes_stored": saved.report.bytes_stored,
         "left": saved.left,
-    })
+    });
+    let Some(fields) = row.as_object_mut() else { return row };
+    if let Some(Data { member, report, .. }) = &saved.data {
+        fields.insert("backup".into(), json!(member.hbn));
+        fields.insert("level".into(), json!(report.level));
+        fields.insert("bytes_read".into(), json!(report.bytes_read));
+        fields.insert("bytes_stored".into(), json!(report.bytes_stored));
+    }
+    if let Some(server) = &saved.server {
+        fields.insert("consistency".into(), json!(server.consistency));
+    }
+    row
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod quotas;
 pub mod requests;
 mod restore;
 mod save;
+mod servers;
 mod target;
 pub mod topology;
 

@@ -1,7 +1,22 @@
 //! Which resources another one cannot be created without.
 
-use super::topology::{Kind, Resource, ResourceId};
+use super::topology::{Kind, Resource, ResourceId, SAVED_SERVER, Topology};
 use serde_json::Value;
+
+/// Whether `resource` is made without something that is nowhere, and says so: keypairs are those of a user, who may be another
+/// one; and volumes that a server does not boot from may have been left out of the backup.
+pub fn can_be_done_without(topology: &Topology, resource: &Resource, need: &ResourceId) -> bool {
+    let disks = resource.document.get(SAVED_SERVER).and_then(|saved| saved.get("disks")?.as_array());
+    let boots_from = |disk: &Value| {
+        let id = disk.get("volume_id").and_then(Value::as_str);
+        id == Some(need.id.as_str()) && disk.get("is_boot").and_then(Value::as_bool) == Some(true)
+    };
+    match need.kind {
+        Kind::Keypair | Kind::ServerGroup => true,
+        Kind::Volume => topology.excluded.contains(need) && !disks.into_iter().flatten().any(boots_from),
+        _ => false,
+    }
+}
 
 /// In the order of creation, each once. Groups that rules of a security group name are not among them: rules are
 /// made when all groups are there, since groups may name each other.

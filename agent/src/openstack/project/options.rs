@@ -3,12 +3,14 @@
 use super::topology::{Kind, Resource};
 use crate::options::typed::ActionKind;
 use crate::options::values::{OptionsError, Values};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The word in `project_exclude` for the content of all containers.
 const OBJECTS: &str = "objects";
-/// A kind that is mapped by names, beside those of a topology.
+/// Kinds that are mapped by names, beside those of a topology.
 const VOLUME_TYPE: &str = "volume_type";
+const FLAVOR: &str = "flavor";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProjectOptions {
@@ -22,9 +24,10 @@ pub struct ProjectOptions {
     pub mapped: BTreeMap<(Kind, String), String>,
     /// Volume types by the old ones.
     pub volume_types: BTreeMap<String, String>,
+    /// Flavors, by id or name, by the names of the old ones.
+    pub flavors: BTreeMap<String, String>,
     /// Id of the project to restore into, when it is not the login's.
     pub restore_to: Option<String>,
-    pub parallel: usize,
 }
 
 /// `volume`, or `volume/<id or name>`.
@@ -72,7 +75,6 @@ impl ProjectOptions {
         let mut options = Self {
             select: patterns(values, "project_select")?,
             restore_to: project(values)?,
-            parallel: values.int("parallel_resources", 1..=64)?.unwrap_or(4) as usize,
             ..Self::default()
         };
         for word in words(values, "project_exclude")? {
@@ -89,9 +91,10 @@ impl ProjectOptions {
         Ok(options)
     }
 
-    /// Resources that are moved at the same time, as far as the host allows.
-    pub fn at_once(&self, host_limit: Option<usize>) -> usize {
-        self.parallel.min(host_limit.unwrap_or(usize::MAX)).max(1)
+    /// What takes the place of the flavor of a server.
+    pub fn flavor_of(&self, server: &Resource) -> Option<String> {
+        let name = server.document.pointer("/flavor/original_name").and_then(Value::as_str)?;
+        self.flavors.get(name).cloned()
     }
 
     /// `network/<old id or name>=<new id>`.
@@ -105,8 +108,9 @@ impl ProjectOptions {
         }
         let known = match kind {
             VOLUME_TYPE => self.volume_types.insert(old, new),
+            FLAVOR => self.flavors.insert(old, new),
             kind => {
-                let parsed = kind.parse().map_err(|cause| format!("{cause}, {VOLUME_TYPE}"))?;
+                let parsed = kind.parse().map_err(|cause| format!("{cause}, {VOLUME_TYPE}, {FLAVOR}"))?;
                 self.mapped.insert((parsed, old), new)
             }
         };
@@ -143,7 +147,7 @@ fn project(values: &Values) -> Result<Option<String>, OptionsError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn read(action: ActionKind, job: Value) -> Result<ProjectOptions, String> {
         let mut values = Values::default();
@@ -154,15 +158,15 @@ mod tests {
     #[test]
     fn parts_and_maps_are_read() {
         let job = json!({
-            "project_select": "volume/my data, network", "parallel_resources": 2,
-            "project_map": "network/public=n-2\nvolume_type/fast=slow",
+            "project_select": "volume/my data, network",
+            "project_map": "network/public=n-2\nvolume_type/fast=slow,flavor/big=small",
         });
         let options = read(ActionKind::Restore, job).unwrap();
         let words: Vec<String> = options.select.iter().map(ToString::to_string).collect();
         assert_eq!(words, ["volume/my data", "network"]);
         assert_eq!(options.mapped[&(Kind::Network, "public".into())], "n-2");
         assert_eq!(options.volume_types["fast"], "slow");
-        assert_eq!(options.parallel, 2);
+        assert_eq!(options.flavors["big"], "small");
         let options = read(ActionKind::Backup, json!({"project_exclude": "objects, image/iso"})).unwrap();
         assert!(options.without_objects && options.exclude.len() == 1);
     }
@@ -177,9 +181,8 @@ mod tests {
             (Restore, json!({"project_select": "volume/"}), "names nothing"),
             (Restore, json!({"project_map": "network/a"}), "is not <kind>"),
             (Restore, json!({"project_map": "network/a=b,network/a=c"}), "mapped twice"),
-            (Restore, json!({"project_map": "nets/a=b"}), "volume_type"),
+            (Restore, json!({"project_map": "nets/a=b"}), "volume_type, flavor"),
             (Restore, json!({"project_restore_to": "p", "os_trust_id": "t"}), "under a trust"),
-            (Backup, json!({"parallel_resources": 0}), "from 1 to 64"),
         ] {
             let error = read(action, job.clone()).unwrap_err();
             assert!(error.contains(word), "{job}: {error}");

@@ -3,9 +3,10 @@
 //! Nothing that exists is changed or removed: what is still there is used or kept, what is gone is created, and what
 //! was asked for by name is created beside the old one under a new name.
 
-use super::needs::needs;
+use super::needs::{can_be_done_without, needs};
 use super::topology::{Kind, Resource, ResourceId, Topology};
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -24,7 +25,7 @@ pub struct Target {
     pub project_id: String,
     /// Of all resources in the topology, those that can be seen there under their old ids.
     pub present: BTreeSet<ResourceId>,
-    /// Of the ports present, those that something else is plugged into.
+    /// Of the ports and volumes present, those that a server has.
     pub busy: BTreeSet<ResourceId>,
     /// Ids there by kind and name, for what is found by its name: shared networks, the default security group, keypairs.
     pub named: BTreeMap<(Kind, String), Vec<String>>,
@@ -34,6 +35,8 @@ pub struct Target {
     pub damaged: BTreeMap<ResourceId, String>,
     /// Why a resource cannot be there.
     pub conflicts: BTreeMap<ResourceId, String>,
+    /// The flavor that each server would have there, as Nova lists it.
+    pub flavors: BTreeMap<ResourceId, Value>,
     /// The user's own choice of what takes the place of an old resource, by old id or name.
     pub mapped: BTreeMap<(Kind, String), String>,
 }
@@ -97,7 +100,7 @@ pub fn plan(
     suffix: &str,
 ) -> Result<Plan, String> {
     let wanted = wanted(topology, selection)?;
-    let chosen = chosen(topology, selection);
+    let chosen = chosen(topology, selection, &wanted, target);
     let mut plan = Plan { steps: Vec::new(), refused: Vec::new() };
     let mut resources: Vec<&Resource> =
         topology.resources.iter().filter(|resource| wanted.contains(&resource.id)).collect();
@@ -142,7 +145,7 @@ fn missing_need(
         if let Some(cause) = refused.iter().find(|refusal| refusal.resource == need) {
             return Some((format!("it needs {need}, which cannot be restored"), cause.is_lost));
         }
-        let is_nowhere = topology.find(&need).is_none();
+        let is_nowhere = topology.find(&need).is_none() && !can_be_done_without(topology, resource, &need);
         is_nowhere.then(|| {
             (format!("it needs {need}, which is neither in the backup nor there; map it to another"), false)
         })
@@ -168,12 +171,29 @@ fn wanted(topology: &Topology, selection: &Selection) -> Result<BTreeSet<Resourc
     Ok(wanted)
 }
 
-/// What is made even when it exists: what was asked for, and of a server its ports and volumes too.
-fn chosen(topology: &Topology, selection: &Selection) -> BTreeSet<ResourceId> {
-    let Selection::Chosen(asked) = selection else { return BTreeSet::new() };
-    let mut chosen = asked.clone();
-    for server in asked.iter().filter(|id| id.kind == Kind::Server).filter_map(|id| topology.find(id)) {
-        chosen.extend(needs(server).into_iter().filter(|id| matches!(id.kind, Kind::Port | Kind::Volume)));
+/// What is made even when it exists: what was asked for, and of a server that is made its volumes and ports; but those of one
+/// that is gone only when another server has them.
+fn chosen(
+    topology: &Topology,
+    selection: &Selection,
+    wanted: &BTreeSet<ResourceId>,
+    target: &Target,
+) -> BTreeSet<ResourceId> {
+    let mut chosen = match selection {
+        Selection::Chosen(asked) => asked.clone(),
+        Selection::Everything => BTreeSet::new(),
+    };
+    let servers = wanted.iter().filter(|id| id.kind == Kind::Server).filter_map(|id| topology.find(id));
+    for server in servers {
+        let is_asked = chosen.contains(&server.id);
+        let is_there = target.present.contains(&server.id)
+            || target.restored.contains_key(&server.id)
+            || mapped(server, target).is_some();
+        if !is_asked && is_there {
+            continue;
+        }
+        let parts = needs(server).into_iter().filter(|id| matches!(id.kind, Kind::Port | Kind::Volume));
+        chosen.extend(parts.filter(|id| is_asked || target.busy.contains(id)));
     }
     chosen
 }
@@ -197,12 +217,15 @@ fn decide(
     }
     let is_home = target.project_id == topology.project_id;
     let is_present = target.present.contains(&resource.id) && (is_home || !resource.owned);
-    if resource.expects_data() && resource.backup.is_none() && (is_chosen || !is_present) {
+    if resource.expects_data() && !resource.is_saved() && (is_chosen || !is_present) {
         let damage = target.damaged.get(&resource.id).cloned();
         return Err((damage.unwrap_or_else(|| "its data could not be saved".to_owned()), true));
     }
     if is_present {
         if kind.has_data() && is_chosen {
+            if let Some(conflict) = target.conflicts.get(&resource.id) {
+                return Err((conflict.clone(), false));
+            }
             let name = format!("{}{suffix}", resource.name);
             return Ok((Deed::Create { name }, "beside the one that is there"));
         }

@@ -25,6 +25,7 @@ fn project() -> Topology {
                 json!({
                     "key_name": "mine",
                     "port_ids": ["p1"],
+                    "saved_server": {},
                     "os-extended-volumes:volumes_attached": [{"id": "v1"}],
                 }),
             ),
@@ -134,12 +135,62 @@ fn a_chosen_one_brings_what_it_needs_and_stands_beside_its_older_self() {
     let plan = super::plan(&topology, &chosen, &target, "~100").unwrap();
     let port = plan.steps.iter().find(|step| step.resource.kind == Kind::Port).unwrap();
     assert!(matches!(port.deed, Deed::Create { .. }) && port.reason.contains("another address"));
+    target.conflicts.insert(ResourceId::new(Kind::Server, "s1"), "its flavor is not there".into());
+    let refused = super::plan(&topology, &chosen, &target, "~100").unwrap().refused;
+    assert!(refused.len() == 1 && !refused[0].is_lost && refused[0].reason.contains("flavor"));
     let unknown = Selection::Chosen([ResourceId::new(Kind::Server, "s9")].into());
     assert!(
         super::plan(&topology, &unknown, &target, "")
             .unwrap_err()
             .contains("server s9 is not in this backup")
     );
+}
+
+#[test]
+fn a_server_that_is_gone_gets_parts_of_its_own_where_others_have_them() {
+    let topology = project();
+    let mut target = Target { project_id: "home".into(), ..Target::default() };
+    target.present = topology.resources.iter().map(|resource| resource.id.clone()).collect();
+    target.busy = [ResourceId::new(Kind::Port, "p1"), ResourceId::new(Kind::Volume, "v1")].into();
+    let made = |target: &Target| -> Vec<String> {
+        let plan = plan(&topology, &Selection::Everything, target, "~100").unwrap();
+        deeds(&plan).into_iter().filter(|deed| deed.contains(" create ")).collect()
+    };
+    // They are its own.
+    assert_eq!(made(&target), Vec::<String>::new());
+    target.present.remove(&ResourceId::new(Kind::Server, "s1"));
+    assert_eq!(made(&target), ["p1 create ", "v1 create data~100", "s1 create web"]);
+    target.busy.clear();
+    assert_eq!(made(&target), ["s1 create web"]);
+}
+
+#[test]
+fn a_server_comes_back_without_a_key_that_is_nowhere() {
+    let mut topology = project();
+    topology.resources.retain(|resource| resource.id.kind != Kind::Keypair);
+    let plan = plan(&topology, &Selection::Everything, &elsewhere(), "").unwrap();
+    assert!(plan.refused.is_empty() && deeds(&plan).contains(&"s1 create web".to_owned()), "{plan}");
+    // Nor without a volume that was left out, unless it boots from it.
+    let volume = ResourceId::new(Kind::Volume, "v1");
+    topology.resources.retain(|resource| resource.id != volume);
+    topology.excluded.push(volume);
+    for (is_boot, refusals) in [(false, 0), (true, 1)] {
+        for server in topology.resources.iter_mut().filter(|resource| resource.id.kind == Kind::Server) {
+            server.document["saved_server"] = json!({"disks": [{"volume_id": "v1", "is_boot": is_boot}]});
+        }
+        let plan = super::plan(&topology, &Selection::Everything, &elsewhere(), "").unwrap();
+        assert_eq!(plan.refused.len(), refusals, "{plan}");
+    }
+    // Nothing is known of how it was.
+    for resource in &mut topology.resources {
+        if resource.id.kind == Kind::Server {
+            resource.document.as_object_mut().unwrap().remove("saved_server");
+        }
+    }
+    let plan = super::plan(&topology, &Selection::Everything, &elsewhere(), "").unwrap();
+    let refused: Vec<(&str, bool)> =
+        plan.refused.iter().map(|refusal| (refusal.resource.id.as_str(), refusal.is_lost)).collect();
+    assert_eq!(refused, [("s1", true)]);
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use super::plan::{Deed, Plan};
 use super::requests::texts;
-use super::topology::{Kind, Resource, Topology};
+use super::topology::{Kind, Resource, ResourceId, Topology};
 use crate::openstack::cloud::{Cloud, Service};
 use crate::openstack::error::CloudError;
 use crate::openstack::swift::containers;
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// One quota that the plan touches.
@@ -65,19 +66,20 @@ impl<'a> Made<'a> {
     }
 }
 
-/// Asks the services for what is left of what the plan needs. Answers that cannot be had are told, not guessed.
+/// Asks the services for what is left of what the plan needs; of servers, by the `flavors` that they would have. Answers that cannot
+/// be had are told, not guessed.
 pub async fn look(
     cloud: &Cloud,
     plan: &Plan,
-    saved: &Topology,
-    there: &Topology,
+    (saved, there): (&Topology, &Topology),
+    flavors: &BTreeMap<ResourceId, Value>,
 ) -> Result<(Vec<Quota>, Vec<String>), CloudError> {
     let made = Made::by(plan, saved);
     let (mut quotas, mut notes) = (Vec::new(), Vec::new());
     for found in [
         of_neutron(cloud, &made).await,
         of_cinder(cloud, &made).await,
-        of_nova(cloud, &made, there).await,
+        of_nova(cloud, &made, there, flavors).await,
         of_swift(cloud, &made).await,
     ] {
         match found {
@@ -147,12 +149,21 @@ async fn of_cinder(cloud: &Cloud, made: &Made<'_>) -> Result<Vec<Quota>, CloudEr
     limits(cloud, Service::Cinder, &rows).await
 }
 
-async fn of_nova(cloud: &Cloud, made: &Made<'_>, there: &Topology) -> Result<Vec<Quota>, CloudError> {
+async fn of_nova(
+    cloud: &Cloud,
+    made: &Made<'_>,
+    there: &Topology,
+    flavors: &BTreeMap<ResourceId, Value>,
+) -> Result<Vec<Quota>, CloudError> {
     let servers = made.count(Kind::Server);
+    let of_flavors = |key: &str| -> u64 {
+        let flavors = made.of(Kind::Server).filter_map(|server| flavors.get(&server.id));
+        flavors.filter_map(|flavor| flavor.get(key)?.as_u64()).sum()
+    };
     let rows = [
         ("instances", servers, "maxTotalInstances", "totalInstancesUsed"),
-        ("cores", made.sum(Kind::Server, "/flavor/vcpus"), "maxTotalCores", "totalCoresUsed"),
-        ("ram", made.sum(Kind::Server, "/flavor/ram"), "maxTotalRAMSize", "totalRAMUsed"),
+        ("cores", of_flavors("vcpus"), "maxTotalCores", "totalCoresUsed"),
+        ("ram", of_flavors("ram"), "maxTotalRAMSize", "totalRAMUsed"),
         ("server_groups", made.count(Kind::ServerGroup), "maxServerGroups", "totalServerGroupsUsed"),
         // Nova does not tell how many there are.
         ("keypairs", made.count(Kind::Keypair), "maxTotalKeypairs", ""),

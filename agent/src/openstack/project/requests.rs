@@ -30,7 +30,12 @@ impl Mapping {
 pub enum Addresses {
     Old,
     Any,
+    /// And of a port, not for what only the owner of its network may set.
+    AnyAndPlain,
 }
+
+/// Only the owner of a network may set these on his ports.
+const OF_OWNERS: [&str; 2] = ["allowed_address_pairs", "port_security_enabled"];
 
 /// Body of Neutron's request for kinds that Neutron keeps, under the new `name`.
 ///
@@ -113,7 +118,23 @@ fn port(
     let groups = texts(resource.document.get("security_groups"));
     let groups = groups.into_iter().map(|group| new.get(Kind::SecurityGroup, group));
     body.insert("security_groups".into(), json!(groups.collect::<Result<Vec<_>, _>>()?));
-    if addresses == Addresses::Any {
+    // What is so by itself need not be said, and only some may say it.
+    if resource.document.get("port_security_enabled") == Some(&Value::Bool(false)) {
+        body.insert("port_security_enabled".into(), json!(false));
+    }
+    for (key, usual) in [("binding:vnic_type", "normal"), ("dns_name", "")] {
+        let text = resource.text(key);
+        if !text.is_empty() && text != usual {
+            body.insert(key.into(), json!(text));
+        }
+    }
+    if body.get("allowed_address_pairs").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        body.remove("allowed_address_pairs");
+    }
+    if addresses == Addresses::AnyAndPlain {
+        OF_OWNERS.iter().for_each(|key| drop(body.remove(*key)));
+    }
+    if addresses != Addresses::Old {
         return Ok(());
     }
     let mut fixed = Vec::new();
@@ -229,7 +250,8 @@ mod tests {
             json!({
                 "id": "p", "status": "ACTIVE", "device_id": "srv", "network_id": "n", "mac_address": "fa:16:3e:0:0:1",
                 "fixed_ips": [{"subnet_id": "s", "ip_address": "10.0.0.9"}], "security_groups": ["g"],
-                "admin_state_up": true, "description": null,
+                "admin_state_up": true, "description": null, "port_security_enabled": false, "binding:vnic_type": "direct",
+                "allowed_address_pairs": [],
             }),
         );
         let body = network_body(&port, "eth", &mapping(), Addresses::Old).unwrap();
@@ -237,11 +259,15 @@ mod tests {
             body,
             json!({"port": {
                 "name": "eth", "network_id": "new-n", "mac_address": "fa:16:3e:0:0:1", "admin_state_up": true,
+                "port_security_enabled": false, "binding:vnic_type": "direct",
                 "fixed_ips": [{"subnet_id": "new-s", "ip_address": "10.0.0.9"}], "security_groups": ["new-g"],
             }})
         );
         let body = network_body(&port, "eth", &mapping(), Addresses::Any).unwrap();
         assert!(body["port"].get("fixed_ips").is_none() && body["port"].get("mac_address").is_none());
+        assert_eq!(body["port"]["port_security_enabled"], false);
+        let body = network_body(&port, "eth", &mapping(), Addresses::AnyAndPlain).unwrap();
+        assert!(body["port"].get("port_security_enabled").is_none());
     }
 
     #[test]

@@ -41,12 +41,12 @@ pub async fn restore(
     let login = login(options, wanted, around)?;
     let cloud = open_cloud(&login, around, &monitor).await?;
     let selection = selection(&topology, wanted)?;
-    let (mut target, there) = look(&cloud, &topology, &options.cloud.temp_prefix, content.timestamp).await?;
+    let from = (options.cloud.temp_prefix.as_str(), wanted);
+    let (mut target, there) = look(&cloud, &topology, from, content.timestamp).await?;
     target.damaged = damaged;
-    target.mapped = wanted.mapped.clone();
     let suffix = format!("~{}", content.timestamp);
     let plan = plan(&topology, &selection, &target, &suffix).map_err(ActionError::Failed)?;
-    let (quotas, notes) = quotas::look(&cloud, &plan, &topology, &there).await?;
+    let (quotas, notes) = quotas::look(&cloud, &plan, (&topology, &there), &target.flavors).await?;
     let project = target.project_id;
     let ready = Prepared { content, topology, plan, quotas, notes, project };
     if options.dry_run {
@@ -54,7 +54,7 @@ pub async fn restore(
     }
     ready.check()?;
     let work = Work { options, around, cloud, store };
-    let at_once = wanted.at_once(around.parallel_limit);
+    let at_once = options.at_once(around.parallel_limit);
     let execution = Execution::new(&work, (&ready.topology, &ready.plan), ready.content.timestamp, at_once);
     let outcome = execution.run().await?;
     ready.done(outcome)
@@ -199,7 +199,7 @@ impl Prepared {
     }
 
     fn done(&self, outcome: Outcome) -> Result<Done, ActionError> {
-        let Outcome { made, used, failed, skipped, notes } = &outcome;
+        let Outcome { made, used, failed, skipped, notes, remarks } = &outcome;
         let told = |rows: &[Row]| -> Vec<String> {
             let row = |row: &Row| {
                 format!("{} '{}': {}", row.resource, row.name, row.reason.as_deref().unwrap_or_default())
@@ -228,6 +228,7 @@ impl Prepared {
         summary.push(format!("Kept or used {} resources that are there", used.len()));
         summary.extend(wrong.iter().map(|what| format!("FAILED       {what}")));
         summary.extend(notes.iter().map(|note| format!("CHANGED      {note}")));
+        summary.extend(remarks.iter().map(|remark| format!("Note         {remark}")));
         summary.extend(self.lacks());
         let mut document = serde_json::to_value(&outcome).unwrap_or_default();
         if let Some(fields) = document.as_object_mut() {

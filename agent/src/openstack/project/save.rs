@@ -2,9 +2,10 @@
 //! makes it partial.
 
 use super::discover::{Scope, gather};
-use super::members::{SavedMember, Work, describe};
+use super::members::{Data, SavedMember, Work, describe};
 use super::options::ProjectOptions;
-use super::topology::{Kind, Missing, Resource, ResourceId, Topology};
+use super::servers::{Outcomes, strangers, units};
+use super::topology::{Kind, Missing, Resource, ResourceId, SAVED_SERVER, Topology};
 use crate::actions::{ActionError, Done, backup as action};
 use crate::openstack::volume::open_cloud;
 use crate::options::typed::{ActionOptions, StorageOptions};
@@ -42,13 +43,22 @@ pub async fn backup(
     let work = Work { options, around, cloud, store };
     let saved = members(&work, wanted, &mut topology).await?;
     let mut request = SetRequest::new(&options.hostname, &options.backup_name, around.now_secs);
-    request.members = saved.values().map(|saved| saved.named.clone()).collect::<Vec<NewMember>>();
+    request.members = data(&saved).map(|data| data.named.clone()).collect::<Vec<NewMember>>();
     request.problems = problems(&topology);
+    request.problems.extend(warnings(&saved).cloned());
     request.encryption = action::encryption(options)?;
     request.topology = serde_json::to_value(&topology)
         .map_err(|error| ActionError::Failed(format!("the topology: {error}")))?;
     let report = set::save(work.store.clone(), request, monitor).await?;
     Ok(done(&work, report, &topology, &saved))
+}
+
+fn data(saved: &BTreeMap<ResourceId, SavedMember>) -> impl Iterator<Item = &Data> {
+    saved.values().filter_map(|one| one.data.as_ref())
+}
+
+fn warnings(saved: &BTreeMap<ResourceId, SavedMember>) -> impl Iterator<Item = &FileProblem> {
+    saved.values().flat_map(|one| &one.warnings)
 }
 
 /// The container that the backup itself goes to.
@@ -70,11 +80,10 @@ async fn members(
             set(container, "without_objects", json!(true));
         }
     }
-    let with_data: Vec<Resource> =
-        topology.resources.iter().filter(|resource| resource.expects_data()).cloned().collect();
-    let saved: Vec<(ResourceId, Result<SavedMember, ActionError>)> = stream::iter(&with_data)
-        .map(|resource| async move { (resource.id.clone(), Box::pin(work.save(resource)).await) })
-        .buffer_unordered(wanted.at_once(work.around.parallel_limit))
+    let whole = topology.clone();
+    let saved: Vec<Outcomes> = stream::iter(units(&whole))
+        .map(|unit| async move { Box::pin(unit.save(work)).await })
+        .buffer_unordered(work.options.at_once(work.around.parallel_limit))
         .collect()
         .await;
     // Only now: each has tidied up behind itself.
@@ -82,7 +91,7 @@ async fn members(
         return Err(ActionError::Aborted);
     }
     let mut kept = BTreeMap::new();
-    for (id, outcome) in saved {
+    for (id, outcome) in saved.into_iter().flatten() {
         match outcome {
             Ok(member) => {
                 note(topology, &id, &member);
@@ -98,7 +107,15 @@ async fn members(
 
 fn note(topology: &mut Topology, id: &ResourceId, saved: &SavedMember) {
     let Some(resource) = topology.resources.iter_mut().find(|resource| resource.id == *id) else { return };
-    resource.backup = Some(saved.member.clone());
+    resource.backup = saved.data.as_ref().map(|data| data.member.clone());
+    if let Some(server) = &saved.server {
+        set(resource, SAVED_SERVER, json!(server));
+        for volume in strangers(server, topology) {
+            let reason = format!("volume {volume} was attached to it while the backup ran, and is not in it");
+            topology.missing.push(Missing { kind: id.kind, id: Some(id.id.clone()), reason });
+        }
+        return;
+    }
     if saved.lost.is_empty() {
         return;
     }
@@ -173,13 +190,22 @@ fn listed(topology: &Topology) -> Done {
     Done { result, summary, partial: false }
 }
 
+fn told(resource: &Resource, saved: &SavedMember) -> String {
+    let data = saved.data.as_ref().map(|Data { report, .. }| {
+        format!(", level {}, {} stored", report.level, action::people(report.bytes_stored))
+    });
+    let how = saved.server.as_ref().map(|server| format!(", {}", server.consistency));
+    let (data, how) = (data.unwrap_or_default(), how.unwrap_or_default());
+    format!("Saved        {} '{}'{data}{how}", resource.id, resource.name)
+}
+
 fn done(
     work: &Work<'_>,
     report: BackupReport,
     topology: &Topology,
     saved: &BTreeMap<ResourceId, SavedMember>,
 ) -> Done {
-    let sum = |figure: fn(&BackupReport) -> u64| saved.values().map(|one| figure(&one.report)).sum::<u64>();
+    let sum = |figure: fn(&BackupReport) -> u64| data(saved).map(|one| figure(&one.report)).sum::<u64>();
     let report = BackupReport {
         bytes_read: report.bytes_read + sum(|one| one.bytes_read),
         bytes_stored: report.bytes_stored + sum(|one| one.bytes_stored),
@@ -194,15 +220,11 @@ fn done(
     let mut members = Vec::new();
     for (id, member) in saved {
         let Some(resource) = topology.find(id) else { continue };
-        done.summary.push(format!(
-            "Saved        {id} '{}', level {}, {} stored",
-            resource.name,
-            member.report.level,
-            action::people(member.report.bytes_stored)
-        ));
+        done.summary.push(told(resource, member));
         done.summary.extend(member.left.iter().map(|what| format!("Left behind  {what}")));
         members.push(describe(resource, member));
     }
+    done.summary.extend(warnings(saved).map(action::trouble));
     done.summary.extend(remarks(topology));
     if let Some(Value::Object(metadata)) = done.result.get_mut("backup_metadata") {
         metadata.insert("engine_name".into(), json!("set"));

@@ -2,10 +2,14 @@
 
 use super::discover::{Scope, foreign, gather};
 use super::marks::Mark;
+use super::options::ProjectOptions;
 use super::plan::Target;
 use super::topology::{Kind, Resource, ResourceId, Topology};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
+use crate::openstack::nova::lookups;
+use crate::openstack::server::find_flavor;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Kinds that are found by their names when the project does not own them.
@@ -18,7 +22,7 @@ const FOREIGN: [Kind; 3] = [Kind::Network, Kind::Subnet, Kind::SecurityGroup];
 pub async fn look(
     cloud: &Cloud,
     saved: &Topology,
-    temp_prefix: &str,
+    (temp_prefix, wanted): (&str, &ProjectOptions),
     timestamp: i64,
 ) -> Result<(Target, Topology), CloudError> {
     let project = cloud.project_id().await?;
@@ -30,7 +34,7 @@ pub async fn look(
             format!("what of it is there cannot be seen, and would be made a second time: {}", unseen.reason);
         return Err(CloudError::Choice { what: format!("{} in project {project}", unseen.kind), cause });
     }
-    let mut target = Target { project_id: project, ..Target::default() };
+    let mut target = Target { project_id: project, mapped: wanted.mapped.clone(), ..Target::default() };
     for resource in &there.resources {
         note(&mut target, resource, timestamp);
     }
@@ -51,7 +55,38 @@ pub async fn look(
             target.conflicts.insert(resource.id.clone(), why);
         }
     }
+    look_for_flavors(cloud, saved, wanted, &mut target).await?;
     Ok((target, there))
+}
+
+/// A server whose flavor is not there is a conflict: somebody has to choose another.
+async fn look_for_flavors(
+    cloud: &Cloud,
+    saved: &Topology,
+    wanted: &ProjectOptions,
+    target: &mut Target,
+) -> Result<(), CloudError> {
+    let is_server = |resource: &&Resource| resource.id.kind == Kind::Server && resource.is_saved();
+    let servers: Vec<&Resource> = saved.resources.iter().filter(is_server).collect();
+    if servers.is_empty() {
+        return Ok(());
+    }
+    let flavors = match lookups::flavors(cloud).await {
+        Err(CloudError::Aborted) => return Err(CloudError::Aborted),
+        other => other,
+    };
+    for server in servers {
+        let old = server.document.get("flavor").and_then(Value::as_object).cloned().unwrap_or_default();
+        let wish = wanted.flavor_of(server);
+        let found = flavors.as_ref().map_err(ToString::to_string).and_then(|flavors| {
+            find_flavor(flavors, &old, wish.as_deref()).map_err(|error| error.to_string())
+        });
+        match found {
+            Ok(flavor) => drop(target.flavors.insert(server.id.clone(), flavor.clone())),
+            Err(why) => drop(target.conflicts.insert(server.id.clone(), why)),
+        }
+    }
+    Ok(())
 }
 
 fn note(target: &mut Target, resource: &Resource, timestamp: i64) {
@@ -59,7 +94,13 @@ fn note(target: &mut Target, resource: &Resource, timestamp: i64) {
         return;
     }
     target.present.insert(resource.id.clone());
-    if resource.id.kind == Kind::Port && !resource.text("device_id").is_empty() {
+    let attachments = resource.document.get("attachments").and_then(Value::as_array);
+    let is_busy = match resource.id.kind {
+        Kind::Port => !resource.text("device_id").is_empty(),
+        Kind::Volume => attachments.is_some_and(|rows| !rows.is_empty()),
+        _ => false,
+    };
+    if is_busy {
         target.busy.insert(resource.id.clone());
     }
     if resource.owned {

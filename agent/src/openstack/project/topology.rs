@@ -9,6 +9,8 @@ use std::fmt;
 
 /// Version of the document this program writes; older ones are read.
 pub const TOPOLOGY_VERSION: u32 = 1;
+/// Key in the document of a server for what mode nova knows of it; without that it cannot be made again.
+pub const SAVED_SERVER: &str = "saved_server";
 
 /// In the order of creation: a kind needs only kinds before it, but for rules of security groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -135,6 +137,18 @@ impl Resource {
     pub fn expects_data(&self) -> bool {
         let is_left_out = self.document.get("without_objects").is_some();
         self.id.kind.has_data() && self.owned && !is_left_out
+    }
+
+    /// The backup has all that [`Resource::expects_data`] expects.
+    pub fn is_saved(&self) -> bool {
+        match self.id.kind {
+            // One that boots from a volume has no data of its own.
+            Kind::Server => {
+                let has_disk = self.document.pointer("/image/id").is_some();
+                self.document.get(SAVED_SERVER).is_some() && (self.backup.is_some() || !has_disk)
+            }
+            _ => self.backup.is_some(),
+        }
     }
 
     /// A text of the document, `""` when there is none.

@@ -1,7 +1,7 @@
 //! Action backup of mode nova: each server is a set of its own. One that fails among several makes the backup partial, never
 //! silently less.
 
-use super::save::{Saved, Saving, save, take_back};
+use super::save::{DiskChain, Saved, Saving, Volumes, save, take_back};
 use super::{chain_of_one, pick};
 use crate::actions::backup::{people, trouble};
 use crate::actions::{ActionError, Done, backup as action};
@@ -10,9 +10,12 @@ use crate::openstack::volume::{chain, open_cloud};
 use crate::options::medium::ServerPick;
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
+use freezer_storage::Store;
 use freezer_vault::set::{self, SetRequest};
 use freezer_vault::{BackupReport, Monitor, VaultError};
+use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub async fn backup(
@@ -27,35 +30,46 @@ pub async fn backup(
         if options.dry_run {
             return Ok(planned(&[server.id().to_owned()]));
         }
-        return one(options, around, &monitor, &cloud, server.id()).await;
+        let store = open_store(options, around).await?;
+        return one(options, around, (&cloud, &store), server.id()).await;
     }
     let chosen = pick::several(&cloud, pick).await?;
     let ids: Vec<String> = chosen.iter().map(|server| server.id().to_owned()).collect();
     if options.dry_run {
         return Ok(planned(&ids));
     }
-    several(options, around, &monitor, &cloud, &ids).await
+    several(options, around, &cloud, &ids).await
 }
 
-/// One after the other: each is frozen for itself, and the cloud moves no more than one of them at a time.
+/// As many at a time as action and host allow, each frozen for itself. They share one store, and so the limits of the host.
 async fn several(
     options: &ActionOptions,
     around: &Surroundings,
-    monitor: &Arc<Monitor>,
     cloud: &Cloud,
     ids: &[String],
 ) -> Result<Done, ActionError> {
+    let store = &open_store(options, around).await?;
+    let made: BTreeMap<&String, Result<Done, ActionError>> = stream::iter(ids)
+        .map(|id| async move {
+            let own = chain_of_one(options, id);
+            (id, Box::pin(one(&own, around, (cloud, store), id)).await)
+        })
+        .buffer_unordered(options.at_once(around.parallel_limit))
+        .collect()
+        .await;
+    // Only now: each has tidied up behind itself.
+    if cloud.monitor().is_cancelled() {
+        return Err(ActionError::Aborted);
+    }
     let (mut saved, mut summary, mut failed) = (Map::new(), Vec::new(), Vec::new());
     let mut is_partial = false;
-    for id in ids {
-        match one(&chain_of_one(options, id), around, monitor, cloud, id).await {
+    for (id, outcome) in made {
+        match outcome {
             Ok(done) => {
                 is_partial |= done.partial;
                 summary.extend(done.summary);
                 saved.insert(id.clone(), done.result.get("backup_metadata").cloned().unwrap_or_default());
             }
-            Err(ActionError::Aborted) => return Err(ActionError::Aborted),
-            Err(_) if monitor.is_cancelled() => return Err(ActionError::Aborted),
             Err(error) => failed.push(format!("server {id}: {error}")),
         }
     }
@@ -84,21 +98,23 @@ async fn several(
 async fn one(
     options: &ActionOptions,
     around: &Surroundings,
-    monitor: &Arc<Monitor>,
-    cloud: &Cloud,
+    (cloud, store): (&Cloud, &Arc<dyn Store>),
     id: &str,
 ) -> Result<Done, ActionError> {
+    let (name, in_cluster) = (options.backup_name.clone(), chain(options, cloud).await?);
+    let chain_of =
+        move |role: &str| DiskChain { backup_name: format!("{name}_{role}"), in_cluster: in_cluster.clone() };
     let work = Saving {
         cloud: cloud.clone(),
-        store: open_store(options, around).await?,
-        monitor: monitor.clone(),
+        store: store.clone(),
+        monitor: cloud.monitor().clone(),
         ceph: around.ceph.clone(),
         disks: action::image_request(options, around)?,
-        chain: chain(options, cloud).await?,
+        chain_of: Box::new(chain_of),
         temp_prefix: options.cloud.temp_prefix.clone(),
         run_id: around.run_id.clone(),
     };
-    let saved = save(&work, id).await?;
+    let saved = save(&work, id, &Volumes::All).await?;
     let report = match name_them(options, &work, &saved).await {
         Ok(report) => report,
         Err(error) => {

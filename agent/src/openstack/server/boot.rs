@@ -18,7 +18,10 @@ pub struct Parts<'a> {
     pub image: Option<&'a str>,
     /// New volumes by the role of their disk.
     pub volumes: &'a BTreeMap<String, String>,
-    pub ports: &'a [String],
+    /// New ports by the ids of the old ones.
+    pub ports: &'a BTreeMap<String, String>,
+    /// Nova must not delete the volumes with it, as long as it may be removed again.
+    pub spares_volumes: bool,
 }
 
 /// Orders the server and waits until it runs. It is the ledger's.
@@ -73,11 +76,12 @@ fn body(name: &str, saved: &ServerDescription, place: &Place, parts: &Parts<'_>)
     body
 }
 
-fn networks(saved: &ServerDescription, ports: &[String]) -> Value {
+fn networks(saved: &ServerDescription, ports: &BTreeMap<String, String>) -> Value {
     if ports.is_empty() {
         return json!("none");
     }
-    let rows = saved.ports.iter().zip(ports).map(|(old, port)| match &old.tag {
+    let known = saved.ports.iter().filter_map(|old| Some((old, ports.get(&old.id)?)));
+    let rows = known.map(|(old, port)| match &old.tag {
         Some(tag) => json!({"port": port, "tag": tag}),
         None => json!({ "port": port }),
     });
@@ -94,7 +98,8 @@ fn mapping(disk: &DiskDescription, parts: &Parts<'_>) -> Option<Value> {
     };
     let fields = row.as_object_mut()?;
     fields.insert("boot_index".into(), if disk.is_boot { json!(0) } else { Value::Null });
-    fields.insert("delete_on_termination".into(), json!(disk.delete_on_termination));
+    let is_spared = parts.spares_volumes && disk.volume_id.is_some();
+    fields.insert("delete_on_termination".into(), json!(disk.delete_on_termination && !is_spared));
     if let Some(tag) = &disk.tag {
         fields.insert("tag".into(), json!(tag));
     }
@@ -133,18 +138,24 @@ mod tests {
             volume_id: (role != ROOT).then(|| role.to_owned()),
             is_boot,
             tag: (role == "v1").then(|| "db".to_owned()),
+            delete_on_termination: true,
             ..DiskDescription::default()
         };
         let saved = ServerDescription {
             disks: vec![disk(ROOT, true), disk("v1", false)],
-            ports: vec![PortDescription { tag: Some("eth".into()), ..PortDescription::default() }],
+            ports: vec![PortDescription {
+                id: "old".into(),
+                tag: Some("eth".into()),
+                ..PortDescription::default()
+            }],
             user_data: Some("Zm9v".into()),
             has_config_drive: true,
             ..ServerDescription::default()
         };
         let place = Place { flavor_id: "f".into(), server_group: Some("g".into()), ..Place::default() };
         let volumes = [("v1".to_owned(), "new1".to_owned())].into();
-        let parts = Parts { image: Some("i"), volumes: &volumes, ports: &["p".to_owned()] };
+        let ports = [("old".to_owned(), "p".to_owned())].into();
+        let parts = Parts { image: Some("i"), volumes: &volumes, ports: &ports, spares_volumes: true };
         assert_eq!(
             body("n", &saved, &place, &parts),
             json!({
@@ -153,7 +164,7 @@ mod tests {
                     "user_data": "Zm9v", "config_drive": true,
                     "block_device_mapping_v2": [
                         {"uuid": "i", "source_type": "image", "destination_type": "local", "boot_index": 0,
-                         "delete_on_termination": false},
+                         "delete_on_termination": true},
                         {"uuid": "new1", "source_type": "volume", "destination_type": "volume", "boot_index": null,
                          "delete_on_termination": false, "tag": "db"},
                     ],
@@ -161,6 +172,6 @@ mod tests {
                 "os:scheduler_hints": {"group": "g"},
             })
         );
-        assert_eq!(networks(&saved, &[]), json!("none"));
+        assert_eq!(networks(&saved, &BTreeMap::new()), json!("none"));
     }
 }

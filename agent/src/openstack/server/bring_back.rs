@@ -23,7 +23,7 @@ use freezer_vault::encryption::PassPhrase;
 use freezer_vault::image::{self, ImagePlan, ImageRestoreRequest};
 use freezer_vault::set::Member;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -49,6 +49,38 @@ pub struct Wishes {
     /// By id or name.
     pub flavor: Option<String>,
     pub networks: NetworkChoice,
+    /// Put into its metadata.
+    pub marks: Map<String, Value>,
+    /// Set when the server comes back with its whole project.
+    pub given: Option<Given>,
+}
+
+/// What is there for a server already and takes the place of what it had, by the old ids: none of it is made, and none is removed
+/// if the server fails. What is not among it the server lacks.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    pub ports: BTreeMap<String, String>,
+    pub volumes: BTreeMap<String, String>,
+    /// Names.
+    pub keypairs: BTreeMap<String, String>,
+    pub server_groups: BTreeMap<String, String>,
+}
+
+/// The level that holds a disk.
+#[derive(Clone, Debug)]
+pub struct DiskLevel {
+    pub role: String,
+    /// `<hostname>_<backup_name>` of its chain.
+    pub hbn: String,
+    /// Seconds since 1970: the level's id.
+    pub timestamp: i64,
+}
+
+impl DiskLevel {
+    pub fn of(member: &Member) -> Self {
+        let Member { role, link } = member;
+        Self { role: role.clone(), hbn: link.hbn.clone(), timestamp: link.timestamp }
+    }
 }
 
 /// What was made.
@@ -70,15 +102,15 @@ pub struct Restored {
     pub left: Vec<String>,
 }
 
-/// A new server with what `members` of its set hold.
+/// A new server with what `disks` hold; volumes that are given need none.
 pub async fn bring_back(
     work: &BringingBack,
     saved: &ServerDescription,
-    members: &[Member],
+    disks: &[DiskLevel],
     wishes: &Wishes,
 ) -> Result<Restored, ActionError> {
-    let plans = plans(work, saved, members).await?;
-    let place = place::find(&work.cloud, saved, wishes.flavor.as_deref(), &wishes.networks).await?;
+    let plans = plans(work, saved, disks, wishes.given.is_some()).await?;
+    let place = place::find(&work.cloud, saved, wishes).await?;
     let ledger = Arc::new(Ledger::new(&work.cloud, &work.temp_prefix, &work.run_id));
     let making = Making { work, saved, wishes, place, ledger: ledger.clone() };
     let made = match making.make(plans).await {
@@ -94,26 +126,27 @@ pub async fn bring_back(
     Ok(restored)
 }
 
-/// The level of each disk that the set names; nothing else will do.
+/// The very level of each disk; nothing else will do.
 async fn plans(
     work: &BringingBack,
     saved: &ServerDescription,
-    members: &[Member],
+    levels: &[DiskLevel],
+    has_volumes: bool,
 ) -> Result<BTreeMap<String, ImagePlan>, ActionError> {
     let mut plans = BTreeMap::new();
-    for disk in &saved.disks {
+    for disk in saved.disks.iter().filter(|disk| disk.volume_id.is_none() || !has_volumes) {
         let lacks =
             |what: &str| ActionError::Failed(format!("disk {} of server {}: {what}", disk.role, saved.id));
-        let member = members.iter().find(|member| member.role == disk.role);
-        let member = member.ok_or_else(|| lacks("the backup names none"))?;
-        let name = member.link.hbn.strip_prefix(&format!("{}_", work.hostname));
-        let name = name.ok_or_else(|| lacks(&format!("its backup {} is another host's", member.link.hbn)))?;
+        let level = levels.iter().find(|level| level.role == disk.role);
+        let DiskLevel { hbn, timestamp, .. } = level.ok_or_else(|| lacks("the backup names none"))?;
+        let name = hbn.strip_prefix(&format!("{}_", work.hostname));
+        let name = name.ok_or_else(|| lacks(&format!("its backup {hbn} is another host's")))?;
         let mut request = ImageRestoreRequest::new(&work.hostname, name);
-        request.not_after_secs = Some(member.link.timestamp);
+        request.not_after_secs = Some(*timestamp);
         request.pass_phrase = work.pass_phrase.clone();
         let plan = image::plan(&work.store, &request).await?;
-        if plan.timestamp != member.link.timestamp {
-            return Err(lacks(&format!("its backup {} at {} is not there", plan.hbn, member.link.timestamp)));
+        if plan.timestamp != *timestamp {
+            return Err(lacks(&format!("its backup {hbn} at {timestamp} is not there")));
         }
         plans.insert(disk.role.clone(), plan);
     }
@@ -146,14 +179,13 @@ impl Making<'_> {
         if let Some(plan) = root {
             restored.image_id = Some(self.image(&plan).await?);
         }
-        for (old, place) in self.saved.ports.iter().zip(&self.place.ports) {
-            let plugged = plug(cloud, ledger, old, place).await?;
-            restored.ports.push(plugged.id);
-            restored.notes.extend(plugged.notes);
-            restored.missing.extend(plugged.missing);
-        }
-        let parts =
-            Parts { image: restored.image_id.as_deref(), volumes: &restored.volumes, ports: &restored.ports };
+        let ports = self.ports(&mut restored).await?;
+        let parts = Parts {
+            image: restored.image_id.as_deref(),
+            volumes: &restored.volumes,
+            ports: &ports,
+            spares_volumes: self.wishes.given.is_some(),
+        };
         restored.server_id = boot(cloud, ledger, &self.wishes.name, self.saved, &self.place, &parts).await?;
         restored
             .notes
@@ -161,9 +193,32 @@ impl Making<'_> {
         if self.saved.status == "SHUTOFF" {
             servers::stop(cloud, &restored.server_id).await?;
         }
+        self.bind_volumes(&mut restored).await?;
         self.dress(&restored, &volumes).await?;
         self.hand_over(&restored);
         Ok(restored)
+    }
+
+    /// Ports by the ids of the old ones.
+    async fn ports(&self, restored: &mut Restored) -> Result<BTreeMap<String, String>, ActionError> {
+        let mut ports = BTreeMap::new();
+        let Some(given) = &self.wishes.given else {
+            for (old, place) in self.saved.ports.iter().zip(&self.place.ports) {
+                let plugged = plug(&self.work.cloud, &self.ledger, old, place).await?;
+                ports.insert(old.id.clone(), plugged.id.clone());
+                restored.ports.push(plugged.id);
+                restored.notes.extend(plugged.notes);
+                restored.missing.extend(plugged.missing);
+            }
+            return Ok(ports);
+        };
+        for old in &self.saved.ports {
+            match given.ports.get(&old.id) {
+                Some(id) => drop(ports.insert(old.id.clone(), id.clone())),
+                None => restored.missing.push(format!("its interface in network {}", old.network.name)),
+            }
+        }
+        Ok(ports)
     }
 
     async fn volumes(
@@ -172,6 +227,15 @@ impl Making<'_> {
         restored: &mut Restored,
     ) -> Result<Vec<(String, NewVolume)>, ActionError> {
         let mut made = Vec::new();
+        if let Some(given) = &self.wishes.given {
+            for old in self.saved.disks.iter().filter_map(|disk| disk.volume_id.as_ref()) {
+                match given.volumes.get(old) {
+                    Some(id) => drop(restored.volumes.insert(old.clone(), id.clone())),
+                    None => restored.missing.push(format!("its volume {old}")),
+                }
+            }
+            return Ok(made);
+        }
         for (role, plan) in plans {
             let saved = VolumeDescription::from_value(&plan.description).ok_or_else(|| {
                 ActionError::Failed(format!(
@@ -214,6 +278,24 @@ impl Making<'_> {
         Ok(id)
     }
 
+    /// Volumes that went with the old server go with the new one; given ones only from now on, as it stays.
+    async fn bind_volumes(&self, restored: &mut Restored) -> Result<(), CloudError> {
+        if self.wishes.given.is_none() {
+            return Ok(());
+        }
+        for disk in self.saved.disks.iter().filter(|disk| disk.delete_on_termination) {
+            let Some(volume) = restored.volumes.get(&disk.role) else { continue };
+            match servers::bind_volume(&self.work.cloud, &restored.server_id, volume).await {
+                Ok(()) => {}
+                Err(error @ (CloudError::Refused { .. } | CloudError::TooOld { .. })) => {
+                    restored.notes.push(format!("volume {volume} stays when the server is deleted: {error}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Everything gets the name and the metadata that it had.
     async fn dress(&self, restored: &Restored, volumes: &[(String, NewVolume)]) -> Result<(), CloudError> {
         let cloud = &self.work.cloud;
@@ -227,7 +309,9 @@ impl Making<'_> {
         for (id, old) in restored.ports.iter().zip(&self.saved.ports) {
             ports::update(cloud, id, &json!({ "name": old.name })).await?;
         }
-        servers::set_metadata(cloud, &restored.server_id, &self.saved.metadata).await
+        let mut metadata = self.saved.metadata.clone();
+        metadata.extend(self.wishes.marks.clone());
+        servers::set_metadata(cloud, &restored.server_id, &metadata).await
     }
 
     /// It is all the user's from now on.

@@ -4,6 +4,7 @@
 //! that boots from one snapshotted. Volumes in the cluster that this host reaches are snapshotted there, all at once.
 
 use super::description::Consistency;
+use super::save::DiskChain;
 use crate::openstack::ceph::CephAccess;
 use crate::openstack::cinder::snapshots;
 use crate::openstack::cinder::volumes::Volume;
@@ -37,8 +38,8 @@ pub struct Freezing<'a> {
     pub cloud: &'a Cloud,
     pub ledger: &'a Ledger,
     pub ceph: Option<&'a CephAccess>,
-    /// Names the chains that the snapshots in the cluster are for.
-    pub chain: &'a str,
+    /// The chain that a volume's snapshot in the cluster is for.
+    pub chain_of: &'a (dyn Fn(&str) -> DiskChain + Send + Sync),
     pub now_secs: i64,
 }
 
@@ -60,7 +61,8 @@ impl Freezing<'_> {
         for volume in &volumes {
             ways.push(match in_cluster(self.ceph, self.cloud.monitor(), volume).await? {
                 Some((ceph, image)) => {
-                    let own = Kept::new(&ceph, image, self.chain, self.now_secs);
+                    let chain = (self.chain_of)(volume.id()).in_cluster;
+                    let own = Kept::new(&ceph, image, &chain, self.now_secs);
                     kept.push(own.clone());
                     Way::Cluster(own)
                 }

@@ -16,10 +16,10 @@ mod restore;
 mod save;
 
 pub use backup::backup;
-pub use bring_back::{BringingBack, Restored, Wishes, bring_back};
-pub use place::NetworkChoice;
+pub use bring_back::{BringingBack, DiskLevel, Given, Restored, Wishes, bring_back};
+pub use place::{NetworkChoice, find_flavor};
 pub use restore::restore;
-pub use save::{Saved, Saving, save, take_back};
+pub use save::{DiskChain, Saved, Saving, Volumes, save, take_back};
 
 use crate::options::medium::{Pick, ServerPick};
 use crate::options::typed::ActionOptions;

@@ -1,12 +1,13 @@
 //! What a restored server needs of the project it comes to, found before anything is made: by id where the old one is
 //! there, else by name. What is missing and can be done without is told; the rest ends the restore before it begins.
 
+use super::bring_back::Wishes;
 use super::description::{FixedIp, Named, PortDescription, ServerDescription};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
 use crate::openstack::neutron::networks;
 use crate::openstack::nova::lookups;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Which networks take the place of the old ones.
@@ -85,13 +86,10 @@ fn pick<'a>(rows: &'a [Value], wanted: &str, kind: &str) -> Result<Option<&'a Va
     }
 }
 
-pub async fn find(
-    cloud: &Cloud,
-    saved: &ServerDescription,
-    flavor: Option<&str>,
-    networks: &NetworkChoice,
-) -> Result<Place, CloudError> {
-    let mut place = Place { flavor_id: flavor_id(cloud, saved, flavor).await?, ..Place::default() };
+pub async fn find(cloud: &Cloud, saved: &ServerDescription, wishes: &Wishes) -> Result<Place, CloudError> {
+    let flavors = lookups::flavors(cloud).await?;
+    let flavor = find_flavor(&flavors, &saved.flavor, wishes.flavor.as_deref())?;
+    let mut place = Place { flavor_id: text(flavor, "id").to_owned(), ..Place::default() };
     if let Some(zone) = &saved.availability_zone {
         match lookups::zones(cloud).await?.contains(zone) {
             true => place.zone = Some(zone.clone()),
@@ -99,31 +97,48 @@ pub async fn find(
         }
     }
     if let Some(name) = &saved.key_name {
-        match lookups::keypair(cloud, name).await? {
-            Some(_) => place.key_name = Some(name.clone()),
+        let found = match &wishes.given {
+            Some(given) => given.keypairs.get(name).cloned(),
+            None => lookups::keypair(cloud, name).await?.map(|_| name.clone()),
+        };
+        match found {
+            Some(name) => place.key_name = Some(name),
             None => place.missing.push(format!("keypair {name}: the user has none of this name")),
         }
     }
-    place.server_group = server_group(cloud, saved, &mut place.missing).await?;
-    ports(cloud, saved, networks, &mut place).await?;
+    if let Some(old) = saved.server_groups.first() {
+        place.server_group = match &wishes.given {
+            Some(given) => given.server_groups.get(&old.id).cloned(),
+            None => by_id_or_name(&lookups::server_groups(cloud).await?, old),
+        };
+        if place.server_group.is_none() {
+            place.missing.push(format!("server group {} ({})", old.name, old.id));
+        }
+    }
+    if wishes.given.is_none() {
+        ports(cloud, saved, &wishes.networks, &mut place).await?;
+    }
     Ok(place)
 }
 
-async fn flavor_id(
-    cloud: &Cloud,
-    saved: &ServerDescription,
+/// Among all `flavors`, the one wished for; else that of the old one's name, or one like it. `old` is as Nova tells it with a
+/// server.
+pub fn find_flavor<'a>(
+    flavors: &'a [Value],
+    old: &Map<String, Value>,
     wish: Option<&str>,
-) -> Result<String, CloudError> {
-    let flavors = lookups::flavors(cloud).await?;
-    let name = saved.flavor.get("original_name").and_then(Value::as_str).unwrap_or_default();
-    if let Some(row) = pick(&flavors, wish.unwrap_or(name), "flavor")? {
-        return Ok(text(row, "id").to_owned());
+) -> Result<&'a Value, CloudError> {
+    const NEXT: &str = "nova_restore_flavor, or in mode project by project_map (flavor/<old name>=<new>)";
+    let name = old.get("original_name").and_then(Value::as_str).unwrap_or_default();
+    if let Some(row) = pick(flavors, wish.unwrap_or(name), "flavor")? {
+        return Ok(row);
     }
     if let Some(wish) = wish {
-        return Err(choice(format!("flavor '{wish}'"), "is not there; see nova_restore_flavor"));
+        return Err(choice(format!("flavor '{wish}'"), format!("is not there; name one by {NEXT}")));
     }
     let number = |value: Option<&Value>| value.and_then(Value::as_u64).unwrap_or_default();
-    let old = |key: &str| number(saved.flavor.get(key));
+    let specs_of_old = old.get("extra_specs");
+    let old = |key: &str| number(old.get(key));
     let is_like = |row: &&Value| {
         let same = |key: &str, new: &str| number(row.get(new)) == old(key);
         let specs = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
@@ -131,29 +146,13 @@ async fn flavor_id(
             && same("ram", "ram")
             && same("disk", "disk")
             && same("ephemeral", "OS-FLV-EXT-DATA:ephemeral")
-            && specs(row.get("extra_specs")) == specs(saved.flavor.get("extra_specs"))
+            && specs(row.get("extra_specs")) == specs(specs_of_old)
     };
-    let like = flavors.iter().find(is_like).map(|row| text(row, "id").to_owned());
-    like.ok_or_else(|| {
+    flavors.iter().find(is_like).ok_or_else(|| {
         let size = format!("{} vCPUs, {} MiB, {} GiB", old("vcpus"), old("ram"), old("disk"));
-        choice(
-            format!("flavor '{name}' ({size})"),
-            "is not there, nor one like it; name one by nova_restore_flavor",
-        )
+        let what = format!("flavor '{name}' ({size})");
+        choice(what, format!("is not there, nor one like it; name one by {NEXT}"))
     })
-}
-
-async fn server_group(
-    cloud: &Cloud,
-    saved: &ServerDescription,
-    missing: &mut Vec<String>,
-) -> Result<Option<String>, CloudError> {
-    let Some(old) = saved.server_groups.first() else { return Ok(None) };
-    let found = by_id_or_name(&lookups::server_groups(cloud).await?, old);
-    if found.is_none() {
-        missing.push(format!("server group {} ({})", old.name, old.id));
-    }
-    Ok(found)
 }
 
 fn by_id_or_name(rows: &[Value], old: &Named) -> Option<String> {
@@ -240,6 +239,24 @@ mod tests {
         for bad in ["a=", "=b", "a=b,c"] {
             assert!(NetworkChoice::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_flavor_is_found_by_wish_name_or_likeness() {
+        let flavor = |id: &str, name: &str, ram: u64| json!({"id": id, "name": name, "vcpus": 1, "ram": ram, "disk": 1, "OS-FLV-EXT-DATA:ephemeral": 0});
+        let flavors = [flavor("1", "small", 512), flavor("2", "big", 4096)];
+        let old = |name: &str, ram: u64| -> Map<String, Value> {
+            let old = json!({"original_name": name, "vcpus": 1, "ram": ram, "disk": 1, "ephemeral": 0});
+            old.as_object().cloned().unwrap_or_default()
+        };
+        let found = |old: &Map<String, Value>, wish: Option<&str>| {
+            find_flavor(&flavors, old, wish).map(|row| text(row, "id").to_owned())
+        };
+        assert_eq!(found(&old("small", 512), Some("big")).unwrap(), "2");
+        assert_eq!(found(&old("small", 9), None).unwrap(), "1");
+        assert_eq!(found(&old("gone", 4096), None).unwrap(), "2");
+        assert!(found(&old("gone", 9), None).unwrap_err().to_string().contains("flavor/<old name>"));
+        assert!(found(&old("small", 512), Some("none")).unwrap_err().to_string().contains("flavor 'none'"));
     }
 
     #[test]

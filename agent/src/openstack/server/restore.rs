@@ -1,6 +1,6 @@
 //! Action restore of mode nova: from a set to a new server, or from the sets of several to all of them.
 
-use super::bring_back::{BringingBack, Restored, Wishes, bring_back};
+use super::bring_back::{BringingBack, DiskLevel, Restored, Wishes, bring_back};
 use super::chain_of_one;
 use super::description::ServerDescription;
 use super::place::NetworkChoice;
@@ -14,6 +14,7 @@ use freezer_storage::Store;
 use freezer_vault::encryption::PassPhrase;
 use freezer_vault::set::{self, SetContent, SetReadRequest};
 use freezer_vault::{Monitor, VaultError};
+use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -61,15 +62,16 @@ pub async fn restore(
         temp_prefix: options.cloud.temp_prefix.clone(),
         run_id: around.run_id.clone(),
     };
+    let networks = networks.unwrap_or_default();
+    let (work, networks) = (&work, &networks);
+    let made: Vec<(&Found, Result<Restored, ActionError>)> = stream::iter(&found)
+        .map(|found| async move { (found, Box::pin(again(work, options, networks, found)).await) })
+        .buffer_unordered(options.at_once(around.parallel_limit))
+        .collect()
+        .await;
     let mut restored = Vec::new();
-    for found in &found {
-        let wishes = Wishes {
-            name: name(options, found),
-            suffix: format!("~{}", found.content.timestamp),
-            flavor: options.cloud.flavor.clone(),
-            networks: networks.clone().unwrap_or_default(),
-        };
-        match bring_back(&work, &found.server, &found.content.members, &wishes).await {
+    for (found, made) in made {
+        match made {
             Ok(made) => restored.push(made),
             Err(ActionError::Aborted) => return Err(ActionError::Aborted),
             Err(error) if matches!(pick, ServerPick::One(_)) => return Err(error),
@@ -77,6 +79,24 @@ pub async fn restore(
         }
     }
     done(pick, &found, restored, failed)
+}
+
+/// One server as a new one.
+async fn again(
+    work: &BringingBack,
+    options: &ActionOptions,
+    networks: &NetworkChoice,
+    found: &Found,
+) -> Result<Restored, ActionError> {
+    let wishes = Wishes {
+        name: name(options, found),
+        suffix: format!("~{}", found.content.timestamp),
+        flavor: options.cloud.flavor.clone(),
+        networks: networks.clone(),
+        ..Wishes::default()
+    };
+    let disks: Vec<DiskLevel> = found.content.members.iter().map(DiskLevel::of).collect();
+    bring_back(work, &found.server, &disks, &wishes).await
 }
 
 fn pass_phrase(options: &ActionOptions) -> Result<Option<PassPhrase>, VaultError> {

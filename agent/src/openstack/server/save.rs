@@ -4,7 +4,7 @@
 //! A server is saved whole or not at all: when a disk fails, the levels that were made before are taken back.
 
 use super::describe::describe;
-use super::description::{ROOT, ServerDescription};
+use super::description::{Consistency, ROOT, ServerDescription};
 use super::freeze::{Freezing, Frozen, Source};
 use super::pick;
 use crate::actions::ActionError;
@@ -22,6 +22,7 @@ use freezer_vault::prune::withdraw;
 use freezer_vault::set::NewMember;
 use freezer_vault::{BackupReport, Engine, FileProblem, Monitor, VaultError, Weight};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// States in which disks hold what the guest wrote, and Nova makes images.
@@ -45,12 +46,37 @@ pub struct Saving {
     pub store: Arc<dyn Store>,
     pub monitor: Arc<Monitor>,
     pub ceph: Option<CephAccess>,
-    /// How each disk is saved. Chains are named after `backup_name`, with `_root` or `_<volume id>` behind it.
+    /// How each disk is saved; under which name, `chain_of` says.
     pub disks: ImageRequest,
-    /// Names these chains among all that may have a snapshot in the cluster: project, storage, container, host, name.
-    pub chain: String,
+    /// The chain of a disk by its role.
+    pub chain_of: Box<dyn Fn(&str) -> DiskChain + Send + Sync>,
     pub temp_prefix: String,
     pub run_id: String,
+}
+
+/// Where the levels of a disk are.
+#[derive(Clone, Debug)]
+pub struct DiskChain {
+    pub backup_name: String,
+    /// Names it among all that may have a snapshot in the cluster: project, storage, container, host, name.
+    pub in_cluster: String,
+}
+
+/// Which volumes of a server are saved with it.
+#[derive(Clone, Debug)]
+pub enum Volumes {
+    All,
+    /// These; somebody else sees to the others, which are only described.
+    Only(BTreeSet<String>),
+}
+
+impl Volumes {
+    fn has(&self, id: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(ids) => ids.contains(id),
+        }
+    }
 }
 
 /// A server that is saved but not named by a set yet.
@@ -71,9 +97,12 @@ impl Saved {
 }
 
 /// Saves the server of this id, which must be the login's project's.
-pub async fn save(work: &Saving, server_id: &str) -> Result<Saved, ActionError> {
+pub async fn save(work: &Saving, server_id: &str, wanted: &Volumes) -> Result<Saved, ActionError> {
     let server = sound(&work.cloud, server_id).await?;
-    let (description, volumes) = describe(&work.cloud, &server, work.disks.now_secs).await?;
+    let (description, mut volumes) = describe(&work.cloud, &server, work.disks.now_secs).await?;
+    let attached = volumes.len();
+    volumes.retain(|volume| wanted.has(volume.id()));
+    let is_whole = volumes.len() == attached;
     let project = work.cloud.project_id().await?;
     for volume in &volumes {
         check(volume, &project)?;
@@ -84,13 +113,19 @@ pub async fn save(work: &Saving, server_id: &str) -> Result<Saved, ActionError> 
         cloud: &work.cloud,
         ledger: &ledger,
         ceph: work.ceph.as_ref(),
-        chain: &work.chain,
+        chain_of: work.chain_of.as_ref(),
         now_secs: work.disks.now_secs,
     }
     .freeze(&server, volumes, &mut kept)
     .await;
     let made = match frozen {
-        Ok(frozen) => disks(work, description, frozen).await,
+        Ok(mut frozen) => {
+            if !is_whole {
+                // Of what is saved at another time nothing is known here.
+                frozen.consistency = Consistency::PerVolume;
+            }
+            disks(work, description, frozen).await
+        }
         Err(error) => Err(error.into()),
     };
     let made = match made {
@@ -212,7 +247,7 @@ fn open_root(work: &Saving, image: &Value) -> Result<OpenImage, CloudError> {
 
 async fn level(work: &Saving, role: &str, open: OpenImage) -> Result<BackupReport, ActionError> {
     let mut request = work.disks.clone();
-    request.backup_name = format!("{}_{role}", request.backup_name);
+    request.backup_name = (work.chain_of)(role).backup_name;
     // Each has figures of its own; an abort ends them all.
     let own = Arc::new(Monitor::with_token(work.monitor.token().child_token()));
     let made = image::backup(work.store.clone(), request, open, own.clone()).await;

@@ -5,6 +5,7 @@ use crate::openstack::cloud::{Cloud, Service};
 use crate::openstack::error::CloudError;
 use crate::openstack::neutron::ports;
 use crate::openstack::project::topology::{Kind, Resource};
+use crate::openstack::temporary::is_temporary;
 use serde_json::{Map, Value, json};
 
 const NEUTRON: Service = Service::Neutron;
@@ -30,7 +31,10 @@ pub async fn list(cloud: &Cloud, scope: &Scope<'_>, kind: Kind) -> Result<Vec<Re
     let own = rows.into_iter().filter(|row| is_of(row, scope.project));
     let mut found: Vec<Resource> = own.filter_map(|row| by_id(kind, row)).collect();
     match kind {
-        Kind::Port => found.retain(|port| !port.text("device_owner").starts_with("network:")),
+        Kind::Port => found.retain(|port| {
+            let is_neutrons = port.text("device_owner").starts_with("network:");
+            !is_neutrons && !is_temporary(&port.document, scope.temp_prefix)
+        }),
         Kind::Router => {
             for router in &mut found {
                 add_interfaces(cloud, router).await?;
