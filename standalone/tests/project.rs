@@ -235,6 +235,36 @@ async fn a_restore_that_failed_in_the_middle_goes_on() {
     assert_eq!(neutron(&stage.hands, "/networks", "networks").await.len(), 1);
 }
 
+/// Snapshots on a volume in Ceph.
+fn snapshots(volume: &str) -> usize {
+    let name = format!("volumes/volume-{volume}");
+    let words = ["-c", "/etc/ceph/ceph.conf", "snap", "ls", "--format", "json", &name];
+    let output = Command::new("rbd").args(words).output().unwrap();
+    serde_json::from_slice::<Vec<Value>>(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {output:?}"))
+        .len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotation_takes_what_the_cluster_keeps_for_chains_that_are_gone() {
+    let stage = Stage::new().await;
+    let (stays, goes) = (stage.hands.volume("stays", false).await, stage.hands.volume("goes", false).await);
+    stage.save().await.document();
+    assert_eq!((snapshots(&stays), snapshots(&goes)), (1, 1));
+    stage.run("backup", &["--incremental", "--project-exclude", "volume/goes"]).await.document();
+    // Its chain is named by the older set as long as that is there.
+    stage.agent("admin", &["--keep-last", "2"]).await;
+    assert_eq!((snapshots(&stays), snapshots(&goes)), (1, 1));
+    let rotated = stage.agent("admin", &["--keep-last", "1"]).await;
+    assert_eq!((snapshots(&stays), snapshots(&goes)), (1, 0), "{}", rotated.out);
+    let next = stage.save().await.document();
+    let level = |id: &String| {
+        let members = next["members"].as_array().unwrap();
+        members.iter().find(|member| member["id"] == **id).unwrap()["level"].clone()
+    };
+    assert_eq!((level(&stays), level(&goes)), (json!(2), json!(0)), "{next:#}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_fails_does_not_take_from_others_at_work() {
     let stage = Stage::with("[DEFAULT]\n").await;

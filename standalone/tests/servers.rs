@@ -332,6 +332,34 @@ async fn what_goes_wrong_is_said_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_servers_are_worked_on_at_the_same_time() {
+    let project = Project::create().await;
+    let (hands, folder) = (Hands::of(&project).await, folder("[DEFAULT]\n"));
+    let flavor = hands.flavor_id("tiny").await;
+    for name in ["one", "two"] {
+        let image = hands.image_id().await;
+        let fields = json!({"name": name, "flavorRef": flavor, "imageRef": image, "networks": "none", "tags": ["gold"]});
+        hands.server(fields).await;
+    }
+    let before = resources(&hands).await;
+    let both = ["--nova-inst-tag", "gold"];
+    let mut command = command(&project, folder.path(), "backup", &both);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while resources(&hands).await.iter().filter(|row| row.starts_with("images freezer_backup_")).count() < 2 {
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "never two images at once");
+        tokio::time::sleep(LOOK).await;
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(resources(&hands).await, before);
+    let restored = agent(&project, folder.path(), "restore", &both).await.document();
+    let rows = restored["servers"].as_array().unwrap();
+    let mut names: Vec<&str> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert!(names.len() == 2 && names[0].starts_with("one~") && names[1].starts_with("two~"), "{restored}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_saves_servers_by_tag_and_brings_them_back() {
     let project = Project::create().await;
     let hands = Hands::of(&project).await;

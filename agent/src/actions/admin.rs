@@ -1,6 +1,8 @@
 //! Action admin: rotation. Always a plan first; with `dry_run` only the plan.
 
 use super::{ActionError, Done};
+use crate::openstack::cloud::Cloud;
+use crate::openstack::volume::Forgetting;
 use crate::openstack::{server, volume};
 use crate::options::medium::Medium;
 use crate::options::typed::ActionOptions;
@@ -22,6 +24,7 @@ pub async fn admin(
         remove_from_secs: options.remove_from_date,
         keep_last: options.keep_last,
     };
+    let mut cloud = None;
     if !options.dry_run
         && matches!(
             options.medium,
@@ -29,13 +32,14 @@ pub async fn admin(
         )
     {
         // Also takes away what agents that are gone have left in the project; rotation does not hang on it.
-        if let Err(error) = volume::open_cloud(options, around, &monitor).await {
-            tracing::warn!("leftovers of agents that are gone were not looked for: {error}");
+        match volume::open_cloud(options, around, &monitor).await {
+            Ok(open) => cloud = Some(open),
+            Err(error) => tracing::warn!("leftovers of agents that are gone were not looked for: {error}"),
         }
     }
     let store = open_store(options, around).await?;
     let named = |engine: Engine| Hbn::of(engine, &options.hostname, &options.backup_name);
-    let work = Rotation { options, around, retention, store, monitor };
+    let work = Rotation { options, around, retention, store, monitor, cloud };
     match &options.medium {
         Medium::Servers(pick) => {
             let hbns = server::sets(options, pick, &work.store).await?;
@@ -54,6 +58,7 @@ struct Rotation<'a> {
     retention: Retention,
     store: Arc<dyn Store>,
     monitor: Arc<Monitor>,
+    cloud: Option<Cloud>,
 }
 
 impl Rotation<'_> {
@@ -73,14 +78,23 @@ impl Rotation<'_> {
             report.chains, report.levels, report.orphans, report.objects
         ));
         summary.extend(report.skipped.iter().map(|why| format!("Skipped: {why}")));
+        summary.extend(self.forget(&[request.hbn]).await?);
         result.insert("removed".into(), json!(report));
         Ok(Done { result, summary, partial: false })
+    }
+
+    /// What was kept in the cluster for chains that are gone; the answer is for people.
+    async fn forget(&self, rotated: &[Hbn]) -> Result<Vec<String>, ActionError> {
+        let Self { options, around, store, .. } = self;
+        let left = Forgetting { options, around, cloud: self.cloud.as_ref(), store }.forget(rotated).await?;
+        Ok(left.into_iter().map(|what| format!("Left behind  {what}")).collect())
     }
 
     /// Sets go with what only they name.
     async fn prune_sets(&self, hbns: Vec<Hbn>) -> Result<Done, ActionError> {
         let (mut summary, mut plans) = (Vec::new(), Vec::new());
         let mut total = SetPruneReport::default();
+        let mut rotated = Vec::new();
         for hbn in hbns {
             let request = PruneRequest::new(hbn, self.retention, self.around.now_secs);
             let plan = set::plan_prune(&self.store, &request).await?;
@@ -91,6 +105,8 @@ impl Rotation<'_> {
                 let done = set::apply(&self.store, &request, &plan, &self.monitor).await?;
                 total.sets.add(done.sets);
                 total.members.add(done.members);
+                let members = plan.members.into_iter().filter(|member| !member.plan.remove.is_empty());
+                rotated.extend(members.map(|member| member.hbn));
             }
         }
         let mut result = Map::new();
@@ -109,6 +125,7 @@ impl Rotation<'_> {
             sets.objects + members.objects
         ));
         summary.extend(sets.skipped.iter().chain(&members.skipped).map(|why| format!("Skipped: {why}")));
+        summary.extend(self.forget(&rotated).await?);
         result.insert("removed".into(), json!({"sets": sets, "members": members}));
         Ok(Done { result, summary, partial: false })
     }

@@ -108,7 +108,7 @@ pub(in crate::openstack) async fn chain(
     Ok(format!("{}/{}", cloud.project_id().await?, chain_of(options)))
 }
 
-fn chain_of(options: &ActionOptions) -> String {
+pub(super) fn chain_of(options: &ActionOptions) -> String {
     let parts = [options.storage.kind(), &options.container, &options.hostname, &options.backup_name];
     parts.join("/")
 }

@@ -6,6 +6,7 @@
 mod backup;
 mod cluster;
 mod description;
+mod forget;
 mod new_volume;
 mod restore;
 mod restore_rbd;
@@ -16,6 +17,7 @@ pub use backup::{backup, backup_rbd};
 pub(super) use backup::{chain, check, in_cluster};
 pub(super) use cluster::Kept;
 pub(super) use description::VolumeDescription;
+pub use forget::Forgetting;
 pub(super) use new_volume::NewVolume;
 pub use restore::restore;
 pub(super) use restore::restore_one;
