@@ -6,7 +6,7 @@
 
 use crate::logins::RunLogin;
 use crate::openstack::ceph::CephAccess;
-use freezer_model::Progress;
+use freezer_model::{Progress, RemovedBackups};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -52,6 +52,8 @@ pub enum StepLine {
     Progress(Progress),
     /// For the run's next step.
     Login(Box<RunLogin>),
+    /// All that is gone from the storage so far.
+    Removed(RemovedBackups),
     /// Last line of a child that did its work (exit status 0, or 3 when partial).
     Result(Map<String, Value>),
     /// Last line of a child that failed.

@@ -2,17 +2,18 @@
 
 use crate::actions::{ActionError, perform};
 use crate::logins::Logins;
-use crate::options::typed::ActionKind;
+use crate::options::typed::{ActionKind, StorageOptions};
 use crate::options::{ActionOptions, Values};
 use crate::progress::Meter;
 use crate::serve;
 use crate::step::{EXIT_ABORTED, EXIT_PARTIAL, StepInput, StepLine};
 use crate::storages::Surroundings;
+use freezer_model::RemovedBackups;
 use freezer_vault::Monitor;
 use serde_json::{Map, Value};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tracing::Instrument;
@@ -63,7 +64,8 @@ async fn work(input: StepInput, leash: impl AsyncRead + Unpin + Send + 'static) 
     let monitor = Arc::new(Monitor::new());
     let leash_cut = Arc::new(AtomicBool::new(false));
     let ending = tokio::spawn(cancel_when_told(monitor.clone(), leash, leash_cut.clone()));
-    let talking = tokio::spawn(report_progress(monitor.clone()));
+    let removed = Arc::new(Removed::of(&options));
+    let talking = tokio::spawn(report_progress(monitor.clone(), removed.clone()));
     let done = perform(&options, &around, monitor.clone()).await;
     talking.abort();
     ending.abort();
@@ -75,6 +77,7 @@ async fn work(input: StepInput, leash: impl AsyncRead + Unpin + Send + 'static) 
     }
     // The last counts, whatever was reported before.
     say(&StepLine::Progress(Meter::new().read(&monitor)));
+    removed.tell(&monitor);
     match done {
         Ok(done) => {
             for line in &done.summary {
@@ -139,10 +142,48 @@ fn end_group() {
     }
 }
 
-async fn report_progress(monitor: Arc<Monitor>) {
+/// Tells what is gone from the storage when more of it is.
+struct Removed {
+    /// Without levels.
+    place: RemovedBackups,
+    told: AtomicUsize,
+}
+
+impl Removed {
+    fn of(options: &ActionOptions) -> Self {
+        let ssh_host = match &options.storage {
+            StorageOptions::Ssh { host, .. } => host.clone(),
+            _ => String::new(),
+        };
+        let place = RemovedBackups {
+            storage: options.storage.kind().to_owned(),
+            ssh_host,
+            container: options.container.clone(),
+            hostname: options.hostname.clone(),
+            backup_name: options.backup_name.clone(),
+            ..RemovedBackups::default()
+        };
+        Self { place, told: AtomicUsize::new(0) }
+    }
+
+    fn tell(&self, monitor: &Monitor) {
+        let gone = monitor.removed();
+        if self.told.swap(gone.len(), Ordering::Relaxed) == gone.len() {
+            return;
+        }
+        let mut all = self.place.clone();
+        for (hbn, level) in gone {
+            all.levels.entry(hbn.to_string()).or_default().insert((level.chain_timestamp, level.timestamp));
+        }
+        say(&StepLine::Removed(all));
+    }
+}
+
+async fn report_progress(monitor: Arc<Monitor>, removed: Arc<Removed>) {
     let mut meter = Meter::new();
     loop {
         say(&StepLine::Progress(meter.read(&monitor)));
+        removed.tell(&monitor);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }

@@ -130,7 +130,8 @@ impl Together {
     }
 
     fn write_all(&self, batch: &mut [Waiting]) -> Result<(), Failed> {
-        self.db.transaction(|tx| batch.iter_mut().try_for_each(|one| (one.work)(tx)).map_err(|_| Failed::Work))
+        self.db
+            .transaction(|tx| batch.iter_mut().try_for_each(|one| (one.work)(tx)).map_err(|_| Failed::Work))
     }
 
     fn write_each(&self, batch: Vec<Waiting>) {

@@ -17,6 +17,7 @@ mod dispatch;
 mod endpoint;
 mod error;
 mod finish_run;
+mod forget_removed;
 mod hand_out;
 mod heartbeats;
 mod hello;

@@ -6,8 +6,6 @@ use serde_json::{Map, Value};
 
 /// Key of the step's result that holds the metadata.
 const KEY: &str = "backup_metadata";
-/// Key of the step's result that lists the records of backups that were removed (upstream's).
-const REMOVED: &str = "deleted_freezer_backup_ids";
 
 /// Writes a record when the step's result describes a backup. What the database refuses for good (a container's name
 /// that is too long, …) is returned as a text for the step: the data are saved all the same.
@@ -55,22 +53,4 @@ fn record_id(tx: &mut Tx, run: &Run, metadata: &mut Map<String, Value>) -> Resul
     let id = BackupId::from(text.as_str());
     let is_fresh = is_id && tx.backups().get(&run.project_id, &id)?.is_none();
     Ok(if is_fresh { id } else { BackupId::random() })
-}
-
-/// Removes the records of backups that a step has removed. Only those of the run's own project are there to be found.
-pub(crate) fn forget_removed(
-    tx: &mut Tx,
-    run: &Run,
-    outcome: StepOutcome,
-    result: &Map<String, Value>,
-) -> Result<(), DbError> {
-    let (StepOutcome::Success | StepOutcome::Partial, Some(Value::Array(ids))) =
-        (outcome, result.get(REMOVED))
-    else {
-        return Ok(());
-    };
-    for id in ids.iter().filter_map(Value::as_str) {
-        tx.backups().delete(&run.project_id, &BackupId::from(id))?;
-    }
-    Ok(())
 }

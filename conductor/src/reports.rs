@@ -5,8 +5,9 @@ use crate::ConductorError;
 use crate::announce::{step_began, step_ended};
 use crate::desk::Desk;
 use crate::finish_run::finish;
+use crate::forget_removed::forget_removed;
 use crate::outcome::{current_step, settle};
-use crate::record_backup::{forget_removed, record_backup};
+use crate::record_backup::record_backup;
 use crate::reporter::may_report;
 use crate::slots;
 use freezer_database::{DbError, Tx};
@@ -61,7 +62,7 @@ pub(crate) async fn step_finished(
             };
             begin(desk, tx, &mut run, now)?;
             let unrecorded = record_backup(tx, &run, report.outcome, &report.result, now)?;
-            forget_removed(tx, &run, report.outcome, &report.result)?;
+            forget_removed(tx, &run, &report.result)?;
             if let Some(step) = current_step(&mut run) {
                 step.exit_code = report.exit_code;
                 step.error = report.error.clone().or(unrecorded);

@@ -47,7 +47,7 @@ conformance_suite! {
     flow:
         fires_on_time_and_records_the_backup, retries_after_the_interval, mandatory_actions_run_after_a_failure,
         partial_is_not_retried_and_keeps_the_gate_open, an_overdue_firing_waits_for_the_running_one,
-        records_of_what_was_removed_go, continuous_follows_the_end, a_job_without_actions_succeeds, metrics_are_served;
+        records_of_what_was_removed_go, records_follow_rotation, continuous_follows_the_end, a_job_without_actions_succeeds, metrics_are_served;
     events:
         stop_and_start, abort_reaches_the_agent, abort_before_anybody_began, a_polling_client_is_left_alone,
         an_unreadable_plan_ends_the_job, one_client_id_is_one_agent,

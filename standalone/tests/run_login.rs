@@ -115,6 +115,12 @@ async fn a_run_logs_in_once() {
         assert_eq!(run_shown["steps"].as_array().unwrap().len(), 4);
         assert_eq!(keystone.logins() - before, 1, "logins of run {run}");
         assert_eq!(std::fs::read_to_string(target.join("file")).unwrap(), "content");
+        // The records are of what rotation has left.
+        let records = user.get("/backups").await;
+        let taken: Vec<_> = (records["backups"].as_array().unwrap().iter())
+            .map(|record| record["backup_metadata"]["time_stamp"].clone())
+            .collect();
+        assert_eq!(taken, [run_shown["steps"][1]["result"]["backup_metadata"]["time_stamp"].clone()]);
     }
     // Fernet tokens begin like this, in whatever place.
     let log = cloud.agent.log();

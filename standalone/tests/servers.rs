@@ -391,6 +391,11 @@ async fn a_job_saves_servers_by_tag_and_brings_them_back() {
     }
     let backups = service.user.get("/backups").await;
     let metadata = &backups["backups"][0]["backup_metadata"];
+    assert_eq!(
+        backups["backups"].as_array().unwrap().len(),
+        1,
+        "the record of what is gone is gone: {backups}"
+    );
     assert_eq!((&metadata["mode"], &metadata["engine_name"]), (&"nova".into(), &"nova".into()), "{backups}");
     assert!(metadata["servers"][&server]["disks"]["root"].is_object(), "{backups}");
     let (_, servers) = hands.nova(Method::GET, "/servers", None).await;

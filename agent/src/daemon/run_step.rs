@@ -6,8 +6,8 @@ use super::executor::{Executor, Order};
 use super::journal::Entry;
 use crate::step::{StepInput, StepLine};
 use freezer_model::rpc::{ReportReply, StepFinished, StepProgress, StepStarted, Verdict};
-use freezer_model::{Progress, StepOutcome};
-use serde_json::Map;
+use freezer_model::{Progress, RemovedBackups, StepOutcome};
+use serde_json::{Map, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,7 +127,7 @@ async fn follow(
     auth: &BTreeMap<String, String>,
 ) -> (Ended, Progress) {
     let mut progress = Progress::default();
-    let mut last = None;
+    let (mut last, mut removed) = (None, None);
     let mut stopping = false;
     let mut report_timer = tokio::time::interval(agent.options().progress_interval);
     report_timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -138,6 +138,7 @@ async fn follow(
             line = child.next() => match line {
                 Some(StepLine::Progress(news)) => progress = news,
                 Some(StepLine::Login(login)) => agent.logins.keep(&entry.order.run_id, auth, *login),
+                Some(StepLine::Removed(more)) => removed = Some(more),
                 Some(line) => last = Some(line),
                 None => break,
             },
@@ -161,7 +162,12 @@ async fn follow(
         task.abort();
     }
     let aborted = *order.borrow() != Order::GoOn;
-    (child.wait(last, aborted).await, progress)
+    let mut ended = child.wait(last, aborted).await;
+    // However it has ended: what is gone is gone.
+    if let Some(removed) = removed {
+        ended.result.insert(RemovedBackups::KEY.to_owned(), json!(removed));
+    }
+    (ended, progress)
 }
 
 async fn report_progress(agent: Arc<Executor>, entry: Entry, progress: Progress) {

@@ -26,7 +26,10 @@ pub async fn replace(mut call: Call) -> Result<HttpResponse, ApiError> {
     let body = job::parse_new(&Object::new(&body, ""))?;
     let owner = owner(&call);
     let written = id.clone();
-    trust::write(&call, trust::Lane::Change, move |tx, trusts| upsert(tx, trusts, &owner, written.clone(), body.clone())).await?;
+    trust::write(&call, trust::Lane::Change, move |tx, trusts| {
+        upsert(tx, trusts, &owner, written.clone(), body.clone())
+    })
+    .await?;
     call.tell_conductors(&call.project, &id);
     Ok(HttpResponse::Created().json(json!({ "job_id": id, "version": id })))
 }

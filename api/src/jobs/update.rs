@@ -20,7 +20,10 @@ pub async fn update(mut call: Call) -> Result<HttpResponse, ApiError> {
     let body = job::parse(&Object::new(&body, ""))?;
     let owner = owner(&call);
     let written = id.clone();
-    trust::write(&call, trust::Lane::Change, move |tx, trusts| patch(tx, trusts, &owner, &written, body.clone())).await?;
+    trust::write(&call, trust::Lane::Change, move |tx, trusts| {
+        patch(tx, trusts, &owner, &written, body.clone())
+    })
+    .await?;
     call.tell_conductors(&call.project, &id);
     Ok(HttpResponse::Ok().json(json!({ "job_id": id, "version": 0 })))
 }

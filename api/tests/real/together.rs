@@ -24,7 +24,9 @@ fn action(id: &str) -> Action {
 }
 
 /// Work that inserts an action, and counts how often it is run.
-fn inserting(id: &str) -> (impl FnMut(&mut Tx) -> Result<String, ApiError> + Send + 'static, Arc<AtomicUsize>) {
+fn inserting(
+    id: &str,
+) -> (impl FnMut(&mut Tx) -> Result<String, ApiError> + Send + 'static, Arc<AtomicUsize>) {
     let (action, runs) = (action(id), Arc::new(AtomicUsize::new(0)));
     let counted = runs.clone();
     let work = move |tx: &mut Tx| {

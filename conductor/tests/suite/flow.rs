@@ -3,7 +3,7 @@
 use crate::stage::*;
 use freezer_database::*;
 use freezer_model::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 pub async fn fires_on_time_and_records_the_backup(stage: Stage) {
@@ -207,5 +207,59 @@ pub async fn records_of_what_was_removed_go(stage: Stage) {
     agent.finished(&order, StepOutcome::Success, removed).await;
     let left = ids(&stage);
     assert!(left.len() == 1 && left[0] != id, "{left:?}");
+    conductor.stop().await;
+}
+
+/// However the step has ended, and only what is gone: a level of one chain, one server of several.
+pub async fn records_follow_rotation(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    let actions: Vec<_> = (0..7).map(|number| action(&format!("a{number}"), 0, true)).collect();
+    stage.put_job("j", json!({}), &actions);
+    stage.eventually("planned", |stage| stage.job("j").next_run_at.is_some()).await;
+    stage.clock.advance(Duration::from_secs(2));
+    let level = |container: &str, name: &str, chain: i64, own: i64| {
+        json!({"storage": "local", "ssh_host": "", "container": container, "hostname": "h", "backup_name": name,
+               "chain_time_stamp": chain, "time_stamp": own, "bytes_stored": own})
+    };
+    let mut several = level("c", "n", 1, 1);
+    several["servers"] = json!({"s1": level("c", "n_s1", 1, 1), "s2": level("c", "n_s2", 1, 2)});
+    for made in [
+        level("c", "n", 1, 1),
+        level("c", "n", 1, 3),
+        level("c", "n", 4, 4),
+        level("elsewhere", "n", 1, 3),
+        several,
+    ] {
+        let order = agent.order().await;
+        agent.started(&order).await;
+        agent.finished(&order, StepOutcome::Success, json!({ "backup_metadata": made })).await;
+    }
+    let project = ProjectId::from("p");
+    let told = |stage: &Stage| -> Vec<(String, i64, i64, usize)> {
+        let all = stage.db.read(|tx| tx.backups().list(&project, &BackupFilter::default(), None, Page::ALL));
+        let row = |backup: freezer_model::Backup| {
+            let metadata = backup.metadata;
+            let number = |key: &str| metadata[key].as_i64().unwrap();
+            let servers = metadata.get("servers").map_or(0, |servers| servers.as_object().unwrap().len());
+            let container = metadata["container"].as_str().unwrap().to_owned();
+            (container, number("time_stamp"), number("bytes_stored"), servers)
+        };
+        let mut rows: Vec<_> = all.unwrap().into_iter().map(row).collect();
+        rows.sort();
+        rows
+    };
+    let row =
+        |container: &str, own: i64, bytes: i64, servers: usize| (container.to_owned(), own, bytes, servers);
+    let gone = |levels: Value| json!({"removed_backups": {"storage": "local", "container": "c", "hostname": "h", "backup_name": "n", "levels": levels}});
+    let order = agent.order().await;
+    agent.started(&order).await;
+    let first = gone(json!({"h_n": [[1, 1], [1, 3]], "h_n_s1": [[1, 1]], "h_n_s2": [[9, 2]]}));
+    agent.finished(&order, StepOutcome::Fail, first).await;
+    assert_eq!(told(&stage), [row("c", 1, 2, 1), row("c", 4, 4, 0), row("elsewhere", 3, 3, 0)]);
+    let order = agent.order().await;
+    agent.started(&order).await;
+    agent.finished(&order, StepOutcome::Success, gone(json!({"h_n_s2": [[1, 2]]}))).await;
+    assert_eq!(told(&stage), [row("c", 4, 4, 0), row("elsewhere", 3, 3, 0)]);
     conductor.stop().await;
 }

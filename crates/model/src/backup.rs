@@ -3,6 +3,7 @@
 use crate::{BackupId, JobId, ProjectId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -44,4 +45,34 @@ pub struct Backup {
     /// `backup_metadata` as sent, without `status`.
     pub metadata: Map<String, Value>,
     pub created_at: Timestamp,
+}
+
+/// Backups that a step has removed from a storage: key [`RemovedBackups::KEY`] of its result. Their records go too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedBackups {
+    pub storage: String,
+    /// Empty but for the storage `ssh`.
+    #[serde(default)]
+    pub ssh_host: String,
+    pub container: String,
+    /// Of the records: of a backup of several resources, which each have a chain named after it.
+    pub hostname: String,
+    pub backup_name: String,
+    /// `<hostname>_<backup_name>` → (time stamp of the chain, time stamp of the backup).
+    pub levels: BTreeMap<String, BTreeSet<(i64, i64)>>,
+}
+
+impl RemovedBackups {
+    pub const KEY: &str = "removed_backups";
+
+    /// Whether this `backup_metadata` describes one of them.
+    pub fn has(&self, metadata: &Map<String, Value>) -> bool {
+        let text = |key: &str| metadata.get(key).and_then(Value::as_str).unwrap_or_default();
+        let time = |key: &str| metadata.get(key).and_then(Value::as_i64);
+        let (Some(chain), Some(own)) = (time("chain_time_stamp"), time("time_stamp")) else { return false };
+        let place = [text("storage"), text("ssh_host"), text("container")];
+        let name = format!("{}_{}", text("hostname"), text("backup_name"));
+        place == [&self.storage, &self.ssh_host, &self.container]
+            && self.levels.get(&name).is_some_and(|levels| levels.contains(&(chain, own)))
+    }
 }

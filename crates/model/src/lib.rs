@@ -19,7 +19,7 @@ pub mod session;
 pub mod slot;
 
 pub use action::Action;
-pub use backup::{Backup, BackupStatus};
+pub use backup::{Backup, BackupStatus, RemovedBackups};
 pub use client::{Capabilities, Client, Holder, Link};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use ids::{ActionId, BackupId, ClientId, Epoch, JobId, ProjectId, RunId, SessionId, UserId};

@@ -3,6 +3,7 @@
 //!
 //! Writers only add; readers take a [`Progress`] snapshot. Holds no secret.
 
+use crate::layout::{Hbn, LevelId};
 use serde::Serialize;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -47,6 +48,7 @@ pub struct Monitor {
     files_total: AtomicU64,
     totals_known: AtomicU8,
     current: Mutex<String>,
+    removed: Mutex<Vec<(Hbn, LevelId)>>,
     cancel: CancellationToken,
 }
 
@@ -110,6 +112,16 @@ impl Monitor {
         self.add_errors(part.errors);
     }
 
+    /// Backups that are gone from the store, whatever has become of the rest of the work.
+    pub fn removed(&self) -> Vec<(Hbn, LevelId)> {
+        self.removed.lock().map(|removed| removed.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn note_removed(&self, hbn: &Hbn, id: LevelId) {
+        if let Ok(mut removed) = self.removed.lock() {
+            removed.push((hbn.clone(), id));
+        }
+    }
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }

@@ -50,7 +50,7 @@ async fn under_lock(
             return Err(VaultError::Cancelled);
         }
         lock.still_held().await?;
-        remove(store, &request.hbn, decision, &mut report).await?;
+        remove(store, &request.hbn, decision, monitor, &mut report).await?;
     }
     Ok(report)
 }
@@ -59,13 +59,14 @@ pub(crate) async fn remove(
     store: &Arc<dyn Store>,
     hbn: &Hbn,
     decision: &Decision,
+    monitor: &Monitor,
     report: &mut PruneReport,
 ) -> Result<(), VaultError> {
     let mut levels = decision.levels.clone();
     // Newest first: at every moment what is still visible has all it is built on.
     levels.sort_by_key(|id| std::cmp::Reverse((id.timestamp, id.level)));
     for id in &levels {
-        report.objects += remove_markers(store, hbn, id).await?;
+        report.objects += remove_markers(store, hbn, id, monitor).await?;
     }
     for id in &levels {
         report.objects += store.delete_tree(&id.data_folder(hbn)?).await?;
@@ -85,10 +86,16 @@ pub(crate) async fn remove(
 }
 
 /// After this the level does not exist, for us and for upstream.
-async fn remove_markers(store: &Arc<dyn Store>, hbn: &Hbn, id: &LevelId) -> Result<u64, VaultError> {
+async fn remove_markers(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    id: &LevelId,
+    monitor: &Monitor,
+) -> Result<u64, VaultError> {
     let manifest = id.object(hbn, MANIFEST)?;
     let had_manifest = store.head(&manifest).await?.is_some();
     store.delete(&manifest).await?;
+    monitor.note_removed(hbn, *id);
     Ok(u64::from(had_manifest) + store.delete_tree(&id.metadata_folder(hbn)?).await?)
 }
 

@@ -5,6 +5,7 @@ use crate::VaultError;
 use crate::catalogue;
 use crate::layout::{Hbn, LevelId};
 use crate::lock::Lock;
+use crate::monitor::Monitor;
 use freezer_storage::Store;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,8 @@ pub async fn withdraw(
             levels: vec![id],
             reason,
         };
-        remove(store, hbn, &row, &mut PruneReport::default()).await?;
+        // Nobody was told of it, so nobody needs to be told that it is gone.
+        remove(store, hbn, &row, &Monitor::new(), &mut PruneReport::default()).await?;
         Ok(true)
     };
     let result = work.await;

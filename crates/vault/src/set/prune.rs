@@ -165,7 +165,7 @@ pub async fn apply(
             report.members.skipped.push(format!("{}: chain {} changed", member.hbn, row.chain_timestamp));
         }
         if !rows.is_empty() {
-            remove_chains(store, request, &member.hbn, &rows, &mut report.members).await?;
+            remove_chains(store, request, &member.hbn, &rows, (monitor, &mut report.members)).await?;
         }
     }
     monitor.set_phase(Phase::Finished);
@@ -177,7 +177,7 @@ async fn remove_chains(
     request: &PruneRequest,
     hbn: &Hbn,
     rows: &[&Decision],
-    report: &mut PruneReport,
+    (monitor, report): (&Monitor, &mut PruneReport),
 ) -> Result<(), VaultError> {
     let lock = Lock::take(store, hbn, "prune", request.now_secs, request.lock_expiry).await?;
     let work = async {
@@ -196,7 +196,7 @@ async fn remove_chains(
                 continue;
             }
             lock.still_held().await?;
-            prune::remove(store, hbn, row, report).await?;
+            prune::remove(store, hbn, row, monitor, report).await?;
         }
         Ok::<(), VaultError>(())
     };
