@@ -83,7 +83,7 @@ async fn serve(config: Config, guard: oslo_log::Guard) -> Result<(), Box<dyn Err
     let database = DatabaseOptions::from_config(&config);
     let db = tokio::task::spawn_blocking(move || open(&database)).await??;
     let transport = match config.opt_str("DEFAULT", "transport_url").filter(|url| !url.is_empty()) {
-        Some(_) => Some(oslo_messaging::config::connect(&config)?),
+        Some(_) => Some(oslo_messaging::config::connect_service(&config)?),
         None => {
             tracing::warn!(
                 "[DEFAULT] transport_url is not set: conductors are not told about changes and only poll"

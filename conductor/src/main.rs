@@ -72,7 +72,7 @@ impl Arguments {
 async fn serve(config: Config, log: oslo_log::Guard) -> Result<(), Failure> {
     let database = DatabaseOptions::from_config(&config);
     let db = tokio::task::spawn_blocking(move || Database::connect(&database)).await??;
-    let transport = oslo_messaging::config::connect(&config)?;
+    let transport = oslo_messaging::config::connect_service(&config)?;
     let options = ConductorOptions::from_config(&config)?;
     let parts = ConductorParts { db, transport: transport.clone(), clock: Arc::new(SystemClock), options };
     let mut terminate = signal(SignalKind::terminate())?;

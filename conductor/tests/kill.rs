@@ -1,4 +1,4 @@
-//! Conductors as processes that are killed while they hand out, and one that loses its way to the database; on MariaDB
+//! Conductors as processes that are killed while they hand out, and ones that lose their way to database or broker; on MariaDB
 //! with RabbitMQ. The agent is a real RPC server that counts which runs it was really given.
 //!
 //! FREEZER_TEST_KILL_JOBS and FREEZER_TEST_KILL_ROUNDS make it longer (10000 and 20: half an hour).
@@ -16,7 +16,7 @@ use freezer_database::{Database, DatabaseOptions, DbError, Page, RunFilter, Tx};
 use freezer_model::rpc::Verdict;
 use freezer_model::*;
 use freezer_testkit::{Daemon, TestDatabase, TestVhost};
-use oslo_messaging::Context;
+use oslo_messaging::{Context, RabbitOptions, Transport};
 use serde_json::json;
 use stage::*;
 use std::collections::{HashMap, HashSet};
@@ -264,5 +264,62 @@ async fn a_silent_database_holds_few_threads_and_is_not_stormed() {
     wire.speak();
     stage.put_job("after", json!({"schedule_date": "2026-01-01T00:00:00"}), &[backup_of("after")]);
     assert_eq!(agent.work(StepOutcome::Success).await.job_id.as_str(), "after");
+    conductor.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_was_away_finds_all_jobs_and_is_not_stormed() {
+    const JOBS: usize = 20;
+    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let stage = Stage::over(&database.url(), &vhost.url());
+    let wire = wire::Wire::start(&vhost.url()).await;
+    let transport = Transport::connect(wire.url(), RabbitOptions::of_service()).unwrap();
+    let options = ConductorOptions {
+        poll_interval: Duration::from_millis(20),
+        lease: LEASE,
+        ..ConductorOptions::default()
+    };
+    let (db, clock) = (stage.db.clone(), stage.clock.clone() as Arc<dyn Clock>);
+    let conductor = start(ConductorParts { db, transport, clock, options }).await.unwrap();
+    let agent = Agent::start(&stage).await;
+    stage.put_job("before", json!({"schedule_date": "2026-01-01T00:00:00"}), &[backup_of("before")]);
+    agent.work(StepOutcome::Success).await;
+
+    let connections = wire.attempts();
+    wire.down();
+    put_many(&stage, JOBS);
+    // Until each connection was sought in three rounds: by then the pauses are as long as they get.
+    let began = Instant::now();
+    while wire.attempts() < 4 * connections {
+        assert!(began.elapsed() < PATIENCE, "the broker is not sought");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (sought, seconds) = (wire.attempts() - connections, began.elapsed().as_secs() as usize);
+    assert!(
+        sought <= connections * (seconds + 3),
+        "{sought} attempts in {seconds} s for {connections} connections"
+    );
+    wire.up();
+    let mut seen = HashMap::new();
+    while seen.len() < JOBS {
+        // What was handed out in vain comes again when its time is over.
+        tokio::select! {
+            order = agent.order() => {
+                if agent.started(&order).await == Verdict::Continue {
+                    *seen.entry(order.job_id.clone()).or_insert(0) += 1;
+                    agent.finished(&order, StepOutcome::Success, json!({})).await;
+                }
+            }
+            () = tokio::time::sleep(Duration::from_millis(300)) => {
+                stage.clock.advance(Duration::from_secs(5));
+                agent.heartbeat(vec![]).await;
+            }
+        }
+    }
+    assert!(seen.values().all(|times| *times == 1), "{seen:?}");
+    for n in 0..JOBS {
+        let runs = stage.runs(&format!("j{n}"));
+        assert_eq!((runs.len(), runs[0].state), (1, RunState::Success), "j{n}");
+    }
     conductor.stop().await;
 }

@@ -1,7 +1,7 @@
-//! A TCP relay in front of the database that can fall silent and break.
+//! A TCP relay in front of a server that can fall silent, break and be away.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -13,10 +13,11 @@ pub struct Wire {
     /// Changes when all connections are to break.
     cuts: Arc<watch::Sender<u64>>,
     attempts: Arc<AtomicUsize>,
+    is_down: Arc<AtomicBool>,
 }
 
 impl Wire {
-    /// Relays to the server of an oslo database URL.
+    /// Relays to the server of an oslo database or transport URL.
     pub async fn start(url: &str) -> Self {
         let (login, rest) = url.split_once('@').unwrap();
         let (server, database) = rest.split_once('/').unwrap();
@@ -27,13 +28,18 @@ impl Wire {
         let (said, cut) = (speaks.clone(), cuts.clone());
         let attempts = Arc::new(AtomicUsize::new(0));
         let counted = attempts.clone();
+        let is_down = Arc::new(AtomicBool::new(false));
+        let refuses = is_down.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::Relaxed);
+                if refuses.load(Ordering::Relaxed) {
+                    continue;
+                }
                 tokio::spawn(relay(near, server.clone(), said.subscribe(), cut.subscribe()));
             }
         });
-        Self { url: format!("{login}@127.0.0.1:{port}/{database}"), speaks, cuts, attempts }
+        Self { url: format!("{login}@127.0.0.1:{port}/{database}"), speaks, cuts, attempts, is_down }
     }
 
     pub fn url(&self) -> &str {
@@ -48,6 +54,14 @@ impl Wire {
     }
     pub fn speak(&self) {
         self.speaks.send_replace(true);
+    }
+    /// Everything breaks, and who comes is sent away.
+    pub fn down(&self) {
+        self.is_down.store(true, Ordering::Relaxed);
+        self.cut();
+    }
+    pub fn up(&self) {
+        self.is_down.store(false, Ordering::Relaxed);
     }
     pub fn cut(&self) {
         self.cuts.send_modify(|count| *count += 1);

@@ -34,7 +34,10 @@ pub fn rabbit_options() -> OptGroup {
         ),
         ("rabbit_retry_interval", "Seconds before the second round of connecting (default 1)."),
         ("rabbit_retry_backoff", "Seconds added to that after each round (default 2)."),
-        ("rabbit_interval_max", "Longest pause between two rounds in seconds (default 30)."),
+        (
+            "rabbit_interval_max",
+            "Longest pause between two rounds in seconds (default 30; 4 for services that others wait for).",
+        ),
         ("kombu_reconnect_delay", "Seconds after a loss before connecting again (default 1)."),
         ("kombu_reconnect_splay", "Random seconds added to that (default 0)."),
         (
@@ -69,7 +72,7 @@ pub fn notification_url_option() -> Opt {
 /// As [`connect`].
 pub fn connect_for_notifications(config: &Config) -> Result<Option<Transport>> {
     let url = config.opt_str("oslo_messaging_notifications", "transport_url").filter(|url| !url.is_empty());
-    url.map(|url| connect_to(config, url)).transpose()
+    url.map(|url| connect_to(config, url, RabbitOptions::default())).transpose()
 }
 
 /// A transport for `[DEFAULT] transport_url` under the options of `[oslo_messaging_rabbit]`.
@@ -77,11 +80,19 @@ pub fn connect_for_notifications(config: &Config) -> Result<Option<Transport>> {
 /// # Errors
 /// [`Error::InvalidUrl`] and [`Error::InvalidOption`], with the option's name.
 pub fn connect(config: &Config) -> Result<Transport> {
-    connect_to(config, config.str("DEFAULT", "transport_url"))
+    connect_to(config, config.str("DEFAULT", "transport_url"), RabbitOptions::default())
 }
 
-fn connect_to(config: &Config, url: &str) -> Result<Transport> {
-    let mut rabbit = RabbitOptions::default();
+/// As [`connect`], for a service that others wait for: it looks for its broker every few seconds however long that was away, where
+/// a client lets half a minute pass.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_service(config: &Config) -> Result<Transport> {
+    connect_to(config, config.str("DEFAULT", "transport_url"), RabbitOptions::of_service())
+}
+
+fn connect_to(config: &Config, url: &str, mut rabbit: RabbitOptions) -> Result<Transport> {
     for (name, value) in config.section_raw("oslo_messaging_rabbit").unwrap_or_default() {
         match rabbit.set(&name, &value) {
             // An option this crate does not know was reported as unknown, with file and line, at loading.

@@ -111,6 +111,12 @@ const WITHOUT_EFFECT: &[&str] = &[
 ];
 
 impl RabbitOptions {
+    /// The defaults of a service that others wait for: it looks for its broker every few seconds however long that was away.
+    /// Clients, of which there may be thousands, had better not.
+    pub fn of_service() -> Self {
+        Self { rabbit_interval_max: Duration::from_secs(4), ..Self::default() }
+    }
+
     /// Sets an option by its name in the configuration file.
     ///
     /// # Errors

@@ -222,6 +222,17 @@ mod tests {
     }
 
     #[test]
+    fn a_service_is_back_in_five_seconds() {
+        let url = TransportUrl::parse("rabbit://").unwrap();
+        let connector = Connector::new(&url, RabbitOptions::of_service()).unwrap();
+        let mut rotation = connector.rotation();
+        for round in 1..100 {
+            rotation.round = round;
+            assert!(connector.pause(&rotation).as_secs_f64() < 4.5, "round {round}");
+        }
+    }
+
+    #[test]
     fn every_host_gets_a_turn() {
         let mut order = shuffled(20);
         order.sort_unstable();
