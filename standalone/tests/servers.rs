@@ -3,15 +3,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod cloud;
+#[allow(dead_code)]
+#[path = "../../crates/storage/tests/support/proxy.rs"]
+mod proxy;
 
+use cloud::detour::keystone_with_glance_at;
 use cloud::one_shot::{CEPH, Said, agent_of, quota};
 use cloud::project::{Hands, Project, content, scribble};
 use cloud::servers::{resources, servers_allowed};
 use cloud::service::Service;
-use cloud::{LOOK, PATIENCE};
-use freezer_testkit::random_name;
+use cloud::{LOOK, PATIENCE, http, login};
+use freezer_testkit::{random_name, services};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -329,6 +334,63 @@ async fn what_goes_wrong_is_said_and_leaves_nothing() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert_eq!(resources(&hands).await, before);
+}
+
+/// Has Keystone refuse the first token that is shown to Glance after `seen` others.
+async fn revoke_token_after(glance: &proxy::Proxy, seen: usize) {
+    let end = Instant::now() + PATIENCE;
+    let token = loop {
+        match glance.tokens().into_iter().skip(seen).find(|token| !token.is_empty()) {
+            Some(token) => break token,
+            None => assert!(Instant::now() < end, "Glance was never asked"),
+        }
+        tokio::time::sleep(LOOK).await;
+    };
+    let admin = login("admin", "admin").await.token;
+    let request = http().delete(format!("{}/auth/tokens", services::keystone_url()));
+    let gone = request.header("X-Auth-Token", admin).header("X-Subject-Token", token).send().await.unwrap();
+    assert_eq!(gone.status(), 204);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_that_breaks_off_and_a_token_that_is_revoked_leave_nothing_half() {
+    use proxy::Action;
+    let project = Project::create().await;
+    let (hands, folder) = (Hands::of(&project).await, folder("[DEFAULT]\n"));
+    let fields = json!({
+        "name": "web", "flavorRef": hands.flavor_id("tiny").await, "imageRef": hands.image_id().await,
+        "networks": "none",
+    });
+    let server = hands.server(fields).await;
+    let before = resources(&hands).await;
+    let glance = proxy::Proxy::http("127.0.0.1:9292".to_owned()).await;
+    let keystone = keystone_with_glance_at(glance.port).await;
+    let save = || {
+        let mut command = command(&project, folder.path(), "backup", &["--nova-inst-id", &server]);
+        command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
+        Said::by(command)
+    };
+    // Lost for good at half of the disk.
+    glance.rule("GET", "/file", 1, Action::CutAnswer(1_000_000));
+    glance.rule("GET", "/file", 1, Action::Answer(404, Vec::new()));
+    save().await.fails_with(&["disk root", "Glance has no", "content of image"]);
+    assert_eq!(glance.unused_rules(), 0);
+    assert_eq!(resources(&hands).await, before);
+    agent(&project, folder.path(), "restore", &[]).await.fails_with(&["no complete backup"]);
+
+    // Refused tokens are replaced, and a download goes on where it broke off. Services that have the token in a cache take it on.
+    let seen = glance.tokens().len();
+    glance.rule("GET", "/file", 1, Action::CutAnswer(1_000_000));
+    glance.rule("GET", "/file", 1, Action::Answer(401, Vec::new()));
+    let (saved, ()) = tokio::join!(save(), revoke_token_after(&glance, seen));
+    let saved = saved.document();
+    assert_eq!(glance.unused_rules(), 0, "{saved}");
+    let used: BTreeSet<String> = glance.tokens().split_off(seen).into_iter().collect();
+    let used: Vec<&String> = used.iter().filter(|token| !token.is_empty()).collect();
+    assert!(used.len() > 1, "one token all along: {saved}");
+    assert_eq!(resources(&hands).await, before);
+    let restored = agent(&project, folder.path(), "restore", &[]).await.document();
+    assert_eq!(restored["server_of_backup"], json!(server), "{restored}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub mod detour;
 pub mod one_shot;
 pub mod project;
 pub mod servers;

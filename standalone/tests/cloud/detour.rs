@@ -1,0 +1,50 @@
+//! The way to a service through something that breaks it.
+
+/// Keystone, whose catalogue leads to Glance by way of `port`. Answers its own port.
+pub async fn keystone_with_glance_at(port: u16) -> u16 {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                let mut room = [0; 8192];
+                let whole = |request: &[u8]| {
+                    let text = String::from_utf8_lossy(request);
+                    let (head, body) = text.split_once("\r\n\r\n")?;
+                    let length = head.lines().find_map(|line| {
+                        let (name, value) = line.split_once(':')?;
+                        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().unwrap())
+                    });
+                    (body.len() >= length.unwrap_or(0)).then(|| text.into_owned())
+                };
+                let text = loop {
+                    let count = client.read(&mut room).await.unwrap();
+                    if count == 0 {
+                        return;
+                    }
+                    request.extend_from_slice(&room[..count]);
+                    if let Some(text) = whole(&request) {
+                        break text;
+                    }
+                };
+                let mut server = tokio::net::TcpStream::connect("127.0.0.1:5000").await.unwrap();
+                let text = text.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+                server.write_all(text.as_bytes()).await.unwrap();
+                let mut answer = String::new();
+                server.read_to_string(&mut answer).await.unwrap();
+                let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+                let body = body
+                    .replace("127.0.0.1:9292", &format!("127.0.0.1:{port}"))
+                    .replace("127.0.0.1:5000", &format!("127.0.0.1:{own}"));
+                let kept =
+                    head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("content-length"));
+                let head = kept.collect::<Vec<_>>().join("\r\n");
+                let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                client.write_all(answer.as_bytes()).await.unwrap();
+            });
+        }
+    });
+    own
+}
