@@ -42,7 +42,7 @@ pub async fn admin(
     let work = Rotation { options, around, retention, store, monitor, cloud };
     match &options.medium {
         Medium::Servers(pick) => {
-            let hbns = server::sets(options, pick, &work.store).await?;
+            let hbns = server::rotated_sets(options, pick, &work.store).await?;
             work.prune_sets(hbns).await
         }
         Medium::Project => work.prune_sets(vec![named(Engine::Set)?]).await,

@@ -73,6 +73,7 @@ pub(crate) fn image_request(
     request.max_segment_size_bytes = options.max_segment_size_bytes;
     request.levels = levels(options);
     request.dry_run = options.dry_run;
+    request.part_of = options.part_of.clone();
     Ok(request)
 }
 

@@ -97,6 +97,8 @@ pub struct ActionOptions {
     pub cloud_conf: Option<PathBuf>,
     /// Set when the medium is a project.
     pub project: Option<ProjectOptions>,
+    /// HBN of the set that the backup is made for; nobody's option, but what an action that makes several backups says.
+    pub part_of: Option<String>,
     /// Resources of the cloud that are moved at the same time, if the host allows so many.
     pub parallel: usize,
 }
@@ -171,6 +173,7 @@ impl ActionOptions {
             project: matches!(medium, Medium::Project)
                 .then(|| ProjectOptions::from_values(values, action))
                 .transpose()?,
+            part_of: None,
             parallel: values.int("parallel_resources", 1..=64)?.unwrap_or(4) as usize,
             medium,
         };

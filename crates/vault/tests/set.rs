@@ -22,7 +22,10 @@ fn set_hbn() -> Hbn {
 
 async fn save_disk(room: &Room, name: &str, now: i64, seed: u64, incremental: bool) -> BackupReport {
     let levels = LevelPolicy { incremental, ..LevelPolicy::default() };
-    let request = ImageRequest { levels, ..ImageRequest::new(HOST, name, now) };
+    save_image(room, ImageRequest { levels, ..ImageRequest::new(HOST, name, now) }, seed).await
+}
+
+async fn save_image(room: &Room, request: ImageRequest, seed: u64) -> BackupReport {
     let image = noise(seed, 100_000);
     let open: OpenImage = Box::new(move |_| {
         Box::pin(async move {
@@ -175,6 +178,41 @@ async fn a_backup_outside_of_sets_keeps_its_chain() {
     let report = set::apply(&room.store, &request, &plan, &Monitor::new()).await.unwrap();
     assert_eq!((report.sets.chains, report.members.chains), (1, 0));
     assert!(room.objects().iter().any(|name| name.starts_with(&first.folder)));
+}
+
+#[tokio::test]
+async fn what_was_made_for_a_set_that_never_came_to_be_goes_after_long() {
+    const DAY: i64 = 86_400;
+    let room = Room::new();
+    let of_set = format!("{SET}_disk");
+    let part = async |now: i64, is_part: bool, name: &str| {
+        let part_of = is_part.then(|| set_hbn().to_string());
+        let levels = LevelPolicy { incremental: true, ..LevelPolicy::default() };
+        let request = ImageRequest { levels, part_of, ..ImageRequest::new(HOST, name, now) };
+        save_image(&room, request, now as u64).await
+    };
+    // Its run was ended before it could name these; and somebody's own backup has such a name too.
+    part(T0, true, &of_set).await;
+    part(T0, false, &format!("{SET}_own")).await;
+    let live = part(T0 + 10, true, &format!("{SET}_live")).await;
+    part(T0 + 20, true, &format!("{SET}_live")).await;
+    save(&room, request(T0 + 20, vec![member(&live, "live")])).await.unwrap();
+    let removed = async |now: i64| -> Vec<String> {
+        let retention = Retention { keep_last: Some(1), ..Retention::default() };
+        let request = PruneRequest::new(set_hbn(), retention, now);
+        let plan = set::plan_prune(&room.store, &request).await.unwrap();
+        set::apply(&room.store, &request, &plan, &Monitor::new()).await.unwrap();
+        plan.members.iter().map(|member| member.hbn.to_string()).collect()
+    };
+    // It may be just being made.
+    assert_eq!(removed(T0 + DAY).await, Vec::<String>::new());
+    assert_eq!(removed(T0 + 8 * DAY).await, [format!("{HOST}_{of_set}")]);
+    assert_eq!(removed(T0 + 9 * DAY).await, Vec::<String>::new());
+    // With its set goes also what a later run has left on top.
+    let other = save_disk(&room, "other", T0 + 30, 3, false).await;
+    save(&room, request(T0 + 30, vec![member(&other, "other")])).await.unwrap();
+    assert_eq!(removed(T0 + 10 * DAY).await, [format!("{HOST}_{SET}_live")]);
+    assert!(set::read(&room.store, &SetReadRequest::new(HOST, SET)).await.unwrap().missing.is_empty());
 }
 
 #[tokio::test]

@@ -207,7 +207,8 @@ impl Work<'_> {
             }
             None => format!("{}_{}", self.options.backup_name, chain_of(resource)),
         };
-        ActionOptions { medium, backup_name, ..self.options.clone() }
+        let part_of = Some(format!("{}_{}", self.options.hostname, self.options.backup_name));
+        ActionOptions { medium, backup_name, part_of, ..self.options.clone() }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
 use freezer_storage::Store;
 use freezer_vault::set::{self, SetRequest};
-use freezer_vault::{BackupReport, Monitor, VaultError};
+use freezer_vault::{BackupReport, Engine, Hbn, Monitor, VaultError};
 use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -104,12 +104,14 @@ async fn one(
     let (name, in_cluster) = (options.backup_name.clone(), chain(options, cloud).await?);
     let chain_of =
         move |role: &str| DiskChain { backup_name: format!("{name}_{role}"), in_cluster: in_cluster.clone() };
+    let mut disks = action::image_request(options, around)?;
+    disks.part_of = Some(Hbn::of(Engine::Set, &options.hostname, &options.backup_name)?.to_string());
     let work = Saving {
         cloud: cloud.clone(),
         store: store.clone(),
         monitor: cloud.monitor().clone(),
         ceph: around.ceph.clone(),
-        disks: action::image_request(options, around)?,
+        disks,
         chain_of: Box::new(chain_of),
         temp_prefix: options.cloud.temp_prefix.clone(),
         run_id: around.run_id.clone(),

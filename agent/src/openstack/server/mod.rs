@@ -37,6 +37,28 @@ fn chain_of_one(options: &ActionOptions, server_id: &str) -> ActionOptions {
     ActionOptions { backup_name: format!("{}{server_id}", several(options)), ..options.clone() }
 }
 
+/// As [`sets`], with those that were begun and never came to be: they have disks and nothing else.
+pub async fn rotated_sets(
+    options: &ActionOptions,
+    pick: &ServerPick,
+    store: &Arc<dyn Store>,
+) -> Result<Vec<Hbn>, VaultError> {
+    let mut found = sets(options, pick, store).await?;
+    if matches!(pick, ServerPick::One(_)) {
+        return Ok(found);
+    }
+    let beginning = format!("{}_{}", options.hostname, several(options));
+    for disk in catalogue::list_hbns(store, Engine::Image).await? {
+        let rest = disk.as_str().strip_prefix(&beginning).and_then(|rest| rest.split_once('_'));
+        let Some((id, _)) = rest.filter(|(id, _)| uuid::Uuid::parse_str(id).is_ok()) else { continue };
+        let set = Hbn::of(Engine::Set, &options.hostname, &chain_of_one(options, id).backup_name)?;
+        if !found.contains(&set) {
+            found.push(set);
+        }
+    }
+    Ok(found)
+}
+
 /// Sets on the storage that an action names: the one of this name, or those of all servers that were saved together. Of one
 /// server by its id, also the one it has among several.
 pub async fn sets(

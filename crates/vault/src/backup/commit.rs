@@ -122,6 +122,7 @@ fn manifest_of(
         },
         problems: outcome.problems.clone(),
         members: outcome.set_members.clone(),
+        part_of: request.part_of.clone(),
     }
 }
 

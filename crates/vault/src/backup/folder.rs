@@ -36,6 +36,7 @@ pub async fn backup(
         now_secs: request.now_secs,
         lock_expiry: request.lock_expiry,
         dry_run: request.dry_run,
+        part_of: None,
     };
     let work = Folder { source: request.source, feed: request.feed, scan_totals: request.scan_totals };
     run::course(store, settings, work, monitor).await

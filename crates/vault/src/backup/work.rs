@@ -73,6 +73,8 @@ pub(crate) struct Settings {
     pub now_secs: i64,
     pub lock_expiry: Duration,
     pub dry_run: bool,
+    /// HBN of the set that will name it.
+    pub part_of: Option<String>,
 }
 
 impl Settings {

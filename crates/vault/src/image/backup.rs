@@ -40,6 +40,7 @@ pub async fn backup(
         now_secs: request.now_secs,
         lock_expiry: request.lock_expiry,
         dry_run: request.dry_run,
+        part_of: request.part_of,
     };
     course(store, settings, Image { open: Some(open), opened: None }, monitor).await
 }

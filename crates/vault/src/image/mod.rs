@@ -42,6 +42,8 @@ pub struct ImageRequest {
     pub now_secs: i64,
     pub lock_expiry: Duration,
     pub dry_run: bool,
+    /// HBN of the set that will name it. Rotation of that set removes what no set has named after long.
+    pub part_of: Option<String>,
 }
 
 impl ImageRequest {
@@ -56,6 +58,7 @@ impl ImageRequest {
             now_secs,
             lock_expiry: USUAL_LOCK_EXPIRY,
             dry_run: false,
+            part_of: None,
         }
     }
 }

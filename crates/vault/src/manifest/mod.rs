@@ -131,6 +131,9 @@ pub struct Manifest {
     /// Of a set: the backups it consists of. In clear, so that retention needs no pass phrase.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<MemberLink>,
+    /// The HBN of the set that it was made for, in clear for the same reason: without that set nobody knows of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
 }
 
 impl Manifest {

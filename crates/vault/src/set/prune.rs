@@ -1,10 +1,11 @@
 //! Retention of sets: what goes with a set that goes.
 //!
 //! A chain of a member goes when every backup in it is named by a set that goes and by none that stays. A backup that no set
-//! names keeps its chain: it may be part of a set that is just being made, or stand for itself.
+//! names keeps its chain: it may be part of a set that is just being made, or stand for itself. But one that says that it was
+//! made for this set, and that after long no set names, is what a run left that was ended in the middle: it goes.
 
 use crate::VaultError;
-use crate::catalogue::{self, Chain, Standing};
+use crate::catalogue::{self, Chain, Level, Standing};
 use crate::layout::{Engine, Hbn, LevelId};
 use crate::lock::Lock;
 use crate::manifest::MemberLink;
@@ -14,6 +15,9 @@ use freezer_storage::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+
+/// No run that makes a set lasts longer.
+const LONGEST_RUN_SECS: i64 = 7 * 86_400;
 
 /// What happens to the chains of one member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +56,25 @@ struct Names {
     damaged: Vec<String>,
 }
 
+/// Backups that were made for a set which never came to be.
+struct Abandoned {
+    set: String,
+    before_secs: i64,
+}
+
+impl Abandoned {
+    fn has(&self, level: &Level) -> bool {
+        let is_of_set =
+            || level.manifest().is_some_and(|manifest| manifest.part_of.as_ref() == Some(&self.set));
+        level.standing == Standing::Complete && level.id.timestamp < self.before_secs && is_of_set()
+    }
+
+    /// Also what was never finished; it counts only beside something else.
+    fn has_or_rest(&self, level: &Level) -> bool {
+        self.has(level) || (level.standing == Standing::Uncommitted && level.id.timestamp < self.before_secs)
+    }
+}
+
 /// Computes the plan; changes nothing. Needs no pass phrase.
 pub async fn plan(store: &Arc<dyn Store>, request: &PruneRequest) -> Result<SetPrunePlan, VaultError> {
     if request.hbn.engine() != Engine::Set {
@@ -60,11 +83,25 @@ pub async fn plan(store: &Arc<dyn Store>, request: &PruneRequest) -> Result<SetP
     let set = prune::plan(store, request).await?;
     let going = set.remove.iter().flat_map(|row| row.levels.iter().copied()).collect();
     let names = names(store, &request.hbn, &going).await?;
+    let before_secs = request.now_secs.saturating_sub(LONGEST_RUN_SECS);
+    let abandoned = Abandoned { set: request.hbn.to_string(), before_secs };
     let mut members = Vec::new();
-    for hbn in names.going.keys() {
-        members.push(MemberPlan { hbn: hbn.clone(), plan: plan_member(store, hbn, &names).await? });
+    for hbn in candidates(store, &request.hbn, &names).await? {
+        let plan = plan_member(store, &hbn, &names, &abandoned).await?;
+        if names.going.contains_key(&hbn) || !plan.remove.is_empty() {
+            members.push(MemberPlan { hbn, plan });
+        }
     }
     Ok(SetPrunePlan { set, members })
+}
+
+/// What sets that go name, and what is named after the set.
+async fn candidates(store: &Arc<dyn Store>, set: &Hbn, names: &Names) -> Result<BTreeSet<Hbn>, VaultError> {
+    let beginning = format!("{set}_");
+    let mut found: BTreeSet<Hbn> = names.going.keys().cloned().collect();
+    let all = catalogue::list_hbns(store, Engine::Image).await?;
+    found.extend(all.into_iter().filter(|hbn| hbn.as_str().starts_with(&beginning)));
+    Ok(found)
 }
 
 /// `going`: levels of `own` that will be removed.
@@ -93,14 +130,20 @@ fn note(names: &mut BTreeMap<Hbn, BTreeSet<LevelId>>, links: &[MemberLink]) -> R
     Ok(())
 }
 
-async fn plan_member(store: &Arc<dyn Store>, hbn: &Hbn, names: &Names) -> Result<PrunePlan, VaultError> {
+async fn plan_member(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    names: &Names,
+    abandoned: &Abandoned,
+) -> Result<PrunePlan, VaultError> {
     let catalogue = catalogue::list(store, hbn).await?;
     let nothing = BTreeSet::new();
     let going = names.going.get(hbn).unwrap_or(&nothing);
     let staying = names.staying.get(hbn).unwrap_or(&nothing);
     let mut plan = PrunePlan { hbn: hbn.to_string(), remove: Vec::new(), keep: Vec::new() };
     for chain in &catalogue.chains {
-        if !chain.levels.iter().any(|level| going.contains(&level.id)) {
+        let is_named = chain.levels.iter().any(|level| going.contains(&level.id));
+        if !is_named && !chain.levels.iter().any(|level| abandoned.has(level)) {
             continue;
         }
         let row = |reason| Decision {
@@ -109,9 +152,13 @@ async fn plan_member(store: &Arc<dyn Store>, hbn: &Hbn, names: &Names) -> Result
             levels: chain.levels.iter().map(|level| level.id).collect(),
             reason,
         };
-        match judge(chain, going, staying, &names.damaged) {
-            Ok(()) => plan.remove.push(row("only sets that go name it".to_owned())),
-            Err(reason) => plan.keep.push(row(reason)),
+        let is_unnamed = |level: &Level| !going.contains(&level.id) && !abandoned.has_or_rest(level);
+        match judge(chain, is_unnamed, staying, &names.damaged) {
+            Ok(()) if is_named => plan.remove.push(row("only sets that go name it".to_owned())),
+            Ok(()) => plan.remove.push(row("it was made for a set that never came to be".to_owned())),
+            Err(reason) if is_named => plan.keep.push(row(reason)),
+            // It is at work, and nobody has asked.
+            Err(_) => {}
         }
     }
     Ok(plan)
@@ -120,14 +167,14 @@ async fn plan_member(store: &Arc<dyn Store>, hbn: &Hbn, names: &Names) -> Result
 /// `Err`: why the chain stays.
 fn judge(
     chain: &Chain,
-    going: &BTreeSet<LevelId>,
+    is_unnamed: impl Fn(&Level) -> bool,
     staying: &BTreeSet<LevelId>,
     damaged: &[String],
 ) -> Result<(), String> {
     if let Some(level) = chain.levels.iter().find(|level| staying.contains(&level.id)) {
         return Err(format!("a set that stays names {}", level.id));
     }
-    if let Some(level) = chain.levels.iter().find(|level| !going.contains(&level.id)) {
+    if let Some(level) = chain.levels.iter().find(|level| is_unnamed(level)) {
         return Err(format!("no set names {}; prune it by its own name", level.id));
     }
     match damaged.first() {
