@@ -213,6 +213,14 @@ async fn what_was_made_for_a_set_that_never_came_to_be_goes_after_long() {
     save(&room, request(T0 + 30, vec![member(&other, "other")])).await.unwrap();
     assert_eq!(removed(T0 + 10 * DAY).await, [format!("{HOST}_{SET}_live")]);
     assert!(set::read(&room.store, &SetReadRequest::new(HOST, SET)).await.unwrap().missing.is_empty());
+    // Also where there never was a set.
+    let lone = Hbn::of(Engine::Set, HOST, "lone").unwrap();
+    let part_of = Some(lone.to_string());
+    save_image(&room, ImageRequest { part_of, ..ImageRequest::new(HOST, "lone_disk", T0) }, 9).await;
+    let retention = Retention { keep_last: Some(1), ..Retention::default() };
+    let plan = set::plan_prune(&room.store, &PruneRequest::new(lone, retention, T0 + 8 * DAY)).await.unwrap();
+    assert_eq!(plan.members.len(), 1, "{plan}");
+    assert!(plan.to_string().contains("never came to be"), "{plan}");
 }
 
 #[tokio::test]

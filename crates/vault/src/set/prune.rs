@@ -95,12 +95,14 @@ pub async fn plan(store: &Arc<dyn Store>, request: &PruneRequest) -> Result<SetP
     Ok(SetPrunePlan { set, members })
 }
 
-/// What sets that go name, and what is named after the set.
+/// What sets that go name, and what is named after the set and no set names. What sets that stay name is looked at when one goes
+/// that names it too: reading it all each time would be too much.
 async fn candidates(store: &Arc<dyn Store>, set: &Hbn, names: &Names) -> Result<BTreeSet<Hbn>, VaultError> {
     let beginning = format!("{set}_");
     let mut found: BTreeSet<Hbn> = names.going.keys().cloned().collect();
     let all = catalogue::list_hbns(store, Engine::Image).await?;
-    found.extend(all.into_iter().filter(|hbn| hbn.as_str().starts_with(&beginning)));
+    let is_nobodys = |hbn: &Hbn| hbn.as_str().starts_with(&beginning) && !names.staying.contains_key(hbn);
+    found.extend(all.into_iter().filter(is_nobodys));
     Ok(found)
 }
 
