@@ -1,0 +1,80 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""openstack backup plan retention"""
+
+from osc_lib.i18n import _
+
+from freezer_osc import columns
+from freezer_osc import find
+from freezer_osc import follow
+from freezer_osc import one_shot
+from freezer_osc import retention_rules
+from freezer_osc import verdict
+
+POLLS = _('it could take a plan for an order to remove')
+
+
+class PlanRetention(verdict.ListVerdict):
+    _description = _('Show which backups of a job retention would remove, and remove nothing')
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            'job', metavar='<job>', help=_('Job whose backups are meant (name or id)')
+        )
+        retention_rules.add_arguments(parser)
+        return parser
+
+    def take_action(self, parsed_args):
+        service = self.app.client_manager.freezer
+        job = find.job(service, parsed_args.job)
+        actions = retention_rules.to_apply(job, parsed_args)
+        agent = find.agent(service, job['client_id'])
+        one_shot.ensure_driven(agent, POLLS)
+        found = []
+        for action in actions:
+            run = one_shot.run(
+                service,
+                agent,
+                dict(action, dry_run=True),
+                'Plan of retention of %s' % job['job_id'],
+            )
+            self.failure = self.failure or follow.failure(run)
+            found += rows(one_shot.last_result(run).get('plan'))
+        return ('Backup', 'Chain Since', 'Levels', 'Decision', 'Reason'), found
+
+
+def rows(plan):
+    """The decisions, one row each. Sets of backups that belong together tell their members, too."""
+    if plan is None:
+        return []
+    if isinstance(plan, list):
+        return [row for one in plan for part in [one['set']] + one['members'] for row in rows(part)]
+    return [
+        _row(plan, decision, verb)
+        for verb in ('remove', 'keep')
+        for decision in plan.get(verb) or []
+    ]
+
+
+def _row(plan, decision, verb):
+    if not isinstance(decision, dict):
+        return plan.get('hbn'), columns.Time(None), None, verb, str(decision)
+    levels = decision.get('levels')
+    return (
+        plan.get('hbn') or decision.get('name') or decision.get('id'),
+        columns.Time(decision.get('chain_timestamp')),
+        len(levels) if levels is not None else None,
+        verb,
+        decision.get('reason'),
+    )

@@ -1,0 +1,66 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""openstack backup retention apply"""
+
+from osc_lib.i18n import _
+
+from freezer_osc import find
+from freezer_osc import follow
+from freezer_osc import one_shot
+from freezer_osc import retention_rules
+from freezer_osc import verdict
+
+POLLS = _('set its retention in the job instead')
+
+
+class ApplyRetention(verdict.ListVerdict):
+    _description = _(
+        'Remove old backups of a job now, and wait for it; "openstack backup plan retention" shows '
+        'beforehand which'
+    )
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            'job', metavar='<job>', help=_('Job whose backups are meant (name or id)')
+        )
+        retention_rules.add_arguments(parser)
+        return parser
+
+    def take_action(self, parsed_args):
+        service = self.app.client_manager.freezer
+        job = find.job(service, parsed_args.job)
+        actions = retention_rules.to_apply(job, parsed_args)
+        agent = find.agent(service, job['client_id'])
+        one_shot.ensure_driven(agent, POLLS)
+        found = []
+        for action in actions:
+            run = one_shot.run(service, agent, action, 'Retention of %s' % job['job_id'])
+            self.failure = self.failure or follow.failure(run)
+            for removed in parts(one_shot.last_result(run).get('removed') or {}):
+                found.append((action.get('backup_name'),) + removed)
+        return ('Backup Name', 'Chains', 'Levels', 'Leftovers', 'Objects', 'Remarks'), found
+
+
+def parts(removed):
+    """What was removed, in numbers; sets and their members apart."""
+    if 'cinder_backups' in removed:
+        return [(None, len(removed['cinder_backups']), None, None, ', '.join(removed['errors']))]
+    if 'sets' in removed:
+        return [part for key in ('sets', 'members') for part in parts(removed[key])]
+    if not removed:
+        return []
+    return [
+        tuple(removed[key] for key in ('chains', 'levels', 'orphans', 'objects'))
+        + (', '.join(removed['skipped']),)
+    ]

@@ -1,0 +1,92 @@
+"""Runs: list, show, steps, watch."""
+
+from tests.functional import base
+
+
+class RunTest(base.FunctionalTest):
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.job_id = cls.world.saved('runs')
+
+    def test_list_show_and_steps(self):
+        (row,) = self.json('run', 'list', '--job', 'runs', '--state', 'success')
+        self.assertEqual(
+            (self.job_id, self.world.agent_id, 'success'), (row['Job'], row['Agent'], row['State'])
+        )
+        self.assertRegex(row['Finished'], r'^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$')
+        shown = self.json('run', 'show', row['ID'])
+        self.assertEqual((row['ID'], 4), (shown['run_id'], shown['files_done']))
+        self.assertEqual(row['ID'], self.json('run', 'show', 'runs')['run_id'])
+        (step,) = self.json('run', 'step', 'list', self.job_id, '--long')
+        self.assertEqual(
+            ('backup', 'runs', 'success', []),
+            (step['Kind'], step['Backup Name'], step['Outcome'], step['Remarks']),
+        )
+
+    def test_output_for_scripts(self):
+        text = self.do(
+            'run',
+            'list',
+            '--agent',
+            self.world.agent_id,
+            '--job',
+            self.job_id,
+            '-f',
+            'value',
+            '-c',
+            'State',
+        ).out
+        self.assertEqual('success\n', text)
+        table = self.do('run', 'list', '--job', self.job_id, '--long').out
+        for name in ('Cause', 'Read', 'Stored', 'Waiting For'):
+            self.assertIn(' %s ' % name, table)
+
+    def test_watch_tells_line_by_line_where_there_is_no_terminal(self):
+        answer = self.do('run', 'watch', 'runs', '-f', 'value', '-c', 'state')
+        self.assertEqual('success\n', answer.out)
+        self.assertEqual('success\n', answer.err)
+
+    def test_watch_of_a_failure(self):
+        job_id = self.world.job('lost', path_to_backup='/nowhere/at/all')
+        self.world.until(
+            'it has run',
+            lambda: self.world.api('member').get('/jobs/%s/runs' % job_id).json()['runs'],
+        )
+        answer = self.refused('run', 'watch', job_id, text='/nowhere/at/all')
+        self.assertRegex(answer.out, r'\| state +\| fail ')
+        (step,) = self.json('run', 'step', 'list', job_id)
+        self.assertEqual('fail', step['Outcome'])
+        self.assertIn('/nowhere/at/all', step['Error'])
+
+    def test_another_project_sees_nothing(self):
+        (row,) = self.json('run', 'list', '--job', self.job_id)
+        self.assertEqual([], self.json('run', 'list', user='stranger'))
+        for name in (row['ID'], self.job_id, 'runs'):
+            for command in ('show', 'watch'):
+                self.refused(
+                    'run',
+                    command,
+                    name,
+                    user='stranger',
+                    text='No run, and no job, with a name or id of "%s" exists' % name,
+                )
+        self.refused(
+            'run',
+            'list',
+            '--job',
+            self.job_id,
+            user='stranger',
+            text='No job with a name or id of "%s" exists' % self.job_id,
+        )
+
+    def test_a_reader_may_look(self):
+        self.assertEqual('success', self.json('run', 'show', 'runs', user='reader')['state'])
+
+    def test_bad_input(self):
+        self.refused('run', 'show', 'nobody', text='with a name or id of "nobody" exists')
+        self.refused('run', 'show', '../jobs', text='with a name or id of "../jobs" exists')
+        self.refused('run', 'show', '', text='exists')
+        self.refused('run', 'list', '--state', 'sleeping', text='invalid choice', status=2)
+        self.refused('run', 'list', '--limit', '-3', text='--limit', status=2)
