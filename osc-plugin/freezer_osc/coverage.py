@@ -76,7 +76,7 @@ def _resources(cloud, wanted):
     if wanted in (None, 'server') and cloud.has_service('compute'):
         for server in cloud.compute.servers():
             yield 'server', server.id, server.name
-    if wanted in (None, 'volume') and cloud.has_service('volume'):
+    if wanted in (None, 'volume') and cloud.has_service('block-storage'):
         for volume in cloud.block_storage.volumes():
             yield 'volume', volume.id, volume.name
 

@@ -1,0 +1,117 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Every operation of the API for every role: a test each, made from the table."""
+
+import uuid
+
+from tempest.lib import decorators
+from tempest.lib.common.utils import data_utils
+
+from freezer_tempest_tests.tests import base
+from freezer_tempest_tests.tests.rbac import table
+
+NAMESPACE = uuid.UUID('f1f5b5ee-6d0a-4a7e-8a4e-3d3f5d2b9d6c')
+NOUNS = {
+    'job': 'jobs',
+    'action': 'actions',
+    'session': 'sessions',
+    'client': 'clients',
+    'backup': 'backups',
+}
+
+
+class RbacTest(base.BackupTest):
+    """What the roles are answered. The tests are added below."""
+
+    credentials = [
+        'project_admin',
+        'project_manager',
+        'project_member',
+        'project_reader',
+        'project_alt_member',
+        ['service', 'service'],
+    ]
+
+    @classmethod
+    def setup_clients(cls):
+        super().setup_clients()
+        logins = {
+            'reader': cls.os_project_reader,
+            'member': cls.os_project_member,
+            'manager': cls.os_project_manager,
+            'admin': cls.os_project_admin,
+            'service': cls.os_service,
+            'stranger': cls.os_project_alt_member,
+        }
+        cls.callers = {role: logins[role].freezer.BackupClient() for role in table.ROLES}
+        cls.client = cls.callers['admin']
+
+    def _check(self, operation, role):
+        made = {
+            name: self.make(noun) for name, noun in NOUNS.items() if '{%s}' % name in operation.path
+        }
+        if '{new}' in operation.path:
+            # A client belongs to the login that says hello, so it is registered by nobody before.
+            made['new'] = data_utils.rand_name('agent')
+            self.addCleanup(self.client.remove, 'clients', made['new'])
+        path = '/v2/%s/%s' % (self.client.tenant_id, operation.path.format(**made))
+        body = self._body(operation, made)
+        status, _headers, answer = self.callers[role].call(operation.method, path, body)
+        self._forget(operation, answer)
+        expected = operation.status if role in operation.allowed else 403
+        self.assertEqual(
+            expected, status, '%s %s as %s: %s' % (operation.method, operation.path, role, answer)
+        )
+
+    def _body(self, operation, made):
+        body = operation.body
+        if body == 'job':
+            return self.job_of()
+        if body == 'session':
+            return dict(base.document_of('sessions'), session_tag=0)
+        if body == 'central':
+            return dict(base.document_of('clients'), is_central=True)
+        if body == 'hello':
+            words = {key: [] for key in ('actions', 'modes', 'storages', 'engines')}
+            return {
+                'project_id': self.client.tenant_id,
+                'client_id': made['new'],
+                'hostname': data_utils.rand_name('host'),
+                'agent_version': '1',
+                'capabilities': words,
+                'is_central': False,
+                'held': [],
+            }
+        return base.document_of(NOUNS[body]) if isinstance(body, str) else body
+
+    def _forget(self, operation, answer):
+        """Removes what the call has made."""
+        noun = operation.path.split('/')[0]
+        key = base.KEYS.get(noun)
+        if operation.method == 'POST' and isinstance(answer, dict) and key in answer:
+            self.addCleanup(self.client.remove, noun, answer[key])
+
+
+def _add(operation, role):
+    def test(self):
+        self._check(operation, role)
+
+    test.__name__ = 'test_%s_as_%s' % (operation.name, role)
+    test.__doc__ = '%s: rule %s' % (operation.name, operation.rule)
+    test_id = str(uuid.uuid5(NAMESPACE, test.__name__))
+    setattr(RbacTest, test.__name__, decorators.idempotent_id(test_id)(test))
+
+
+for _operation in table.TABLE:
+    for _role in table.ROLES:
+        _add(_operation, _role)
