@@ -42,6 +42,18 @@ class BackupTest(test.BaseTestCase):
         super().setup_clients()
         cls.client = cls.os_project_member.freezer.BackupClient()
 
+    @classmethod
+    def resource_setup(cls):
+        super().resource_setup()
+        cls.addClassResourceCleanup(cls._clear)
+
+    @classmethod
+    def _clear(cls):
+        """Also removes what came of calls: actions of jobs, records of backups."""
+        for noun in ('jobs', 'sessions', 'actions', 'backups'):
+            for row in cls.client.list(noun, limit=1000):
+                cls.client.remove(noun, row[KEYS[noun]])
+
     def make(self, noun, document=None, client=None):
         """An item that lives as long as the test; returns its id."""
         client = client or self.client

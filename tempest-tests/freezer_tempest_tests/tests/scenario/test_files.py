@@ -17,10 +17,10 @@ import shutil
 
 from tempest.lib import decorators
 
-from freezer_tempest_tests.tests.scenario import base
+from freezer_tempest_tests.tests.scenario import agent
 
 
-class FilesTest(base.ScenarioTest):
+class FilesTest(agent.AgentTest):
 
     @decorators.idempotent_id('c1c4b6c7-6f06-4c63-8b5c-3a0a1d0e0001')
     def test_backup_change_restore(self):
@@ -29,7 +29,7 @@ class FilesTest(base.ScenarioTest):
         shutil.copytree(source, was, symlinks=True)
         save = self.action('web', path_to_backup=source, incremental=True)
         first = self.done(save)
-        base.write(source, 'c.txt', 'third')
+        agent.write(source, 'c.txt', 'third')
         os.remove(os.path.join(source, 'a.txt'))
         second = self.done(save)
         levels = [
@@ -47,7 +47,7 @@ class FilesTest(base.ScenarioTest):
                 'web',
                 'restore',
                 restore_abs_path=older,
-                restore_from_date='%sZ' % (base.iso(moment)),
+                restore_from_date='%sZ' % (agent.iso(moment)),
             )
         )
         self.check_same(was, older)

@@ -16,16 +16,16 @@ import os
 
 from tempest.lib import decorators
 
-from freezer_tempest_tests.tests.scenario import base
+from freezer_tempest_tests.tests.scenario import agent
 
 
-class RotationTest(base.ScenarioTest):
+class RotationTest(agent.AgentTest):
 
     @decorators.idempotent_id('c3c4b6c7-6f06-4c63-8b5c-3a0a1d0e0001')
     def test_keep_the_last(self):
         source = self.source('turn')
         for number in range(3):
-            base.write(source, 'a.txt', 'state %d' % number)
+            agent.write(source, 'a.txt', 'state %d' % number)
             self.done(self.action('turn', path_to_backup=source))
         tidy = self.action('turn', 'admin', keep_last=2)
         plan = self._result(dict(tidy, dry_run=True))['plan']

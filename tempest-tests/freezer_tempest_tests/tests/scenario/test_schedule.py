@@ -14,10 +14,10 @@
 
 from tempest.lib import decorators
 
-from freezer_tempest_tests.tests.scenario import base
+from freezer_tempest_tests.tests.scenario import agent
 
 
-class ScheduleTest(base.ScenarioTest):
+class ScheduleTest(agent.AgentTest):
 
     @decorators.idempotent_id('c2c4b6c7-6f06-4c63-8b5c-3a0a1d0e0001')
     def test_an_interval_until_stop(self):
@@ -80,7 +80,7 @@ class ScheduleTest(base.ScenarioTest):
         job = self.make(
             'jobs',
             {
-                'client_id': self.agent_id,
+                'client_id': self.worker_id,
                 'job_schedule': {},
                 'job_actions': [
                     {
