@@ -41,11 +41,10 @@ class PlanRestore(verdict.ListVerdict):
         agent = one_shot.agent_for(service, record['backup_metadata'], parsed_args.agent)
         one_shot.ensure_driven(agent, POLLS)
         run = one_shot.run(service, agent, action, restore_action.title('Plan', action))
-        self.failure = follow.failure(run)
-        return (
-            ('Resource', 'Name', 'Deed', 'Remark'),
-            rows(one_shot.last_result(run).get('restore') or {}, action),
-        )
+        plan = one_shot.last_result(run).get('restore') or {}
+        self.failure = follow.failure(run) or restore_action.other_time(record, plan)
+        found = [] if follow.failure(run) else rows(plan, action)
+        return ('Resource', 'Name', 'Deed', 'Remark'), found
 
 
 def rows(plan, action):
@@ -77,25 +76,30 @@ def rows(plan, action):
         }
         head = ('folder', action.get('restore_abs_path'), 'write', numbers)
         return [head] + [('note', '', '', note) for note in plan.get('warnings') or []]
-    return [(key, str(value), '', '') for key, value in sorted(plan.items()) if key != 'dry_run']
+    # The agent says no more than that it would.
+    name = action.get('restore_name') or action['backup_name']
+    moment = _('as of %s') % action.get('restore_from_date')
+    return [(action.get('mode', 'fs'), name, 'restore', moment)]
 
 
 def _of_project(plan):
     for step in plan['steps']:
-        yield _resource(step['resource']), step['name'], _deed(step['deed']), step['reason']
+        yield step['resource']['kind'], step['name'], _deed(step['deed']), step['reason']
     for refusal in plan['refused']:
-        yield _resource(refusal['resource']), refusal['name'], 'REFUSED', refusal['reason']
-    for quota in plan.get('quotas') or []:
-        yield 'quota', ' '.join(
-            str(quota[key]) for key in quota if isinstance(quota[key], str)
-        ), '', ', '.join(
-            '%s %s' % (key, value) for key, value in quota.items() if isinstance(value, int)
-        )
+        yield refusal['resource']['kind'], refusal['name'], 'REFUSED', refusal['reason']
+    for quota in plan['quotas']:
+        yield ('quota', quota['service'] + ' ' + quota['resource']) + _quota(quota)
+
+
+def _quota(quota):
+    left = quota['left']
+    word = 'ok' if left is None or left >= quota['needed'] else 'TOO LITTLE'
+    return word, _('%(needed)d needed, %(left)s left') % {
+        'needed': quota['needed'],
+        'left': _('any number') if left is None else left,
+    }
 
 
 def _deed(deed):
+    """A word, or an object whose key is the word."""
     return deed if isinstance(deed, str) else ' '.join(deed)
-
-
-def _resource(resource):
-    return resource['kind'] if isinstance(resource, dict) else str(resource)

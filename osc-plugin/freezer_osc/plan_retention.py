@@ -60,21 +60,27 @@ def rows(plan):
         return []
     if isinstance(plan, list):
         return [row for one in plan for part in [one['set']] + one['members'] for row in rows(part)]
+    if 'skipped' in plan:
+        return list(_of_cinder(plan))
     return [
-        _row(plan, decision, verb)
+        (
+            plan['hbn'],
+            columns.Time(decision['chain_timestamp']),
+            len(decision['levels']),
+            verb,
+            decision['reason'],
+        )
         for verb in ('remove', 'keep')
-        for decision in plan.get(verb) or []
+        for decision in plan[verb]
     ]
 
 
-def _row(plan, decision, verb):
-    if not isinstance(decision, dict):
-        return plan.get('hbn'), columns.Time(None), None, verb, str(decision)
-    levels = decision.get('levels')
-    return (
-        plan.get('hbn') or decision.get('name') or decision.get('id'),
-        columns.Time(decision.get('chain_timestamp')),
-        len(levels) if levels is not None else None,
-        verb,
-        decision.get('reason'),
-    )
+def _of_cinder(plan):
+    """Cinder's own backups: a full one with its increments."""
+    for chain in plan['remove']:
+        moment = columns.Time(chain['newest_secs'])
+        yield chain['full'], moment, len(chain['backups']), 'remove', None
+    for full in plan['keep']:
+        yield full, columns.Time(None), None, 'keep', None
+    for reason in plan['skipped']:
+        yield None, columns.Time(None), None, 'keep', reason

@@ -53,5 +53,6 @@ class Restore(verdict.ShowVerdict):
             )
         one_shot.ensure_driven(agent, _('leave --wait out'))
         run = one_shot.run(service, agent, action, name)
-        self.failure = follow.failure(run)
+        restored = one_shot.last_result(run).get('restore') or {}
+        self.failure = follow.failure(run) or restore_action.other_time(record, restored)
         return run_columns.shown(run)

@@ -231,3 +231,13 @@ def _access(service, metadata):
         if action.get('action') == 'backup' and same:
             return {key: action[key] for key in ACCESS if action.get(key) not in (None, '')}
     return {}
+
+
+def other_time(record, restored):
+    """Says so when another state came back than the one that was meant, which is gone then."""
+    meant, found = record['backup_metadata'].get('time_stamp'), restored.get('timestamp')
+    if meant is None or found in (None, meant):
+        return None
+    return _(
+        'The state as of %(meant)s is not in the storage any more; this is the one as of %(found)s'
+    ) % {'meant': columns.time_text(meant), 'found': columns.time_text(found)}

@@ -20,6 +20,8 @@ from osc_lib.i18n import _
 
 SERVICE_TYPE = 'backup'
 PAGE = 500
+# Reading is tried again while the service or its database is away for a moment; writing is not.
+AGAIN = {'connect_retries': 3, 'status_code_retries': 3, 'retriable_status_codes': (503,)}
 
 
 class NotThere(exceptions.CommandError):
@@ -78,7 +80,10 @@ class Service:
             # They would lead to another path, and can be nobody's id.
             raise NotThere(_('Nothing has the name or id "%s"') % path[-1])
         url = '/'.join([self._project_url()] + [parse.quote(part, safe='') for part in path])
-        answer = self._adapter.request(url, method, json=body, params=params, raise_exc=False)
+        again = AGAIN if method == 'GET' else {}
+        answer = self._adapter.request(
+            url, method, json=body, params=params, raise_exc=False, **again
+        )
         if answer.status_code >= 300:
             raise _error(answer)
         return answer.json() if answer.content else None

@@ -63,8 +63,8 @@ class Verify(verdict.ShowVerdict):
     def _read_back(self, service, record, action, agent):
         action.update({'dry_run': True, 'restore_abs_path': NOWHERE})
         run = one_shot.run(service, agent, action, restore_action.title('Check', action))
-        self.failure = follow.failure(run)
         report = one_shot.last_result(run).get('restore') or {}
+        self.failure = follow.failure(run) or restore_action.other_time(record, report)
         return (
             (
                 'backup_id',

@@ -25,6 +25,10 @@ class RetentionTest(base.FunctionalTest):
             ('kept', 2, 2), (removed['Backup Name'], removed['Chains'], removed['Levels'])
         )
         self.assertEqual(1, self._stored())
+        # What is gone is not made up for by another state.
+        oldest = self.world.record('kept')
+        words = ('restore', oldest, '--to', self.world.folder + '/gone', '--wait')
+        self.refused(*words, text='ended as fail')
         self.do('retention', 'unset', 'kept')
         (row,) = [row for row in self.json('retention', 'list') if row['Job'] == self.job_id]
         self.assertEqual('-', row['Retention'])

@@ -9,6 +9,7 @@ from freezer_osc import covered
 from freezer_osc import follow
 from freezer_osc import plan_restore
 from freezer_osc import plan_retention
+from freezer_osc import restore_action
 from freezer_osc import retention_rules
 from freezer_osc import when
 
@@ -90,13 +91,18 @@ class PlanTest(unittest.TestCase):
             'refused': [
                 {'resource': {'kind': 'volume', 'id': 'v'}, 'name': 'data', 'reason': 'lost'}
             ],
-            'quotas': [],
+            'quotas': [
+                {'service': 'Cinder', 'resource': 'volumes', 'needed': 2, 'left': 1},
+                {'service': 'Glance', 'resource': 'images', 'needed': 1, 'left': None},
+            ],
         }
         self.assertEqual(
             [
                 ('network', 'net', 'create', 'gone'),
                 ('keypair', 'key', 'keep', 'still there'),
                 ('volume', 'data', 'REFUSED', 'lost'),
+                ('quota', 'Cinder volumes', 'TOO LITTLE', '2 needed, 1 left'),
+                ('quota', 'Glance images', 'ok', '1 needed, any number left'),
             ],
             plan_restore.rows(plan, {}),
         )
@@ -114,6 +120,26 @@ class PlanTest(unittest.TestCase):
         rows = plan_retention.rows([{'set': one('h_s'), 'members': [one('h_m')]}])
         self.assertEqual(['h_s', 'h_m'], [row[0] for row in rows])
         self.assertEqual((1, 'remove', 'old'), rows[0][2:])
+
+    def test_of_retention_of_cinders_own_backups(self):
+        plan = {
+            'keep': ['f2'],
+            'remove': [{'full': 'f1', 'backups': ['i1', 'f1'], 'newest_secs': 0}],
+            'skipped': ['f0 has a dependant'],
+        }
+        rows = [(row[0], row[2], row[3], row[4]) for row in plan_retention.rows(plan)]
+        expected = [('f1', 2, 'remove', None), ('f2', None, 'keep', None)]
+        self.assertEqual(expected + [(None, None, 'keep', 'f0 has a dependant')], rows)
+
+
+class OtherTimeTest(unittest.TestCase):
+
+    def test_an_older_state_is_not_what_was_meant(self):
+        record = {'backup_metadata': {'time_stamp': 60}}
+        self.assertIsNone(restore_action.other_time(record, {'timestamp': 60}))
+        self.assertIsNone(restore_action.other_time(record, {}))
+        text = restore_action.other_time(record, {'timestamp': 0})
+        self.assertIn('as of 1970-01-01T00:01:00Z is not in the storage any more', text)
 
 
 class CoverageTest(unittest.TestCase):
@@ -139,6 +165,39 @@ class CoverageTest(unittest.TestCase):
         )
         project = {'members': [{'id': 'v', 'kind': 'volume'}], 'problem_count': 3}
         self.assertEqual([('v', False)], list(covered.resources(project)))
+
+
+class JobsRuns:
+    """A service with two runs of a job, and three records that count problems."""
+
+    RUNS = [
+        {'started_at': 90, 'finished_at': 110, 'state': 'success'},
+        {'started_at': 120, 'finished_at': 130, 'state': 'partial'},
+    ]
+
+    def list(self, *path, search=None, limit=None):
+        if path == ('runs',):
+            return iter(self.RUNS)
+        return iter(
+            {
+                'backup_id': str(moment),
+                'backup_metadata': {
+                    'nova_inst_id': 's',
+                    'time_stamp': moment,
+                    'job_id': 'j',
+                    'problem_count': 1,
+                },
+            }
+            for moment in (100, 120, 140)
+        )
+
+
+class DoubtTest(unittest.TestCase):
+
+    def test_only_a_run_tells_whether_a_problem_is_a_notice(self):
+        newest = covered.newest_backups(JobsRuns())['s']
+        self.assertEqual(('yes', '100'), (newest.judge(50)[0], newest.judge(50)[1]['backup_id']))
+        self.assertEqual(('partial', '140'), (newest.judge(101)[0], newest.any['backup_id']))
 
 
 class ValueTest(unittest.TestCase):
