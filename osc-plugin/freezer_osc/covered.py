@@ -43,7 +43,7 @@ class Newest:
 
 
 class Runs:
-    """What the runs of jobs say about backups whose records count problems: some are only notices."""
+    """What runs say about backups whose records count problems: some are only notices."""
 
     def __init__(self, service):
         self._service = service
@@ -54,7 +54,8 @@ class Runs:
         job_id, moment = record['backup_metadata'].get('job_id'), _time(record)
         if job_id not in self._of_job:
             search = {'match': [{'job_id': job_id}]}
-            self._of_job[job_id] = list(self._service.list('runs', search=search)) if job_id else []
+            runs = self._service.list('runs', search=search) if job_id else []
+            self._of_job[job_id] = list(runs)
         for run in self._of_job[job_id]:
             if run['started_at'] <= moment <= run['finished_at']:
                 return run['state'] != 'success'
