@@ -144,6 +144,10 @@ TABLE = tuple(
         ('show_usage', 'usage:get', 'GET', 'usage', None, 200, READ),
         ('agent_hello', 'agents:link', 'POST', 'agents/{new}/hello', 'hello', 200, OWN),
         ('agent_heartbeat', 'agents:link', 'POST', 'agents/{new}/heartbeat', 'hello', 200, OWN),
+        # Reports of a run that is not there are answered: it is not the agent's.
+        ('agent_started', 'agents:link', 'POST', 'agents/none/started', 'started', 200, OWN),
+        ('agent_progress', 'agents:link', 'POST', 'agents/none/progress', 'progress', 200, OWN),
+        ('agent_finished', 'agents:link', 'POST', 'agents/none/finished', 'finished', 200, OWN),
         # Work before hello is refused, once it is allowed to ask.
         ('agent_work', 'agents:link', 'POST', 'agents/none/work?wait=0', {}, 404, OWN),
     )

@@ -28,6 +28,17 @@ NOUNS = {
     'client': 'clients',
     'backup': 'backups',
 }
+REPORTS = {
+    'started': {'run_id': 'none', 'epoch': 1, 'pid': 1},
+    'progress': {'run_id': 'none', 'epoch': 1, 'progress': {}},
+    'finished': {
+        'run_id': 'none',
+        'epoch': 1,
+        'progress': {},
+        'outcome': 'success',
+        'result': {},
+    },
+}
 
 
 class RbacTest(base.BackupTest):
@@ -55,6 +66,11 @@ class RbacTest(base.BackupTest):
         }
         cls.callers = {role: logins[role].freezer.BackupClient() for role in table.ROLES}
         cls.client = cls.callers['admin']
+
+    @classmethod
+    def resource_setup(cls):
+        super().resource_setup()
+        cls.addClassResourceCleanup(cls.client.call, 'DELETE', cls.client.path('quotas'))
 
     def _check(self, operation, role):
         made = {
@@ -92,6 +108,8 @@ class RbacTest(base.BackupTest):
                 'is_central': False,
                 'held': [],
             }
+        if isinstance(body, str) and body in REPORTS:
+            return REPORTS[body]
         return base.document_of(NOUNS[body]) if isinstance(body, str) else body
 
     def _forget(self, operation, answer):
