@@ -1,5 +1,8 @@
 """Runs: list, show, steps, watch."""
 
+import json
+import os
+
 from tests.functional import base
 
 
@@ -47,6 +50,32 @@ class RunTest(base.FunctionalTest):
         answer = self.do('run', 'watch', 'runs', '-f', 'value', '-c', 'state')
         self.assertEqual('success\n', answer.out)
         self.assertEqual('success\n', answer.err)
+
+    def test_watch_shows_a_bar_on_a_terminal(self):
+        shown = self.world.run_on_terminal('member', 'backup', 'run', 'watch', 'runs')
+        self.assertIn('\r\033[K[%s] 100%% success, ' % ('=' * 30), shown)
+
+    def test_a_service_that_is_away(self):
+        conf = os.path.join(self.world.folder, 'clouds.yaml')
+        login = self.world.login('member')
+        with open(conf, 'w') as out:
+            json.dump(
+                {
+                    'clouds': {
+                        'away': {
+                            'auth': {'auth_url': login['OS_AUTH_URL']},
+                            'backup_endpoint_override': 'http://127.0.0.1:1',
+                        }
+                    }
+                },
+                out,
+            )
+        answer = self.world.run(
+            'member', 'backup', 'run', 'list', OS_CLIENT_CONFIG_FILE=conf, OS_CLOUD='away'
+        )
+        self.assertEqual(1, answer.status)
+        self.assertIn('Unable to establish connection to http://127.0.0.1:1/v2/', answer.err)
+        self.assertNotIn('Traceback', answer.err)
 
     def test_watch_of_a_failure(self):
         job_id = self.world.job('lost', path_to_backup='/nowhere/at/all')

@@ -7,6 +7,7 @@ first use and removed when the process ends.
 import atexit
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -146,21 +147,45 @@ class World:
             self._apis[name] = _api(self.connect(name), self._users[name][2].id)
         return self._apis[name]
 
-    def run(self, name, *words):
+    def run(self, name, *words, **settings):
         """The openstack command as a user; how it ends is not judged."""
-        env = {key: value for key, value in os.environ.items() if not key.startswith('OS_')}
-        env.update(self.login(name))
-        program = os.path.join(os.path.dirname(sys.executable), 'openstack')
         return Answer(
             subprocess.run(
-                [program] + list(words),
-                env=env,
+                [_program()] + list(words),
+                env=self._environment(name, **settings),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 timeout=PATIENCE * 2,
             )
         )
+
+    def run_on_terminal(self, name, *words):
+        """As run, with a terminal for standard error; returns what it showed."""
+        ours, theirs = pty.openpty()
+        command = subprocess.Popen(
+            [_program()] + list(words),
+            env=self._environment(name),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        shown = b''
+        try:
+            while part := os.read(ours, 4096):
+                shown += part
+        except OSError:
+            # The other end of a terminal is gone when the command has ended.
+            pass
+        os.close(ours)
+        command.wait(PATIENCE)
+        return shown.decode()
+
+    def _environment(self, name, **settings):
+        env = {key: value for key, value in os.environ.items() if not key.startswith('OS_')}
+        env.update(self.login(name), **settings)
+        return env
 
     def until(self, what, look):
         """Waits until look gives something true, and returns it."""
@@ -250,6 +275,10 @@ class World:
         for row in api.get('/clients?limit=1000').json()['clients']:
             if row['project_id'] == project_id:
                 api.delete('/clients/%s' % row['client']['client_id'])
+
+
+def _program():
+    return os.path.join(os.path.dirname(sys.executable), 'openstack')
 
 
 def _api(cloud, project_id):
