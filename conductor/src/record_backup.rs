@@ -20,6 +20,10 @@ pub(crate) fn record_backup(
         (StepOutcome::Success | StepOutcome::Partial, Some(Value::Object(metadata))) => metadata,
         _ => return Ok(None),
     };
+    // Nothing was stored, so there is nothing to restore.
+    if metadata.get("dry_run") == Some(&Value::Bool(true)) {
+        return Ok(None);
+    }
     let mut metadata = metadata.clone();
     metadata.insert("job_id".to_owned(), run.job_id.as_str().into());
     if !metadata.get("time_stamp").is_some_and(Value::is_i64) {

@@ -42,44 +42,24 @@ class Newest:
         return 'old', self.whole or self.any
 
 
-class Runs:
-    """What runs say about backups whose records count problems: some are only notices."""
-
-    def __init__(self, service):
-        self._service = service
-        self._of_job = {}
-
-    def is_partial(self, record):
-        """Whether something is missing; if no run tells, then yes."""
-        job_id, moment = record['backup_metadata'].get('job_id'), _time(record)
-        if job_id not in self._of_job:
-            search = {'match': [{'job_id': job_id}]}
-            runs = self._service.list('runs', search=search) if job_id else []
-            self._of_job[job_id] = list(runs)
-        for run in self._of_job[job_id]:
-            if run['started_at'] <= moment <= run['finished_at']:
-                return run['state'] != 'success'
-        return True
-
-
 def newest_backups(service):
     """Newest backups by the id of the resource."""
-    newest, runs = {}, Runs(service)
+    newest = {}
     search = {'match': [{'status': 'available'}]}
     for record in service.list('backups', search=search):
         if find.is_data(record):
-            for resource, has_problems in resources(record['backup_metadata']):
-                is_partial = has_problems and runs.is_partial(record)
+            for resource, is_partial in resources(record['backup_metadata']):
                 newest.setdefault(resource, Newest()).add(record, is_partial)
     return newest
 
 
 def resources(metadata):
-    """Ids of what the backup holds, each with whether there were problems with it."""
-    has_problems = bool(metadata.get('problem_count'))
+    """Ids of what the backup holds, each with whether something of it is missing."""
+    # Some problems are only notices; where the record does not tell, something is missing.
+    is_partial = metadata.get('is_partial', bool(metadata.get('problem_count')))
     for key in ONE:
         if metadata.get(key):
-            yield metadata[key], has_problems
+            yield metadata[key], is_partial
     # The disks of a server: its volumes, by their ids.
     for disk in metadata.get('disks') or {}:
         yield disk, False

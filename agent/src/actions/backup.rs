@@ -189,6 +189,7 @@ fn metadata(options: &ActionOptions, around: &Surroundings, report: &BackupRepor
         "bytes_stored": report.bytes_stored,
         "files": report.files,
         "problem_count": report.problem_count,
+        "is_partial": report.is_partial,
         "time_started": around.now_secs,
     });
     document.as_object().cloned().unwrap_or_default()

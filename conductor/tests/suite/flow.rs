@@ -214,7 +214,7 @@ pub async fn records_of_what_was_removed_go(stage: Stage) {
 pub async fn records_follow_rotation(stage: Stage) {
     let conductor = stage.conductor().await;
     let agent = Agent::start(&stage).await;
-    let actions: Vec<_> = (0..7).map(|number| action(&format!("a{number}"), 0, true)).collect();
+    let actions: Vec<_> = (0..8).map(|number| action(&format!("a{number}"), 0, true)).collect();
     stage.put_job("j", json!({}), &actions);
     stage.eventually("planned", |stage| stage.job("j").next_run_at.is_some()).await;
     stage.clock.advance(Duration::from_secs(2));
@@ -224,7 +224,11 @@ pub async fn records_follow_rotation(stage: Stage) {
     };
     let mut several = level("c", "n", 1, 1);
     several["servers"] = json!({"s1": level("c", "n_s1", 1, 1), "s2": level("c", "n_s2", 1, 2)});
+    // Nothing was stored by a dry run, so it has no record.
+    let mut dry = level("c", "n", 7, 7);
+    dry["dry_run"] = json!(true);
     for made in [
+        dry,
         level("c", "n", 1, 1),
         level("c", "n", 1, 3),
         level("c", "n", 4, 4),

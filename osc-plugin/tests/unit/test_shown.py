@@ -163,41 +163,10 @@ class CoverageTest(unittest.TestCase):
         self.assertEqual(
             [('s', True), ('volume', False)], list(covered.resources({'servers': {'s': server}}))
         )
+        noticed = {'nova_inst_id': 's', 'problem_count': 1, 'is_partial': False}
+        self.assertEqual([('s', False)], list(covered.resources(noticed)))
         project = {'members': [{'id': 'v', 'kind': 'volume'}], 'problem_count': 3}
         self.assertEqual([('v', False)], list(covered.resources(project)))
-
-
-class JobsRuns:
-    """A service with two runs of a job, and three records that count problems."""
-
-    RUNS = [
-        {'started_at': 90, 'finished_at': 110, 'state': 'success'},
-        {'started_at': 120, 'finished_at': 130, 'state': 'partial'},
-    ]
-
-    def list(self, *path, search=None, limit=None):
-        if path == ('runs',):
-            return iter(self.RUNS)
-        return iter(
-            {
-                'backup_id': str(moment),
-                'backup_metadata': {
-                    'nova_inst_id': 's',
-                    'time_stamp': moment,
-                    'job_id': 'j',
-                    'problem_count': 1,
-                },
-            }
-            for moment in (100, 120, 140)
-        )
-
-
-class DoubtTest(unittest.TestCase):
-
-    def test_only_a_run_tells_whether_a_problem_is_a_notice(self):
-        newest = covered.newest_backups(JobsRuns())['s']
-        self.assertEqual(('yes', '100'), (newest.judge(50)[0], newest.judge(50)[1]['backup_id']))
-        self.assertEqual(('partial', '140'), (newest.judge(101)[0], newest.any['backup_id']))
 
 
 class ValueTest(unittest.TestCase):

@@ -58,6 +58,7 @@ pub async fn backup(
     let mut metadata = saved.values().next().and_then(Value::as_object).cloned().unwrap_or_default();
     metadata.insert("backup_name".into(), json!(options.backup_name));
     metadata.insert("images".into(), Value::Object(saved));
+    metadata.insert("is_partial".into(), json!(!failed.is_empty()));
     metadata.insert("failed".into(), json!(failed));
     let mut result = Map::new();
     result.insert("backup_metadata".into(), Value::Object(metadata));

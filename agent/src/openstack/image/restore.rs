@@ -88,7 +88,12 @@ async fn one(
     })?;
     if options.dry_run {
         let summary = vec![format!("Would restore {} as of {} ('{}')", plan.hbn, plan.timestamp, saved.name)];
-        return Ok(Done { result: Map::new(), summary, partial: false });
+        let mut result = Map::new();
+        let planned = json!({
+            "dry_run": true, "hbn": plan.hbn.to_string(), "timestamp": plan.timestamp, "name": saved.name, "size_bytes": plan.size_bytes,
+        });
+        result.insert("restore".into(), planned);
+        return Ok(Done { result, summary, partial: false });
     }
     let cloud = open_cloud(options, around, monitor).await?;
     let (id, report, notes) = bring(options, around, &cloud, (store, &plan, &saved)).await?;

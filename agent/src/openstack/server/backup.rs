@@ -88,6 +88,7 @@ async fn several(
     }
     metadata.insert("backup_name".into(), json!(options.backup_name));
     metadata.insert("servers".into(), Value::Object(saved));
+    metadata.insert("is_partial".into(), json!(is_partial || !failed.is_empty()));
     metadata.insert("failed".into(), json!(failed));
     let mut result = Map::new();
     result.insert("backup_metadata".into(), Value::Object(metadata));

@@ -103,3 +103,10 @@ class FilesTest(agent.AgentTest):
         target = os.path.join(self.folder, 'hurt-again')
         run = self.ended_run(self.start(self.action('hurt', 'restore', restore_abs_path=target)))
         self.assertNotEqual('success', run['state'])
+
+    @decorators.idempotent_id('c1c4b6c7-6f06-4c63-8b5c-3a0a1d0e0005')
+    def test_a_dry_run_leaves_no_record(self):
+        source = self.source('dry')
+        self.done(self.action('dry', path_to_backup=source, dry_run=True))
+        search = {'match': [{'backup_name': 'dry'}]}
+        self.assertEqual([], self.client.list('backups', search=search))

@@ -40,5 +40,14 @@ class RotationTest(agent.AgentTest):
         self.done(self.action('turn', 'restore', restore_abs_path=target))
         self.check_same(source, target)
 
+    @decorators.idempotent_id('c3c4b6c7-6f06-4c63-8b5c-3a0a1d0e0002')
+    def test_records_go_with_what_rotation_removes(self):
+        source = self.source('kept')
+        for _ in range(3):
+            self.done(self.action('kept', path_to_backup=source))
+        self.done(self.action('kept', 'admin', keep_last=1))
+        search = {'match': [{'backup_name': 'kept'}, {'status': 'available'}]}
+        self.assertEqual(1, len(self.client.list('backups', search=search)))
+
     def _result(self, action):
         return self.done(action)['steps'][0]['result']
