@@ -1,0 +1,7 @@
+from django.urls import re_path
+
+from freezer_dashboard.content.agents import views
+
+urlpatterns = [
+    re_path(r'^$', views.IndexView.as_view(), name='index'),
+]

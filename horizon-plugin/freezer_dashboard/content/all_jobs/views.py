@@ -1,0 +1,47 @@
+"""The jobs of all projects, to be looked at: what the service shows an administrator."""
+
+from django.utils.translation import gettext_lazy as _
+from horizon import tables
+
+from freezer_dashboard import api
+from freezer_dashboard import projects
+from freezer_dashboard import saying
+from freezer_dashboard.content.jobs import tables as job_tables
+
+
+class AllJobsTable(tables.DataTable):
+    project = tables.Column('project', verbose_name=_('Project'))
+    name = tables.WrappingColumn('name', verbose_name=_('Name'))
+    what = job_tables.what_column()
+    client_id = tables.Column('client_id', verbose_name=_('Agent'))
+    plan = tables.Column('plan', verbose_name=_('When'))
+    status = tables.Column('status', verbose_name=_('Status'),
+                           display_choices=job_tables.STATUSES)
+    result = tables.Column('result', verbose_name=_('Last Result'),
+                           display_choices=job_tables.RESULTS)
+    started = tables.Column('started', verbose_name=_('Last Run'))
+    next_run = tables.Column('next_run', verbose_name=_('Next Run'))
+
+    class Meta:
+        name = 'all_jobs'
+        verbose_name = _('Backup Jobs of All Projects')
+        table_actions = (job_tables.Filter,)
+
+
+class IndexView(tables.DataTableView):
+    table_class = AllJobsTable
+    page_title = _('Backup Jobs of All Projects')
+
+    def get_data(self):
+        try:
+            jobs = api.job_list(self.request, all_projects=True)
+        except api.ServiceError as error:
+            saying.tell(self.request, _('The jobs could not be listed:'), error)
+            return []
+        names = projects.names(self.request)
+        rows = []
+        for document in jobs:
+            row = job_tables.Job(document)
+            row.project = names.get(row.project_id, row.project_id)
+            rows.append(row)
+        return sorted(rows, key=lambda row: (row.project, row.name.lower()))

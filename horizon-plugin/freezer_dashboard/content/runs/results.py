@@ -1,0 +1,75 @@
+"""What a run's actions gave, made readable. Pure."""
+
+import json
+
+from django.utils.translation import gettext_lazy as _
+
+from freezer_dashboard import facts
+from freezer_dashboard import kinds
+from freezer_dashboard import times
+
+OUTCOMES = {
+    'success': _('Success'), 'partial': _('Incomplete'), 'fail': _('Failed'),
+    'aborted': _('Aborted'), 'lost': _('The agent was lost'), 'skipped': _('Not run'),
+}
+CLASSES = {'success': 'text-success', 'fail': 'text-danger', 'lost': 'text-danger',
+           'partial': 'text-warning', 'aborted': 'text-warning'}
+TITLES = {
+    'backup_metadata': _('Backup'), 'report': _('Report'), 'restore': _('Restore'),
+    'plan': _('Plan'), 'info': _('Storage'), 'prune': _('Removed'),
+}
+# Of a list, this many lines are shown.
+LINES = 100
+
+
+def of_actions(run):
+    """The run's actions, each with the attempts at it."""
+    shown = []
+    for index, action in enumerate(run.get('job_actions', [])):
+        steps = [_step(step) for step in run.get('steps', []) if step['action_index'] == index]
+        shown.append({'words': kinds.describe(action['freezer_action']), 'steps': steps})
+    return shown
+
+
+def _step(step):
+    result = step.get('result') or {}
+    pairs, lists = [], []
+    for key, value in result.items():
+        title = TITLES.get(key, key)
+        # The report says the same as the record and more.
+        if key == 'backup_metadata' and 'report' in result:
+            continue
+        if isinstance(value, dict):
+            pairs.append((title, _facts(value)))
+            lists.extend(('%s: %s' % (title, name), _lines(inner))
+                         for name, inner in value.items()
+                         if isinstance(inner, list) and inner)
+        elif isinstance(value, list) and value:
+            lists.append((title, _lines(value)))
+    outcome = step.get('outcome')
+    return {
+        'attempt': step.get('attempt'), 'error': step.get('error'),
+        'started': times.shown(step.get('started_at')),
+        'finished': times.shown(step.get('finished_at')),
+        'outcome': OUTCOMES.get(outcome, outcome or _('At work')),
+        'outcome_class': CLASSES.get(outcome, ''), 'results': pairs, 'lists': lists,
+    }
+
+
+def _facts(document):
+    return [(key, facts.people(document[key]) if 'bytes' in key and
+             isinstance(document[key], int) and not isinstance(document[key], bool) else text)
+            for key, text in facts.of(document)]
+
+
+def _lines(values):
+    lines = [_line(value) for value in values[:LINES]]
+    if len(values) > LINES:
+        lines.append(_('and %d more') % (len(values) - LINES))
+    return lines
+
+
+def _line(value):
+    if isinstance(value, dict):
+        return ', '.join('%s: %s' % pair for pair in facts.of(value)) or json.dumps(value)
+    return str(value)

@@ -1,0 +1,97 @@
+"""Pages of runs."""
+
+from django import http
+from django import shortcuts
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from django.views import generic
+from horizon import tables
+from horizon import views
+
+from freezer_dashboard import api
+from freezer_dashboard import restores
+from freezer_dashboard import saying
+from freezer_dashboard.content.runs import results
+from freezer_dashboard.content.runs import tables as run_tables
+
+# Runs shown at once, the newest.
+NEWEST = 200
+INDEX = 'horizon:project:backup_runs:index'
+STATE_CLASSES = {'success': 'text-success', 'fail': 'text-danger', 'partial': 'text-warning',
+                 'aborted': 'text-warning'}
+CHECKED = _('Nothing was written. The backup was found whole enough to be restored.')
+READ_BACK = _('Nothing was written. All of the backup was read back and checked.')
+
+
+class IndexView(tables.DataTableView):
+    table_class = run_tables.RunsTable
+    page_title = _('Backup Runs')
+
+    def get_data(self):
+        try:
+            runs = api.run_list(self.request, most=NEWEST)
+        except api.ServiceError as error:
+            saying.tell(self.request, _('The runs could not be listed:'), error)
+            return []
+        jobs = run_tables.job_names(self.request, runs)
+        return [run_tables.Run(run, jobs) for run in runs]
+
+
+def shown(request, run_id):
+    """What the part of the page shows that changes while a run is at work."""
+    document = api.run_get(request, run_id)
+    run = run_tables.Run(document, run_tables.job_names(request, [document]))
+    context = {
+        'run': run, 'actions': results.of_actions(document),
+        'state': dict(run_tables.STATES)[run.state],
+        'state_class': STATE_CLASSES.get(run.state, ''),
+        'attempts': document.get('attempt') or 0,
+    }
+    tried = restores.tried(document)
+    if tried and run.state == 'success':
+        context['note'] = READ_BACK if tried['mode'] == 'fs' else CHECKED
+        if not restores.is_check(tried):
+            context['restore_url'] = restores.confirm_url(run.client_id, tried)
+    return context
+
+
+class DetailView(saying.Shown, views.HorizonTemplateView):
+    template_name = 'freezer_dashboard/run.html'
+    page_title = _('Run: {{ run.name }}')
+    refused_url = INDEX
+
+    def get_context_data(self, **kwargs):
+        context = super().get_context_data(**kwargs)
+        context.update(shown(self.request, self.kwargs['run_id']))
+        return context
+
+
+class StateView(generic.View):
+    """The changing part of a run's page, for its script."""
+
+    def get(self, request, run_id):
+        try:
+            context = shown(request, run_id)
+        except api.ServiceError as error:
+            return http.JsonResponse({'error': str(error)}, status=error.status or 502)
+        html = render_to_string('freezer_dashboard/_run.html', context, request=request)
+        return http.JsonResponse({'html': html, 'is_ended': context['run'].progress.is_ended})
+
+
+class FollowView(saying.Shown, views.HorizonTemplateView):
+    """Waits for the newest run of a job that has just been made or started."""
+
+    template_name = 'freezer_dashboard/follow.html'
+    page_title = _('Waiting for the Run')
+    refused_url = INDEX
+
+    def get(self, request, job_id):
+        runs = api.run_list(request, job_id=job_id, most=1)
+        if runs:
+            return shortcuts.redirect(reverse('horizon:project:backup_runs:detail',
+                                              args=(runs[0]['run_id'],)))
+        return super().get(request, job_id=job_id)
+
+    def get_context_data(self, **kwargs):
+        return super().get_context_data(job_id=self.kwargs['job_id'], **kwargs)
