@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 from selenium.webdriver.support.ui import WebDriverWait
 
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = int(os.environ.get('FREEZER_PATIENCE', '90'))
 AWAY = (exceptions.NoSuchElementException, exceptions.StaleElementReferenceException,
         exceptions.ElementNotInteractableException, exceptions.ElementClickInterceptedException)
 
@@ -86,6 +86,9 @@ class Person:
         self.until(lambda: self.driver.find_element(By.CSS_SELECTOR, selector).click() or True,
                    'clicking on ' + selector)
 
+    def submit(self, form):
+        self.click('form#%s input[type=submit]' % form)
+
     def click_text(self, text, inside='body'):
         """Clicks on the link or button that says so."""
         def clicked():
@@ -115,6 +118,7 @@ class Person:
 
     def confirm(self):
         """Says yes to Horizon's question."""
+        self.sees('Please confirm your selection.')
         self.click('.modal-dialog .modal-footer .btn-danger, '
                    '.modal-dialog .modal-footer .btn-primary')
 

@@ -14,6 +14,8 @@ from freezer_dashboard import schedules
 from freezer_dashboard import times
 
 UNSETTLED = ('running', 'aborting')
+# A job that is due this soon is looked at all the time.
+SOON_SECONDS = 30
 STATUSES = (
     ('', pgettext_lazy('state of a backup job', 'New')),
     ('completed', pgettext_lazy('state of a backup job', 'Completed')),
@@ -53,7 +55,9 @@ class Job:
     @property
     def unsettled(self):
         """For Horizon: None while the row is asked for again and again."""
-        return None if self.event or self.status in UNSETTLED else True
+        due = self.document.get('next_run_at') or -1
+        is_due = self.status == 'scheduled' and 0 < due <= times.now() + SOON_SECONDS
+        return None if self.event or is_due or self.status in UNSETTLED else True
 
 
 class UpdateRow(tables.Row):

@@ -39,6 +39,7 @@ class IndexView(tables.DataTableView):
 
 class CreateView(saying.Shown, workflows.WorkflowView):
     workflow_class = job_workflows.CreateJob
+    page_title = _('Create Backup Job')
     refused_url = INDEX
 
     def get_initial(self):

@@ -82,17 +82,19 @@ class HowAction(workflows.Action):
         label=_('Save only what has changed'), required=False, initial=True,
         help_text=_('Each backup holds what is new since the one before; the first is full.'))
     max_level = forms.IntegerField(
-        label=_('Full Backup after'), min_value=1, max_value=10000, required=False, initial=30,
-        help_text=_('This many increments; then the next backup is a full one.'))
+        label=_('Increments before a Full Backup'), min_value=1, max_value=10000, required=False, initial=30,
+        help_text=_('After this many the next backup is a full one.'))
     keep_last = forms.IntegerField(
-        label=_('Keep the Newest'), min_value=1, required=False,
-        help_text=_('This many backups; older ones are removed after each run, as far as '
+        label=_('Backups to Keep'), min_value=1, required=False,
+        help_text=_('The newest; older ones are removed after each run, as far as '
                     'no kept one needs them. Empty: all are kept.'))
 
     class Meta:
         name = _('How')
         slug = 'how'
-        help_text = _('Who saves it, where it is kept, and for how long.')
+        help_text = _('Who saves it, where it is kept, and for how long. Restoring an increment '
+                      'takes all that it builds on: few increments restore faster, many store '
+                      'less.')
 
     def populate_agent_choices(self, request, context):
         return choices.of_agents(request) or [('', _('(no agents)'))]

@@ -91,7 +91,5 @@ class FollowView(saying.Shown, views.HorizonTemplateView):
         if runs:
             return shortcuts.redirect(reverse('horizon:project:backup_runs:detail',
                                               args=(runs[0]['run_id'],)))
+        # The address's `job_id` is part of the page's context.
         return super().get(request, job_id=job_id)
-
-    def get_context_data(self, **kwargs):
-        return super().get_context_data(job_id=self.kwargs['job_id'], **kwargs)

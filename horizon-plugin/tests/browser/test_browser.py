@@ -1,0 +1,291 @@
+"""A user's way through the panels: real Horizon, real Keystone, the real service, Chromium."""
+
+import filecmp
+import os
+import shutil
+import tempfile
+import unittest
+import uuid
+
+from selenium.webdriver.common.by import By
+
+from tests.browser.horizon import Horizon
+from tests.browser.person import Person
+from tests.browser.service import Service
+
+PLUGIN = os.environ.get('FREEZER_DASHBOARD', os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__)))))
+# Where pictures for the documents go; without it none are made.
+PICTURES = os.environ.get('FREEZER_PICTURES')
+# A Horizon that has the plugin already; without it one is started.
+URL = os.environ.get('FREEZER_HORIZON_URL')
+STATE = '#freezer-run-state'
+HORIZON = None
+FOLDER = None
+
+
+def setUpModule():
+    global HORIZON, FOLDER
+    FOLDER = tempfile.mkdtemp(prefix='freezer-dashboard-')
+    if URL:
+        return
+    HORIZON = Horizon(PLUGIN, os.path.join(FOLDER, 'horizon.log'))
+    try:
+        HORIZON.wait()
+    except BaseException:
+        with open(os.path.join(FOLDER, 'horizon.log'), encoding='utf-8') as log:
+            print(log.read()[-4000:])
+        tearDownModule()
+        raise
+
+
+def tearDownModule():
+    if HORIZON:
+        HORIZON.end()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+class Journey(unittest.TestCase):
+    """Each test has a name of its own for all it makes, and removes it."""
+
+    def setUp(self):
+        self.word = 'e2e-' + uuid.uuid4().hex[:8]
+        self.folder = tempfile.mkdtemp(prefix=self.word, dir=FOLDER)
+        self.source = os.path.join(self.folder, 'source')
+        self.store = os.path.join(self.folder, 'store')
+        os.makedirs(self.source)
+        self.demo = Service('demo', 'demo')
+        self.addCleanup(self.demo.forget, self.word)
+        self.person = Person((URL or HORIZON.url), tempfile.mkdtemp(dir=FOLDER))
+        self.addCleanup(self.person.leave)
+
+    def write_source(self):
+        with open(os.path.join(self.source, 'small'), 'w', encoding='utf-8') as file:
+            file.write('what is to be saved: %s\n' % self.word)
+        with open(os.path.join(self.source, 'large'), 'wb') as file:
+            file.write(os.urandom(24 << 20))
+
+    def made_job(self, **changes):
+        """A job that the API has made, stopped."""
+        action = dict({'action': 'backup', 'mode': 'fs', 'path_to_backup': self.source,
+                       'storage': 'local', 'container': self.store, 'backup_name': self.word},
+                      **changes)
+        return self.demo.call('POST', '/jobs', {
+            'description': self.word, 'client_id': self.demo.agent(),
+            'job_actions': [{'freezer_action': action, 'max_retries': 0}],
+            'job_schedule': {'event': 'stop'}})['job_id']
+
+    def picture(self, name):
+        if PICTURES:
+            self.person.picture(os.path.join(PICTURES, name + '.png'))
+
+    def run_ends(self, state):
+        """Waits at the page of a run until it shows this end, by itself."""
+        person = self.person
+        person.find(STATE)
+        person.driver.execute_script('window.neverLoadedAgain = true')
+        ended = ('success', 'partial', 'fail', 'aborted')
+        person.until(lambda: person.find(STATE).get_attribute('data-state') in ended,
+                     'the end of the run')
+        self.assertEqual(person.find(STATE).get_attribute('data-state'), state, person.text())
+        self.assertTrue(person.driver.execute_script('return window.neverLoadedAgain'))
+
+    def wizard(self, name, agent, container, **what):
+        person = self.person
+        person.go('/project/backup_jobs/')
+        person.click_text('Create Job')
+        person.choose('kind', what.pop('kind'))
+        for field, text in what.items():
+            person.write(field, text)
+        self.picture('job-what')
+        person.click('.workflow .button-next')
+        person.write('name', name)
+        person.choose('agent', agent)
+        person.choose('storage', 'local')
+        person.write('container', container)
+        self.picture('job-how')
+        person.click('.workflow .button-next')
+        person.choose('repeat', 'once')
+        person.tick('is_started', False)
+        self.picture('job-when')
+        person.click('.workflow .button-final')
+
+    def test_from_the_wizard_to_restored_files(self):
+        self.write_source()
+        person = self.person
+        person.log_in('demo')
+        self.wizard(self.word, self.demo.agent(), self.store, kind='files', folder=self.source)
+        person.sees('Created the backup job "%s".' % self.word)
+        self.assertIn(self.source, person.row(self.word).text)
+        person.until(lambda: 'Stopped' in person.row(self.word).text, 'the job that waits')
+
+        # Started; its run is seen at work and at its end.
+        person.act_on(self.word, 'Start Job')
+        person.sees('Asked to start Job')
+        job_id = self.demo.jobs(self.word)[0]['job_id']
+        person.go('/project/backup_runs/of/%s/' % job_id)
+        self.run_ends('success')
+        person.sees('Back up · Files · ' + self.source)
+        bar = person.find('[role=progressbar]')
+        self.assertEqual(bar.get_attribute('aria-valuenow'), '100')
+        self.assertTrue(bar.get_attribute('aria-label'))
+        self.picture('run')
+        person.go('/project/backup_runs/')
+        person.until(lambda: 'Success' in person.row(self.word).text, 'the run in the list')
+        self.picture('runs')
+
+        # The backup is there; restored elsewhere after a look at what will be done.
+        person.go('/project/backup_backups/')
+        person.row(self.source)
+        self.picture('backups')
+        person.act_on(self.source, 'Restore')
+        target = os.path.join(self.folder, 'restored')
+        person.write('folder', target)
+        self.picture('restore')
+        person.submit('backup_restore_form')
+        person.sees('Restore: What Will Be Done')
+        self.assertIn(target, person.find('#freezer-confirm').text)
+        self.assertFalse(os.path.exists(target))
+        person.click('#freezer-plan button')
+        self.run_ends('success')
+        self.assertFalse(os.path.exists(target))
+        self.picture('plan')
+        person.click_text('Restore Now')
+        person.sees('Restore: What Will Be Done')
+        self.picture('confirm')
+        person.click('#freezer-restore button')
+        self.run_ends('success')
+        for name in ('small', 'large'):
+            self.assertTrue(filecmp.cmp(os.path.join(self.source, name),
+                                        os.path.join(target, name), shallow=False), name)
+
+        # Checked: all is read back, nothing written.
+        person.go('/project/backup_backups/')
+        person.act_on(self.source, 'Check')
+        person.submit('backup_check_form')
+        self.run_ends('success')
+        person.sees('All of the backup was read back and checked.')
+
+        # And gone: job and record.
+        person.go('/project/backup_jobs/')
+        person.act_on(self.word, 'Clone Job')
+        person.write('name', self.word + ' twin')
+        person.submit('backup_job_form')
+        person.sees('it waits to be started')
+        person.act_on(self.word + ' twin', 'Edit Job')
+        person.write('name', self.word + ' weekly')
+        person.choose('repeat', '1 weeks')
+        person.submit('backup_job_form')
+        person.sees('Changed the backup job')
+        self.assertIn('Every week', person.row(self.word + ' weekly').text)
+        self.picture('jobs')
+        person.act_on(self.word + ' weekly', 'Delete Job')
+        person.confirm()
+        person.sees('Deleted Job')
+        self.assertEqual([job['description'] for job in self.demo.jobs(self.word + ' weekly')], [])
+
+    def test_another_project_sees_nothing_of_it(self):
+        self.write_source()
+        job_id = self.made_job()
+        self.demo.call('POST', '/jobs/%s/event' % job_id, {'start': None})
+        person = self.person
+        person.log_in('demo')
+        person.go('/project/backup_runs/of/%s/' % job_id)
+        self.run_ends('success')
+        run_url = person.driver.current_url[len((URL or HORIZON.url)):]
+        backup_id = self.demo.backups({job_id})[0]['backup_id']
+
+        person.log_in('other')
+        for panel in ('overview', 'jobs', 'runs', 'backups', 'sessions'):
+            person.go('/project/backup_%s/' % panel)
+            person.find('table')
+            self.assertNotIn(self.word, person.driver.page_source)
+            self.assertNotIn(job_id, person.driver.page_source)
+        for path in ('/project/backup_jobs/%s/' % job_id, run_url, run_url + 'state',
+                     '/project/backup_backups/%s/' % backup_id,
+                     '/project/backup_backups/%s/restore' % backup_id):
+            person.go(path)
+            person.sees('not there')
+            self.assertNotIn(self.word, person.driver.page_source)
+
+    def test_what_the_service_refuses_is_said_in_its_words(self):
+        person = self.person
+        person.log_in('demo')
+        central = next(
+            one['client']['client_id'] for one in self.demo.call('GET', '/clients')['clients']
+            if one['client']['is_central'])
+        # It saves projects, but not into a folder: only the service knows.
+        self.wizard(self.word, central, self.store, kind='project')
+        person.sees('does not support storage: local')
+        self.assertEqual(self.demo.jobs(self.word), [])
+        self.assertNotIn('Traceback', person.text())
+        # What was filled in is still there.
+        self.assertEqual(person.driver.find_element(By.NAME, 'name').get_attribute('value'),
+                         self.word)
+        self.picture('refused')
+
+    def test_a_reader_is_told_that_he_may_not(self):
+        self.made_job()
+        person = self.person
+        person.log_in('reader')
+        person.go('/project/backup_jobs/')
+        person.act_on(self.word, 'Start Job')
+        person.sees('You are not allowed to access this resource')
+
+    def test_a_failed_run_says_why(self):
+        missing = os.path.join(self.folder, 'never-there')
+        job_id = self.made_job(path_to_backup=missing)
+        self.demo.call('POST', '/jobs/%s/event' % job_id, {'start': None})
+        person = self.person
+        person.log_in('demo')
+        person.go('/project/backup_runs/of/%s/' % job_id)
+        self.run_ends('fail')
+        person.sees('never-there')
+        self.assertNotIn('Traceback', person.text())
+
+    def test_jobs_start_together_in_a_session(self):
+        self.made_job()
+        person = self.person
+        person.log_in('demo')
+        person.go('/project/backup_sessions/')
+        person.click_text('Create Session')
+        person.write('name', self.word)
+        person.choose('repeat', '1 days')
+        person.submit('backup_session_form')
+        person.sees('Saved the session')
+        self.addCleanup(self.forget_sessions)
+        person.act_on(self.word, 'Add Job')
+        job_id = self.demo.jobs(self.word)[0]['job_id']
+        person.choose('job', job_id)
+        person.submit('backup_session_form')
+        person.sees('belongs to the session now')
+        person.click_text(self.word, 'table')
+        person.row(self.word)
+        person.act_on(self.word, 'Take Job out')
+        person.confirm()
+        person.sees('Took Job out')
+        person.sees('No items to display.')
+
+    def forget_sessions(self):
+        for session in self.demo.call('GET', '/sessions?limit=1000')['sessions']:
+            if session.get('description') == self.word:
+                self.demo.call('DELETE', '/sessions/' + session['session_id'])
+
+    def test_an_administrator_sees_all_projects(self):
+        self.made_job()
+        person = self.person
+        person.log_in('admin')
+        person.go('/admin/all_backup_jobs/')
+        self.assertIn('demo', person.row(self.word).text)
+        self.picture('admin-jobs')
+        person.go('/admin/backup_quotas/')
+        person.row('demo')
+        # And nobody else gets there.
+        person.log_in('other')
+        person.go('/admin/all_backup_jobs/')
+        person.find('body')
+        self.assertNotIn(self.word, person.driver.page_source)
+
+
+if __name__ == '__main__':
+    unittest.main()
