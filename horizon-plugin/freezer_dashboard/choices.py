@@ -3,6 +3,7 @@
 from django.utils.translation import gettext as _
 
 from freezer_dashboard import api
+from freezer_dashboard import kinds
 from freezer_dashboard import names
 
 
@@ -18,7 +19,7 @@ def of_agents(request, mode=None):
 def shown(client):
     if client['is_central']:
         return _('%s (serves all projects)') % client['client_id']
-    return client['client_id']
+    return kinds.agent(client['client_id'])
 
 
 def supports(client, mode):

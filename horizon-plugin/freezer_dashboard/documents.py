@@ -4,6 +4,9 @@ Pure: nothing here talks to a service.
 """
 
 import datetime
+import uuid
+
+from django.utils.text import slugify
 
 from freezer_dashboard import kinds
 from freezer_dashboard import schedules
@@ -16,14 +19,23 @@ def backup_action(kind, resource, how):
     action = {'action': 'backup', 'mode': kind.mode, 'storage': how['storage']}
     if kind.key:
         action[kind.key] = resource
-    for key in ('container', 'backup_name'):
-        if how.get(key):
-            action[key] = how[key]
+    if how.get('container'):
+        action['container'] = how['container']
+    if kind is kinds.FILES:
+        action['backup_name'] = chain_name(how['name'])
     if how.get('incremental'):
         action['incremental'] = True
         if how.get('max_level'):
             action['max_level'] = how['max_level']
     return action
+
+
+def chain_name(name):
+    """A name for the chain of a job that saves files.
+
+    The service's own default is one for all folders of a machine, and would mix their chains.
+    """
+    return '%s_%s' % (slugify(name)[:NAME_MAX - 9] or 'files', uuid.uuid4().hex[:8])
 
 
 def rotation_action(backup, keep_last):

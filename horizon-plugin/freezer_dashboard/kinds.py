@@ -4,6 +4,7 @@ Pure: nothing here talks to a service.
 """
 
 import collections
+import re
 
 from django.utils.translation import gettext_lazy as _
 
@@ -36,6 +37,11 @@ ACTIONS = {
 NAMING = ('server_name', 'volume_name', 'image_name', 'nova_inst_name', 'cinder_vol_name',
           'glance_image_name', 'nova_inst_id', 'cinder_vol_id', 'cindernative_vol_id',
           'glance_image_id', 'nova_inst_tag', 'nova_inst_metadata', 'path_to_backup', 'rbd_image')
+
+
+def agent(client_id):
+    """An agent's name without the id of its project, which is in front of it by custom."""
+    return re.sub(r'^[0-9a-f]{32}_(?=.)', '', client_id or '')
 
 
 def mode_of(document):

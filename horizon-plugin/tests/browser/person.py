@@ -45,7 +45,7 @@ class Person:
         self.click('#loginBtn')
         self.until(lambda: '/auth/login' not in self.driver.current_url, 'being logged in')
 
-    def until(self, condition, what):
+    def until(self, condition, what, patience=PATIENCE_SECONDS):
         """Waits for a condition, however often the page changes meanwhile."""
         def holds(_driver):
             try:
@@ -53,7 +53,7 @@ class Person:
             except AWAY:
                 return False
         try:
-            return WebDriverWait(self.driver, PATIENCE_SECONDS, 0.2).until(holds)
+            return WebDriverWait(self.driver, patience, 0.2).until(holds)
         except exceptions.TimeoutException:
             raise AssertionError('waited in vain for %s on %s, which says:\n%s' % (
                 what, self.driver.current_url, self.text()[:3000])) from None

@@ -2,8 +2,12 @@
 
 import json
 import os
+import time
+import urllib.error
+import urllib.parse
 import urllib.request
 
+PATIENCE_SECONDS = 120
 AUTH = os.environ.get('FREEZER_TEST_AUTH_URL', 'http://127.0.0.1:5000/v3')
 
 
@@ -19,12 +23,19 @@ class Service:
         answer, headers = _call('POST', AUTH + '/auth/tokens', body, {})
         self.token = headers['X-Subject-Token']
         self.project_id = answer['token']['project']['id']
-        self.url = next(endpoint['url'] for service in answer['token']['catalog']
-                        if service['type'] == 'backup' for endpoint in service['endpoints']
-                        if endpoint['interface'] == 'public')
+        self.catalog = answer['token']['catalog']
+        self.url = self.endpoint('backup')
+
+    def endpoint(self, kind):
+        return next(endpoint['url'].rstrip('/') for service in self.catalog
+                    if service['type'] == kind for endpoint in service['endpoints']
+                    if endpoint['interface'] == 'public')
 
     def call(self, method, path, body=None):
-        url = '%s/v2/%s%s' % (self.url.rstrip('/'), self.project_id, path)
+        return self.other(method, '%s/v2/%s%s' % (self.url, self.project_id, path), body)
+
+    def other(self, method, url, body=None):
+        """A call of any service."""
         return _call(method, url, body, {'X-Auth-Token': self.token})[0]
 
     def jobs(self, word):
@@ -50,6 +61,57 @@ class Service:
             self.call('DELETE', '/backups/' + backup['backup_id'])
         for job in jobs:
             self.call('DELETE', '/jobs/' + job['job_id'])
+
+
+class Volume:
+    """A small volume of Cinder's, and the container its backups go to; both end with it."""
+
+    def __init__(self, service, name):
+        self.service, self.name = service, name
+        self.url = service.endpoint('volumev3') + '/volumes'
+        self.id = service.other('POST', self.url, {
+            'volume': {'name': name, 'size': 1}})['volume']['id']
+        self.wait(lambda volume: volume and volume['status'] == 'available')
+
+    def wait(self, condition):
+        end = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < end:
+            try:
+                volume = self.service.other('GET', '%s/%s' % (self.url, self.id))['volume']
+            except urllib.error.HTTPError as error:
+                if error.code != 404:
+                    raise
+                volume = None
+            if condition(volume):
+                return
+            time.sleep(0.5)
+        raise AssertionError('waited in vain for the volume: %s' % volume)
+
+    def forget(self):
+        self.wait(self._deleted)
+        for container in (self.name, self.name + '_segments'):
+            self._empty('%s/%s' % (self.service.endpoint('object-store'), container))
+
+    def _deleted(self, volume):
+        if volume and volume['status'] != 'deleting':
+            try:
+                self.service.other('DELETE', '%s/%s' % (self.url, self.id))
+            except urllib.error.HTTPError as error:
+                # A run that was broken off still tidies up.
+                if error.code != 400:
+                    raise
+        return volume is None
+
+    def _empty(self, url):
+        try:
+            objects = self.service.other('GET', url + '?format=json')
+            for one in objects or []:
+                self.service.other('DELETE', '%s/%s' % (
+                    url, urllib.parse.quote(one['name'])))
+            self.service.other('DELETE', url)
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
 
 
 def _call(method, url, body, headers):

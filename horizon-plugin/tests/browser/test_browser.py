@@ -12,6 +12,7 @@ from selenium.webdriver.common.by import By
 from tests.browser.horizon import Horizon
 from tests.browser.person import Person
 from tests.browser.service import Service
+from tests.browser.service import Volume
 
 PLUGIN = os.environ.get('FREEZER_DASHBOARD', os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__)))))
@@ -75,6 +76,11 @@ class Journey(unittest.TestCase):
             'job_actions': [{'freezer_action': action, 'max_retries': 0}],
             'job_schedule': {'event': 'stop'}})['job_id']
 
+    def central(self):
+        return next(one['client']['client_id']
+                    for one in self.demo.call('GET', '/clients?limit=1000')['clients']
+                    if one['client']['is_central'])
+
     def picture(self, name):
         if PICTURES:
             self.person.picture(os.path.join(PICTURES, name + '.png'))
@@ -86,7 +92,7 @@ class Journey(unittest.TestCase):
         person.driver.execute_script('window.neverLoadedAgain = true')
         ended = ('success', 'partial', 'fail', 'aborted')
         person.until(lambda: person.find(STATE).get_attribute('data-state') in ended,
-                     'the end of the run')
+                     'the end of the run', 300)
         self.assertEqual(person.find(STATE).get_attribute('data-state'), state, person.text())
         self.assertTrue(person.driver.execute_script('return window.neverLoadedAgain'))
 
@@ -168,7 +174,7 @@ class Journey(unittest.TestCase):
 
         # And gone: job and record.
         person.go('/project/backup_jobs/')
-        person.act_on(self.word, 'Clone Job')
+        person.act_on(self.source, 'Clone Job')
         person.write('name', self.word + ' twin')
         person.submit('backup_job_form')
         person.sees('it waits to be started')
@@ -183,6 +189,41 @@ class Journey(unittest.TestCase):
         person.confirm()
         person.sees('Deleted Job')
         self.assertEqual([job['description'] for job in self.demo.jobs(self.word + ' weekly')], [])
+
+    def test_an_unprotected_volume_becomes_protected(self):
+        volume = Volume(self.demo, self.word)
+        self.addCleanup(volume.forget)
+        person = self.person
+        person.log_in('demo')
+        person.go('/project/backup_overview/')
+        self.assertIn('No backup', person.row(self.word).text)
+        person.act_on(self.word, 'Protect')
+        # What to protect is answered already.
+        person.until(lambda: person.find('[name=kind]').get_attribute('value') == 'volume',
+                     'the kind that was chosen')
+        self.assertEqual(person.find('[name=volume]').get_attribute('value'), volume.id)
+        person.click('.workflow .button-next')
+        person.write('name', self.word)
+        person.choose('agent', self.central())
+        person.write('container', self.word)
+        person.click('.workflow .button-next')
+        person.choose('repeat', 'once')
+        person.click('.workflow .button-final')
+        person.sees('Created the backup job')
+        person.go('/project/backup_runs/of/%s/' % self.demo.jobs(self.word)[0]['job_id'])
+        self.run_ends('success')
+        person.go('/project/backup_overview/')
+        self.assertIn('Protected', person.row(self.word).text)
+        self.assertIn('Stored bytes from', person.find('svg title').get_attribute('textContent'))
+        self.picture('overview')
+
+        # The way back, up to the page that asks.
+        person.go('/project/backup_backups/')
+        person.act_on(self.word, 'Restore')
+        person.choose('target', 'over')
+        self.picture('restore-volume')
+        person.submit('backup_restore_form')
+        person.sees('All that is on the volume now is lost.')
 
     def test_another_project_sees_nothing_of_it(self):
         self.write_source()
@@ -211,11 +252,8 @@ class Journey(unittest.TestCase):
     def test_what_the_service_refuses_is_said_in_its_words(self):
         person = self.person
         person.log_in('demo')
-        central = next(
-            one['client']['client_id'] for one in self.demo.call('GET', '/clients')['clients']
-            if one['client']['is_central'])
         # It saves projects, but not into a folder: only the service knows.
-        self.wizard(self.word, central, self.store, kind='project')
+        self.wizard(self.word, self.central(), self.store, kind='project')
         person.sees('does not support storage: local')
         self.assertEqual(self.demo.jobs(self.word), [])
         self.assertNotIn('Traceback', person.text())

@@ -64,7 +64,7 @@ class Delete(saying.Told, tables.DeleteAction):
 
 
 class AgentsTable(tables.DataTable):
-    name = tables.WrappingColumn('name', verbose_name=_('Agent'))
+    name = tables.Column('name', verbose_name=_('Agent'))
     hostname = tables.Column('hostname', verbose_name=_('Host'))
     seen = tables.Column('seen', verbose_name=_('Seen'))
     serves = tables.Column('serves', verbose_name=_('Serves'))

@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 from horizon import tables
 
 from freezer_dashboard import api
+from freezer_dashboard import kinds
 from freezer_dashboard import projects
 from freezer_dashboard import saying
 from freezer_dashboard.content.jobs import tables as job_tables
@@ -11,16 +12,16 @@ from freezer_dashboard.content.jobs import tables as job_tables
 
 class AllJobsTable(tables.DataTable):
     project = tables.Column('project', verbose_name=_('Project'))
-    name = tables.WrappingColumn('name', verbose_name=_('Name'))
+    name = tables.Column('name', verbose_name=_('Name'))
     what = job_tables.what_column()
-    client_id = tables.Column('client_id', verbose_name=_('Agent'))
+    client_id = tables.Column('client_id', verbose_name=_('Agent'), filters=(kinds.agent,))
     plan = tables.Column('plan', verbose_name=_('When'))
     status = tables.Column('status', verbose_name=_('Status'),
                            display_choices=job_tables.STATUSES)
     result = tables.Column('result', verbose_name=_('Last Result'),
                            display_choices=job_tables.RESULTS)
-    started = tables.Column('started', verbose_name=_('Last Run'))
-    next_run = tables.Column('next_run', verbose_name=_('Next Run'))
+    started = tables.Column('started', verbose_name=_('Last Run'), classes=('text-nowrap',))
+    next_run = tables.Column('next_run', verbose_name=_('Next Run'), classes=('text-nowrap',))
 
     class Meta:
         name = 'all_jobs'

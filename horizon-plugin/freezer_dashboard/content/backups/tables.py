@@ -100,11 +100,11 @@ class Filter(tables.FilterAction):
 
 
 class BackupsTable(tables.DataTable):
-    moment = tables.Column('moment', verbose_name=_('Point in Time'),
+    moment = tables.Column('moment', verbose_name=_('Point in Time'), classes=('text-nowrap',),
                            link='horizon:project:backup_backups:detail')
     kind = tables.Column('kind', verbose_name=_('Kind'))
     what = tables.WrappingColumn('what', verbose_name=_('Of'))
-    name = tables.WrappingColumn('name', verbose_name=_('Backup Name'))
+    name = tables.Column('name', verbose_name=_('Backup Name'))
     level = tables.Column('level', verbose_name=_('Level'),
                           help_text=_('0 is a full backup; the others build on those before.'))
     stored = tables.Column('stored', verbose_name=_('Stored'))

@@ -1,6 +1,6 @@
 """The table of jobs."""
 
-from django.template import defaultfilters
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 from django.utils.translation import pgettext_lazy
@@ -180,22 +180,25 @@ class Filter(tables.FilterAction):
                        for text in [job.name, job.client_id, job.id] + job.what)]
 
 
+def _lines(texts):
+    return format_html_join(
+        '', '<div style="overflow-wrap: anywhere">{}</div>', ((text,) for text in texts))
+
+
 def what_column():
     """The actions of a job, one line each."""
-    return tables.Column('what', verbose_name=_('What'), wrap_list=True,
-                         filters=(defaultfilters.unordered_list,))
+    return tables.Column('what', verbose_name=_('What'), filters=(_lines,))
 
 
 class JobsTable(tables.DataTable):
-    name = tables.WrappingColumn('name', verbose_name=_('Name'),
-                                 link='horizon:project:backup_jobs:detail')
+    name = tables.Column('name', verbose_name=_('Name'), link='horizon:project:backup_jobs:detail')
     what = what_column()
-    client_id = tables.Column('client_id', verbose_name=_('Agent'))
+    client_id = tables.Column('client_id', verbose_name=_('Agent'), filters=(kinds.agent,))
     plan = tables.Column('plan', verbose_name=_('When'))
     status = tables.Column('status', verbose_name=_('Status'), display_choices=STATUSES)
     result = tables.Column('result', verbose_name=_('Last Result'), display_choices=RESULTS)
-    started = tables.Column('started', verbose_name=_('Last Run'))
-    next_run = tables.Column('next_run', verbose_name=_('Next Run'))
+    started = tables.Column('started', verbose_name=_('Last Run'), classes=('text-nowrap',))
+    next_run = tables.Column('next_run', verbose_name=_('Next Run'), classes=('text-nowrap',))
     unsettled = tables.Column('unsettled', status=True, hidden=True)
 
     class Meta:

@@ -23,11 +23,11 @@ class OverviewTab(tabs.Tab):
     def get_context_data(self, request):
         job = self.tab_group.kwargs['job']
         known = names.by_id(request)
-        actions = [dict(action, words=kinds.describe(action['freezer_action'], known),
-                        facts=facts.of(action['freezer_action']))
-                   for action in job['job_actions']]
+        work = [dict(action, words=kinds.describe(action['freezer_action'], known),
+                     facts=facts.of(action['freezer_action']))
+                for action in job['job_actions']]
         schedule = facts.of(job['job_schedule'])
-        return {'job': job_tables.Job(job, known), 'actions': actions, 'schedule': schedule,
+        return {'job': job_tables.Job(job, known), 'work': work, 'schedule': schedule,
                 'document': job}
 
 

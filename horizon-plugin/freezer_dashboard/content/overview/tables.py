@@ -53,10 +53,10 @@ def resource_link(resource):
 
 
 class CoverageTable(tables.DataTable):
-    name = tables.WrappingColumn('name', verbose_name=_('Name'), link=resource_link)
+    name = tables.Column('name', verbose_name=_('Name'), link=resource_link)
     kind = tables.Column('kind', verbose_name=_('Kind'))
     state = tables.Column('state', verbose_name=_('Protection'), display_choices=STATES)
-    moment = tables.Column('moment', verbose_name=_('Last Backup'))
+    moment = tables.Column('moment', verbose_name=_('Last Backup'), classes=('text-nowrap',))
     good = tables.Column('good', status=True, hidden=True)
 
     class Meta:

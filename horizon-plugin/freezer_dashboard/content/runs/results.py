@@ -40,7 +40,7 @@ def _step(step):
         if key == 'backup_metadata' and 'report' in result:
             continue
         if isinstance(value, dict):
-            pairs.append((title, _facts(value)))
+            pairs.append((title, facts.of(value)))
             lists.extend(('%s: %s' % (title, name), _lines(inner))
                          for name, inner in value.items()
                          if isinstance(inner, list) and inner)
@@ -54,12 +54,6 @@ def _step(step):
         'outcome': OUTCOMES.get(outcome, outcome or _('At work')),
         'outcome_class': CLASSES.get(outcome, ''), 'results': pairs, 'lists': lists,
     }
-
-
-def _facts(document):
-    return [(key, facts.people(document[key]) if 'bytes' in key and
-             isinstance(document[key], int) and not isinstance(document[key], bool) else text)
-            for key, text in facts.of(document)]
 
 
 def _lines(values):

@@ -9,6 +9,7 @@ from horizon import tables
 
 from freezer_dashboard import api
 from freezer_dashboard import facts
+from freezer_dashboard import kinds
 from freezer_dashboard import saying
 from freezer_dashboard import schedules
 from freezer_dashboard import times
@@ -67,7 +68,7 @@ class Progress:
                              {'action': self.action, 'actions': self.actions}))
         if self.phase and not self.is_ended:
             words.append(self.phase)
-        if self.total:
+        if self.total and (self.done or not self.is_good):
             words.append(str(_('%(done)s of %(total)s') % {
                 'done': facts.people(self.done), 'total': facts.people(self.total)}))
         elif self.done:
@@ -96,7 +97,7 @@ class Run:
 
     @property
     def name(self):
-        return '%s, %s' % (self.job, self.created)
+        return _('%(job)s, %(moment)s') % {'job': self.job, 'moment': self.created}
 
     @property
     def took(self):
@@ -173,12 +174,12 @@ class Filter(tables.FilterAction):
 
 
 class JobRunsTable(tables.DataTable):
-    created = tables.Column('created', verbose_name=_('Run of'),
+    created = tables.Column('created', verbose_name=_('Run of'), classes=('text-nowrap',),
                             link='horizon:project:backup_runs:detail')
     state = tables.Column('state', verbose_name=_('State'), display_choices=STATES)
     progress = tables.Column(bar, verbose_name=_('Progress'))
     took = tables.Column('took', verbose_name=_('Took'))
-    client_id = tables.Column('client_id', verbose_name=_('Agent'))
+    client_id = tables.Column('client_id', verbose_name=_('Agent'), filters=(kinds.agent,))
     words = tables.WrappingColumn('words', verbose_name=_('What the Service Says'))
     settled = tables.Column('settled', status=True, hidden=True)
 
@@ -192,7 +193,7 @@ class JobRunsTable(tables.DataTable):
 
 
 class RunsTable(JobRunsTable):
-    job = tables.WrappingColumn('job', verbose_name=_('Job'), link=job_link)
+    job = tables.Column('job', verbose_name=_('Job'), link=job_link)
 
     class Meta(JobRunsTable.Meta):
         columns = ('created', 'job', 'state', 'progress', 'took', 'client_id', 'words', 'settled')

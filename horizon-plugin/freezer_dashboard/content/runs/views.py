@@ -43,7 +43,7 @@ def shown(request, run_id):
     document = api.run_get(request, run_id)
     run = run_tables.Run(document, run_tables.job_names(request, [document]))
     context = {
-        'run': run, 'actions': results.of_actions(document),
+        'run': run, 'work': results.of_actions(document),
         'state': dict(run_tables.STATES)[run.state],
         'state_class': STATE_CLASSES.get(run.state, ''),
         'attempts': document.get('attempt') or 0,

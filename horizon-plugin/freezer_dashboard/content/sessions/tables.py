@@ -7,6 +7,7 @@ from django.utils.translation import pgettext_lazy
 from horizon import tables
 
 from freezer_dashboard import api
+from freezer_dashboard import kinds
 from freezer_dashboard import saying
 from freezer_dashboard import schedules
 from freezer_dashboard import times
@@ -77,15 +78,14 @@ class Delete(saying.Told, tables.DeleteAction):
 
 
 class SessionsTable(tables.DataTable):
-    name = tables.WrappingColumn('name', verbose_name=_('Name'),
-                                 link='horizon:project:backup_sessions:detail')
+    name = tables.Column('name', verbose_name=_('Name'), link='horizon:project:backup_sessions:detail')
     plan = tables.Column('plan', verbose_name=_('When'))
     jobs = tables.Column('jobs', verbose_name=_('Jobs'))
     status = tables.Column('status', verbose_name=_('Status'), display_choices=STATUSES)
     result = tables.Column('result', verbose_name=_('Last Result'),
                            display_choices=job_tables.RESULTS)
-    started = tables.Column('started', verbose_name=_('Last Begun'))
-    ended = tables.Column('ended', verbose_name=_('Last Ended'))
+    started = tables.Column('started', verbose_name=_('Last Begun'), classes=('text-nowrap',))
+    ended = tables.Column('ended', verbose_name=_('Last Ended'), classes=('text-nowrap',))
 
     class Meta:
         name = 'sessions'
@@ -134,13 +134,13 @@ def job_link(member):
 
 
 class MembersTable(tables.DataTable):
-    name = tables.WrappingColumn('name', verbose_name=_('Job'), link=job_link)
-    client_id = tables.Column('client_id', verbose_name=_('Agent'))
+    name = tables.Column('name', verbose_name=_('Job'), link=job_link)
+    client_id = tables.Column('client_id', verbose_name=_('Agent'), filters=(kinds.agent,))
     status = tables.Column('status', verbose_name=_('Status'),
                            display_choices=job_tables.STATUSES)
     result = tables.Column('result', verbose_name=_('Result'), display_choices=job_tables.RESULTS)
-    started = tables.Column('started', verbose_name=_('Begun'))
-    ended = tables.Column('ended', verbose_name=_('Ended'))
+    started = tables.Column('started', verbose_name=_('Begun'), classes=('text-nowrap',))
+    ended = tables.Column('ended', verbose_name=_('Ended'), classes=('text-nowrap',))
 
     class Meta:
         name = 'members'
