@@ -193,6 +193,14 @@ class Journey(unittest.TestCase):
     def test_an_unprotected_volume_becomes_protected(self):
         volume = Volume(self.demo, self.word)
         self.addCleanup(volume.forget)
+        self.write_source()
+        files = self.made_job()
+        self.demo.call('POST', '/jobs/%s/event' % files, {'start': None})
+        self.demo.call('POST', '/jobs', {
+            'description': self.word + ' nightly', 'client_id': self.central(),
+            'job_actions': [{'freezer_action': {'action': 'backup', 'mode': 'project'}}],
+            'job_schedule': {'schedule_interval': '1 days',
+                             'schedule_start_date': '2199-01-01T03:00:00Z'}})
         person = self.person
         person.log_in('demo')
         person.go('/project/backup_overview/')
@@ -210,9 +218,13 @@ class Journey(unittest.TestCase):
         person.choose('repeat', 'once')
         person.click('.workflow .button-final')
         person.sees('Created the backup job')
-        person.go('/project/backup_runs/of/%s/' % self.demo.jobs(self.word)[0]['job_id'])
+        job = next(job for job in self.demo.jobs(self.word)
+                   if job['job_actions'][0]['freezer_action']['mode'] == 'cinder')
+        person.go('/project/backup_runs/of/%s/' % job['job_id'])
         self.run_ends('success')
         person.go('/project/backup_overview/')
+        self.assertIn(self.word + ' nightly', person.find('#freezer-next').text)
+        self.assertIn(self.word, person.find('#freezer-last').text)
         self.assertIn('Protected', person.row(self.word).text)
         self.assertIn('Stored bytes from', person.find('svg title').get_attribute('textContent'))
         self.picture('overview')

@@ -87,7 +87,11 @@ class Run:
         self.document = document
         self.id = document['run_id']
         self.job_id = document['job_id']
-        self.job = (jobs or {}).get(self.job_id) or self.job_id
+        self.is_job_known = jobs is None or self.job_id in jobs
+        if self.is_job_known:
+            self.job = (jobs or {}).get(self.job_id) or self.job_id
+        else:
+            self.job = _('deleted job %s') % self.job_id[:8]
         self.client_id = document['client_id']
         self.state = document['state']
         self.created = times.shown(document.get('created_at'))
@@ -117,6 +121,8 @@ def bar(run):
 
 
 def job_link(run):
+    if not run.is_job_known:
+        return None
     return reverse('horizon:project:backup_jobs:detail', args=(run.job_id,))
 
 
@@ -129,16 +135,16 @@ class UpdateRow(tables.Row):
 
 
 def job_names(request, runs):
-    """Names of the jobs of some runs; of deleted jobs there is none."""
-    if not runs:
-        return {}
+    """Names of the jobs of some runs; deleted jobs are missing. None when they cannot be had."""
     try:
         if len(runs) == 1:
             jobs = [api.job_get(request, runs[0]['job_id'])]
         else:
-            jobs = api.job_list(request)
-    except api.ServiceError:
+            jobs = api.job_list(request) if runs else []
+    except api.NotThere:
         return {}
+    except api.ServiceError:
+        return None
     return {job['job_id']: job.get('description') for job in jobs}
 
 

@@ -78,7 +78,8 @@ class Delete(saying.Told, tables.DeleteAction):
 
 
 class SessionsTable(tables.DataTable):
-    name = tables.Column('name', verbose_name=_('Name'), link='horizon:project:backup_sessions:detail')
+    name = tables.Column('name', verbose_name=_('Name'),
+                         link='horizon:project:backup_sessions:detail')
     plan = tables.Column('plan', verbose_name=_('When'))
     jobs = tables.Column('jobs', verbose_name=_('Jobs'))
     status = tables.Column('status', verbose_name=_('Status'), display_choices=STATUSES)

@@ -1,0 +1,171 @@
+"""What is sent to the service, and how its documents are read: without a service."""
+
+import datetime
+
+from django.test import SimpleTestCase
+
+from freezer_dashboard import coverage
+from freezer_dashboard import documents
+from freezer_dashboard import facts
+from freezer_dashboard import kinds
+from freezer_dashboard import restores
+from freezer_dashboard import schedules
+from freezer_dashboard.content.backups import words
+from freezer_dashboard.content.overview import chart
+from tests.unit import answers
+
+HOW = {'name': 'Nightly: web & db', 'storage': 'swift', 'container': 'vault', 'incremental': True,
+       'max_level': 6}
+
+
+class Jobs(SimpleTestCase):
+    def test_each_kind_is_told_by_its_mode_and_key(self):
+        for kind in kinds.KINDS:
+            action = documents.backup_action(kind, 'it', HOW)
+            self.assertEqual(action['mode'], kind.mode)
+            self.assertEqual(action['max_level'], 6)
+            if kind.key:
+                self.assertEqual(action[kind.key], 'it')
+
+    def test_jobs_that_save_files_have_chains_of_their_own(self):
+        first, second = (documents.backup_action(kinds.FILES, '/etc', HOW) for _ in range(2))
+        self.assertRegex(first['backup_name'], '^nightly-web-db_[0-9a-f]{8}$')
+        self.assertNotEqual(first['backup_name'], second['backup_name'])
+        self.assertNotIn('backup_name', documents.backup_action(kinds.VOLUME, 'v', HOW))
+
+    def test_old_backups_are_removed_by_the_same_names(self):
+        backup = documents.backup_action(kinds.VOLUME, 'v', HOW)
+        job = documents.backup_job('n', 'agent', backup, {}, keep_last=7)
+        rotation = job['job_actions'][1]['freezer_action']
+        self.assertEqual(rotation, {'action': 'admin', 'mode': 'cinder', 'cinder_vol_id': 'v',
+                                    'storage': 'swift', 'container': 'vault', 'keep_last': 7})
+        native = documents.rotation_action(
+            documents.backup_action(kinds.NATIVE, 'v', HOW), 2)
+        self.assertEqual(native['fullbackup_rotation'], 2)
+        self.assertNotIn('keep_last', native)
+
+    def test_a_job_that_waits_is_made_stopped(self):
+        self.assertEqual(documents.backup_job('n', 'a', {}, {}, is_started=False)
+                         ['job_schedule'], {'event': 'stop'})
+        self.assertEqual(documents.backup_job('n', 'a', {}, {})['job_schedule'], {})
+
+    def test_a_copy_has_the_plan_and_the_actions_but_no_state_and_no_ids(self):
+        copy = documents.copy_of(answers.job(), 'twin')
+        self.assertEqual(copy['job_schedule'],
+                         {'schedule_interval': '1 days', 'event': 'stop'})
+        self.assertEqual(set(copy['job_actions'][0]), {
+            'freezer_action', 'max_retries', 'max_retries_interval', 'mandatory'})
+        self.assertNotIn('job_id', copy)
+
+
+class Restores(SimpleTestCase):
+    def test_the_very_point_in_time_is_named(self):
+        action = documents.restore_action(answers.backup(), {'restore_abs_path': '/new'})
+        self.assertEqual(action, {
+            'action': 'restore', 'mode': 'fs', 'restore_from_date': '2026-11-26T09:40:01Z',
+            'backup_name': 'etc', 'container': 'vault', 'hostname': 'db1', 'storage': 'swift',
+            'restore_abs_path': '/new'})
+
+    def test_a_cinder_backup_is_named_by_its_id(self):
+        record = answers.backup(mode='cindernative', cindernative_vol_id='v',
+                                cinder_backup_id='b')
+        action = documents.restore_action(record, {'overwrite': False})
+        self.assertEqual((action['cindernative_backup_id'], action['overwrite']), ('b', False))
+        self.assertNotIn('restore_from_date', action)
+
+    def test_a_check_writes_nothing(self):
+        for mode in ('fs', 'cinder'):
+            self.assertIs(restores.check(answers.backup(mode=mode))['dry_run'], True)
+        self.assertTrue(restores.is_check(restores.check(answers.backup())))
+
+    def test_what_was_sealed_comes_back_and_nothing_else(self):
+        sealed = restores.sealed('agent', {'action': 'restore'})
+        self.assertEqual(restores.opened(sealed), ('agent', {'action': 'restore'}))
+        for wrong in ('', 'x', sealed[:-1], sealed + 'x', sealed[1:]):
+            self.assertIsNone(restores.opened(wrong))
+
+    def test_what_is_lost_is_said(self):
+        self.assertIn('lost', str(words.warning({'mode': 'cinder', 'cinder_restore_to': 'over'})))
+        self.assertIn('lost', str(words.warning({'mode': 'cindernative', 'overwrite': True})))
+        self.assertIsNone(words.warning({'mode': 'fs'}))
+        self.assertIsNone(words.warning({'mode': 'nova'}))
+
+
+class Schedules(SimpleTestCase):
+    def test_what_a_form_holds_comes_back_to_it(self):
+        first = datetime.datetime(2027, 1, 2, 3, 4, tzinfo=datetime.timezone.utc)
+        for repeat, every, unit in (('once', None, None), ('1 days', None, None),
+                                    ('custom', 6, 'hours')):
+            plan = schedules.plan(repeat, every, unit, first)
+            values = schedules.form_values(plan)
+            self.assertEqual((values['repeat'], values.get('every'), values.get('unit')),
+                             (repeat, every, unit))
+            self.assertEqual(values['first'], first)
+
+    def test_times_are_sent_as_utc(self):
+        zone = datetime.timezone(datetime.timedelta(hours=2))
+        plan = schedules.plan('1 days', first=datetime.datetime(2027, 1, 2, 1, 0, tzinfo=zone))
+        self.assertEqual(plan['schedule_start_date'], '2027-01-01T23:00:00Z')
+
+    def test_a_plan_that_the_form_cannot_hold_is_left_alone(self):
+        for plan in ({'schedule_hour': '3'}, {'schedule_interval': 'continuous'},
+                     {'schedule_interval': '5 seconds'}, {'schedule_date': 'someday'}):
+            self.assertIsNone(schedules.form_values(plan), plan)
+
+    def test_every_plan_has_words(self):
+        for plan in ({}, {'schedule_interval': '7 weeks'}, {'schedule_hour': '3'},
+                     {'schedule_interval': 'continuous'}, {'schedule_interval': '1 days'}):
+            self.assertTrue(schedules.describe(plan))
+
+
+class Coverage(SimpleTestCase):
+    NOW = 1795690000
+    DAY = 86400
+
+    def states(self, *records):
+        rows = coverage.coverage([('s', 'web')], [('v', 'data')], records, self.NOW, self.DAY)
+        return {row.id: row.state for row in rows}
+
+    def test_only_a_good_recent_backup_protects(self):
+        recent, old = self.NOW - 60, self.NOW - 3 * self.DAY
+        of_volume = {'mode': 'cinder', 'cinder_vol_id': 'v'}
+        for changes, state in (
+                ({'time_stamp': recent}, coverage.PROTECTED),
+                ({'time_stamp': recent, 'problem_count': 2}, coverage.INCOMPLETE),
+                ({'time_stamp': old}, coverage.OUTDATED)):
+            record = answers.backup(**dict(of_volume, **changes))
+            self.assertEqual(self.states(record), {'v': state, 's': coverage.UNPROTECTED})
+
+    def test_a_record_that_is_no_backup_protects_nothing(self):
+        record = answers.backup(mode='cinder', cinder_vol_id='v', time_stamp=self.NOW)
+        record['status'] = 'error'
+        self.assertEqual(self.states(record)['v'], coverage.UNPROTECTED)
+
+    def test_sets_protect_their_members(self):
+        project = answers.backup(mode='project', time_stamp=self.NOW, members=[
+            {'kind': 'volume', 'id': 'v'}, {'kind': 'image', 'id': 's'}])
+        servers = answers.backup(mode='nova', time_stamp=self.NOW, servers={'s': {}})
+        self.assertEqual(self.states(project, servers),
+                         {'v': coverage.PROTECTED, 's': coverage.PROTECTED})
+
+    def test_stored_bytes_add_up_by_day(self):
+        records = [answers.backup(time_stamp=self.NOW - self.DAY, bytes_stored=5),
+                   answers.backup(time_stamp=self.NOW, bytes_stored=7),
+                   answers.backup(time_stamp=self.NOW, bytes_stored=''),
+                   answers.backup(time_stamp=self.NOW - 90 * self.DAY, bytes_stored=100)]
+        points = coverage.stored_by_day(records, self.NOW, 3)
+        self.assertEqual([stored for _at, stored in points], [0, 5, 12])
+        drawn = chart.drawing(points)
+        self.assertEqual(len(drawn['line'].split()), 3)
+        self.assertIsNone(chart.drawing([(0, 0), (1, 0)]))
+
+
+class Facts(SimpleTestCase):
+    def test_secrets_are_hidden(self):
+        said = str(facts.of(answers.job()['job_actions'][0]['freezer_action']))
+        self.assertNotIn('very secret', said)
+        self.assertIn('hidden', said)
+
+    def test_sizes_are_for_people(self):
+        self.assertEqual([facts.people(size) for size in (None, 0, 1023, 1536, 5 << 40)],
+                         ['-', '0 B', '1023 B', '1.5 KiB', '5.0 TiB'])

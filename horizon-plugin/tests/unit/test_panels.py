@@ -1,0 +1,329 @@
+"""The panels in Horizon, with the service's answers given: what is shown, and what is sent."""
+
+import copy
+import types
+from unittest import mock
+
+from django.test import SimpleTestCase
+from django.urls import reverse
+from openstack_dashboard.test import helpers
+
+from freezer_dashboard import api
+from freezer_dashboard import names
+from freezer_dashboard import restores
+from tests.unit import answers
+
+AWAY = api.ServiceError('the service says why', 422)
+SERVICE = {'type': 'backup', 'name': 'freezer', 'endpoints_links': [], 'endpoints': [
+    {'interface': 'public', 'region': 'RegionOne', 'url': 'http://127.0.0.1:9', 'id': 'e'}]}
+PANELS = ('overview', 'jobs', 'runs', 'backups', 'agents', 'sessions')
+
+
+class PanelTest(helpers.TestCase):
+    """Everything of the service is given; a test changes what it is about."""
+
+    def setUp(self):
+        super().setUp()
+        self.setActiveUser(
+            id=self.user.id, token=self.token, username=self.user.name,
+            tenant_id=self.tenant.id, authorized_tenants=self.tenants.list(),
+            service_catalog=list(self.service_catalog) + [SERVICE])
+        self.given = {
+            'job_list': [answers.job()], 'job_get': answers.job(), 'job_create': 'job2',
+            'job_update': {}, 'job_delete': None, 'job_event': {},
+            'run_list': [answers.run()], 'run_get': answers.run(),
+            'backup_list': [answers.backup()], 'backup_get': answers.backup(),
+            'backup_delete': None, 'client_list': answers.CLIENTS, 'client_delete': None,
+            'session_list': [answers.session()], 'session_get': answers.session(),
+            'session_create': 's', 'session_update': {}, 'usage_show': answers.USAGE,
+        }
+        self.api = {}
+        for name, value in self.given.items():
+            patcher = mock.patch.object(api, name, return_value=copy.deepcopy(value))
+            self.api[name] = patcher.start()
+            self.addCleanup(patcher.stop)
+        for name, found in (('servers', [('s1', 'web')]), ('volumes', [('v1', 'data')]),
+                            ('images', [('i1', 'tiny')])):
+            patcher = mock.patch('freezer_dashboard.names.' + name, return_value=(found, True))
+            patcher.start()
+            self.addCleanup(patcher.stop)
+
+    def url(self, panel, view='index', *args):
+        return reverse('horizon:project:backup_%s:%s' % (panel, view), args=args)
+
+    def shown(self, *where, **data):
+        response = self.client.get(self.url(*where), data)
+        self.assertEqual(response.status_code, 200)
+        return response.content.decode()
+
+    def said(self, response):
+        """The messages that the user sees next."""
+        return ' '.join(str(message) for message in response.wsgi_request._messages)
+
+    def sent(self, name):
+        return self.api[name].call_args[0][1:]
+
+
+class Shown(PanelTest):
+    def test_every_panel_shows_what_there_is(self):
+        for panel, words in (
+                ('overview', ('web', 'data', 'No backup', 'nightly', '0 of 2 protected')),
+                ('jobs', ('nightly', '/etc', 'Every day', 'Scheduled', 'db1')),
+                ('runs', ('nightly', 'Running', 'role="progressbar"', 'aria-valuenow="25"')),
+                ('backups', ('/etc', '1.0 MiB', 'Available')),
+                ('agents', ('central', 'All projects', 'message bus')),
+                ('sessions', ('web and db', 'Every 6 hours', 'Completed'))):
+            text = self.shown(panel)
+            for word in words:
+                self.assertIn(word, text, panel)
+
+    def test_a_service_that_refuses_is_shown_in_its_words(self):
+        for name in self.api:
+            self.api[name].side_effect = AWAY
+        for panel in PANELS:
+            text = self.shown(panel)
+            self.assertIn('the service says why', text, panel)
+            self.assertNotIn('Traceback', text)
+
+    def test_what_is_not_there_leads_back_with_the_reason(self):
+        for name in ('job_get', 'run_get', 'backup_get', 'session_get'):
+            self.api[name].side_effect = api.NotThere('it is not there', 404)
+        for panel, view in (('jobs', 'detail'), ('jobs', 'edit'), ('jobs', 'clone'),
+                            ('runs', 'detail'), ('backups', 'detail'), ('backups', 'restore'),
+                            ('backups', 'check'), ('sessions', 'detail'), ('sessions', 'edit')):
+            response = self.client.get(self.url(panel, view, 'x'))
+            self.assertRedirects(response, self.url(panel), fetch_redirect_response=False)
+            self.assertIn('it is not there', self.said(response), (panel, view))
+
+    def test_the_page_of_a_job_hides_secrets(self):
+        text = self.shown('jobs', 'detail', 'job1')
+        self.assertIn('/etc', text)
+        self.assertNotIn('very secret', text)
+
+    def test_the_page_of_a_run_escapes_what_agents_say(self):
+        text = self.shown('runs', 'detail', 'run1')
+        self.assertIn('/etc/&lt;passwd&gt;', text)
+        self.assertNotIn('/etc/<passwd>', text)
+
+    def test_a_run_tells_its_state_to_the_script(self):
+        state = self.client.get(self.url('runs', 'state', 'run1')).json()
+        self.assertIs(state['is_ended'], False)
+        self.assertIn('aria-valuenow="25"', state['html'])
+        self.api['run_get'].return_value = answers.run(
+            state='fail', error='action 0: /etc is not there', finished_at=1795686009)
+        state = self.client.get(self.url('runs', 'state', 'run1')).json()
+        self.assertIs(state['is_ended'], True)
+        self.assertIn('/etc is not there', state['html'])
+        self.api['run_get'].side_effect = AWAY
+        self.assertEqual(self.client.get(self.url('runs', 'state', 'run1')).status_code, 422)
+
+    def test_a_run_without_totals_has_a_bar_without_a_value(self):
+        self.api['run_list'].return_value = [answers.run(progress={'phase': 'planning'})]
+        text = self.shown('runs').split('<tbody>')[1].split('</table>')[0]
+        self.assertIn('role="progressbar"', text)
+        self.assertNotIn('aria-valuenow', text)
+
+    def test_a_run_that_waits_says_for_what(self):
+        self.api['run_list'].return_value = [answers.run(
+            state='queued', waiting_for='another run works on the same backups')]
+        self.assertIn('another run works on the same backups', self.shown('runs'))
+
+    def test_a_job_that_is_not_there_any_more_is_no_link(self):
+        self.api['job_list'].return_value = []
+        self.api['run_list'].return_value = [answers.run(), answers.run('run2')]
+        text = self.shown('runs')
+        self.assertIn('deleted job job1', text)
+        self.assertNotIn(self.url('jobs', 'detail', 'job1'), text)
+
+    def test_a_new_job_is_waited_for_until_it_runs(self):
+        self.api['run_list'].return_value = []
+        self.assertIn('http-equiv="refresh"', self.shown('runs', 'follow', 'job1'))
+        self.api['run_list'].return_value = [answers.run()]
+        self.assertRedirects(self.client.get(self.url('runs', 'follow', 'job1')),
+                             self.url('runs', 'detail', 'run1'), fetch_redirect_response=False)
+
+
+class Jobs(PanelTest):
+    WIZARD = {'kind': 'volume', 'volume': 'v1', 'name': 'data', 'agent': 'central',
+              'storage': 'swift', 'container': 'vault', 'incremental': 'on', 'max_level': '6',
+              'keep_last': '7', 'repeat': 'custom', 'every': '6', 'unit': 'hours',
+              'is_started': 'on'}
+
+    def wizard(self, **changes):
+        data = dict(self.WIZARD, **changes)
+        return self.client.post(self.url('jobs', 'create'),
+                                {key: value for key, value in data.items() if value is not None})
+
+    def test_the_wizard_makes_the_job(self):
+        response = self.wizard()
+        self.assertRedirects(response, self.url('jobs'), fetch_redirect_response=False)
+        (job,) = self.sent('job_create')
+        self.assertEqual(job['client_id'], 'central')
+        self.assertEqual(job['job_schedule'], {'schedule_interval': '6 hours'})
+        backup, rotation = (action['freezer_action'] for action in job['job_actions'])
+        self.assertEqual(backup, {'action': 'backup', 'mode': 'cinder', 'cinder_vol_id': 'v1',
+                                  'storage': 'swift', 'container': 'vault', 'incremental': True,
+                                  'max_level': 6})
+        self.assertEqual((rotation['action'], rotation['keep_last']), ('admin', 7))
+
+    def test_the_wizard_stays_open_with_the_services_words(self):
+        self.api['job_create'].side_effect = AWAY
+        response = self.wizard()
+        self.assertEqual(response.status_code, 200)
+        self.assertIn('the service says why', response.content.decode())
+
+    def test_the_wizard_says_what_is_missing_and_sends_nothing(self):
+        for changes, words in (
+                ({'volume': ''}, 'Say what is to be protected'),
+                ({'kind': 'files', 'folder': 'etc'}, 'Give the whole path'),
+                ({'storage': 'local', 'container': 'x'}, 'Give the whole path of the folder'),
+                ({'kind': 'image', 'image': 'i1'}, 'cannot save this'),
+                ({'every': ''}, 'An interval needs a number'),
+                ({'first': '2027-01-02T00:00', 'last': '2027-01-01T00:00'}, 'must be after')):
+            self.assertIn(words, self.wizard(**changes).content.decode(), changes)
+        self.assertFalse(self.api['job_create'].called)
+
+    def test_an_edit_changes_name_agent_and_plan_only(self):
+        self.client.post(self.url('jobs', 'edit', 'job1'), {
+            'name': 'weekly', 'agent': 'central', 'repeat': '1 weeks'})
+        self.assertEqual(self.sent('job_update'), ('job1', {
+            'description': 'weekly', 'client_id': 'central',
+            'job_schedule': {'schedule_interval': '1 weeks'}}))
+
+    def test_an_edit_leaves_a_plan_that_it_cannot_show(self):
+        self.api['job_get'].return_value = answers.job(job_schedule={'schedule_hour': '3'})
+        self.assertNotIn('name="repeat"', self.shown('jobs', 'edit', 'job1'))
+        self.client.post(self.url('jobs', 'edit', 'job1'), {'name': 'n', 'agent': 'central'})
+        self.assertNotIn('job_schedule', self.sent('job_update')[1])
+
+    def test_events_are_asked_for_and_refusals_are_said(self):
+        self.api['job_list'].return_value = [answers.job(job_schedule={'status': 'stop'})]
+        self.client.post(self.url('jobs'), {'action': 'jobs__start__job1'})
+        self.assertEqual(self.sent('job_event'), ('job1', 'start'))
+        self.api['job_event'].side_effect = AWAY
+        response = self.client.post(self.url('jobs'), {'action': 'jobs__start__job1'})
+        said = self.said(response)
+        self.assertEqual(said.count('the service says why'), 1, said)
+        self.assertIn('nightly', said)
+
+    def test_a_row_is_asked_for_again_while_something_happens(self):
+        for status, is_asked in (('running', True), ('scheduled', False), ('completed', False)):
+            self.api['job_list'].return_value = [answers.job(
+                next_run_at=-1, job_schedule={'status': status})]
+            self.assertEqual('warning' in self.shown('jobs').split('<tbody>')[1]
+                             .split('</tr>')[0], is_asked, status)
+
+    def test_a_clone_and_a_delete(self):
+        self.client.post(self.url('jobs', 'clone', 'job1'), {'name': 'twin'})
+        self.assertEqual(self.sent('job_create')[0]['description'], 'twin')
+        self.client.post(self.url('jobs'), {'action': 'jobs__delete__job1'})
+        self.assertEqual(self.sent('job_delete'), ('job1',))
+
+
+class Backups(PanelTest):
+    def restored(self, metadata, data):
+        """The job that a restore by form and confirmation makes."""
+        record = answers.backup(**metadata)
+        self.api['backup_get'].return_value = record
+        self.api['client_list'].return_value = [answers.client(modes=[])]
+        response = self.client.post(self.url('backups', 'restore', 'backup1'),
+                                    dict(data, agent='central'))
+        self.assertEqual(response.status_code, 302, response.content.decode()[-3000:])
+        self.assertFalse(self.api['job_create'].called)
+        page = self.client.get(response['Location'])
+        sealed = page.context['sealed']
+        response = self.client.post(self.url('backups', 'confirm'), {'restore': sealed})
+        self.assertRedirects(response, self.url('runs', 'follow', 'job2'),
+                             fetch_redirect_response=False)
+        (job,) = self.sent('job_create')
+        self.api['job_create'].reset_mock()
+        return job['job_actions'][0]['freezer_action']
+
+    def test_each_kind_is_restored_after_a_confirmation(self):
+        for metadata, data, wanted in (
+                ({}, {'folder': '/new'}, {'restore_abs_path': '/new', 'mode': 'fs'}),
+                ({'mode': 'cinder'}, {'target': 'new', 'name': 'again'},
+                 {'cinder_restore_to': 'new', 'restore_name': 'again'}),
+                ({'mode': 'cinder'}, {'target': 'over', 'name': 'unused'},
+                 {'cinder_restore_to': 'over'}),
+                ({'mode': 'cindernative', 'cinder_backup_id': 'b', 'cindernative_vol_id': 'v'},
+                 {'target': 'over'}, {'overwrite': True, 'cindernative_backup_id': 'b'}),
+                ({'mode': 'glance'}, {'name': 'again'}, {'restore_name': 'again'}),
+                ({'mode': 'project'}, {'select': 'volume', 'mapping': 'network/a=b'},
+                 {'project_select': 'volume', 'project_map': 'network/a=b'}),
+                ({'mode': 'nova'}, {'name': 'again', 'mapping': 'old=new'},
+                 {'restore_name': 'again', 'nova_restore_network': 'old=new'}),
+                ({'mode': 'nova', 'servers': {'s1': {'backup_name': 'n_s1'}}},
+                 {'server': 's1'}, {'nova_inst_id': 's1', 'backup_name': 'n_s1'})):
+            with mock.patch('freezer_dashboard.content.backups.forms._found', return_value=[]):
+                action = self.restored(metadata, data)
+            self.assertEqual(action, dict(action, **wanted), metadata)
+            self.assertNotIn('unused', action.values())
+            self.assertEqual(action['action'], 'restore')
+
+    def test_a_plan_writes_nothing_and_leads_on(self):
+        sealed = restores.sealed('central', {'action': 'restore', 'mode': 'fs',
+                                             'backup_name': 'etc', 'restore_abs_path': '/new'})
+        self.client.post(self.url('backups', 'confirm'), {'restore': sealed, 'plan': '1'})
+        action = self.sent('job_create')[0]['job_actions'][0]['freezer_action']
+        self.assertIs(action['dry_run'], True)
+        self.api['run_get'].return_value = answers.run(
+            state='success', job_actions=[{'freezer_action': action}])
+        text = self.shown('runs', 'detail', 'run1')
+        self.assertIn('Nothing was written', text)
+        self.assertIn('Restore Now', text)
+
+    def test_what_was_changed_on_the_way_is_refused(self):
+        sealed = restores.sealed('central', {'action': 'restore'})
+        for wrong in ('', sealed[:-2] + 'xx'):
+            response = self.client.post(self.url('backups', 'confirm'), {'restore': wrong})
+            self.assertRedirects(response, self.url('backups'), fetch_redirect_response=False)
+        self.assertFalse(self.api['job_create'].called)
+
+    def test_a_refused_restore_is_said(self):
+        self.api['job_create'].side_effect = AWAY
+        sealed = restores.sealed('central', {'action': 'restore', 'mode': 'fs'})
+        response = self.client.post(self.url('backups', 'confirm'), {'restore': sealed})
+        self.assertRedirects(response, self.url('backups'), fetch_redirect_response=False)
+        self.assertIn('the service says why', self.said(response))
+
+    def test_a_check_reads_and_does_not_write(self):
+        self.client.post(self.url('backups', 'check', 'backup1'), {'agent': 'central'})
+        self.api['client_list'].return_value = [answers.client(modes=[])]
+        self.client.post(self.url('backups', 'check', 'backup1'), {'agent': 'central'})
+        action = self.sent('job_create')[0]['job_actions'][0]['freezer_action']
+        self.assertEqual((action['action'], action['dry_run']), ('restore', True))
+
+    def test_a_kind_that_only_operators_restore_is_not_offered(self):
+        self.api['backup_get'].return_value = answers.backup(mode='cloud')
+        self.api['backup_list'].return_value = [answers.backup(mode='cloud')]
+        self.assertNotIn(self.url('backups', 'restore', 'backup1'), self.shown('backups'))
+        response = self.client.get(self.url('backups', 'restore', 'backup1'))
+        self.assertRedirects(response, self.url('backups'), fetch_redirect_response=False)
+
+    def test_an_incomplete_backup_says_so(self):
+        self.api['backup_list'].return_value = [answers.backup(problem_count=3)]
+        self.assertIn('Incomplete', self.shown('backups'))
+
+
+class Sessions(PanelTest):
+    def test_a_session_is_made_and_changed(self):
+        data = {'name': 's', 'repeat': '1 days', 'hold_off': '10'}
+        self.client.post(self.url('sessions', 'create'), data)
+        wanted = {'description': 's', 'hold_off': 10,
+                  'schedule': {'schedule_interval': '1 days'}}
+        self.assertEqual(self.sent('session_create'), (wanted,))
+        self.client.post(self.url('sessions', 'edit', 'session1'), data)
+        self.assertEqual(self.sent('session_update'), ('session1', wanted))
+
+    def test_its_jobs_are_shown(self):
+        text = self.shown('sessions', 'detail', 'session1')
+        self.assertIn('nightly', text)
+
+
+class Resources(SimpleTestCase):
+    def test_a_service_that_is_not_there_is_not_asked(self):
+        user = types.SimpleNamespace(service_catalog=[], services_region='RegionOne')
+        request = types.SimpleNamespace(user=user)
+        for listed in (names.servers, names.volumes, names.images):
+            self.assertEqual(listed(request), ([], False))
