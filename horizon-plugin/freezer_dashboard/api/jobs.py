@@ -27,6 +27,7 @@ def job_delete(request, job_id):
     call(request, 'DELETE', path(request, 'jobs', job_id))
 
 
-def job_event(request, job_id, event):
+def job_event(request, job_id, event, project_id=None):
     """Asks for start, stop or abort. The service notes it; a conductor acts on it."""
-    return call(request, 'POST', path(request, 'jobs', job_id, 'event'), body={event: None})
+    return call(request, 'POST', path(request, 'jobs', job_id, 'event', project_id=project_id),
+                body={event: None})

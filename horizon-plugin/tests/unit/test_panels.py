@@ -108,6 +108,7 @@ class Shown(PanelTest):
     def test_a_run_tells_its_state_to_the_script(self):
         state = self.client.get(self.url('runs', 'state', 'run1')).json()
         self.assertIs(state['is_ended'], False)
+        self.assertEqual(state['live'], 'Running, 25 percent')
         self.assertIn('aria-valuenow="25"', state['html'])
         self.api['run_get'].return_value = answers.run(
             state='fail', error='action 0: /etc is not there', finished_at=1795686009)

@@ -1,4 +1,4 @@
-"""The jobs of all projects, to be looked at: what the service shows an administrator."""
+"""The jobs of all projects, for an administrator to look at and to stop."""
 
 from django.utils.translation import gettext_lazy as _
 from horizon import tables
@@ -8,6 +8,22 @@ from freezer_dashboard import kinds
 from freezer_dashboard import projects
 from freezer_dashboard import saying
 from freezer_dashboard.content.jobs import tables as job_tables
+
+
+class InItsProject:
+    """Events of a job of any project: only an administrator's token is let in there."""
+
+    def act(self, request, job_id):
+        project_id = self.table.get_object_by_id(job_id).project_id
+        api.job_event(request, job_id, self.event, project_id)
+
+
+class Stop(InItsProject, job_tables.Stop):
+    pass
+
+
+class Abort(InItsProject, job_tables.Abort):
+    pass
 
 
 class AllJobsTable(tables.DataTable):
@@ -27,6 +43,8 @@ class AllJobsTable(tables.DataTable):
         name = 'all_jobs'
         verbose_name = _('Backup Jobs of All Projects')
         table_actions = (job_tables.Filter,)
+        row_actions = (Stop, Abort)
+        multi_select = False
 
 
 class IndexView(tables.DataTableView):

@@ -121,5 +121,5 @@ class DetailView(OneJob, tabs.TabbedTableView):
         context['actions'] = table.render_row_actions(job)
         return context
 
-    def get_tabs(self, request, *args, **kwargs):
-        return self.tab_group_class(request, job=self.get_job(), **kwargs)
+    def get_tabs(self, request, **kwargs):
+        return super().get_tabs(request, job=self.get_job(), **kwargs)

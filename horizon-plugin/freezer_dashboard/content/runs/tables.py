@@ -186,7 +186,7 @@ class JobRunsTable(tables.DataTable):
     progress = tables.Column(bar, verbose_name=_('Progress'))
     took = tables.Column('took', verbose_name=_('Took'))
     client_id = tables.Column('client_id', verbose_name=_('Agent'), filters=(kinds.agent,))
-    words = tables.WrappingColumn('words', verbose_name=_('What the Service Says'))
+    words = tables.Column('words', verbose_name=_('What the Service Says'))
     settled = tables.Column('settled', status=True, hidden=True)
 
     class Meta:

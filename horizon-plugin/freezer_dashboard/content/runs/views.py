@@ -48,12 +48,22 @@ def shown(request, run_id):
         'state_class': STATE_CLASSES.get(run.state, ''),
         'attempts': document.get('attempt') or 0,
     }
+    context['live'] = aloud(run, context['state'])
     tried = restores.tried(document)
     if tried and run.state == 'success':
         context['note'] = READ_BACK if tried['mode'] == 'fs' else CHECKED
         if not restores.is_check(tried):
             context['restore_url'] = restores.confirm_url(run.client_id, tried)
     return context
+
+
+def aloud(run, state):
+    """What a screen reader says: the state, and each quarter of the way."""
+    percent = run.progress.percent
+    if run.progress.is_ended or percent is None:
+        return '%s. %s' % (state, run.words) if run.words else str(state)
+    return _('%(state)s, %(percent)d percent') % {
+        'state': state, 'percent': percent // 25 * 25}
 
 
 class DetailView(saying.Shown, views.HorizonTemplateView):
@@ -76,7 +86,8 @@ class StateView(generic.View):
         except api.ServiceError as error:
             return http.JsonResponse({'error': str(error)}, status=error.status or 502)
         html = render_to_string('freezer_dashboard/_run.html', context, request=request)
-        return http.JsonResponse({'html': html, 'is_ended': context['run'].progress.is_ended})
+        return http.JsonResponse({'html': html, 'live': context['live'],
+                                  'is_ended': context['run'].progress.is_ended})
 
 
 class FollowView(saying.Shown, views.HorizonTemplateView):

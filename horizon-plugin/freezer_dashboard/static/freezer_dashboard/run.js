@@ -3,6 +3,7 @@
   'use strict';
 
   var place = document.getElementById('freezer-run');
+  var live = document.getElementById('freezer-run-live');
   var INTERVAL = 1500;
 
   function ask() {
@@ -14,8 +15,12 @@
         return answer.json();
       })
       .then(function (state) {
-        if (place.innerHTML !== state.html) {
+        // What somebody has the focus on is not taken away, except by the end.
+        if (state.is_ended || !place.contains(document.activeElement)) {
           place.innerHTML = state.html;
+        }
+        if (live.textContent !== state.live) {
+          live.textContent = state.live;
         }
         if (!state.is_ended) {
           window.setTimeout(ask, INTERVAL);
