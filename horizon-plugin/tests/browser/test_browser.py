@@ -225,7 +225,19 @@ class Journey(unittest.TestCase):
         self.assertIn('Stored bytes from', person.find('svg title').get_attribute('textContent'))
         self.picture('overview')
 
-        # The way back, up to the page that asks.
+        # The way back: a plan that the agent makes, and a warning where something is lost.
+        person.go('/project/backup_backups/')
+        person.act_on(self.word, 'Restore')
+        person.choose('target', 'new')
+        person.write('name', self.word + ' again')
+        person.submit('backup_restore_form')
+        person.click('#freezer-plan button')
+        self.run_ends('success')
+        person.sees('The backup was found whole enough to be restored.')
+        # What the plan says of the volume, and what was asked for.
+        self.assertIn(self.word, person.find('#freezer-run').text)
+        person.click('#freezer-run summary')
+        person.sees(self.word + ' again')
         person.go('/project/backup_backups/')
         person.act_on(self.word, 'Restore')
         person.choose('target', 'over')

@@ -124,6 +124,17 @@ class Shown(PanelTest):
         self.assertIn('role="progressbar"', text)
         self.assertNotIn('aria-valuenow', text)
 
+    def test_a_result_shows_what_is_nested_in_it(self):
+        self.api['run_get'].return_value = answers.run(state='success', steps=[{
+            'action_index': 0, 'attempt': 1, 'outcome': 'success', 'exit_code': 0, 'error': None,
+            'started_at': 1795686001, 'finished_at': 1795686002, 'result': {'restore': {
+                'bytes_written': 2048, 'volume': {'volume_name': 'data'},
+                'missing': [{'kind': 'network', 'id': 'net1'}, 'plain']}}}])
+        text = self.shown('runs', 'detail', 'run1')
+        for word in ('2.0 KiB', 'Restore: volume', 'data', 'Restore: missing',
+                     'kind: network', 'plain'):
+            self.assertIn(word, text)
+
     def test_a_run_that_waits_says_for_what(self):
         self.api['run_list'].return_value = [answers.run(
             state='queued', waiting_for='another run works on the same backups')]

@@ -82,7 +82,8 @@ class HowAction(workflows.Action):
         label=_('Save only what has changed'), required=False, initial=True,
         help_text=_('Each backup holds what is new since the one before; the first is full.'))
     max_level = forms.IntegerField(
-        label=_('Increments before a Full Backup'), min_value=1, max_value=10000, required=False, initial=30,
+        label=_('Increments before a Full Backup'), min_value=1, max_value=10000,
+        required=False, initial=30,
         help_text=_('After this many the next backup is a full one.'))
     keep_last = forms.IntegerField(
         label=_('Backups to Keep'), min_value=1, required=False,

@@ -27,7 +27,8 @@ def of_actions(run):
     shown = []
     for index, action in enumerate(run.get('job_actions', [])):
         steps = [_step(step) for step in run.get('steps', []) if step['action_index'] == index]
-        shown.append({'words': kinds.describe(action['freezer_action']), 'steps': steps})
+        shown.append({'words': kinds.describe(action['freezer_action']), 'steps': steps,
+                      'asked': facts.of(action['freezer_action'])})
     return shown
 
 
@@ -41,9 +42,12 @@ def _step(step):
             continue
         if isinstance(value, dict):
             pairs.append((title, facts.of(value)))
-            lists.extend(('%s: %s' % (title, name), _lines(inner))
-                         for name, inner in value.items()
-                         if isinstance(inner, list) and inner)
+            for name, inner in value.items():
+                inner_title = '%s: %s' % (title, name)
+                if isinstance(inner, dict) and inner:
+                    pairs.append((inner_title, facts.of(inner)))
+                elif isinstance(inner, list) and inner:
+                    lists.append((inner_title, _lines(inner)))
         elif isinstance(value, list) and value:
             lists.append((title, _lines(value)))
     outcome = step.get('outcome')

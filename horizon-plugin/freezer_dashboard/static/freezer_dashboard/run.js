@@ -16,7 +16,9 @@
       })
       .then(function (state) {
         // What somebody has the focus on is not taken away, except by the end.
-        if (state.is_ended || !place.contains(document.activeElement)) {
+        // Nor what somebody has opened.
+        if (state.is_ended ||
+            !(place.contains(document.activeElement) || place.querySelector('details[open]'))) {
           place.innerHTML = state.html;
         }
         if (live.textContent !== state.live) {
