@@ -37,7 +37,7 @@ class Horizon:
              '--processes', '1', '--threads', '4', '--enable-threads', '--buffer-size', '65535',
              '--lazy-apps', '--need-app', '--disable-logging'],
             env={'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL': 'C.UTF-8'},
-            stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
+            cwd='/', stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
 
     def wait(self):
         end = time.monotonic() + PATIENCE_SECONDS

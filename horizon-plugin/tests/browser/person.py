@@ -64,6 +64,13 @@ class Person:
     def sees(self, text):
         return self.until(lambda: text in self.text(), repr(text))
 
+    def told(self, text):
+        """As `sees`, for Horizon's messages of success, which fade after three seconds."""
+        script = ("return [].map.call(document.querySelectorAll('#main_content .messages'),"
+                  " function (one) { return one.textContent; }).join(' ')")
+        return self.until(lambda: text in ' '.join(self.driver.execute_script(script).split()),
+                          'being told %r' % text)
+
     def find(self, selector):
         return self.until(lambda: self.driver.find_element(By.CSS_SELECTOR, selector), selector)
 

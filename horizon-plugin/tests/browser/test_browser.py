@@ -120,13 +120,13 @@ class Journey(unittest.TestCase):
         person = self.person
         person.log_in('demo')
         self.wizard(self.word, self.demo.agent(), self.store, kind='files', folder=self.source)
-        person.sees('Created the backup job "%s".' % self.word)
+        person.told('Created the backup job "%s".' % self.word)
         self.assertIn(self.source, person.row(self.word).text)
         person.until(lambda: 'Stopped' in person.row(self.word).text, 'the job that waits')
 
         # Started; its run is seen at work and at its end.
         person.act_on(self.word, 'Start Job')
-        person.sees('Asked to start Job')
+        person.told('Asked to start Job')
         job_id = self.demo.jobs(self.word)[0]['job_id']
         person.go('/project/backup_runs/of/%s/' % job_id)
         self.run_ends('success')
@@ -173,22 +173,24 @@ class Journey(unittest.TestCase):
         person.act_on(self.source, 'Clone Job')
         person.write('name', self.word + ' twin')
         person.submit('backup_job_form')
-        person.sees('it waits to be started')
+        person.told('it waits to be started')
         person.act_on(self.word + ' twin', 'Edit Job')
         person.write('name', self.word + ' weekly')
         person.choose('repeat', '1 weeks')
         person.submit('backup_job_form')
-        person.sees('Changed the backup job')
+        person.told('Changed the backup job')
         self.assertIn('Every week', person.row(self.word + ' weekly').text)
         self.picture('jobs')
         person.act_on(self.word + ' weekly', 'Delete Job')
         person.confirm()
-        person.sees('Deleted Job')
+        person.told('Deleted Job')
         self.assertEqual([job['description'] for job in self.demo.jobs(self.word + ' weekly')], [])
 
     def test_an_unprotected_volume_becomes_protected(self):
         volume = Volume(self.demo, self.word)
         self.addCleanup(volume.forget)
+        # Its plan is a job named after the backup, which is named after the volume.
+        self.addCleanup(self.demo.forget, volume.id)
         self.write_source()
         files = self.made_job()
         self.demo.call('POST', '/jobs/%s/event' % files, {'start': None})
@@ -213,7 +215,7 @@ class Journey(unittest.TestCase):
         person.click('.workflow .button-next')
         person.choose('repeat', 'once')
         person.click('.workflow .button-final')
-        person.sees('Created the backup job')
+        person.told('Created the backup job')
         job = next(job for job in self.demo.jobs(self.word)
                    if job['job_actions'][0]['freezer_action']['mode'] == 'cinder')
         person.go('/project/backup_runs/of/%s/' % job['job_id'])
@@ -308,18 +310,18 @@ class Journey(unittest.TestCase):
         person.write('name', self.word)
         person.choose('repeat', '1 days')
         person.submit('backup_session_form')
-        person.sees('Saved the session')
+        person.told('Saved the session')
         self.addCleanup(self.forget_sessions)
         person.act_on(self.word, 'Add Job')
         job_id = self.demo.jobs(self.word)[0]['job_id']
         person.choose('job', job_id)
         person.submit('backup_session_form')
-        person.sees('belongs to the session now')
+        person.told('belongs to the session now')
         person.click_text(self.word, 'table')
         person.row(self.word)
         person.act_on(self.word, 'Take Job out')
         person.confirm()
-        person.sees('Took Job out')
+        person.told('Took Job out')
         person.sees('No items to display.')
 
     def forget_sessions(self):
@@ -338,7 +340,7 @@ class Journey(unittest.TestCase):
         person.go('/admin/all_backup_jobs/')
         self.assertIn('demo', person.row(self.word).text)
         person.act_on(self.word, 'Stop Job')
-        person.sees('Asked to stop Job')
+        person.told('Asked to stop Job')
         person.until(lambda: self.demo.jobs(self.word)[0]['job_schedule']['status'] == 'stop',
                      'the job to be stopped')
         person.go('/admin/backup_quotas/')
