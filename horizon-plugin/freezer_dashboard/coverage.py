@@ -28,15 +28,17 @@ def saved_resources(metadata):
     members = metadata.get('members')
     if kinds.mode_of(metadata) == 'project' and isinstance(members, list):
         found.update((member['kind'], member['id']) for member in members
-                     if isinstance(member, dict) and member.get('kind') == 'volume' and
+                     if isinstance(member, dict) and member.get('kind') in ('server', 'volume') and
                      member.get('id'))
     return found
 
 
 def is_good(record):
     metadata = record['backup_metadata']
-    return (record.get('status', 'available') == 'available' and
-            not metadata.get('problem_count') and not metadata.get('failed'))
+    # Some problems are only notices; where the record does not tell, something is missing.
+    is_partial = metadata.get('is_partial', bool(metadata.get('problem_count')))
+    return (record.get('status', 'available') == 'available' and not is_partial and
+            not metadata.get('failed'))
 
 
 def newest(records):

@@ -132,6 +132,9 @@ class Coverage(SimpleTestCase):
         for changes, state in (
                 ({'time_stamp': recent}, coverage.PROTECTED),
                 ({'time_stamp': recent, 'problem_count': 2}, coverage.INCOMPLETE),
+                ({'time_stamp': recent, 'is_partial': True}, coverage.INCOMPLETE),
+                ({'time_stamp': recent, 'problem_count': 1, 'is_partial': False},
+                 coverage.PROTECTED),
                 ({'time_stamp': old}, coverage.OUTDATED)):
             record = answers.backup(**dict(of_volume, **changes))
             self.assertEqual(self.states(record), {'v': state, 's': coverage.UNPROTECTED})
@@ -144,9 +147,13 @@ class Coverage(SimpleTestCase):
     def test_sets_protect_their_members(self):
         project = answers.backup(mode='project', time_stamp=self.NOW, members=[
             {'kind': 'volume', 'id': 'v'}, {'kind': 'image', 'id': 's'}])
+        whole = answers.backup(mode='project', time_stamp=self.NOW, members=[
+            {'kind': 'volume', 'id': 'v'}, {'kind': 'server', 'id': 's'}])
         servers = answers.backup(mode='nova', time_stamp=self.NOW, servers={'s': {}})
         self.assertEqual(self.states(project, servers),
                          {'v': coverage.PROTECTED, 's': coverage.PROTECTED})
+        self.assertEqual(self.states(project)['s'], coverage.UNPROTECTED)
+        self.assertEqual(self.states(whole)['s'], coverage.PROTECTED)
 
     def test_stored_bytes_add_up_by_day(self):
         records = [answers.backup(time_stamp=self.NOW - self.DAY, bytes_stored=5),
