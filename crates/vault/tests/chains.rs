@@ -283,6 +283,7 @@ async fn dry_runs_write_nothing() {
     assert!(report.files > 0 && !room.path("target").exists());
     let plan = plan_restore(&room.store, &room.to("target")).await.unwrap();
     assert!(plan.to_string().contains("1 levels to replay"), "{plan}");
+    assert_eq!(room.restore(room.to("target")).await.unwrap().files, report.files);
 }
 
 #[tokio::test(flavor = "multi_thread")]

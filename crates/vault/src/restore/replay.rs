@@ -213,7 +213,8 @@ fn extract(
             read_archive(&mut stream, &target, &options, &mut watch)?
         }
         None => {
-            let members = list_archive(&mut stream, &mut |_| {}, &mut watch)?;
+            let mut members = 0;
+            list_archive(&mut stream, &mut |_| members += 1, &mut watch)?;
             Restored { members, ..Restored::default() }
         }
     };
