@@ -22,8 +22,9 @@ nextest: ## the tests alone; the services must be up (make services)
 	cargo nextest run --workspace --all-features
 
 faces: export FREEZER_BIN ?= $(abspath $(or $(CARGO_TARGET_DIR),target)/debug)
-faces: ## the plugins for the openstack command, tempest and Horizon, on the development build (make services first)
+faces: ## alert rules, and the plugins for the openstack command, tempest and Horizon, on the development build (make services first)
 	$(MINICLOUD)/up horizon freezer
+	packaging/run-tests
 	osc-plugin/run-tests
 	tempest-tests/run-tests
 	horizon-plugin/run-tests
