@@ -137,7 +137,7 @@ async fn hear_of_work(work: WorkSignals, bus: Transport) {
 pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
     let ApiParts { db, policy, notices, clock, auth, trusts, options } = parts;
     let state = ApiState {
-        insertions: Together::new(db.clone()),
+        insertions: Together::new(&db).map_err(ServeError::Run)?,
         db,
         policy,
         notices,

@@ -6,15 +6,16 @@
 //! undone, and each is done by itself. Only for work that takes no locks others wait for, and may be run again.
 
 use crate::error::ApiError;
-use actix_web::web;
 use freezer_database::{Database, DbError, Tx};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use tokio::sync::oneshot;
 use tracing::Span;
 
-/// Transactions at a time. With two, one is worked out here while the database writes the other.
+/// Threads that write, the same ones all the time: a pool's threads, each woken in its turn, do a third less. With two, one
+/// transaction is worked out here while the database writes the other.
 const WRITERS: usize = 2;
 /// Pieces of work in one transaction: few enough that the first one waits for milliseconds.
 const MOST: usize = 16;
@@ -29,15 +30,32 @@ struct Waiting {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
-    writers: usize,
+    /// Nobody will come any more.
+    is_closed: bool,
 }
 
-/// The queue in front of a database; clones share it.
+#[derive(Default)]
+struct Line {
+    queue: Mutex<Queue>,
+    comes: Condvar,
+}
+
+/// The queue in front of a database; clones share it. Its threads end with the last of them, when nobody waits any more.
 #[derive(Clone)]
 pub struct Together {
-    db: Database,
-    most_writers: usize,
-    queue: Arc<Mutex<Queue>>,
+    door: Arc<Door>,
+}
+
+/// What callers hold of the queue.
+struct Door {
+    line: Arc<Line>,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.line.lock().is_closed = true;
+        self.line.comes.notify_all();
+    }
 }
 
 /// Why a shared transaction was not committed.
@@ -55,13 +73,20 @@ impl From<DbError> for Failed {
 }
 
 impl Together {
-    pub fn new(db: Database) -> Self {
+    /// Starts the threads.
+    pub fn new(db: &Database) -> std::io::Result<Self> {
         Self::with_writers(db, WRITERS)
     }
 
     /// With so many transactions at a time.
-    pub fn with_writers(db: Database, most_writers: usize) -> Self {
-        Self { db, most_writers, queue: Arc::default() }
+    pub fn with_writers(db: &Database, writers: usize) -> std::io::Result<Self> {
+        let line = Arc::new(Line::default());
+        for number in 0..writers {
+            let (line, db) = (line.clone(), db.clone());
+            let thread = thread::Builder::new().name(format!("insert-{number}"));
+            thread.spawn(move || Writer { db, line }.serve())?;
+        }
+        Ok(Self { door: Arc::new(Door { line }) })
     }
 
     /// Runs `work` in a transaction, perhaps one that it shares, and answers when that is committed. It may be run several
@@ -80,28 +105,39 @@ impl Together {
             Ok(())
         });
         let (answer, answered) = oneshot::channel();
-        if self.admit(Waiting { work, answer }) {
-            let this = self.clone();
-            drop(web::block(move || this.serve()));
-        }
+        self.door.line.lock().waiting.push_back(Waiting { work, answer });
+        self.door.line.comes.notify_one();
         let lost = || ApiError::internal("a database task was cancelled: is the service shutting down?");
         answered.await.map_err(|_| lost())??;
         let value = made.lock().unwrap_or_else(PoisonError::into_inner).take();
         value.ok_or_else(lost)
     }
+}
 
-    /// Lines up. Whether one more writer is wanted.
-    fn admit(&self, waiting: Waiting) -> bool {
-        let mut queue = self.lock();
-        queue.waiting.push_back(waiting);
-        let is_wanted = queue.writers < self.most_writers;
-        queue.writers += usize::from(is_wanted);
-        is_wanted
+impl Line {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One writer: until nobody waits.
+    /// The next batch, when somebody waits. None when nobody will.
+    fn next(&self) -> Option<Vec<Waiting>> {
+        let is_idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.is_closed;
+        let mut queue = self.comes.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        let count = queue.waiting.len().min(MOST);
+        let batch: Vec<Waiting> = queue.waiting.drain(..count).collect();
+        (!batch.is_empty()).then_some(batch)
+    }
+}
+
+/// One thread.
+struct Writer {
+    db: Database,
+    line: Arc<Line>,
+}
+
+impl Writer {
     fn serve(&self) {
-        while let Some(mut batch) = self.next() {
+        while let Some(mut batch) = self.line.next() {
             match batch.as_mut_slice() {
                 [_] => self.write_each(batch),
                 several => match self.write_all(several) {
@@ -118,17 +154,6 @@ impl Together {
         }
     }
 
-    /// The next batch. None, and one writer less in the same moment, when nobody waits.
-    fn next(&self) -> Option<Vec<Waiting>> {
-        let mut queue = self.lock();
-        if queue.waiting.is_empty() {
-            queue.writers -= 1;
-            return None;
-        }
-        let count = queue.waiting.len().min(MOST);
-        Some(queue.waiting.drain(..count).collect())
-    }
-
     fn write_all(&self, batch: &mut [Waiting]) -> Result<(), Failed> {
         self.db
             .transaction(|tx| batch.iter_mut().try_for_each(|one| (one.work)(tx)).map_err(|_| Failed::Work))
@@ -139,10 +164,6 @@ impl Together {
             let outcome = self.db.transaction(&mut one.work);
             one.answer(outcome);
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

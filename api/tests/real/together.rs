@@ -43,7 +43,7 @@ fn is_there(db: &Database, id: &str) -> bool {
 }
 
 async fn one_refused_spoils_nothing_for_the_others(db: Database) {
-    let together = Together::with_writers(db.clone(), 1);
+    let together = Together::with_writers(&db, 1).unwrap();
     let (entered, has_entered) = channel();
     let (release, released) = channel();
     let gate = {
@@ -82,7 +82,7 @@ async fn one_refused_spoils_nothing_for_the_others(db: Database) {
 
 /// Many at once, every fifth with an id that is taken.
 async fn each_of_many_gets_its_own_answer(db: Database) {
-    let together = Together::new(db.clone());
+    let together = Together::new(&db).unwrap();
     together.write(inserting("taken").0).await.unwrap();
     let ids = (0..200).map(|number| if number % 5 == 0 { "taken".to_owned() } else { format!("a{number}") });
     let ids: Vec<String> = ids.collect();
@@ -98,7 +98,7 @@ async fn each_of_many_gets_its_own_answer(db: Database) {
 
 /// A panic ends one call, and the queue goes on.
 async fn a_panic_takes_nothing_with_it(db: Database) {
-    let together = Together::with_writers(db, 1);
+    let together = Together::with_writers(&db, 1).unwrap();
     let lost = together.write(|_| -> Result<(), ApiError> { panic!("as a test wants it") }).await;
     assert_eq!(lost.unwrap_err().status.as_u16(), 500);
     together.write(inserting("after").0).await.unwrap();
