@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// What this agent can do.
-pub const ACTIONS: &str = "backup,restore,info,admin,exec";
-pub const MODES: &str = "fs,cinder,cindernative,glance,nova,rbd,cloud,project";
-pub const STORAGES: &str = "local,swift,ssh";
+pub const ACTIONS: &str = "backup,restore,info,admin,exec,verify,hold,release,adopt";
+pub const MODES: &str = "fs,cinder,cindernative,glance,nova,rbd,cloud,project,stream,mysql,postgresql";
+pub const STORAGES: &str = "local,swift,ssh,s3";
 pub const ENGINES: &str = "tar,image,glance,nova,set";
 
 /// Sections and options of `freezer-agent.conf`. `[DEFAULT]` may hold any option of an action, too.

@@ -9,6 +9,7 @@ pub mod actions;
 pub mod command;
 pub mod config;
 pub mod daemon;
+pub mod databases;
 pub mod links;
 pub mod logins;
 mod metrics;

@@ -1,6 +1,6 @@
 //! One action from the command line, as upstream's freezer-agent.
 
-use crate::actions::{ActionError, Done, perform};
+use crate::actions::{ActionError, Damage, Done, perform};
 use crate::options::{ActionOptions, Values, command_line, ini};
 use crate::progress::{Meter, bar, show};
 use crate::step::{EXIT_ABORTED, EXIT_PARTIAL};
@@ -31,6 +31,11 @@ pub async fn run(matches: &ArgMatches) -> ExitCode {
     match done {
         Ok(done) => finish(&options, &done),
         Err(ActionError::Aborted) => fail("aborted; nothing was committed", EXIT_ABORTED as u8),
+        Err(ActionError::Damaged(damage)) => {
+            let Damage { text, summary, result } = *damage;
+            let told = finish(&options, &Done { result, summary, partial: false });
+            if told == ExitCode::SUCCESS { fail(&text, 1) } else { told }
+        }
         Err(error) => fail(&error.to_string(), 1),
     }
 }
@@ -54,12 +59,14 @@ fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String
         ActionOptions::from_values(&values, &serve::hostname()).map_err(|error| error.to_string())?;
     let around = Surroundings {
         auth: config::auth_variables(&loaded, std::env::vars()),
+        own_rates: None,
         upload_limit: None,
         download_limit: None,
         parallel_limit: None,
         acts_for: None,
         run_id: uuid::Uuid::new_v4().simple().to_string(),
         ceph: config::ceph(&loaded),
+        is_step: false,
         logins: Arc::default(),
         now_secs: chrono::Utc::now().timestamp(),
     };
@@ -68,11 +75,20 @@ fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String
 
 /// Secrets that are better not in argv may come from the environment.
 fn fill_from_environment(values: &mut Values) {
-    const VARIABLES: [(&str, &str); 1] = [("SSH_PASSWORD", "ssh_password")];
+    // The storage, its option, and the variables that may hold it, the first that is there.
+    const VARIABLES: [(&str, &str, &[&str]); 6] = [
+        ("ssh", "ssh_password", &["SSH_PASSWORD"]),
+        ("ftp", "ftp_password", &["FTP_PASSWORD"]),
+        ("ftps", "ftp_password", &["FTP_PASSWORD"]),
+        ("s3", "access_key", &["AWS_ACCESS_KEY_ID", "ACCESS_KEY"]),
+        ("s3", "secret_key", &["AWS_SECRET_ACCESS_KEY", "SECRET_KEY"]),
+        ("s3", "endpoint", &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "ENDPOINT"]),
+    ];
+    let storage = values.text("storage").ok().flatten().unwrap_or_default();
     let mut layer = serde_json::Map::new();
-    for (variable, key) in VARIABLES {
-        if let Ok(text) = std::env::var(variable) {
-            layer.insert(key.to_owned(), Value::String(text));
+    for (_, key, variables) in VARIABLES.iter().filter(|(of, ..)| *of == storage) {
+        if let Some(text) = variables.iter().find_map(|variable| std::env::var(variable).ok()) {
+            layer.insert((*key).to_owned(), Value::String(text));
         }
     }
     values.fill(&layer);

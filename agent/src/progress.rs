@@ -47,6 +47,7 @@ impl Meter {
             errors: now.errors,
             rate,
             current_path: (!now.current.is_empty()).then_some(now.current),
+            log: Vec::new(),
         }
     }
 }

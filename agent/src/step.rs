@@ -1,8 +1,8 @@
 //! The protocol between the agent's daemon and the child process of one step.
 //!
 //! The daemon writes one JSON line to the child's standard input and then keeps it open: its end is the
-//! leash. When it closes (the daemon has died), the child stops its work and goes. The child answers in
-//! JSON lines on standard output; standard error is its log. Nothing of it is in argv or the environment.
+//! leash. When it closes (the daemon has died), the child stops its work and goes. Further lines are
+//! [`freezer_model::RateLimits`], as users change them. The child answers in JSON lines on standard output; standard error is its log. Nothing of it is in argv or the environment.
 
 use crate::logins::RunLogin;
 use crate::openstack::ceph::CephAccess;
@@ -54,9 +54,9 @@ pub enum StepLine {
     Login(Box<RunLogin>),
     /// All that is gone from the storage so far.
     Removed(RemovedBackups),
-    /// Last line of a child that did its work (exit status 0, or 3 when partial).
+    /// Of a child that did its work (exit status 0, or 3 when partial); before an error, what was found out.
     Result(Map<String, Value>),
-    /// Last line of a child that failed.
+    /// Of a child that failed.
     Error(String),
 }
 

@@ -1,22 +1,30 @@
 //! `freezer-agent run-step`: one action in a process of its own, for the daemon (see [`crate::step`]).
 
-use crate::actions::{ActionError, perform};
+use crate::actions::chains::own_name;
+use crate::actions::{ActionError, Done, perform};
 use crate::logins::Logins;
+use crate::options::ftp::FtpPassword;
+use crate::options::medium::Medium;
 use crate::options::typed::{ActionKind, StorageOptions};
 use crate::options::{ActionOptions, Values};
 use crate::progress::Meter;
 use crate::serve;
 use crate::step::{EXIT_ABORTED, EXIT_PARTIAL, StepInput, StepLine};
-use crate::storages::Surroundings;
-use freezer_model::RemovedBackups;
+use crate::storages::{OwnRates, Surroundings};
+use freezer_model::{Progress, RemovedBackups};
 use freezer_vault::Monitor;
 use serde_json::{Map, Value};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tracing::Instrument;
+
+/// Of the log that a run shows: lines of this project's own parts, while it runs and at its end.
+const OWN_LOGGERS: &str = "freezer_";
+const LIVE_LINES: usize = 20;
+const LOG_LINES: usize = 100;
 
 pub async fn run() -> ExitCode {
     let mut stdin = BufReader::new(tokio::io::stdin());
@@ -28,30 +36,38 @@ pub async fn run() -> ExitCode {
         Ok(input) => input,
         Err(error) => return say_error(&format!("the step is not readable: {error}")),
     };
-    if let Err(error) = set_up_log(&input) {
-        return say_error(&error);
-    }
+    let log = match set_up_log(&input) {
+        Ok(log) => log,
+        Err(error) => return say_error(&error),
+    };
+    log.keep_tail(OWN_LOGGERS, LOG_LINES);
     let context = oslo_log::RequestContext { request_id: input.request_id.clone(), ..Default::default() };
-    work(input, stdin).instrument(oslo_log::span(&context)).await
+    work(input, stdin, log).instrument(oslo_log::span(&context)).await
 }
 
 /// The child logs where its daemon does; without options that is standard error, which it inherits.
-fn set_up_log(input: &StepInput) -> Result<(), String> {
+fn set_up_log(input: &StepInput) -> Result<oslo_log::Guard, String> {
     let registry = oslo_config::Registry::new("freezer", "freezer-agent").groups_of(oslo_log::options());
     let arguments = input.log.iter().fold(oslo_config::LoadArgs::default(), |arguments, (name, text)| {
         arguments.option("DEFAULT", name, text.clone())
     });
     let config = registry.load(arguments).map_err(|error| error.to_string())?;
-    oslo_log::setup(&config, "freezer-agent").map(|_| ()).map_err(|error| error.to_string())
+    oslo_log::setup(&config, "freezer-agent").map_err(|error| error.to_string())
 }
 
-async fn work(input: StepInput, leash: impl AsyncRead + Unpin + Send + 'static) -> ExitCode {
+async fn work(
+    input: StepInput,
+    leash: impl AsyncBufRead + Unpin + Send + 'static,
+    log: oslo_log::Guard,
+) -> ExitCode {
     let options = match options(&input) {
         Ok(options) => options,
         Err(message) => return say_error(&message),
     };
+    let rates = OwnRates::of(&options);
     let around = Surroundings {
         auth: input.auth,
+        own_rates: Some(rates.clone()),
         upload_limit: input.upload_limit,
         download_limit: input.download_limit,
         parallel_limit: input.parallel_limit,
@@ -59,13 +75,14 @@ async fn work(input: StepInput, leash: impl AsyncRead + Unpin + Send + 'static) 
         acts_for: input.project_id,
         run_id: input.run_id,
         ceph: input.ceph,
+        is_step: true,
         logins: Arc::new(Logins::after(input.login)),
     };
     let monitor = Arc::new(Monitor::new());
     let leash_cut = Arc::new(AtomicBool::new(false));
-    let ending = tokio::spawn(cancel_when_told(monitor.clone(), leash, leash_cut.clone()));
+    let ending = tokio::spawn(obey(monitor.clone(), leash, rates, leash_cut.clone()));
     let removed = Arc::new(Removed::of(&options));
-    let talking = tokio::spawn(report_progress(monitor.clone(), removed.clone()));
+    let talking = tokio::spawn(report_progress(monitor.clone(), removed.clone(), log.clone()));
     let done = perform(&options, &around, monitor.clone()).await;
     talking.abort();
     ending.abort();
@@ -75,9 +92,14 @@ async fn work(input: StepInput, leash: impl AsyncRead + Unpin + Send + 'static) 
     if let Some(login) = around.logins.left().filter(|_| input.takes_login) {
         say(&StepLine::Login(Box::new(login)));
     }
-    // The last counts, whatever was reported before.
-    say(&StepLine::Progress(Meter::new().read(&monitor)));
     removed.tell(&monitor);
+    let status = tell_end(done);
+    // The last counts, whatever was reported before.
+    say(&StepLine::Progress(Progress { log: log.tail(LOG_LINES), ..Meter::new().read(&monitor) }));
+    status
+}
+
+fn tell_end(done: Result<Done, ActionError>) -> ExitCode {
     match done {
         Ok(done) => {
             for line in &done.summary {
@@ -89,6 +111,13 @@ async fn work(input: StepInput, leash: impl AsyncRead + Unpin + Send + 'static) 
         Err(ActionError::Aborted) => {
             say(&StepLine::Error("aborted; nothing was committed".to_owned()));
             ExitCode::from(EXIT_ABORTED as u8)
+        }
+        Err(ActionError::Damaged(damage)) => {
+            for line in &damage.summary {
+                tracing::warn!("{line}");
+            }
+            say(&StepLine::Result(damage.result));
+            say_error(&damage.text)
         }
         Err(error) => say_error(&error.to_string()),
     }
@@ -108,22 +137,60 @@ fn options(input: &StepInput) -> Result<ActionOptions, String> {
     for name in &values.ignored {
         tracing::warn!("option {name} is unknown to this agent and ignored");
     }
-    let options =
+    let mut options =
         ActionOptions::from_values(&values, &serve::hostname()).map_err(|error| error.to_string())?;
-    if options.action == ActionKind::Exec && input.disable_exec {
-        return Err("action exec is disabled on this agent (disable_exec)".to_owned());
+    if options.ssh_password.is_some() {
+        options.notes.push(
+            "ssh_password stands in the job, where every reader of the project sees it: put it into a file on the agent's host (ssh_password_file)".to_owned(),
+        );
+    }
+    if matches!(&options.storage, StorageOptions::Ftp(ftp) if matches!(ftp.password, FtpPassword::Text(_))) {
+        options.notes.push(
+            "ftp_password stands in the job, where every reader of the project sees it: put it into a file on the agent's host (ftp_password_file)".to_owned(),
+        );
+    }
+    if matches!(&options.storage, StorageOptions::S3(s3) if s3.keys.is_some()) {
+        options.notes.push(
+            "secret_key stands in the job, where every reader of the project sees it: put it into a file on the agent's host (s3_credentials_file)".to_owned(),
+        );
+    }
+    let runs_commands = [&options.hooks.before, &options.hooks.after, &options.stream_command];
+    if input.disable_exec
+        && (options.action == ActionKind::Exec || runs_commands.iter().any(|one| one.is_some()))
+    {
+        return Err(
+            "action exec, hooks and stream_command are disabled on this agent (disable_exec)".to_owned()
+        );
+    }
+    if options.medium == Medium::Stream
+        && options.action == ActionKind::Backup
+        && options.stream_command.is_none()
+    {
+        return Err(
+            "action backup of mode stream needs stream_command: an agent's job has no standard input"
+                .to_owned(),
+        );
     }
     Ok(options)
 }
 
-/// Ends the work when the daemon is gone (its end of the pipe closes) or asks for it (SIGTERM).
-async fn cancel_when_told(
+/// Changes the limits as the daemon says. Ends the work when the daemon is gone (its end of the pipe closes) or asks for it
+/// (SIGTERM).
+async fn obey(
     monitor: Arc<Monitor>,
-    mut leash: impl AsyncRead + Unpin,
+    leash: impl AsyncBufRead + Unpin,
+    rates: OwnRates,
     leash_cut: Arc<AtomicBool>,
 ) {
-    let mut rest = [0; 64];
-    let let_go = async { while matches!(leash.read(&mut rest).await, Ok(1..)) {} };
+    let mut lines = leash.lines();
+    let let_go = async {
+        while let Ok(Some(line)) = lines.next_line().await {
+            match serde_json::from_str(&line) {
+                Ok(limits) => rates.set(&limits),
+                Err(error) => tracing::warn!("the agent's daemon said what this step cannot read: {error}"),
+            }
+        }
+    };
     tokio::select! {
         () = let_go => {
             tracing::warn!("the agent's daemon is gone; stopping");
@@ -144,6 +211,9 @@ fn end_group() {
 
 /// Tells what is gone from the storage when more of it is.
 struct Removed {
+    options: ActionOptions,
+    /// Folders that nobody named: each has records under a name of its own.
+    is_of_folders: bool,
     /// Without levels.
     place: RemovedBackups,
     told: AtomicUsize,
@@ -151,19 +221,16 @@ struct Removed {
 
 impl Removed {
     fn of(options: &ActionOptions) -> Self {
-        let ssh_host = match &options.storage {
-            StorageOptions::Ssh { host, .. } => host.clone(),
-            _ => String::new(),
-        };
         let place = RemovedBackups {
             storage: options.storage.kind().to_owned(),
-            ssh_host,
+            ssh_host: options.storage.machine().to_owned(),
             container: options.container.clone(),
             hostname: options.hostname.clone(),
             backup_name: options.backup_name.clone(),
             ..RemovedBackups::default()
         };
-        Self { place, told: AtomicUsize::new(0) }
+        let is_of_folders = options.is_default_name && options.medium == Medium::Files;
+        Self { options: options.clone(), is_of_folders, place, told: AtomicUsize::new(0) }
     }
 
     fn tell(&self, monitor: &Monitor) {
@@ -173,16 +240,18 @@ impl Removed {
         }
         let mut all = self.place.clone();
         for (hbn, level) in gone {
+            let name = own_name(&self.options, hbn.as_str()).filter(|_| self.is_of_folders);
+            all.also_named.extend(name.filter(|name| *name != all.backup_name).map(str::to_owned));
             all.levels.entry(hbn.to_string()).or_default().insert((level.chain_timestamp, level.timestamp));
         }
         say(&StepLine::Removed(all));
     }
 }
 
-async fn report_progress(monitor: Arc<Monitor>, removed: Arc<Removed>) {
+async fn report_progress(monitor: Arc<Monitor>, removed: Arc<Removed>, log: oslo_log::Guard) {
     let mut meter = Meter::new();
     loop {
-        say(&StepLine::Progress(meter.read(&monitor)));
+        say(&StepLine::Progress(Progress { log: log.tail(LIVE_LINES), ..meter.read(&monitor) }));
         removed.tell(&monitor);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }

@@ -2,21 +2,53 @@
 
 use crate::logins::Logins;
 use crate::openstack::ceph::CephAccess;
-use crate::options::typed::{ActionOptions, StorageOptions};
+use crate::options::ftp::{FtpOptions, FtpPassword};
+use crate::options::typed::{ActionOptions, S3Options, StorageOptions};
+use freezer_model::RateLimits;
 use freezer_storage::{
-    Limiter, Limits, Retry, RetryPolicy, Secret, SessionAccess, SshAuth, SshConfig, Store, StoreConfig,
-    StoreError, SwiftConfig, open_with,
+    FtpConfig, FtpTls, Limiter, Limits, Retry, RetryPolicy, S3Config, Secret, SessionAccess, SshAuth,
+    SshConfig, Store, StoreConfig, StoreError, SwiftConfig, open_with,
 };
 use keystone::Session;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// What a step may move in a second by its action; changed while it runs.
+#[derive(Clone)]
+pub struct OwnRates {
+    upload: Limiter,
+    download: Limiter,
+}
+
+impl OwnRates {
+    pub fn of(options: &ActionOptions) -> Self {
+        Self { upload: Limiter::new(options.upload_limit), download: Limiter::new(options.download_limit) }
+    }
+
+    /// At once, also for what is under way.
+    pub fn set(&self, limits: &RateLimits) {
+        let rates = [(&self.upload, limits.upload_limit), (&self.download, limits.download_limit)];
+        for (limiter, rate) in rates {
+            let Some(rate) = rate.map(|rate| u64::try_from(rate).ok()) else { continue };
+            if limiter.rate() != rate {
+                tracing::info!(
+                    "the limit is {} bytes a second now",
+                    rate.map_or("no".into(), |rate| rate.to_string())
+                );
+                limiter.set_rate(rate);
+            }
+        }
+    }
+}
+
 /// What an action finds around it and does not choose itself.
 #[derive(Clone, Default)]
 pub struct Surroundings {
     /// `OS_…` variables: the agent's own credentials. Only looked at by storages and modes that need them.
     pub auth: BTreeMap<String, String>,
+    /// The action's own limits, where they may change while it runs; else those of its options hold.
+    pub own_rates: Option<OwnRates>,
     /// Limits of the host, in bytes a second; they hold beside the action's own.
     pub upload_limit: Option<u64>,
     pub download_limit: Option<u64>,
@@ -30,6 +62,8 @@ pub struct Surroundings {
     pub run_id: String,
     /// How this host reaches a Ceph cluster, if it does.
     pub ceph: Option<CephAccess>,
+    /// Whoever started this process ends its whole process group when it is done, whatever happens to it.
+    pub is_step: bool,
     /// What the step has logged in to.
     pub logins: Arc<Logins>,
 }
@@ -40,6 +74,10 @@ pub enum StorageError {
     Store(#[from] StoreError),
     #[error("no login with Keystone, which storage swift and resources of the cloud need: {0}")]
     Login(String),
+    #[error("{}: {cause}; give a readable file whose first line is the secret", path.display())]
+    SecretFile { path: PathBuf, cause: String },
+    #[error("keys of storage s3: {}: {cause}; name the file by s3_credentials_file", path.display())]
+    S3File { path: PathBuf, cause: String },
     #[error("storage local: '{0}' is no absolute path; give container as an absolute directory")]
     NotAbsolute(String),
 }
@@ -54,10 +92,7 @@ pub async fn open_store(
         StorageOptions::Local => StoreConfig::Local { path: local_root(&options.container)? },
         StorageOptions::Swift => StoreConfig::Swift(swift(options, around).await?),
         StorageOptions::Ssh { host, port, username, key, known_hosts } => {
-            let auth = match &options.ssh_password {
-                Some(password) => SshAuth::Password(Secret::new(password.0.as_str())),
-                None => SshAuth::Key { path: key.clone(), passphrase: None },
-            };
+            let auth = ssh_auth(options, key)?;
             let mut config = SshConfig::new(
                 host.as_str(),
                 username.as_str(),
@@ -69,20 +104,129 @@ pub async fn open_store(
             config.insecure = options.insecure;
             StoreConfig::Ssh(config)
         }
+        StorageOptions::S3(s3) => StoreConfig::S3(s3_config(options, s3, around)?),
+        StorageOptions::Ftp(ftp) => StoreConfig::Ftp(ftp_config(options, ftp, around)?),
     };
     let retry = Retry::new(RetryPolicy::default(), freezer_storage::config::system_clock());
     Ok(open_with(config, limits, retry)?)
 }
 
+fn ftp_config(
+    options: &ActionOptions,
+    ftp: &FtpOptions,
+    around: &Surroundings,
+) -> Result<FtpConfig, StorageError> {
+    let password = match &ftp.password {
+        FtpPassword::File(file) => secret_in(file)?,
+        FtpPassword::Text(password) => Secret::new(password.0.as_str()),
+    };
+    let mut config =
+        FtpConfig::new(ftp.host.as_str(), ftp.username.as_str(), password, options.container.as_str());
+    config.port = ftp.port;
+    config.tls = ftp.has_tls.then(|| FtpTls {
+        cafile: authorities(around),
+        insecure: options.insecure,
+        client: ftp.client.clone(),
+    });
+    Ok(config)
+}
+
+/// The CAs that the agent's configuration names instead of the system's.
+fn authorities(around: &Surroundings) -> Option<PathBuf> {
+    around.auth.get("OS_CACERT").filter(|file| !file.is_empty()).map(PathBuf::from)
+}
+
+fn s3_config(
+    options: &ActionOptions,
+    s3: &S3Options,
+    around: &Surroundings,
+) -> Result<S3Config, StorageError> {
+    let keys = match &s3.keys {
+        Some((access, secret)) => {
+            S3Keys { access: access.clone(), secret: Secret::new(secret.0.as_str()), token: None }
+        }
+        None => S3Keys::in_file(&s3.credentials_file)?,
+    };
+    let mut config =
+        S3Config::new(s3.endpoint.as_str(), keys.access, keys.secret, options.container.as_str());
+    config.session_token = keys.token;
+    config.region = s3.region.clone();
+    config.has_bucket_in_host = s3.has_bucket_in_host;
+    config.cafile = authorities(around);
+    config.insecure = options.insecure;
+    config.part_bytes = usize::try_from(options.max_segment_size_bytes).unwrap_or(usize::MAX);
+    Ok(config)
+}
+
+/// What a request to S3 is signed with.
+struct S3Keys {
+    access: String,
+    secret: Secret,
+    token: Option<Secret>,
+}
+
+impl S3Keys {
+    /// The keys under `[default]` in a file as the AWS tools have it, or those before any heading.
+    fn in_file(file: &Path) -> Result<Self, StorageError> {
+        let fail = |cause: String| StorageError::S3File { path: file.to_path_buf(), cause };
+        let text = std::fs::read_to_string(file)
+            .map(zeroize::Zeroizing::new)
+            .map_err(|error| fail(error.to_string()))?;
+        let mut is_ours = true;
+        let mut found: BTreeMap<&str, &str> = BTreeMap::new();
+        for line in text.lines().map(str::trim) {
+            if let Some(section) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                is_ours = section.trim() == "default";
+            } else if let Some((key, value)) = line.split_once('=').filter(|_| is_ours) {
+                found.insert(key.trim(), value.trim());
+            }
+        }
+        let get = |key: &str| found.get(key).copied().filter(|value| !value.is_empty());
+        let need = |key: &str| get(key).ok_or_else(|| fail(format!("it has no {key} under [default]")));
+        Ok(Self {
+            access: need("aws_access_key_id")?.to_owned(),
+            secret: Secret::new(need("aws_secret_access_key")?),
+            token: get("aws_session_token").map(Secret::new),
+        })
+    }
+}
+
+fn ssh_auth(options: &ActionOptions, key: &Path) -> Result<SshAuth, StorageError> {
+    if let Some(file) = &options.ssh_password_file {
+        return Ok(SshAuth::Password(secret_in(file)?));
+    }
+    if let Some(password) = &options.ssh_password {
+        return Ok(SshAuth::Password(Secret::new(password.0.as_str())));
+    }
+    let passphrase = options.ssh_key_passphrase_file.as_deref().map(secret_in).transpose()?;
+    Ok(SshAuth::Key { path: key.to_path_buf(), passphrase })
+}
+
+/// The first line of a file.
+fn secret_in(file: &Path) -> Result<Secret, StorageError> {
+    let fail = |cause: String| StorageError::SecretFile { path: file.to_path_buf(), cause };
+    let text = std::fs::read_to_string(file)
+        .map(zeroize::Zeroizing::new)
+        .map_err(|error| fail(error.to_string()))?;
+    let line = text.lines().next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(fail("its first line is empty".to_owned()));
+    }
+    Ok(Secret::new(line))
+}
+
 fn limits(options: &ActionOptions, around: &Surroundings) -> Limits {
-    let mut limits = Limits::none();
-    for rate in [options.upload_limit, around.upload_limit].into_iter().flatten() {
-        limits = limits.upload(Limiter::new(Some(rate)));
-    }
-    for rate in [options.download_limit, around.download_limit].into_iter().flatten() {
-        limits = limits.download(Limiter::new(Some(rate)));
-    }
-    limits
+    let OwnRates { upload, download } = match &around.own_rates {
+        Some(rates) => rates.clone(),
+        None => OwnRates::of(options),
+    };
+    let is_changeable = around.own_rates.is_some();
+    let counts = |limiter: &Limiter| is_changeable || limiter.rate().is_some();
+    let host = |rate: Option<u64>| rate.map(|rate| Limiter::new(Some(rate)));
+    let uploads = Some(upload).filter(counts).into_iter().chain(host(around.upload_limit));
+    let downloads = Some(download).filter(counts).into_iter().chain(host(around.download_limit));
+    let limits = uploads.fold(Limits::none(), Limits::upload);
+    downloads.fold(limits, Limits::download)
 }
 
 fn local_root(container: &str) -> Result<PathBuf, StorageError> {
@@ -104,6 +248,17 @@ pub async fn cloud_session(options: &ActionOptions, around: &Surroundings) -> Re
     }
     if options.insecure {
         auth.insert("OS_INSECURE".to_owned(), "true".to_owned());
+    }
+    if auth
+        .get("OS_INSECURE")
+        .is_some_and(|text| matches!(text.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on"))
+    {
+        static TOLD: std::sync::Once = std::sync::Once::new();
+        TOLD.call_once(|| {
+            tracing::warn!(
+                "insecure: the certificates of Keystone and of the cloud's services are not verified"
+            );
+        });
     }
     let session = around.logins.session(&auth).map_err(|error| StorageError::Login(error.to_string()))?;
     if let Some(project) = &around.acts_for {

@@ -10,6 +10,7 @@ use crate::policy;
 use crate::query::Query;
 use crate::state::ApiState;
 use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use freezer_database::{Page, Tx};
 use freezer_model::search::Search;
@@ -135,6 +136,18 @@ impl Call {
         blocking(move || db.transaction(work)).await
     }
 
+    /// As [`Self::write`], for work that changes a row or inserts it when it is not there: when somebody else has inserted it in
+    /// between, it is there to be changed.
+    pub async fn upsert<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Tx) -> Result<T, ApiError> + Clone + Send + 'static,
+    ) -> Result<T, ApiError> {
+        match self.write(work.clone()).await {
+            Err(error) if error.status == StatusCode::CONFLICT => self.write(work).await,
+            outcome => outcome,
+        }
+    }
+
     /// As [`Self::write`], perhaps in one transaction with other calls' insertions; see [`crate::together`].
     pub async fn insert<T: Send + 'static>(
         &self,
@@ -155,7 +168,7 @@ impl Call {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let span = tracing::Span::current();

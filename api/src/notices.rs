@@ -5,8 +5,10 @@
 use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::pipeline::announce::Announcer;
-use freezer_model::rpc::{APPLICATION_CREDENTIAL_KEY, CONDUCTOR_TOPIC, EXCHANGE, JobChanged, VERSION};
-use freezer_model::{JobId, ProjectId};
+use freezer_model::rpc::{
+    APPLICATION_CREDENTIAL_KEY, CONDUCTOR_TOPIC, EXCHANGE, JobChanged, RunChanged, VERSION,
+};
+use freezer_model::{JobId, ProjectId, RunId};
 use oslo_messaging::{Context, Error, RpcClient, Target, Transport};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -71,20 +73,31 @@ impl Notices {
 
     /// Says that a job was written or deleted.
     pub fn job_changed(&self, caller: &Caller, project: &ProjectId, job: &JobId) {
-        let Some(client) = self.bus.as_ref().map(|bus| bus.conductors.clone()) else { return };
         let notice = JobChanged { project_id: project.clone(), job_id: job.clone() };
+        self.cast(caller, "job_changed", json!(notice), format!("job {job}: conductors will poll"));
+    }
+
+    /// Says that a run has other limits.
+    pub fn run_changed(&self, caller: &Caller, project: &ProjectId, run: &RunId) {
+        let notice = RunChanged { project_id: project.clone(), run_id: run.clone() };
+        self.cast(
+            caller,
+            "run_changed",
+            json!(notice),
+            format!("run {run}: its agent hears at its next report"),
+        );
+    }
+
+    /// `without` says what becomes of it when the bus is away.
+    fn cast(&self, caller: &Caller, method: &'static str, notice: Value, without: String) {
+        let Some(client) = self.bus.as_ref().map(|bus| bus.conductors.clone()) else { return };
         let context = context(caller);
         let span = tracing::Span::current();
         let send = async move {
-            match tokio::time::timeout(PATIENCE, client.cast(&context, "job_changed", json!(notice))).await {
+            match tokio::time::timeout(PATIENCE, client.cast(&context, method, notice)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::warn!("job {}: conductors were not told, they will poll: {error}", notice.job_id)
-                }
-                Err(_) => tracing::warn!(
-                    "job {}: conductors were not told, they will poll: the bus is slow",
-                    notice.job_id
-                ),
+                Ok(Err(error)) => tracing::warn!("conductors were not told; {without}: {error}"),
+                Err(_) => tracing::warn!("conductors were not told; {without}: the bus is slow"),
             }
         };
         actix_web::rt::spawn(tracing::Instrument::instrument(send, span));

@@ -77,6 +77,10 @@ fn api_group() -> OptGroup {
                  older than that key compare records exactly).",
             ),
             Opt::str("url_prefix").default("").help("Path under which a proxy publishes this service without taking it off, such as /backup."),
+            Opt::int("keep_alive_timeout").default("75").min(1).max(3600).help(
+                "Seconds that a connection is kept for its next request. A proxy before this service should give up idle \
+                 connections sooner than this, or a request may meet a connection that is just being closed.",
+            ),
             Opt::int("request_head_timeout").default("5").min(1).max(3600).help(
                 "Seconds in which a request's line and headers must be there; then the connection is closed with 408.",
             ),
@@ -254,6 +258,7 @@ pub fn auth_strategy(config: &Config) -> AuthStrategy {
 pub fn api(config: &Config) -> Result<ApiOptions, SettingError> {
     let metrics_port = config.opt_int("DEFAULT", "metrics_port").and_then(|port| u16::try_from(port).ok());
     Ok(ApiOptions {
+        keep_alive: seconds(config.int("api", "keep_alive_timeout")),
         head_timeout: seconds(config.int("api", "request_head_timeout")),
         body_timeout: seconds(config.int("api", "request_body_timeout")),
         bind_host: config.str("DEFAULT", "bind_host").to_owned(),

@@ -1,7 +1,7 @@
 //! Who may do what: the rules with their defaults, and the question "may this caller?".
 //!
-//! Names and defaults are upstream's, so that operators' policy files keep working; `runs:`, `agents:`, `quotas:` and `usage:`
-//! are ours.
+//! Names and defaults are upstream's, so that operators' policy files keep working; `runs:`, `agents:`, `quotas:`, `usage:`
+//! and `backups:plan_retention` are ours.
 
 use keystone::{Identity, ServiceIdentity};
 use oslo_config::Config;
@@ -28,7 +28,7 @@ const BASE_RULES: [(&str, &str); 7] = [
 /// Rule, default, what it allows, method and path.
 type Rule = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
 
-const RULES: [Rule; 40] = [
+const RULES: [Rule; 42] = [
     ("actions:get", READ, "Show an action", &[("GET", "/v2/{project_id}/actions/{action_id}")]),
     ("actions:get_all", READ, "List actions", &[("GET", "/v2/{project_id}/actions")]),
     ("actions:create", WRITE, "Create an action", &[("POST", "/v2/{project_id}/actions")]),
@@ -55,6 +55,12 @@ const RULES: [Rule; 40] = [
     ),
     ("backups:get", READ, "Show a backup record", &[("GET", "/v2/{project_id}/backups/{backup_id}")]),
     ("backups:get_all", READ, "List backup records", &[("GET", "/v2/{project_id}/backups")]),
+    (
+        "backups:plan_retention",
+        READ,
+        "Show which backups rules of retention would remove",
+        &[("POST", "/v2/{project_id}/backups/retention-plan")],
+    ),
     ("backups:create", RECORD, "Record a backup", &[("POST", "/v2/{project_id}/backups")]),
     (
         "backups:update",
@@ -122,6 +128,7 @@ const RULES: [Rule; 40] = [
         "List runs of jobs",
         &[("GET", "/v2/{project_id}/runs"), ("GET", "/v2/{project_id}/jobs/{job_id}/runs")],
     ),
+    ("runs:update", WRITE, "Change the rate limits of a run", &[("PATCH", "/v2/{project_id}/runs/{run_id}")]),
     ("sessions:get", READ, "Show a session", &[("GET", "/v2/{project_id}/sessions/{session_id}")]),
     ("sessions:get_all", READ, "List sessions", &[("GET", "/v2/{project_id}/sessions")]),
     ("sessions:create", WRITE, "Create a session", &[("POST", "/v2/{project_id}/sessions")]),

@@ -26,7 +26,7 @@ fn table() -> Vec<(&'static str, Vec<Verb>)> {
         ("P/quotas", vec![get(quotas::show), put(quotas::put), delete(quotas::delete)]),
         ("P/usage", vec![get(quotas::usage)]),
         ("P/runs", vec![get(runs::list)]),
-        ("P/runs/{run_id}", vec![get(runs::show)]),
+        ("P/runs/{run_id}", vec![get(runs::show), patch(runs::update)]),
         ("P/actions", vec![get(actions::list), post(actions::create)]),
         (
             "P/actions/{action_id}",
@@ -53,6 +53,7 @@ fn table() -> Vec<(&'static str, Vec<Verb>)> {
         ("P/agents/{client_id}/finished", vec![post(agents::finished)]),
         ("P/agents/{client_id}/work", vec![post(agents::work)]),
         ("P/backups", vec![get(backups::list), post(backups::create)]),
+        ("P/backups/retention-plan", vec![post(backups::plan_retention)]),
         ("P/backups/{backup_id}", vec![get(backups::show), patch(backups::update), delete(backups::delete)]),
     ]
 }

@@ -136,6 +136,10 @@ async fn hear_of_work(work: WorkSignals, bus: Transport) {
 /// Opens the ports. Runs in any tokio runtime; signals are the caller's business.
 pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
     let ApiParts { db, policy, notices, clock, auth, trusts, options } = parts;
+    let mut metrics = metrics::Metrics::default();
+    if let Some(announcer) = notices.announcer() {
+        metrics.show_lost_events(announcer.lost());
+    }
     let state = ApiState {
         insertions: Together::new(&db).map_err(ServeError::Run)?,
         db,
@@ -143,7 +147,7 @@ pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
         notices,
         work: WorkSignals::default(),
         clock,
-        metrics: metrics::Metrics::default(),
+        metrics,
         trusts,
         options: options.clone(),
     };
@@ -152,6 +156,7 @@ pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
     let shared = state.clone();
     let mut server = HttpServer::new(move || app(shared.clone(), auth.clone()))
         .disable_signals()
+        .keep_alive(options.keep_alive)
         .client_request_timeout(options.head_timeout)
         .shutdown_timeout(options.shutdown_timeout.as_secs());
     if let Some(workers) = options.workers {

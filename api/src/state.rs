@@ -39,6 +39,8 @@ pub struct ApiOptions {
     pub workers: Option<usize>,
     /// Largest request body.
     pub max_body_bytes: usize,
+    /// A connection without a request is kept this long for the next one.
+    pub keep_alive: Duration,
     /// A request's line and headers must be there in this time, or the connection is closed with 408.
     pub head_timeout: Duration,
     /// A request's body must be there in this time.
@@ -67,6 +69,7 @@ impl Default for ApiOptions {
             bind_port: 9090,
             workers: None,
             max_body_bytes: 1 << 20,
+            keep_alive: Duration::from_secs(75),
             head_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(60),
             max_limit: 1000,

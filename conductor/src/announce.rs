@@ -22,6 +22,9 @@ fn subject(action: &Action) -> Option<&'static str> {
     match action.freezer_action.get("action").and_then(Value::as_str).unwrap_or("backup") {
         "backup" => Some("backup.create"),
         "restore" => Some("backup.restore"),
+        "verify" => Some("backup.verify"),
+        "hold" => Some("backup.hold"),
+        "release" => Some("backup.release"),
         // It removes old backups.
         "admin" => Some("backup.delete"),
         _ => None,
@@ -254,10 +257,20 @@ mod tests {
 
     #[test]
     fn only_what_touches_backups_is_told() {
-        let subjects = ["backup", "restore", "admin", "exec", "info"].map(|kind| subject(&action(kind)));
+        let subjects = ["backup", "restore", "admin", "verify", "hold", "release", "exec", "info"]
+            .map(|kind| subject(&action(kind)));
         assert_eq!(
             subjects,
-            [Some("backup.create"), Some("backup.restore"), Some("backup.delete"), None, None]
+            [
+                Some("backup.create"),
+                Some("backup.restore"),
+                Some("backup.delete"),
+                Some("backup.verify"),
+                Some("backup.hold"),
+                Some("backup.release"),
+                None,
+                None
+            ]
         );
     }
 

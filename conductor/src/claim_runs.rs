@@ -141,6 +141,7 @@ pub(crate) fn next_step(
         exit_code: None,
         error: None,
         result: serde_json::Map::new(),
+        log: Vec::new(),
     });
     Ok(RunAction::of(run, trust_id))
 }

@@ -72,7 +72,7 @@ pub(crate) fn is_away(desk: &Desk, client: &Client, now: Timestamp) -> bool {
 
 /// How a run that waits for its agent is told from one that waits for its next attempt.
 pub(crate) const OFFLINE: &str = "the agent is offline";
-const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -109,7 +109,7 @@ pub(crate) async fn send(desk: Arc<Desk>, errand: Errand, sent: UnboundedSender<
     }
 }
 
-async fn cast<T: Serialize>(
+pub(crate) async fn cast<T: Serialize>(
     desk: &Desk,
     client: &ClientId,
     method: &str,

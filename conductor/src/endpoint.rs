@@ -2,6 +2,7 @@
 
 use crate::desk::Desk;
 use crate::heartbeats::heartbeat;
+use crate::limit_run::limit_run;
 use crate::{ConductorError, hello, reports};
 use async_trait::async_trait;
 use freezer_model::UserId;
@@ -19,8 +20,15 @@ pub(crate) struct ConductorEndpoint {
     pub desk: Arc<Desk>,
 }
 
-const METHODS: [&str; 6] =
-    ["job_changed", "agent_hello", "agent_heartbeat", "step_started", "step_progress", "step_finished"];
+const METHODS: [&str; 7] = [
+    "job_changed",
+    "run_changed",
+    "agent_hello",
+    "agent_heartbeat",
+    "step_started",
+    "step_progress",
+    "step_finished",
+];
 
 #[async_trait]
 impl Endpoint for ConductorEndpoint {
@@ -44,6 +52,7 @@ impl Endpoint for ConductorEndpoint {
                 self.desk.wake.notify_one();
                 Ok(Value::Null)
             }
+            "run_changed" => answer(limit_run(self.desk.clone(), read(args)?).await),
             "agent_hello" => self.hello(ctx, args, true).await,
             "agent_heartbeat" => self.hello(ctx, args, false).await,
             "step_started" => answer(reports::step_started(&self.desk, read(args)?).await),

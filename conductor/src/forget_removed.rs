@@ -30,13 +30,26 @@ pub(crate) fn forget_removed(tx: &mut Tx, run: &Run, result: &Map<String, Value>
 }
 
 fn forget(tx: &mut Tx, run: &Run, removed: &RemovedBackups) -> Result<(), DbError> {
+    for name in std::iter::once(&removed.backup_name).chain(&removed.also_named) {
+        forget_named(tx, run, removed, name)?;
+    }
+    Ok(())
+}
+
+fn forget_named(tx: &mut Tx, run: &Run, removed: &RemovedBackups, name: &str) -> Result<(), DbError> {
     let filter = BackupFilter {
         container: Some(removed.container.clone()),
         hostname: Some(removed.hostname.clone()),
-        backup_name: Some(removed.backup_name.clone()),
+        backup_name: Some(name.to_owned()),
         ..BackupFilter::default()
     };
-    for mut record in tx.backups().list(&run.project_id, &filter, None, Page::ALL)? {
+    for mut listed in tx.backups().list(&run.project_id, &filter, None, Page::ALL)? {
+        if left_of(&mut listed, removed) == Left::All {
+            continue;
+        }
+        // Users write to records, too: what counts is what this one holds now, and nobody else changes it until the end.
+        let held = tx.backups().get_for_update(&run.project_id, &listed.backup_id)?;
+        let Some(mut record) = held else { continue };
         match left_of(&mut record, removed) {
             Left::All => {}
             Left::Some => tx.backups().save(&record)?,
@@ -48,6 +61,7 @@ fn forget(tx: &mut Tx, run: &Run, removed: &RemovedBackups) -> Result<(), DbErro
     Ok(())
 }
 
+#[derive(PartialEq)]
 enum Left {
     All,
     Some,

@@ -10,8 +10,8 @@ use crate::desk::Desk;
 use crate::hello::{self, Refusal, Speaker};
 use freezer_database::{DbError, Known, Tx, Workers};
 use freezer_model::rpc::{AgentHello, HelloReply};
-use freezer_model::{Client, ClientId, Link, RunId};
-use std::collections::{HashMap, HashSet};
+use freezer_model::{Client, ClientId, Link, ProjectId, RunId, Timestamp};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -86,8 +86,7 @@ fn note(desk: &Desk, tx: &mut Tx, all: &[Arc<Said>]) -> Result<Vec<Option<HelloR
         all.iter().filter(|said| says_nothing_new(&known, said)).map(|said| &said.hello).collect();
     let now = desk.clock.now();
     if !plain.is_empty() {
-        let seen: Vec<_> = plain.iter().map(|hello| (&hello.project_id, &hello.client_id)).collect();
-        tx.clients().touch_many(&seen, now)?;
+        touch(tx, &known, &plain, now)?;
     }
     let runs: HashSet<&RunId> = plain.iter().flat_map(|hello| &hello.held).map(|step| &step.run_id).collect();
     let holdings = tx.runs().holdings(&runs)?;
@@ -129,29 +128,58 @@ fn note(desk: &Desk, tx: &mut Tx, all: &[Arc<Said>]) -> Result<Vec<Option<HelloR
     Ok(replies)
 }
 
+/// Notes that they live, whatever names others have: a fixed number of statements, and one for each project that has a client
+/// named as another project's.
+fn touch(
+    tx: &mut Tx,
+    known: &HashMap<ClientId, Vec<Result<Known, DbError>>>,
+    plain: &[&AgentHello],
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let has_namesake = |hello: &&&AgentHello| known.get(&hello.client_id).is_some_and(|all| all.len() > 1);
+    let (named_alike, alone): (Vec<&AgentHello>, Vec<_>) =
+        plain.iter().copied().partition(|hello| has_namesake(&hello));
+    if !alone.is_empty() {
+        let seen: Vec<_> = alone.iter().map(|hello| (&hello.project_id, &hello.client_id)).collect();
+        tx.clients().touch_many(&seen, now)?;
+    }
+    let mut of_projects: BTreeMap<&ProjectId, Vec<&ClientId>> = BTreeMap::new();
+    for hello in named_alike {
+        of_projects.entry(&hello.project_id).or_default().push(&hello.client_id);
+    }
+    for (project, clients) in of_projects {
+        tx.clients().touch_of(project, &clients, now)?;
+    }
+    Ok(())
+}
+
 /// Whether the project means this agent by the client id: it works there as a central client.
-fn is_its_central(
-    workers: &Workers,
-    project: &freezer_model::ProjectId,
-    client: &ClientId,
-    hello: &AgentHello,
-) -> bool {
+fn is_its_central(workers: &Workers, project: &ProjectId, client: &ClientId, hello: &AgentHello) -> bool {
     let worker = workers.get(&(project.clone(), client.clone())).and_then(|worker| worker.as_ref().ok());
     worker.is_some_and(|worker| worker.client.is_central && worker.client.project_id == hello.project_id)
+}
+
+/// Whether another project's client of this name matters to an agent on the message bus. Whoever likes may name a client as a
+/// host of the cloud; that alone costs the host nothing.
+fn is_weighed(hello: &AgentHello, other: &Client) -> bool {
+    other.link == Link::Amqp || (hello.is_central && other.is_central)
 }
 
 /// Whether the agent is known exactly as it says, its name means nobody else, and its login is the one bound to the name.
 fn says_nothing_new(known: &HashMap<ClientId, Vec<Result<Known, DbError>>>, said: &Said) -> bool {
     let Said { hello, speaker } = said;
-    let Some([Ok(Known { worker, holder })]) = known.get(&hello.client_id).map(Vec::as_slice) else {
+    let all = known.get(&hello.client_id).map(Vec::as_slice).unwrap_or_default();
+    let is_own = |one: &&Known| one.worker.client.project_id == hello.project_id;
+    let (own, others): (Vec<&Known>, Vec<&Known>) = all.iter().flatten().partition(is_own);
+    let [Known { worker, holder }] = own.as_slice() else { return false };
+    if hello.link != Link::Http && others.iter().any(|other| is_weighed(hello, &other.worker.client)) {
         return false;
-    };
-    let Client { project_id, hostname, capabilities, is_central, link, agent_version, .. } = &worker.client;
+    }
+    let Client { hostname, capabilities, is_central, link, agent_version, .. } = &worker.client;
     let says = if hello.link == Link::Http { Link::Http } else { Link::Amqp };
     let is_its_login = !speaker.is_held_to_it(hello)
         || (holder.bound_to.is_some() && holder.admits(&speaker.user, speaker.credential.as_deref()));
     is_its_login
-        && *project_id == hello.project_id
         && hostname.as_deref() == Some(&hello.hostname)
         && *capabilities == hello.capabilities
         && *is_central == hello.is_central

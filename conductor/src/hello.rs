@@ -32,6 +32,8 @@ pub(crate) async fn hello(
     let reply = desk
         .transaction(move |desk, tx| {
             let now = desk.clock.now();
+            // Two that come at once would not see each other.
+            tx.clients().lock_name(&hello.client_id)?;
             if let Some(refusal) = settle_name(desk, tx, &hello, now)? {
                 return Ok(Err(refusal));
             }

@@ -7,6 +7,7 @@
 //!
 //! It never serves users, never moves backup data, and never drives a client that polls (upstream's scheduler).
 
+mod adopt;
 mod announce;
 mod claim_jobs;
 mod claim_runs;
@@ -21,6 +22,7 @@ mod forget_removed;
 mod hand_out;
 mod heartbeats;
 mod hello;
+mod limit_run;
 mod metrics;
 mod note_sent;
 mod options;
@@ -31,6 +33,7 @@ mod reporter;
 mod reports;
 mod serve_metrics;
 mod session;
+mod shorten;
 mod slots;
 mod webhook;
 

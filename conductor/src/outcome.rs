@@ -71,6 +71,7 @@ fn pass_over_skipped(run: &mut Run, now: Timestamp) {
             exit_code: None,
             error: Some("not run: an earlier action failed and this one is not mandatory".to_owned()),
             result: serde_json::Map::new(),
+            log: Vec::new(),
         });
         next_action(run);
     }

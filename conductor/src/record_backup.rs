@@ -1,7 +1,8 @@
 //! The record of a backup that a step has made: written with the step's end, in the same transaction.
 
+use crate::shorten;
 use freezer_database::{DbError, Tx};
-use freezer_model::{Backup, BackupId, BackupStatus, Run, StepOutcome, Timestamp};
+use freezer_model::{Backup, BackupId, BackupStatus, JobId, Run, StepOutcome, TIME_STAMP_MAX, Timestamp};
 use serde_json::{Map, Value};
 
 /// Key of the step's result that holds the metadata.
@@ -26,15 +27,34 @@ pub(crate) fn record_backup(
     }
     let mut metadata = metadata.clone();
     metadata.insert("job_id".to_owned(), run.job_id.as_str().into());
-    if !metadata.get("time_stamp").is_some_and(Value::is_i64) {
+    let is_time = |secs: i64| (0..=TIME_STAMP_MAX).contains(&secs);
+    if !metadata.get("time_stamp").and_then(Value::as_i64).is_some_and(is_time) {
         metadata.insert("time_stamp".to_owned(), now.secs().into());
     }
+    let backup_id = record_id(tx, run, &mut metadata)?;
+    let refused = write(tx, run, Some(run.job_id.clone()), backup_id, metadata, now)?;
+    Ok(refused.map(|cause| {
+        tracing::error!(run = %run.run_id, "the backup is saved, but its record could not be written: {cause}");
+        format!("the backup is saved, but its record could not be written: {cause}")
+    }))
+}
+
+/// Writes a record in the name of who has made the run's action; answers why the database refuses it for good.
+pub(crate) fn write(
+    tx: &mut Tx,
+    run: &Run,
+    job_id: Option<JobId>,
+    backup_id: BackupId,
+    mut metadata: Map<String, Value>,
+    now: Timestamp,
+) -> Result<Option<String>, DbError> {
+    shorten::metadata(&mut metadata);
     let Some(action) = run.actions.get(run.action_index) else { return Ok(None) };
     let backup = Backup {
         project_id: run.project_id.clone(),
-        backup_id: record_id(tx, run, &mut metadata)?,
+        backup_id,
         user_id: action.user_id.clone(),
-        job_id: Some(run.job_id.clone()),
+        job_id,
         status: BackupStatus::Available,
         status_is_explicit: false,
         metadata,
@@ -42,10 +62,7 @@ pub(crate) fn record_backup(
     };
     match tx.backups().insert(&backup) {
         Ok(()) => Ok(None),
-        Err(error @ (DbError::TooLong { .. } | DbError::OutOfRange { .. })) => {
-            tracing::error!(run = %run.run_id, "the backup is saved, but its record could not be written: {error}");
-            Ok(Some(format!("the backup is saved, but its record could not be written: {error}")))
-        }
+        Err(error @ (DbError::TooLong { .. } | DbError::OutOfRange { .. })) => Ok(Some(error.to_string())),
         Err(error) => Err(error),
     }
 }

@@ -2,14 +2,16 @@
 //! client is answered `stale`.
 
 use crate::ConductorError;
+use crate::adopt::adopt;
 use crate::announce::{step_began, step_ended};
 use crate::desk::Desk;
 use crate::finish_run::finish;
 use crate::forget_removed::forget_removed;
+use crate::limit_run::limits;
 use crate::outcome::{current_step, settle};
 use crate::record_backup::record_backup;
 use crate::reporter::may_report;
-use crate::slots;
+use crate::{shorten, slots};
 use freezer_database::{DbError, Tx};
 use freezer_model::rpc::{ReportReply, Reporter, StepFinished, StepProgress, StepStarted, Verdict};
 use freezer_model::{Epoch, Run, RunId, RunState, StepOutcome, Timestamp};
@@ -41,7 +43,7 @@ pub(crate) async fn step_progress(
         let run = held(tx, &report.run_id, report.epoch)?;
         let Some(mut run) = its_own(tx, run, report.reporter.as_ref())? else { return Ok(stale()) };
         begin(desk, tx, &mut run, now)?;
-        run.progress = report.progress.clone();
+        run.progress = shorten::progress(report.progress.clone());
         run.attention_at = Some(now.plus(desk.options.lease));
         tx.runs().save(&run)?;
         Ok(noted(&run))
@@ -61,18 +63,23 @@ pub(crate) async fn step_finished(
                 return repeated(tx, &report);
             };
             begin(desk, tx, &mut run, now)?;
+            let error = shorten::error(report.error.clone());
             let unrecorded = record_backup(tx, &run, report.outcome, &report.result, now)?;
+            let unadopted = adopt(tx, &run, report.outcome, &report.result, now)?;
             forget_removed(tx, &run, &report.result)?;
+            let mut progress = shorten::progress(report.progress.clone());
             if let Some(step) = current_step(&mut run) {
+                step.log = std::mem::take(&mut progress.log);
                 step.exit_code = report.exit_code;
-                step.error = report.error.clone().or(unrecorded);
-                step.result = report.result.clone();
+                step.error = error.clone().or(unrecorded).or(unadopted);
+                step.result = shorten::result(&report.result);
             }
-            run.progress = report.progress.clone();
+            shorten::steps(&mut run);
+            run.progress = progress;
             // An agent does not skip by itself: whatever it means, the work was not done.
             let outcome =
                 if report.outcome == StepOutcome::Skipped { StepOutcome::Fail } else { report.outcome };
-            step_ended(desk, tx, &run, outcome, report.error.as_deref(), now)?;
+            step_ended(desk, tx, &run, outcome, error.as_deref(), now)?;
             let freed = slots::of(&run);
             settle(&mut run, outcome, now, &desk.options);
             if run.action_index >= run.actions.len() {
@@ -81,7 +88,7 @@ pub(crate) async fn step_finished(
                 tx.runs().save(&run)?;
             }
             tx.runs().wake_waiting(&freed)?;
-            Ok(ReportReply { verdict: Verdict::Continue })
+            Ok(Verdict::Continue.into())
         })
         .await?;
     desk.wake.notify_one();
@@ -112,7 +119,7 @@ fn repeated(tx: &mut Tx, report: &StepFinished) -> Result<ReportReply, DbError> 
         let mut steps = run.steps.iter().filter(|step| step.epoch == report.epoch);
         steps.any(|step| step.outcome.is_some_and(|outcome| outcome == report.outcome))
     });
-    Ok(if is_known { ReportReply { verdict: Verdict::Continue } } else { stale() })
+    Ok(if is_known { Verdict::Continue.into() } else { stale() })
 }
 
 fn begin(desk: &Desk, tx: &mut Tx, run: &mut Run, now: Timestamp) -> Result<(), DbError> {
@@ -125,9 +132,10 @@ fn begin(desk: &Desk, tx: &mut Tx, run: &mut Run, now: Timestamp) -> Result<(), 
 }
 
 fn noted(run: &Run) -> ReportReply {
-    ReportReply { verdict: if run.abort_requested { Verdict::Abort } else { Verdict::Continue } }
+    let verdict = if run.abort_requested { Verdict::Abort } else { Verdict::Continue };
+    ReportReply { verdict, limits: limits(run) }
 }
 
 fn stale() -> ReportReply {
-    ReportReply { verdict: Verdict::Stale }
+    Verdict::Stale.into()
 }

@@ -32,10 +32,12 @@ pub(crate) fn needed(options: &ConductorOptions, run: &Run, worker: &Worker, lim
     needs.extend(limits.runs.map(|most| (Slot::Project(project.clone()), most)));
     let agent = smaller(options.max_steps_per_agent, worker.concurrent_steps);
     if let Some(most) = agent {
-        needs.push((Slot::Agent(run.client_id.clone()), most));
+        let client = run.client_id.clone();
         if worker.client.is_central {
-            let share = share(options, most);
-            needs.push((Slot::AgentShare(project.clone(), run.client_id.clone()), share));
+            needs.push((Slot::Central(client.clone()), most));
+            needs.push((Slot::AgentShare(project.clone(), client), share(options, most)));
+        } else {
+            needs.push((Slot::Agent(project.clone(), client), most));
         }
     }
     if let (Some(most), Some(storage)) = (options.max_runs_per_storage, slot::storage(run)) {
@@ -66,7 +68,8 @@ pub(crate) fn of(run: &Run) -> BTreeMap<String, i64> {
     let (project, client) = (&run.project_id, &run.client_id);
     let mut slots = vec![
         Slot::Project(project.clone()),
-        Slot::Agent(client.clone()),
+        Slot::Agent(project.clone(), client.clone()),
+        Slot::Central(client.clone()),
         Slot::AgentShare(project.clone(), client.clone()),
     ];
     slots.extend(slot::target(run).map(Slot::Target));
@@ -112,11 +115,7 @@ impl Ledger {
             options.max_steps_per_agent.is_some() || steps.is_some()
         };
         let agents = distinct(runs.iter().filter(has_limit).map(|run| run.client_id.to_string()));
-        ledger.note(
-            tx.runs().held_by_agent(&agents)?,
-            |name| Slot::Agent(ClientId::from(name)),
-            |project, name| Slot::AgentShare(project, ClientId::from(name)),
-        );
+        ledger.note_agents(tx, &agents, workers)?;
         if options.max_runs_per_storage.is_some() {
             let storages = distinct(runs.iter().filter_map(slot::storage));
             ledger.note(
@@ -126,6 +125,31 @@ impl Ledger {
             );
         }
         Ok(ledger)
+    }
+
+    /// What agents have at work. A name means the project's own agent first, and a central one only to those who have none.
+    fn note_agents(&mut self, tx: &mut Tx, agents: &[String], workers: &Workers) -> Result<(), DbError> {
+        let of_workers = workers.values().filter_map(|worker| worker.as_ref().ok());
+        let central: HashSet<&str> = of_workers
+            .filter(|worker| worker.client.is_central)
+            .map(|worker| worker.client.client_id.as_str())
+            .collect();
+        for (name, mut projects) in tx.runs().held_by_agent(agents)? {
+            let client = ClientId::from(name.as_str());
+            if central.contains(name.as_str()) {
+                for other in tx.clients().of_any_project(&client)?.iter().filter(|other| !other.is_central) {
+                    if let Some(count) = projects.remove(&other.project_id) {
+                        self.taken.insert(Slot::Agent(other.project_id.clone(), client.clone()), count);
+                    }
+                }
+                self.taken.insert(Slot::Central(client.clone()), projects.values().sum());
+            }
+            for (project, count) in projects {
+                self.taken.insert(Slot::AgentShare(project.clone(), client.clone()), count);
+                self.taken.insert(Slot::Agent(project, client.clone()), count);
+            }
+        }
+        Ok(())
     }
 
     fn note(

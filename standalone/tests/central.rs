@@ -18,10 +18,11 @@ mod stage {
 }
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use cloud::central::start;
 use cloud::{Cloud, Login, Parts, User, remove_container};
 use freezer_database::{Database, DatabaseOptions};
 use freezer_model::{JobId, ProjectId};
-use freezer_testkit::{Daemon, TestDatabase, TestVhost, private, program, random_name, services};
+use freezer_testkit::{TestDatabase, TestVhost, program, random_name, services};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -77,39 +78,6 @@ async fn pass_on(
         response.insert_header(("X-Subject-Token", token));
     }
     response.body(answer.bytes().await.unwrap())
-}
-
-/// The programs, with an agent of the service user that works for all projects.
-fn start(folder: &Path, parts: &Parts<'_>, keystone_of_agent: &str, link: &str) -> Cloud {
-    let (api_port, client_id) = (private::free_port(), format!("central-{}", random_name()));
-    let conf = |name: &str| folder.join(name).display().to_string();
-    cloud::write(folder, "api.conf", &cloud::api_conf(api_port, parts));
-    cloud::write(folder, "conductor.conf", &cloud::conductor_conf(parts));
-    let agent = format!(
-        "[DEFAULT]\ndebug = true\ntransport_url = {}\n[agent]\nclient_id = {client_id}\nproject_id = {}\nis_central = true\nlink = {link}\nstate_dir = {}\n\
-         [service_auth]\nauth_type = password\nauth_url = {keystone_of_agent}\nusername = freezer\npassword = {}\nproject_name = service\n\
-         user_domain_id = default\nproject_domain_id = default\nregion_name = RegionOne\nbackup_url = http://127.0.0.1:{api_port}\n",
-        parts.rabbit_url,
-        parts.project_id,
-        conf("state"),
-        services::password()
-    );
-    cloud::write(folder, "agent.conf", &agent);
-    let synced = Command::new(program("freezer-manage"))
-        .args(["--config-file", &conf("api.conf"), "db", "sync"])
-        .output()
-        .unwrap();
-    assert!(synced.status.success(), "{}", String::from_utf8_lossy(&synced.stderr));
-    let daemon = |name: &str, arguments: &[&str]| {
-        let mut daemon = Daemon::new(name, program(name), arguments, folder.join(format!("{name}.log")));
-        daemon.start();
-        daemon
-    };
-    let api = daemon("freezer-api", &["--config-file", &conf("api.conf")]);
-    private::wait_for_port(api_port, "freezer-api");
-    let conductor = daemon("freezer-conductor", &["--config-file", &conf("conductor.conf")]);
-    let agent = daemon("freezer-agent", &["--config-file", &conf("agent.conf"), "serve"]);
-    Cloud { api_port, api, conductor, agent, client_id }
 }
 
 /// A backup that the member makes without the service, in the member's own account.

@@ -176,3 +176,32 @@ async fn a_download_goes_on_where_glance_broke_off_and_one_that_is_lost_is_no_ba
     let images = hands.images().await;
     assert_eq!((images.len(), &images[0]["os_hash_value"]), (2, &images[1]["os_hash_value"]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_is_killed_in_the_middle_of_an_upload_leaves_nothing_for_long() {
+    use proxy::Action;
+    let project = Project::create().await;
+    let hands = Hands::of(&project).await;
+    let folder = tempfile::tempdir().unwrap();
+    let body = json!({"name": "golden", "disk_format": "raw", "container_format": "bare"});
+    let id = image(&hands, body, &noise(4, 300_001)).await;
+    let of = ["--glance-image-id", &id, "--backup-name", "i", "--hostname", "h"];
+    agent(&project, folder.path(), &[&["--action", "backup"], &of[..]].concat()).await.document();
+    let glance = proxy::Proxy::http("127.0.0.1:9292".to_owned()).await;
+    let keystone = keystone_with_glance_at(glance.port).await;
+    glance.rule("PUT", "/file", 1, Action::Stall);
+    let mut command = command(&project, folder.path(), &[&["--action", "restore"], &of[..]].concat());
+    command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
+    let mut child = command.spawn().unwrap();
+    let end = std::time::Instant::now() + cloud::PATIENCE;
+    while glance.requests("PUT", "/file") == 0 {
+        assert!(child.try_wait().unwrap().is_none() && std::time::Instant::now() < end, "nothing was sent");
+        tokio::time::sleep(cloud::LOOK).await;
+    }
+    assert_eq!(ids(&hands).await.len(), 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let next = ["--action", "backup", "--glance-image-id", UNKNOWN, "--backup-name", "i", "--hostname", "h"];
+    agent(&project, folder.path(), &next).await.fails_with(&["Glance has no image"]);
+    assert_eq!(ids(&hands).await, std::slice::from_ref(&id));
+}

@@ -99,6 +99,23 @@ async fn an_image_comes_back_whole() {
     let one = run(&["--action", "restore", "--glance-image-id", new]).await.unwrap();
     assert_eq!(one["image_of_backup"], new);
 
+    // The one that came back is a third. What was saved together is checked and rotated together.
+    run(&["--action", "backup", "--project-id", &project.id]).await.unwrap();
+    let checked =
+        run(&["--action", "verify", "--project-id", &project.id, "--verify-scope", "all"]).await.unwrap();
+    assert_eq!((&checked["is_sound"], &checked["levels"]), (&true.into(), &5.into()), "{checked}");
+    let checked = run(&["--action", "verify", "--glance-image-id", new]).await.unwrap();
+    assert_eq!(checked["levels"], 1, "{checked}");
+    let plan = run(&["--action", "admin", "--project-id", &project.id, "--keep-last", "1", "--dry-run"])
+        .await
+        .unwrap();
+    let removes = |plan: &Value| plan["remove"].as_array().unwrap().len();
+    assert_eq!(plan.as_array().unwrap().iter().map(removes).sum::<usize>(), 2, "{plan}");
+    run(&["--action", "admin", "--project-id", &project.id, "--keep-last", "1"]).await.unwrap();
+    let checked =
+        run(&["--action", "verify", "--project-id", &project.id, "--verify-scope", "all"]).await.unwrap();
+    assert_eq!(checked["levels"], 3, "{checked}");
+
     // What is wrong is said.
     let nobodys = uuid::Uuid::new_v4().to_string();
     let said = run(&["--action", "backup", "--glance-image-id", &nobodys]).await.unwrap_err();

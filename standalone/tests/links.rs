@@ -40,7 +40,7 @@ macro_rules! link_suite {
 
 link_suite! {
     a_job_runs_to_its_end, an_abort_ends_the_step, more_steps_than_slots_wait,
-    fresh_options_are_told, a_conductor_that_was_away_is_found_again
+    fresh_options_are_told, a_run_is_let_go_while_it_crawls, a_conductor_that_was_away_is_found_again
 }
 
 /// Service and agent of one test.
@@ -198,6 +198,28 @@ async fn an_abort_ends_the_step(place: Place) {
     place.run_that("long", |run| run.state == RunState::Running).await;
     place.post("/jobs/long/event", json!({"abort": null})).await;
     assert_eq!(place.ended("long").await.state, RunState::Aborted);
+    agent.stop().await;
+}
+
+/// At the first rate it would take half a day.
+async fn a_run_is_let_go_while_it_crawls(place: Place) {
+    let agent = place.agent().await;
+    let (source, store) = (place.file("source"), place.file("store"));
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("data"), vec![7; 40 << 20]).unwrap();
+    let action = json!({"action": "backup", "mode": "fs", "storage": "local", "path_to_backup": source, "container": store,
+        "compression": "none", "upload_limit": "1K"});
+    let body = json!({"job_id": "crawls", "client_id": "node1", "job_schedule": {},
+        "job_actions": [{"freezer_action": action, "max_retries": 0}]});
+    place.post("/jobs", body).await;
+    let is_crawling = |run: &Run| run.state == RunState::Running && run.progress.bytes_done > 0;
+    let run = place.run_that("crawls", is_crawling).await;
+    let url = format!("{}/v2/p/runs/{}", place.url, run.run_id);
+    let request = place.http.patch(url).header("X-Auth-Token", "user:p");
+    let answer = request.json(&json!({"upload_limit": null})).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    let run = place.ended("crawls").await;
+    assert_eq!((run.state, run.steps.len()), (RunState::Success, 1), "{run:#?}");
     agent.stop().await;
 }
 

@@ -74,6 +74,8 @@ async fn the_story_on_real_parts() {
     let full = run_once(&user, &cloud.client_id, vec![backup(), rotation.clone()]).await;
     assert_eq!(full["state"], "success", "{full:#}");
     let first = describe(&source);
+    let log = full["steps"][0]["log"].to_string();
+    assert!(log.contains(" INFO ") && log.contains("story"), "{log}");
     let taken = full["steps"][0]["result"]["backup_metadata"]["time_stamp"].as_i64().unwrap();
     let script = "rm a/b/soft && mv a/b/c moved && echo changed > a/one && rm -r 'with blank' && echo file > 'with blank'";
     assert!(Command::new("bash").arg("-ec").arg(script).current_dir(&source).status().unwrap().success());

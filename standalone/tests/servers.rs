@@ -255,6 +255,38 @@ async fn a_guest_that_must_be_frozen_and_cannot_be_is_not_saved() {
     assert_eq!(resources(&hands).await, before);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_with_an_agent_is_frozen_while_its_disks_are_taken() {
+    let project = Project::create().await;
+    let (hands, folder) = (Hands::of(&project).await, folder(CEPH));
+    let image = hands.image_named("quiet").await;
+    let root = hands.volume_of(json!({"name": "root", "size": 1, "imageRef": image})).await;
+    let data = hands.volume("data", false).await;
+    let server = hands
+        .server(json!({
+            "name": "quiet", "flavorRef": hands.flavor_id("tiny0").await, "networks": "none",
+            "block_device_mapping_v2": [
+                {"uuid": root, "source_type": "volume", "destination_type": "volume", "boot_index": 0},
+                {"uuid": data, "source_type": "volume", "destination_type": "volume", "boot_index": null},
+            ],
+        }))
+        .await;
+    hands.says(&server, "MINICLOUD AGENT").await;
+    let before = resources(&hands).await;
+    let saved = agent(&project, folder.path(), "backup", &["--nova-inst-id", &server]).await.document();
+    assert_eq!(
+        (&saved["consistency"], saved["disks"].as_object().unwrap().len()),
+        (&"quiesced".into(), 2),
+        "{saved}"
+    );
+    // Frozen once, and let go.
+    hands.says(&server, "MINICLOUD frozen").await;
+    hands.says(&server, "MINICLOUD thawed").await;
+    assert_eq!(resources(&hands).await, before);
+    let restored = agent(&project, folder.path(), "restore", &[]).await.document();
+    hands.booted(restored["server_id"].as_str().unwrap(), 2).await;
+}
+
 /// Starts a backup and answers it when the project holds a temporary resource of each of `kinds`.
 async fn under_way(
     project: &Project,

@@ -1,14 +1,14 @@
 //! Action admin: rotation. Always a plan first; with `dry_run` only the plan.
 
-use super::{ActionError, Done};
+use super::{ActionError, Done, chains};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::volume::Forgetting;
-use crate::openstack::{server, volume};
-use crate::options::medium::Medium;
+use crate::openstack::{image, server, volume};
+use crate::options::medium::{ImagePick, Medium};
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
 use freezer_storage::Store;
-use freezer_vault::prune::{self, PruneRequest, Retention};
+use freezer_vault::prune::{self, PruneReport, PruneRequest, Retention};
 use freezer_vault::set::{self, SetPruneReport};
 use freezer_vault::{Engine, Hbn, Monitor};
 use serde_json::{Map, json};
@@ -23,6 +23,7 @@ pub async fn admin(
         remove_older_than_days: options.remove_older_than_days,
         remove_from_secs: options.remove_from_date,
         keep_last: options.keep_last,
+        keep_each: options.keep_each,
     };
     let mut cloud = None;
     if !options.dry_run
@@ -46,7 +47,17 @@ pub async fn admin(
             work.prune_sets(hbns).await
         }
         Medium::Project => work.prune_sets(vec![named(Engine::Set)?]).await,
-        Medium::Files | Medium::ControlPlane => work.prune_chains(named(Engine::Tar)?).await,
+        Medium::Images(pick @ (ImagePick::AllWithout(_) | ImagePick::Project(_))) => {
+            let hbns = image::chains(options, pick, &work.store).await?;
+            work.prune_several(hbns).await
+        }
+        medium if medium.is_archive() => {
+            let mut hbns = chains::rotated(options, &work.store).await?;
+            match hbns.pop() {
+                Some(one) if hbns.is_empty() => work.prune_chains(one).await,
+                last => work.prune_several(hbns.into_iter().chain(last).collect()).await,
+            }
+        }
         _ => work.prune_chains(named(Engine::Image)?).await,
     }
 }
@@ -73,14 +84,43 @@ impl Rotation<'_> {
             return Ok(Done { result, summary, partial: false });
         }
         let report = prune::apply(&self.store, &request, &plan, &self.monitor).await?;
+        Self::tell(&mut summary, &report);
+        summary.extend(self.forget(&[request.hbn]).await?);
+        result.insert("removed".into(), json!(report));
+        Ok(Done { result, summary, partial: false })
+    }
+
+    /// Chains of resources that were saved together, each by itself.
+    async fn prune_several(&self, hbns: Vec<Hbn>) -> Result<Done, ActionError> {
+        let (mut summary, mut plans) = (Vec::new(), Vec::new());
+        let mut total = PruneReport::default();
+        for hbn in &hbns {
+            let request = PruneRequest::new(hbn.clone(), self.retention, self.around.now_secs);
+            let plan = prune::plan(&self.store, &request).await?;
+            summary.extend(plan.to_string().lines().map(str::to_owned));
+            if !self.options.dry_run {
+                total.add(prune::apply(&self.store, &request, &plan, &self.monitor).await?);
+            }
+            plans.push(json!(plan));
+        }
+        let mut result = Map::new();
+        result.insert("plan".into(), json!(plans));
+        if self.options.dry_run {
+            summary.push("Dry run: nothing was removed".into());
+            return Ok(Done { result, summary, partial: false });
+        }
+        Self::tell(&mut summary, &total);
+        summary.extend(self.forget(&hbns).await?);
+        result.insert("removed".into(), json!(total));
+        Ok(Done { result, summary, partial: false })
+    }
+
+    fn tell(summary: &mut Vec<String>, report: &PruneReport) {
         summary.push(format!(
             "Removed {} chains ({} levels) and {} leftovers: {} objects",
             report.chains, report.levels, report.orphans, report.objects
         ));
         summary.extend(report.skipped.iter().map(|why| format!("Skipped: {why}")));
-        summary.extend(self.forget(&[request.hbn]).await?);
-        result.insert("removed".into(), json!(report));
-        Ok(Done { result, summary, partial: false })
     }
 
     /// What was kept in the cluster for chains that are gone; the answer is for people.

@@ -1,17 +1,21 @@
 //! Action backup: a folder or file becomes the next level of its chain.
 
-use super::{ActionError, Done};
+use super::{ActionError, Done, stream};
+use crate::databases::mariadb::Files;
+use crate::databases::postgresql::{Cluster, PostgresqlConf};
 use crate::openstack::control_plane::{ControlPlaneConf, Parts};
 use crate::options::medium::Medium;
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
-use freezer_vault::backup::{BackupReport, BackupRequest, Dereference, Source};
+use freezer_vault::backup::{BackupReport, BackupRequest, Dereference, Feed, Rules, Source};
 use freezer_vault::codecs::{Compression, CompressionOptions};
-use freezer_vault::encryption::{EncryptionOptions, KeyDerivation, PassPhrase};
+use freezer_vault::consistency::{self, Links};
+use freezer_vault::encryption::{EncryptionOptions, KeyDerivation};
 use freezer_vault::image::ImageRequest;
 use freezer_vault::levels::LevelPolicy;
 use freezer_vault::{FileProblem, Monitor, VaultError};
 use serde_json::{Map, Value, json};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Rounds of `openssl enc -pbkdf2`; what OWASP asks of PBKDF2 with HMAC-SHA-256.
@@ -25,23 +29,99 @@ pub async fn backup(
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
     let mut request = request(options, around)?;
-    if let (Medium::ControlPlane, Some(file)) = (&options.medium, &options.cloud_conf) {
-        let conf = ControlPlaneConf::read(file).map_err(ActionError::Failed)?;
-        request.feed = Some(Arc::new(Parts::gather(conf, &options.hostname, around.now_secs).await));
-    }
+    let cluster = feed(options, around, &mut request, &monitor).await?;
     let store = open_store(options, around).await?;
-    let report = freezer_vault::backup::backup(store, request, monitor).await?;
-    Ok(done(options, around, &report))
+    let checksum = checksum(options).await;
+    let mut report = freezer_vault::backup::backup(store, request, monitor).await?;
+    if let Some(cluster) = cluster {
+        report.warnings.extend(cluster.warning());
+        if !report.dry_run {
+            report.warnings.extend(cluster.release().await);
+        }
+    }
+    let mut done = done(options, around, &report);
+    match (checksum, done.result.get_mut("backup_metadata")) {
+        (Some(Ok(checksum)), Some(Value::Object(metadata))) => {
+            done.summary.push(format!("Checksum     {checksum}"));
+            metadata.insert("consistency_checksum".into(), json!(checksum));
+        }
+        (Some(Err(cause)), _) => {
+            tracing::warn!("no consistency_checksum: {cause}");
+            done.summary.push(format!("WARNING      no consistency_checksum: {cause}"));
+        }
+        _ => {}
+    }
+    Ok(done)
+}
+
+/// What gives the content when it is no folder. A cluster wants to know when its backup is committed.
+async fn feed(
+    options: &ActionOptions,
+    around: &Surroundings,
+    request: &mut BackupRequest,
+    monitor: &Arc<Monitor>,
+) -> Result<Option<Arc<Cluster>>, ActionError> {
+    if let (Medium::Postgresql, Some(file)) = (&options.medium, &options.postgresql_conf) {
+        let conf = PostgresqlConf::read(file).map_err(ActionError::Failed)?;
+        let (name, now) = (&options.backup_name, around.now_secs);
+        let cluster = Cluster::look(conf, name, options.incremental, now, monitor).await;
+        let cluster = Arc::new(cluster.map_err(ActionError::Failed)?);
+        request.fed_from = "a PostgreSQL cluster".to_owned();
+        request.feed = Some(cluster.clone());
+        return Ok(Some(cluster));
+    }
+    if let (Medium::MysqlFiles, Some(file)) = (&options.medium, &options.mysql_conf) {
+        let conf = ControlPlaneConf::of_server(file).map_err(ActionError::Failed)?;
+        let missing = || ActionError::Failed("mysql_conf names no server".to_owned());
+        let conf = conf.databases.ok_or_else(missing)?;
+        let files = Files::look(conf, options.incremental, around.now_secs, monitor).await;
+        request.fed_from = "the files of a MariaDB server".to_owned();
+        request.feed = Some(Arc::new(files.map_err(ActionError::Failed)?));
+        return Ok(None);
+    }
+    let (from, feed): (String, Arc<dyn Feed>) =
+        match (&options.medium, &options.cloud_conf, &options.mysql_conf) {
+            (Medium::ControlPlane, Some(file), _) => {
+                let conf = ControlPlaneConf::read(file).map_err(ActionError::Failed)?;
+                let parts = Parts::gather(conf, &options.hostname, around.now_secs).await;
+                ("the control plane".to_owned(), Arc::new(parts))
+            }
+            (Medium::Mysql, _, Some(file)) => {
+                let conf = ControlPlaneConf::of_server(file).map_err(ActionError::Failed)?;
+                let parts = Parts::of_databases(conf, &options.hostname, around.now_secs);
+                ("databases".to_owned(), Arc::new(parts))
+            }
+            (Medium::Stream, ..) => ("a stream".to_owned(), stream::feed(options, around.now_secs, monitor)?),
+            _ => return Ok(None),
+        };
+    request.fed_from = from;
+    request.feed = Some(feed);
+    Ok(None)
+}
+
+/// Upstream's checksum of the source as it is now, if it is asked for. The backup does not hang on it.
+async fn checksum(options: &ActionOptions) -> Option<Result<String, String>> {
+    let path = options.path_to_backup.clone().filter(|_| options.consistency_check)?;
+    let links = match options.dereference.as_str() {
+        "soft" | "all" => Links::Follow,
+        _ => Links::Ignore,
+    };
+    let work = tokio::task::spawn_blocking(move || consistency::checksum(&path, links));
+    Some(match work.await {
+        Ok(sum) => sum.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    })
 }
 
 fn request(options: &ActionOptions, around: &Surroundings) -> Result<BackupRequest, ActionError> {
     let path = options
         .path_to_backup
         .clone()
-        .or_else(|| options.cloud_conf.clone())
+        .or_else(|| options.medium.is_fed().then(PathBuf::default))
         .ok_or_else(|| ActionError::Failed("path_to_backup is not set".into()))?;
     let mut source = Source::new(path);
     source.excludes = options.exclude.iter().map(|pattern| pattern.clone().into_bytes()).collect();
+    source.rules = rules(options)?;
     source.one_file_system = options.one_file_system;
     source.sync = options.sync;
     source.dereference = match options.dereference.as_str() {
@@ -59,6 +139,26 @@ fn request(options: &ActionOptions, around: &Surroundings) -> Result<BackupReque
     request.scan_totals = true;
     request.dry_run = options.dry_run;
     Ok(request)
+}
+
+/// Longer files are no lists of rules.
+const MOST_RULES_BYTES: u64 = 1 << 20;
+
+fn rules(options: &ActionOptions) -> Result<Rules, ActionError> {
+    let mut exclude = Vec::new();
+    if let Some(file) = &options.exclude_rules_file {
+        let bad =
+            |cause: String| ActionError::Failed(format!("exclude_rules_file {}: {cause}", file.display()));
+        let size = std::fs::metadata(file).map_err(|error| bad(error.to_string()))?.len();
+        if size > MOST_RULES_BYTES {
+            return Err(bad(format!("it has more than {MOST_RULES_BYTES} bytes")));
+        }
+        let text = std::fs::read_to_string(file).map_err(|error| bad(error.to_string()))?;
+        exclude.extend(text.lines().map(str::to_owned));
+    }
+    exclude.extend(options.exclude_rules.iter().cloned());
+    Rules::new(&exclude, &options.include_rules)
+        .map_err(|cause| ActionError::Failed(format!("exclude_rules, include_rules: {cause}")))
 }
 
 /// What a backup of a disk image is told, whatever the image belongs to.
@@ -92,11 +192,13 @@ fn compression_level(options: &ActionOptions) -> Result<Option<u32>, ActionError
 }
 
 pub(crate) fn encryption(options: &ActionOptions) -> Result<Option<EncryptionOptions>, VaultError> {
-    let Some(file) = &options.encrypt_pass_file else { return Ok(None) };
-    let mut encryption = EncryptionOptions::new(PassPhrase::from_file(file)?);
+    let Some(pass_phrase) = options.pass_phrase()? else { return Ok(None) };
+    let mut encryption = EncryptionOptions::new(pass_phrase);
     if options.encryption_kdf == "pbkdf2" {
         encryption.derivation = KeyDerivation::Pbkdf2Sha256 { iterations: PBKDF2_ITERATIONS };
     }
+    // Whoever can read the snapshot file cannot read the backup in any case with this derivation.
+    encryption.hides_names = options.encrypt_names || options.encryption_kdf == "pbkdf2";
     Ok(Some(encryption))
 }
 
@@ -124,6 +226,7 @@ pub(crate) fn done(options: &ActionOptions, around: &Surroundings, report: &Back
             "NOT ENCRYPTED passwords and keys of the cloud are readable to whoever reads the storage".into(),
         );
     }
+    summary.extend(report.warnings.iter().map(|warning| format!("WARNING      {warning}")));
     for problem in report.problems.iter().take(20) {
         summary.push(trouble(problem));
     }
@@ -149,12 +252,6 @@ fn metadata(options: &ActionOptions, around: &Surroundings, report: &BackupRepor
     let path =
         options.path_to_backup.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
     let or_empty = |number: Option<u32>| number.map_or_else(|| json!(""), |number| json!(number));
-    let (ssh_host, ssh_username, ssh_port) = match &options.storage {
-        crate::options::typed::StorageOptions::Ssh { host, port, username, .. } => {
-            (host.as_str(), username.as_str(), json!(port))
-        }
-        _ => ("", "", json!("")),
-    };
     let document = json!({
         "curr_backup_level": report.level,
         "fs_real_path": path,
@@ -175,13 +272,10 @@ fn metadata(options: &ActionOptions, around: &Surroundings, report: &BackupRepor
         "log_file": options.log_file.clone().unwrap_or_default(),
         "storage": options.storage.kind(),
         "mode": options.medium.mode(),
-        "engine_name": if matches!(options.medium, Medium::Files | Medium::ControlPlane) { "tar" } else { "image" },
+        "engine_name": if options.medium.is_archive() { "tar" } else { "image" },
         "proxy": "",
         "compression": report.compression.name(),
         "encrypted": report.encrypted,
-        "ssh_host": ssh_host,
-        "ssh_username": ssh_username,
-        "ssh_port": ssh_port,
         "ssh_key": "",
         "consistency_checksum": "",
         "chain_time_stamp": report.chain_timestamp,
@@ -192,7 +286,9 @@ fn metadata(options: &ActionOptions, around: &Surroundings, report: &BackupRepor
         "is_partial": report.is_partial,
         "time_started": around.now_secs,
     });
-    document.as_object().cloned().unwrap_or_default()
+    let mut document = document.as_object().cloned().unwrap_or_default();
+    document.extend(options.storage.place());
+    document
 }
 
 /// Bytes as people read them: `1.5 GiB`.

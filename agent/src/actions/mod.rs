@@ -1,21 +1,29 @@
 //! What an agent can do, one file for each action. They know options and stores, not buses or jobs.
 
 mod admin;
+mod adopt;
 pub(crate) mod backup;
+pub(crate) mod chains;
+mod commands;
 mod exec;
+mod hold;
+mod hooks;
 mod info;
+mod recover;
 mod restore;
+mod stream;
+mod verify;
 
 use crate::openstack::cindernative;
 use crate::openstack::error::CloudError;
 use crate::openstack::project::options::ProjectOptions;
-use crate::openstack::{image, project, server, volume};
+use crate::openstack::{image, project, secret, server, volume};
 use crate::options::medium::Medium;
 use crate::options::typed::{ActionKind, ActionOptions};
 use crate::storages::{StorageError, Surroundings};
 use freezer_storage::StoreError;
 use freezer_vault::{Monitor, VaultError};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// How an action ended that did not fail.
@@ -39,8 +47,19 @@ pub enum ActionError {
     Cloud(#[from] CloudError),
     #[error("{0}")]
     Failed(String),
+    #[error("{}", .0.text)]
+    Damaged(Box<Damage>),
     #[error("aborted")]
     Aborted,
+}
+
+/// What a check has found: it did its work, and what it is about does not hold.
+#[derive(Debug)]
+pub struct Damage {
+    pub text: String,
+    /// As of [`Done`].
+    pub summary: Vec<String>,
+    pub result: Map<String, Value>,
 }
 
 impl From<StoreError> for ActionError {
@@ -55,7 +74,7 @@ async fn save(
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
     match &options.medium {
-        Medium::Files | Medium::ControlPlane => backup::backup(options, around, monitor).await,
+        medium if medium.is_archive() => backup::backup(options, around, monitor).await,
         Medium::Volume(pick) => volume::backup(options, pick, around, monitor).await,
         Medium::Images(pick) => image::backup(options, pick, around, monitor).await,
         Medium::Servers(pick) => server::backup(options, pick, around, monitor).await,
@@ -77,7 +96,7 @@ async fn bring_back(
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
     match &options.medium {
-        Medium::Files | Medium::ControlPlane => restore::restore(options, around, monitor).await,
+        medium if medium.is_archive() => restore::restore(options, around, monitor).await,
         Medium::Volume(pick) => volume::restore(options, pick, around, monitor).await,
         Medium::Images(pick) => image::restore(options, pick, around, monitor).await,
         Medium::Servers(pick) => server::restore(options, pick, around, monitor).await,
@@ -97,6 +116,32 @@ pub async fn perform(
     surroundings: &Surroundings,
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
+    for note in &options.notes {
+        tracing::warn!("{note}");
+    }
+    let fetched;
+    let options = match &options.encrypt_secret {
+        // For nothing where nobody asks for it: Cinder's own backups are Cinder's to encrypt.
+        Some(id) if options.cinder_native.is_none() => {
+            let secret = secret::pass_phrase(options, id, surroundings, monitor.clone()).await?;
+            fetched = ActionOptions { secret: Some(secret), ..options.clone() };
+            &fetched
+        }
+        _ => options,
+    };
+    let mut done = hooks::around(options, &monitor, act(options, surroundings, monitor.clone())).await;
+    if let (Ok(done), false) = (&mut done, options.notes.is_empty()) {
+        done.summary.extend(options.notes.iter().map(|note| format!("WARNING      {note}")));
+        done.result.insert("warnings".into(), json!(options.notes));
+    }
+    done
+}
+
+async fn act(
+    options: &ActionOptions,
+    surroundings: &Surroundings,
+    monitor: Arc<Monitor>,
+) -> Result<Done, ActionError> {
     if let Some(native) = &options.cinder_native {
         return match cindernative::perform(options, native, surroundings, monitor).await {
             Err(ActionError::Cloud(CloudError::Aborted)) => Err(ActionError::Aborted),
@@ -107,8 +152,11 @@ pub async fn perform(
         ActionKind::Backup => save(options, surroundings, monitor.clone()).await,
         ActionKind::Restore => bring_back(options, surroundings, monitor.clone()).await,
         ActionKind::Admin => admin::admin(options, surroundings, monitor.clone()).await,
+        ActionKind::Verify => verify::verify(options, surroundings, monitor.clone()).await,
+        ActionKind::Hold | ActionKind::Release => hold::hold(options, surroundings).await,
+        ActionKind::Adopt => adopt::adopt(options, surroundings).await,
         ActionKind::Info => info::info(options, surroundings).await,
-        ActionKind::Exec => exec::exec(options, &monitor).await,
+        ActionKind::Exec => exec::exec(options, surroundings, &monitor).await,
     };
     match done {
         Err(ActionError::Vault(VaultError::Cancelled | VaultError::Store(StoreError::Cancelled)))

@@ -1,13 +1,15 @@
 //! Action restore: the newest state, or the newest not after a date, into a folder.
 
 use super::backup::{people, trouble};
-use super::{ActionError, Done};
+use super::{ActionError, Damage, Done, chains, recover};
+use crate::options::medium::Medium;
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
-use freezer_vault::Monitor;
-use freezer_vault::encryption::PassPhrase;
+use freezer_model::naming;
+use freezer_storage::Store;
 use freezer_vault::restore::{RestoreReport, RestoreRequest};
-use serde_json::{Map, Value};
+use freezer_vault::{Monitor, consistency};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 pub async fn restore(
@@ -19,19 +21,75 @@ pub async fn restore(
         .restore_abs_path
         .clone()
         .ok_or_else(|| ActionError::Failed("restore_abs_path is not set".into()))?;
-    let mut request = RestoreRequest::new(&options.hostname, &options.backup_name, target);
-    // Upstream stores the unresolved template of a default name in its paths.
-    request.also_named = vec!["freezer_{mode}_{resource_id}".to_owned()];
+    let store = open_store(options, around).await?;
+    let named = name(options, &store).await?;
+    let mut request = RestoreRequest::new(&options.hostname, &named, target);
+    request.also_named = options.also_named.clone();
+    request.source = options.path_to_backup.clone().filter(|_| options.medium == Medium::Files);
     request.overwrite = options.overwrite;
+    request.extract = options.placing.extract.clone();
+    request.delete_foreign = options.placing.deletes_foreign;
     request.not_after_secs = options.restore_from_date;
     request.dry_run = options.dry_run;
-    if let Some(file) = &options.encrypt_pass_file {
-        request.pass_phrase = Some(PassPhrase::from_file(file)?);
-    }
+    request.pass_phrase = options.pass_phrase()?;
     request.compression_fallback = options.compression.parse()?;
-    let store = open_store(options, around).await?;
-    let report = freezer_vault::restore::restore(store, request, monitor).await?;
-    Ok(done(options, &report))
+    let recover = recover::plan(options, &store, &mut request).await?;
+    let mut report = freezer_vault::restore::restore(store, request, monitor.clone()).await?;
+    recover.finish(&mut report, &monitor).await?;
+    let found = chains::own_name(options, &report.hbn);
+    if options.is_default_name && found.is_some_and(|found| found == naming::of_host(&options.hostname)) {
+        let text = "it was saved under a name that all folders of this host shared: make sure that it is of the one you want";
+        report.warnings.push(text.to_owned());
+    }
+    let mut done = done(options, &report);
+    if let (Some(expected), false) = (&options.consistency_checksum, report.dry_run) {
+        compare(options, expected.clone(), &mut done).await?;
+    }
+    Ok(done)
+}
+
+/// Compares what lies in the target now with the checksum of the source.
+async fn compare(options: &ActionOptions, expected: String, done: &mut Done) -> Result<(), ActionError> {
+    let target = options.restore_abs_path.clone().unwrap_or_default();
+    let place = target.display().to_string();
+    let work = tokio::task::spawn_blocking(move || consistency::matches(&target, &expected));
+    let same = work.await.map_err(|error| ActionError::Failed(format!("the consistency check: {error}")))?;
+    let text = match same {
+        Ok(true) => {
+            done.summary.push("Checksum     as of the source".to_owned());
+            done.result.insert("consistency".into(), json!({"is_same": true}));
+            return Ok(());
+        }
+        Ok(false) => format!(
+            "the data are written, but {place} does not have the consistency_checksum that was given; it also differs when files \
+             were excluded or could not be read, when {place} held others before, or when a folder lists its files in another order"
+        ),
+        Err(error) => {
+            format!("the data are written, but their consistency_checksum could not be made: {error}")
+        }
+    };
+    let (mut summary, mut result) = (std::mem::take(&mut done.summary), std::mem::take(&mut done.result));
+    summary.push("DIFFERENT    from what the consistency_checksum says".to_owned());
+    result.insert("consistency".into(), json!({"is_same": false}));
+    Err(ActionError::Damaged(Box::new(Damage { text, summary, result })))
+}
+
+/// The name to restore from. Without name and folder it is that of the only folder that was saved without a name.
+async fn name(options: &ActionOptions, store: &Arc<dyn Store>) -> Result<String, ActionError> {
+    if !chains::is_about_all(options) {
+        return Ok(options.backup_name.clone());
+    }
+    let found = chains::with_backups(options, store).await?;
+    let names: Vec<&str> = found.iter().filter_map(|hbn| chains::own_name(options, hbn.as_str())).collect();
+    match names.as_slice() {
+        [] => Ok(options.backup_name.clone()),
+        [one] => Ok((*one).to_owned()),
+        several => Err(ActionError::Failed(format!(
+            "several folders of {} are saved without a given name: say which one by path_to_backup, or by backup_name, one of {}",
+            options.hostname,
+            several.join(", ")
+        ))),
+    }
 }
 
 fn done(options: &ActionOptions, report: &RestoreReport) -> Done {
@@ -58,6 +116,9 @@ fn done(options: &ActionOptions, report: &RestoreReport) -> Done {
             people(report.bytes_fetched)
         ),
     ];
+    if report.deleted > 0 {
+        summary.push(format!("Deleted      {} objects that the backup does not know", report.deleted));
+    }
     if report.dry_run {
         summary.push("Dry run      nothing was written".into());
     }

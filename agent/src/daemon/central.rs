@@ -12,17 +12,26 @@ use freezer_model::rpc::RunAction;
 const EXEC: &str = "exec";
 const CLUSTER: &str = "rbd";
 /// Modes that work on the host itself.
-const HOST_MODES: [&str; 2] = ["fs", "cloud"];
+const HOST_MODES: [&str; 5] = ["fs", "cloud", "stream", "mysql", "postgresql"];
 /// Storages on the host, or with keys of the host.
-const HOST_STORAGES: [&str; 2] = ["local", "ssh"];
+const HOST_STORAGES: [&str; 5] = ["local", "ssh", "s3", "ftp", "ftps"];
 
 /// Options that name files of the host, or lead the agent's own login elsewhere.
-const HOST_OPTIONS: [&str; 9] = [
+const HOST_OPTIONS: [&str; 18] = [
     "cloud_conf",
+    "mysql_conf",
+    "postgresql_conf",
+    "stream_command",
+    "hook_before",
+    "hook_after",
+    "exclude_rules_file",
     "encrypt_pass_file",
     "metadata_out",
     "log_file",
     "ssh_key",
+    "ssh_password_file",
+    "ssh_key_passphrase_file",
+    "ftp_password_file",
     "ftp_keyfile",
     "ftp_certfile",
     "snapshot",
@@ -165,10 +174,13 @@ mod tests {
             (json!({"action": "info", "log-file": "/etc/passwd"}), "log_file"),
             (json!({"action": "info", "insecure": true}), "insecure"),
             (json!({"action": "backup", "mode": "cinder"}), "mode cinder"),
-            (json!({"action": "info", "storage": "s3"}), "capabilities"),
+            (json!({"action": "info", "storage": "s3", "endpoint": "https://s3"}), "storage s3"),
+            (json!({"action": "info", "storage": "ftp"}), "storage ftp"),
+            (json!({"action": "info", "storage": "ftps"}), "storage ftps"),
+            (json!({"action": "info", "mode": "nova", "engine_name": "osbrick"}), "capabilities"),
         ] {
             let mut central = central.clone();
-            central.capabilities.storages.retain(|storage| storage != "s3");
+            central.capabilities.engines.retain(|engine| engine != "osbrick");
             let why = refusal(&central, &order(action.clone(), Some("t"))).unwrap_or_default();
             assert!(why.contains(word), "{action}: {why}");
             assert_eq!(refusal(&options(false), &order(action, None)), None);

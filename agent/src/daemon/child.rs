@@ -1,7 +1,7 @@
 //! One step as one child process: start it, listen to it, end it.
 
 use crate::step::{EXIT_PARTIAL, StepInput, StepLine};
-use freezer_model::StepOutcome;
+use freezer_model::{RateLimits, StepOutcome};
 use serde_json::{Map, Value};
 use std::ffi::OsString;
 use std::process::Stdio;
@@ -19,6 +19,13 @@ pub struct StepChild {
     lines: Lines<BufReader<ChildStdout>>,
     pub pid: i32,
     pub start_ticks: u64,
+}
+
+/// What the child said at its end.
+#[derive(Debug, Default)]
+pub struct LastWords {
+    pub result: Map<String, Value>,
+    pub error: Option<String>,
 }
 
 /// What the child said last, and how it ended.
@@ -86,13 +93,23 @@ impl StepChild {
         }
     }
 
+    /// Tells the child how fast it may go from now on.
+    pub async fn limit(&mut self, limits: &RateLimits) {
+        if let (Some(stdin), Ok(mut line)) = (self.leash.as_mut(), serde_json::to_vec(limits)) {
+            line.push(b'\n');
+            // A child that has just ended needs no limit.
+            let _ = stdin.write_all(&line).await;
+            let _ = stdin.flush().await;
+        }
+    }
+
     /// Asks the child's whole group to end; kills it if it does not within the grace time.
     pub fn terminate(&mut self) {
         signal_group(self.pid, rustix::process::Signal::TERM);
     }
 
     /// Waits for the end of the child.
-    pub async fn wait(mut self, last: Option<StepLine>, aborted: bool) -> Ended {
+    pub async fn wait(mut self, last: LastWords, aborted: bool) -> Ended {
         let status = if aborted {
             match tokio::time::timeout(GRACE, self.child.wait()).await {
                 Ok(status) => status,
@@ -111,13 +128,9 @@ impl StepChild {
     }
 }
 
-fn ended(status: std::io::Result<std::process::ExitStatus>, last: Option<StepLine>, aborted: bool) -> Ended {
+fn ended(status: std::io::Result<std::process::ExitStatus>, last: LastWords, aborted: bool) -> Ended {
     use std::os::unix::process::ExitStatusExt;
-    let (result, said) = match last {
-        Some(StepLine::Result(result)) => (result, None),
-        Some(StepLine::Error(error)) => (Map::new(), Some(error)),
-        _ => (Map::new(), None),
-    };
+    let LastWords { result, error: said } = last;
     let status = match status {
         Ok(status) => status,
         Err(error) => {

@@ -6,8 +6,10 @@ use super::run_logins::RunLogins;
 use super::run_step;
 use crate::links::ConductorLink;
 use crate::openstack::ceph::CephAccess;
-use freezer_model::rpc::{AbortRun, HeldStep, Reporter, RunAction, StepFinished, WorkRequest};
-use freezer_model::{Capabilities, ClientId, Epoch, Link, Progress, ProjectId, RunId, StepOutcome};
+use freezer_model::rpc::{AbortRun, HeldStep, LimitRun, Reporter, RunAction, StepFinished, WorkRequest};
+use freezer_model::{
+    Capabilities, ClientId, Epoch, Link, Progress, ProjectId, RateLimits, RunId, StepOutcome,
+};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -60,6 +62,8 @@ pub(super) struct Held {
     /// A later order for the run, which begins when this step has ended.
     pub next: Option<Epoch>,
     pub order: watch::Sender<Order>,
+    /// What users have changed since the order came.
+    pub limits: watch::Sender<RateLimits>,
 }
 
 /// Steps that are over. A conductor that was given up for dead may send its order after all: late, when the run was done
@@ -189,7 +193,9 @@ impl Executor {
 
     fn hold(&self, order: &RunAction) -> watch::Receiver<Order> {
         let (sender, receiver) = watch::channel(Order::GoOn);
-        self.held().insert(order.run_id.clone(), Held { epoch: order.epoch, next: None, order: sender });
+        let limits = watch::Sender::new(RateLimits::of(&order.freezer_action));
+        self.held()
+            .insert(order.run_id.clone(), Held { epoch: order.epoch, next: None, order: sender, limits });
         receiver
     }
 
@@ -247,6 +253,26 @@ impl Executor {
     /// `abort_run`. Answers whether the run is here.
     pub fn abort(&self, abort: &AbortRun) -> bool {
         self.send(&HeldStep { run_id: abort.run_id.clone(), epoch: abort.epoch }, Order::Abort)
+    }
+
+    /// `limit_run`. Answers whether the run is here.
+    pub fn limit(&self, limit: &LimitRun) -> bool {
+        match self.held().get(&limit.run_id) {
+            Some(held) if held.epoch == limit.epoch => {
+                held.limits.send_if_modified(|now| {
+                    let before = *now;
+                    now.overlay(limit.limits);
+                    *now != before
+                });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// How fast the step may go; told again when that changes.
+    pub(super) fn limits_of(&self, run_id: &RunId) -> Option<watch::Receiver<RateLimits>> {
+        self.held().get(run_id).map(|held| held.limits.subscribe())
     }
 
     pub(super) fn send(&self, step: &HeldStep, order: Order) -> bool {

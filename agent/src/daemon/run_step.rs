@@ -1,20 +1,22 @@
 //! The life of one step: wait for a slot, run the child, pass on its progress, report its end.
 
 use super::central;
-use super::child::{Ended, StepChild};
+use super::child::{Ended, LastWords, StepChild};
 use super::executor::{Executor, Order};
 use super::journal::Entry;
 use crate::step::{StepInput, StepLine};
-use freezer_model::rpc::{ReportReply, StepFinished, StepProgress, StepStarted, Verdict};
-use freezer_model::{Progress, RemovedBackups, StepOutcome};
+use freezer_model::rpc::{HeldStep, LimitRun, ReportReply, StepFinished, StepProgress, StepStarted, Verdict};
+use freezer_model::{Progress, RateLimits, RemovedBackups, StepOutcome};
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Longest pause between two tries at reporting an outcome.
 const REPORT_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Progress that stays as it is is reported again after this: over HTTPS the answer is where new limits are heard of.
+const UNCHANGED_MAX: Duration = Duration::from_secs(20);
 
 pub(super) async fn run_step(agent: Arc<Executor>, mut entry: Entry, mut order: watch::Receiver<Order>) {
     let (ended, progress) = wait_and_run(&agent, &mut entry, &mut order).await;
@@ -127,28 +129,40 @@ async fn follow(
     auth: &BTreeMap<String, String>,
 ) -> (Ended, Progress) {
     let mut progress = Progress::default();
-    let (mut last, mut removed) = (None, None);
+    let (mut last, mut removed) = (LastWords::default(), None);
     let mut stopping = false;
+    let mut limits = agent.limits_of(&entry.order.run_id);
+    if let Some(limits) = &mut limits {
+        // Users may have changed them while the step waited for its turn.
+        limits.mark_changed();
+    }
     let mut report_timer = tokio::time::interval(agent.options().progress_interval);
     report_timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut reporting: Option<tokio::task::JoinHandle<()>> = None;
-    let mut reported = None;
+    let mut reported: Option<(Progress, Instant)> = None;
     loop {
+        let mut fresh = None;
         tokio::select! {
             line = child.next() => match line {
                 Some(StepLine::Progress(news)) => progress = news,
                 Some(StepLine::Login(login)) => agent.logins.keep(&entry.order.run_id, auth, *login),
                 Some(StepLine::Removed(more)) => removed = Some(more),
-                Some(line) => last = Some(line),
+                Some(StepLine::Result(result)) => last.result = result,
+                Some(StepLine::Error(error)) => last.error = Some(error),
                 None => break,
             },
             _ = report_timer.tick() => {
                 let idle = reporting.as_ref().is_none_or(tokio::task::JoinHandle::is_finished);
-                if idle && reported.as_ref() != Some(&progress) {
-                    reported = Some(progress.clone());
+                let is_known = reported.as_ref().is_some_and(|(last, at)| *last == progress && at.elapsed() < UNCHANGED_MAX);
+                if idle && !is_known {
+                    reported = Some((progress.clone(), Instant::now()));
                     reporting = Some(tokio::spawn(report_progress(agent.clone(), entry.clone(), progress.clone())));
                 }
             }
+            changed = next_limits(&mut limits), if limits.is_some() => match changed {
+                Some(changed) => fresh = Some(changed),
+                None => limits = None,
+            },
             changed = order.wait_for(|now| *now != Order::GoOn), if !stopping => {
                 if changed.is_ok() {
                     tracing::info!("stopping run {}", entry.order.run_id);
@@ -156,6 +170,9 @@ async fn follow(
                 }
                 stopping = true;
             }
+        }
+        if let Some(limits) = fresh {
+            child.limit(&limits).await;
         }
     }
     if let Some(task) = reporting {
@@ -168,6 +185,13 @@ async fn follow(
         ended.result.insert(RemovedBackups::KEY.to_owned(), json!(removed));
     }
     (ended, progress)
+}
+
+/// `None` when there will be no more.
+async fn next_limits(limits: &mut Option<watch::Receiver<RateLimits>>) -> Option<RateLimits> {
+    let limits = limits.as_mut()?;
+    limits.changed().await.ok()?;
+    Some(*limits.borrow_and_update())
 }
 
 async fn report_progress(agent: Arc<Executor>, entry: Entry, progress: Progress) {
@@ -189,15 +213,18 @@ fn obey(
     epoch: freezer_model::Epoch,
     reply: Option<ReportReply>,
 ) {
-    let step = freezer_model::rpc::HeldStep { run_id: run_id.clone(), epoch };
-    match reply.map(|reply| reply.verdict) {
-        Some(Verdict::Abort) => {
+    let Some(reply) = reply else { return };
+    let step = HeldStep { run_id: run_id.clone(), epoch };
+    match reply.verdict {
+        Verdict::Abort => {
             agent.send(&step, Order::Abort);
         }
-        Some(Verdict::Stale) => {
+        Verdict::Stale => {
             agent.send(&step, Order::Drop);
         }
-        Some(Verdict::Continue) | None => {}
+        Verdict::Continue => {
+            agent.limit(&LimitRun { run_id: run_id.clone(), epoch, limits: reply.limits });
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use super::{ConductorLink, LinkError};
 use crate::daemon::{Accepted, Executor};
 use async_trait::async_trait;
 use freezer_model::rpc::{
-    AGENT_TOPIC, AbortRun, AgentHello, CONDUCTOR_TOPIC, EXCHANGE, HelloReply, ReportReply, RunAction,
-    StepFinished, StepProgress, StepStarted, VERSION,
+    AGENT_TOPIC, AbortRun, AgentHello, CONDUCTOR_TOPIC, EXCHANGE, HelloReply, LimitRun, ReportReply,
+    RunAction, StepFinished, StepProgress, StepStarted, VERSION,
 };
 use oslo_messaging::{
     AckPolicy, Context, Endpoint, EndpointTarget, Error, RemoteFailure, RpcClient, RpcServer, ServerOptions,
@@ -96,7 +96,7 @@ impl Endpoint for Orders {
     }
 
     fn methods(&self) -> &[&str] {
-        &["run_action", "abort_run", "ping"]
+        &["run_action", "abort_run", "limit_run", "ping"]
     }
 
     fn idempotent(&self, _method: &str) -> bool {
@@ -112,6 +112,7 @@ impl Endpoint for Orders {
                 Ok(json!({"accepted": accepted == Accepted::New}))
             }
             "abort_run" => Ok(json!({"found": self.0.abort(&read::<AbortRun>(args)?)})),
+            "limit_run" => Ok(json!({"found": self.0.limit(&read::<LimitRun>(args)?)})),
             _ => Ok(json!("pong")),
         }
     }

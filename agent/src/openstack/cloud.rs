@@ -11,8 +11,12 @@ use reqwest::{Method, Response};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub type Version = (u32, u32);
+
+/// For how long the answer to a POST is waited for once the action has to end.
+const AFTER_ABORT: Duration = Duration::from_secs(30);
 
 /// A service, as the catalogue and people call it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +27,7 @@ pub enum Service {
     Neutron,
     Swift,
     Heat,
+    Barbican,
 }
 
 impl Service {
@@ -34,6 +39,7 @@ impl Service {
             Self::Neutron => "Neutron",
             Self::Swift => "Swift",
             Self::Heat => "Heat",
+            Self::Barbican => "Barbican",
         }
     }
 
@@ -46,14 +52,16 @@ impl Service {
             Self::Neutron => "network",
             Self::Swift => "object-store",
             Self::Heat => "orchestration",
+            Self::Barbican => "key-manager",
         }
     }
 
-    /// What stands before a path: the catalogue's addresses of Glance and Neutron name no version.
+    /// What stands before a path: the catalogue's addresses of Glance, Neutron and Barbican name no version.
     fn prefix(self) -> &'static str {
         match self {
             Self::Glance => "/v2",
             Self::Neutron => "/v2.0",
+            Self::Barbican => "/v1",
             Self::Cinder | Self::Nova | Self::Swift | Self::Heat => "",
         }
     }
@@ -63,7 +71,7 @@ impl Service {
         match self {
             Self::Cinder => Some(("volume", (3, 70))),
             Self::Nova => Some(("compute", (2, 93))),
-            Self::Glance | Self::Neutron | Self::Swift | Self::Heat => None,
+            Self::Glance | Self::Neutron | Self::Swift | Self::Heat | Self::Barbican => None,
         }
     }
 }
@@ -201,11 +209,27 @@ impl Cloud {
     }
 
     /// Sends; an abort ends the waiting. Any status is an answer.
+    ///
+    /// A POST that is under way is waited for even then: the service goes on with it, and what it makes can only be
+    /// removed once it is known.
     pub async fn send(&self, service: Service, request: ServiceRequest) -> Result<Response, CloudError> {
-        tokio::select! {
-            answer = request.send() => answer.map_err(|cause| CloudError::Session { service: service.name(), cause }),
-            () = self.monitor.token().cancelled() => Err(CloudError::Aborted),
+        let aborted = self.monitor.token();
+        if aborted.is_cancelled() {
+            return Err(CloudError::Aborted);
         }
+        let makes = *request.method() == Method::POST;
+        let answer = request.send();
+        tokio::pin!(answer);
+        let answer = tokio::select! {
+            answer = &mut answer => answer,
+            () = aborted.cancelled() => {
+                if !makes {
+                    return Err(CloudError::Aborted);
+                }
+                tokio::time::timeout(AFTER_ABORT, answer).await.map_err(|_| CloudError::Aborted)?
+            }
+        };
+        answer.map_err(|cause| CloudError::Session { service: service.name(), cause })
     }
 
     /// Sends, and reads the JSON of a good answer (null when it is empty).
@@ -307,4 +331,40 @@ pub fn checked_id<'a>(service: Service, kind: &str, id: &'a str) -> Result<&'a s
     }
     let what = format!("{kind} '{id}'");
     Err(CloudError::NotFound { service: service.name(), what, request: String::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use keystone::{Auth, SessionOptions};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Sends, aborts once the service has the request, and only then lets it answer.
+    async fn aborted_under_way(method: Method) -> Result<Response, CloudError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/volumes", listener.local_addr().unwrap());
+        let auth = Auth::None { user_id: "u".into(), project_id: "p".into() };
+        let session = Session::new(SessionOptions::new("", auth)).unwrap();
+        let cloud = Cloud::new(session, Arc::new(Monitor::new()), 120);
+        let request = cloud.session().request_address(method, &address);
+        let service = async {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut head = [0_u8; 4096];
+            assert!(connection.read(&mut head).await.unwrap() > 0);
+            cloud.monitor().cancel();
+            tokio::task::yield_now().await;
+            let answer = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            // Nobody reads it where the waiting has ended.
+            let _ = connection.write_all(answer).await;
+        };
+        tokio::join!(cloud.send(Service::Cinder, request), service).0
+    }
+
+    #[tokio::test]
+    async fn what_a_service_is_making_is_known_after_an_abort() {
+        assert_eq!(aborted_under_way(Method::POST).await.unwrap().status(), 202);
+        assert!(matches!(aborted_under_way(Method::GET).await, Err(CloudError::Aborted)));
+    }
 }

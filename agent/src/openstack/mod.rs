@@ -16,6 +16,7 @@ pub mod nova;
 pub mod pages;
 pub mod pipe;
 pub mod project;
+pub(crate) mod secret;
 pub mod server;
 pub mod swift;
 pub mod temporary;

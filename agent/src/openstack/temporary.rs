@@ -5,8 +5,9 @@
 //! also a resource whose making was under way when the agent died is found. It says which process works with it: only
 //! what no living process works with is removed.
 
-use super::cinder::{snapshots, volumes};
-use super::cloud::Cloud;
+use super::cinder::backups::Backups;
+use super::cinder::{groups, snapshots, volumes};
+use super::cloud::{Cloud, Service};
 use super::error::CloudError;
 use super::glance::images;
 use super::neutron::ports;
@@ -29,6 +30,8 @@ pub const PROCESS_KEY: &str = "freezer_process";
 /// Default of the option `temp_resource_prefix`.
 const USUAL_PREFIX: &str = "freezer_";
 const TIDYING_SECS: u64 = 300;
+/// In Cinder's refusal to remove a backup that increments need.
+const HAS_DEPENDANTS: &str = "Incremental backups exist";
 /// Between what a name says and the tag.
 const MARK: char = '~';
 /// Nobody works on one resource for longer on another host, whose processes cannot be seen from here.
@@ -95,8 +98,12 @@ pub enum Temporary {
     Server(String),
     Port(String),
     Image(String),
+    /// A backup of Cinder's that nobody waited for to the end.
+    Backup(String),
     Volume(String),
     Snapshot(String),
+    /// With the snapshots of all volumes of a group.
+    GroupSnapshot(String),
 }
 
 impl Temporary {
@@ -106,8 +113,9 @@ impl Temporary {
             Self::Server(_) => 0,
             Self::Port(_) => 1,
             Self::Image(_) => 2,
-            Self::Volume(_) => 3,
-            Self::Snapshot(_) => 4,
+            Self::Backup(_) => 3,
+            Self::Volume(_) => 4,
+            Self::Snapshot(_) | Self::GroupSnapshot(_) => 5,
         }
     }
 }
@@ -118,8 +126,10 @@ impl fmt::Display for Temporary {
             Self::Server(id) => write!(f, "server {id}"),
             Self::Port(id) => write!(f, "port {id}"),
             Self::Image(id) => write!(f, "image {id}"),
+            Self::Backup(id) => write!(f, "Cinder backup {id}"),
             Self::Volume(id) => write!(f, "volume {id}"),
             Self::Snapshot(id) => write!(f, "snapshot {id}"),
+            Self::GroupSnapshot(id) => write!(f, "group snapshot {id}"),
         }
     }
 }
@@ -255,9 +265,17 @@ async fn remove(cloud: &Cloud, entry: &Temporary) -> Result<(), CloudError> {
                 Temporary::Image(id) => {
                     (images::delete(cloud, id).await, status(images::show(cloud, id).await)?)
                 }
+                Temporary::Backup(id) => {
+                    let state = Backups::new(cloud).get(id).await?.map(|backup| backup.status);
+                    (Backups::new(cloud).delete(id).await, state)
+                }
                 Temporary::Volume(id) => {
                     let state = volumes::show(cloud, id).await.map(|volume| volume.document);
                     (volumes::delete(cloud, id).await, status(state)?)
+                }
+                Temporary::GroupSnapshot(id) => {
+                    let asked = groups::delete_snapshot(cloud, id).await;
+                    (asked, status(groups::show_snapshot(cloud, id).await)?)
                 }
                 Temporary::Snapshot(id) => {
                     (snapshots::delete(cloud, id).await, status(snapshots::show(cloud, id).await)?)
@@ -269,6 +287,10 @@ async fn remove(cloud: &Cloud, entry: &Temporary) -> Result<(), CloudError> {
                 (Some(state), _) if matches!(state.as_str(), "DELETED" | "SOFT_DELETED") => {
                     Ok(Look::Ready(()))
                 }
+                // It is a part of somebody's chain by now, and goes with it.
+                (Some(state), Err(error)) if error.to_string().contains(HAS_DEPENDANTS) => {
+                    Ok(Look::Never { state, detail: error.to_string() })
+                }
                 (Some(state), _) if state == "error_deleting" => {
                     Ok(Look::Never { state, detail: String::new() })
                 }
@@ -278,6 +300,12 @@ async fn remove(cloud: &Cloud, entry: &Temporary) -> Result<(), CloudError> {
             }
         })
         .await
+}
+
+/// Whether the tags of a resource name a process that is gone.
+pub fn is_left(tags: &BTreeMap<String, String>, age_secs: i64) -> bool {
+    let process = tags.get(PROCESS_KEY).filter(|_| tags.contains_key(RUN_KEY));
+    process.and_then(|text| Process::parse(text)).is_some_and(|process| !process.may_be_at_work(age_secs))
 }
 
 fn status(shown: Result<Value, CloudError>) -> Result<Option<String>, CloudError> {
@@ -300,19 +328,67 @@ async fn find(
         let process = process_of(row, tags, prefix)?;
         fits(&process, age_secs(row, now)).then(|| text(row, "id").to_owned())
     };
-    let mut found = of_servers(cloud, &project, &wanted).await;
-    for row in images::list(cloud, &[("owner", project.as_str()), ("visibility", "private")]).await? {
+    let of_images = [("owner", project.as_str()), ("visibility", "private")];
+    let (mut found, images, backups, volumes, snapshots, of_groups) = tokio::join!(
+        of_servers(cloud, &project, &wanted),
+        images::list(cloud, &of_images),
+        of_backups(cloud, &wanted),
+        volumes::list(cloud),
+        snapshots::list(cloud),
+        of_groups(cloud, &wanted),
+    );
+    for row in images? {
         let tags = row.as_object().cloned().unwrap_or_default();
         found.extend(wanted(&row, &tags).map(Temporary::Image));
     }
-    for volume in volumes::list(cloud).await? {
+    found.extend(backups);
+    for volume in volumes? {
         found.extend(wanted(&volume.document, &volume.map("metadata")).map(Temporary::Volume));
     }
-    for row in snapshots::list(cloud).await? {
+    found.extend(of_groups);
+    // Those of a group go with it.
+    let is_alone = |row: &Value| row.get("group_snapshot_id").is_none_or(Value::is_null);
+    for row in snapshots?.into_iter().filter(is_alone) {
         let tags = row.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
         found.extend(wanted(&row, &tags).map(Temporary::Snapshot));
     }
     Ok(found)
+}
+
+/// Backups of Cinder's whose agent was gone or had to go before they were done. Those that are still being made are left alone:
+/// Cinder removes none of these.
+async fn of_backups(
+    cloud: &Cloud,
+    wanted: impl Fn(&Value, &Map<String, Value>) -> Option<String>,
+) -> Vec<Temporary> {
+    match cloud.rows(Service::Cinder, ("/backups/detail", "backups"), &[]).await {
+        Ok(rows) => {
+            let done = rows.iter().filter(|row| matches!(text(row, "status"), "available" | "error"));
+            let ids = done.filter_map(|row| wanted(row, row.get("metadata")?.as_object()?));
+            ids.map(Temporary::Backup).collect()
+        }
+        Err(error) => {
+            tracing::debug!("looking for backups that were left: {error}");
+            Vec::new()
+        }
+    }
+}
+
+/// Snapshots of groups. A Cinder that knows no groups has none.
+async fn of_groups(
+    cloud: &Cloud,
+    wanted: impl Fn(&Value, &Map<String, Value>) -> Option<String>,
+) -> Vec<Temporary> {
+    match groups::list_snapshots(cloud).await {
+        Ok(rows) => {
+            let ids = rows.iter().filter_map(|row| wanted(row, &Map::new()));
+            ids.map(Temporary::GroupSnapshot).collect()
+        }
+        Err(error) => {
+            tracing::debug!("looking for snapshots of groups that were left: {error}");
+            Vec::new()
+        }
+    }
 }
 
 /// Servers and ports that were made for a restore. A cloud that has neither Nova nor Neutron has none.
@@ -322,7 +398,9 @@ async fn of_servers(
     wanted: impl Fn(&Value, &Map<String, Value>) -> Option<String>,
 ) -> Vec<Temporary> {
     let mut found = Vec::new();
-    match servers::list(cloud, &[]).await {
+    let of_ports = [("project_id", project)];
+    let (servers, ports) = tokio::join!(servers::list(cloud, &[]), ports::list(cloud, &of_ports));
+    match servers {
         Ok(rows) => {
             let rows = rows.iter().filter(|server| server.project_id() == project);
             let ids = rows.filter_map(|server| wanted(&server.document, &server.map("metadata")));
@@ -330,7 +408,7 @@ async fn of_servers(
         }
         Err(error) => tracing::debug!("looking for servers that were left: {error}"),
     }
-    match ports::list(cloud, &[("project_id", project)]).await {
+    match ports {
         Ok(rows) => found.extend(rows.iter().filter_map(|row| wanted(row, &Map::new())).map(Temporary::Port)),
         Err(error) => tracing::debug!("looking for ports that were left: {error}"),
     }

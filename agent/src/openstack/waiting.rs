@@ -5,7 +5,7 @@ use super::error::CloudError;
 use async_trait::async_trait;
 use std::time::{Duration, Instant};
 
-/// Pauses between two looks grow from the first to the last.
+/// Pauses between two looks grow from the first to the last, so that what is ready is seen within a sixth of its time.
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// Seconds for each GiB, where data are moved: slower than any back end in good health.
@@ -100,7 +100,7 @@ impl Cloud {
                 () = self.timer().sleep(pause) => {}
                 () = self.monitor().token().cancelled() => return Err(CloudError::Aborted),
             }
-            pause = (pause * 3 / 2).min(LAST_PAUSE);
+            pause = (pause * 6 / 5).min(LAST_PAUSE);
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct CloudOptions {
     pub timeout_secs: u64,
     /// Beginning of the names of temporary resources.
     pub temp_prefix: String,
+    /// Names of the types of Cinder's groups whose volumes are all snapshotted at one instant.
+    pub group_types: Vec<String>,
     pub restore_name: Option<String>,
     pub volume_target: VolumeTarget,
     /// `pool/image`.
@@ -44,6 +46,10 @@ impl CloudOptions {
             timeout_secs: values.int("timeout", 0..=31_536_000)?.filter(|secs| *secs > 0).unwrap_or(120)
                 as u64,
             temp_prefix,
+            group_types: (values.text("consistent_group_types")?.unwrap_or_default().split(','))
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+                .collect(),
             restore_name: values.text("restore_name")?,
             volume_target,
             rbd_target: values.text("rbd_restore_to")?,

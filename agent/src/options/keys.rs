@@ -31,11 +31,13 @@ pub struct Key {
     pub help: &'static str,
 }
 
-const ACTIONS: &[&str] = &["backup", "restore", "admin", "info", "exec"];
+const ACTIONS: &[&str] =
+    &["backup", "restore", "admin", "verify", "hold", "release", "adopt", "info", "exec"];
 const MODES: &[&str] = &[
     "fs",
     "mongo",
     "mysql",
+    "postgresql",
     "sqlserver",
     "cinder",
     "cindernative",
@@ -44,12 +46,17 @@ const MODES: &[&str] = &[
     "rbd",
     "cloud",
     "project",
+    "stream",
 ];
 const ENGINES: &[&str] = &["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance", "image", "set"];
 const TARGETS: &[&str] = &["new", "over", "replace"];
 const STORAGES: &[&str] = &["local", "swift", "ssh", "s3", "ftp", "ftps"];
 const CODECS: &[&str] = &["gzip", "bzip2", "xz", "zstd", "none"];
+const SCOPES: &[&str] = &["newest", "all"];
 const KDFS: &[&str] = &["openssl", "pbkdf2"];
+const FORMS: &[&str] = &["dump", "physical"];
+const EXISTING: &[&str] = &["replace", "keep", "refuse"];
+const OWNERS: &[&str] = &["names", "numbers", "none"];
 const DEREFERENCE: &[&str] = &["", "none", "soft", "hard", "all"];
 
 const fn key(group: &'static str, name: &'static str, kind: Kind, help: &'static str) -> Key {
@@ -79,8 +86,8 @@ const WHAT: &str = "What to do";
 const CHAIN: &str = "Levels of a backup chain";
 const FORM: &str = "Compression and encryption";
 const WHERE: &str = "Storage";
-const BACK: &str = "Restore";
-const TIDY: &str = "Rotation (action admin)";
+const BACK: &str = "Restore and verification";
+const TIDY: &str = "Rotation (action admin) and holds";
 const LIMIT: &str = "Limits";
 const CLOUD: &str = "OpenStack resources";
 const HOST: &str = "Databases and snapshots";
@@ -96,11 +103,18 @@ pub const KEYS: &[Key] = &[
     key(WHAT, "hostname", Kind::Text, "Host part of the backup's name (default: this host); names another host's backups"),
     key(WHAT, "path_to_backup", Kind::Text, "File or directory to back up").short('F'),
     key(WHAT, "exclude", Kind::Text, "Leave out what matches this pattern (GNU tar wildcards)"),
+    key(WHAT, "exclude_rules", Kind::Text, "Leave out what these rules say, as in a .gitignore (!rule takes back, /rule is of the root, rule/ of folders only); one a line or a JSON list"),
+    key(WHAT, "exclude_rules_file", Kind::Text, "File on the agent's host with such rules, which come before those of exclude_rules"),
+    key(WHAT, "include_rules", Kind::Text, "Save only files that these rules name, or that are below folders they name; one a line or a JSON list"),
     key(WHAT, "dereference_symlink", Kind::Choice(DEREFERENCE), "Follow symbolic links (soft), store hard links as files (hard), or both (all)"),
     key(WHAT, "one_file_system", Kind::Bool, "Do not cross into other file systems").or("true"),
     key(WHAT, "sync", Kind::Bool, "Flush the file systems first").or("true"),
     key(WHAT, "command", Kind::Text, "Command of action exec: words and quotes as in a shell, but no shell").flag("command"),
-    key(WHAT, "exec_shell", Kind::Bool, "Run the command of action exec through /bin/sh -c").or("false"),
+    key(WHAT, "exec_shell", Kind::Bool, "Run commands (of action exec, hooks, streams) through /bin/sh -c").or("false"),
+    key(WHAT, "stream_command", Kind::Text, "Command whose output is saved (mode stream; without it, standard input is); an exit status other than 0 leaves nothing behind"),
+    key(WHAT, "hook_before", Kind::Text, "Command to run before the action, which is not done when it fails"),
+    key(WHAT, "hook_after", Kind::Text, "Command to run after the action, however that ended (FREEZER_OUTCOME: success, partial, fail or aborted)"),
+    key(WHAT, "hook_timeout", Kind::Int, "Seconds after which a hook is ended").or("600"),
     key(WHAT, "dry_run", Kind::Bool, "Show what would be done").or("false"),
     key(CHAIN, "incremental", Kind::Bool, "Save only what changed since the last level").or("false"),
     key(CHAIN, "max_level", Kind::Int, "Start a new chain after this level"),
@@ -109,7 +123,9 @@ pub const KEYS: &[Key] = &[
     key(FORM, "compression", Kind::Choice(CODECS), "Compressor").or("gzip"),
     key(FORM, "compression_level", Kind::Int, "Level of the compressor (default: its own)"),
     key(FORM, "encrypt_pass_file", Kind::Text, "File whose first line is the pass phrase; encrypts with AES-256"),
+    key(FORM, "encrypt_secret_ref", Kind::Text, "The pass phrase as a secret of the project in Barbican (its address or id), instead of a file"),
     key(FORM, "encryption_kdf", Kind::Choice(KDFS), "How the key comes from the pass phrase: openssl (readable by Freezer in Python) or pbkdf2 (slower to guess)").or("openssl"),
+    key(FORM, "encrypt_names", Kind::Bool, "Encrypt GNU tar's snapshot file too, which holds the names of all files; Freezer in Python cannot take the next level then (always so with pbkdf2, which it cannot read)").or("false"),
     key(FORM, "max_segment_size", Kind::Int, "Bytes of one segment").or("33554432").short('M'),
     key(FORM, "rsync_block_size", Kind::Int, "Only of engine rsyncv2").or("4096"),
     key(WHERE, "storage", Kind::Choice(STORAGES), "Where backups are kept").or("swift"),
@@ -118,31 +134,53 @@ pub const KEYS: &[Key] = &[
     key(WHERE, "ssh_port", Kind::Int, "Port of storage ssh").or("22"),
     key(WHERE, "ssh_username", Kind::Text, "User of storage ssh"),
     key(WHERE, "ssh_key", Kind::Text, "Private key file").or("~/.ssh/id_rsa"),
-    key(WHERE, "ssh_password", Kind::Text, "Password of storage ssh; better in a file or the environment (SSH_PASSWORD) than here"),
+    key(WHERE, "ssh_password", Kind::Text, "Password of storage ssh; better in a file (ssh_password_file) or the environment (SSH_PASSWORD) than here"),
+    key(WHERE, "ssh_password_file", Kind::Text, "File whose first line is the password of storage ssh"),
+    key(WHERE, "ssh_key_passphrase_file", Kind::Text, "File whose first line is the pass phrase of the private key"),
     key(WHERE, "ssh_known_hosts", Kind::Text, "Host keys that are trusted").or("~/.ssh/known_hosts"),
-    key(WHERE, "ftp_host", Kind::Text, "Host of storage ftp"),
-    key(WHERE, "ftp_port", Kind::Int, "Port of storage ftp").or("21"),
-    key(WHERE, "ftp_username", Kind::Text, "User of storage ftp"),
-    key(WHERE, "ftp_password", Kind::Text, "Password of storage ftp"),
-    key(WHERE, "ftp_keyfile", Kind::Text, "Client key of storage ftps"),
-    key(WHERE, "ftp_certfile", Kind::Text, "Client certificate of storage ftps"),
-    key(WHERE, "access_key", Kind::Text, "Access key of storage s3"),
-    key(WHERE, "secret_key", Kind::Text, "Secret key of storage s3"),
-    key(WHERE, "endpoint", Kind::Text, "Endpoint of storage s3"),
+    key(WHERE, "ftp_host", Kind::Text, "Host of storages ftp and ftps"),
+    key(WHERE, "ftp_port", Kind::Int, "Port of storages ftp and ftps").or("21"),
+    key(WHERE, "ftp_username", Kind::Text, "User of storages ftp and ftps"),
+    key(WHERE, "ftp_password", Kind::Text, "Password of storages ftp and ftps; better in a file (ftp_password_file) or the environment (FTP_PASSWORD) than here"),
+    key(WHERE, "ftp_password_file", Kind::Text, "File whose first line is the password of storages ftp and ftps"),
+    key(WHERE, "ftp_keyfile", Kind::Text, "File with the client's key, for servers of storage ftps that ask for a certificate"),
+    key(WHERE, "ftp_certfile", Kind::Text, "File with the client's certificate, beside ftp_keyfile"),
+    key(WHERE, "endpoint", Kind::Text, "Address of storage s3: https://host, with a port if need be"),
+    key(WHERE, "s3_region", Kind::Text, "Region of the bucket").or("us-east-1"),
+    key(WHERE, "s3_bucket_in_host", Kind::Bool, "The bucket is part of the host's name, not of the path").or("false"),
+    key(WHERE, "s3_credentials_file", Kind::Text, "File with the keys of storage s3, in the form of the AWS tools")
+        .or("~/.aws/credentials"),
+    key(WHERE, "access_key", Kind::Text, "Access key of storage s3, instead of the file; also from the environment (AWS_ACCESS_KEY_ID or ACCESS_KEY)"),
+    key(WHERE, "secret_key", Kind::Text, "Secret key of storage s3; better in the file or the environment (AWS_SECRET_ACCESS_KEY or SECRET_KEY) than here"),
     key(BACK, "restore_abs_path", Kind::Text, "Directory to restore into (made when missing)"),
     key(BACK, "restore_from_date", Kind::Text, "Newest state not after this time, YYYY-MM-DDThh:mm:ss (local time, or with Z or an offset)"),
     key(BACK, "overwrite", Kind::Bool, "Restore into a directory that is not empty; files the backup does not know stay").or("false"),
+    key(BACK, "restore_paths", Kind::Text, "Only these files and folders, relative to the folder that was saved; one a line or a JSON list"),
+    key(BACK, "existing_files", Kind::Choice(EXISTING), "What happens to files in the target that the backup has too (with overwrite): they are replaced, kept, or the restore is refused").or("replace"),
+    key(BACK, "delete_foreign", Kind::Bool, "Delete what is in the target and not in the backup (with overwrite)").or("false"),
+    key(BACK, "owners", Kind::Choice(OWNERS), "Owners of restored files: by their names where this host knows them, by their numbers, or the one who restores").or("names"),
+    key(BACK, "owner_map", Kind::Text, "Other owners, user:OLD=NEW or group:OLD=NEW (names or numbers, OLD may be *); one a line or a JSON list"),
     key(BACK, "consistency_check", Kind::Bool, "Compute upstream's checksum of the source").or("false"),
     key(BACK, "consistency_checksum", Kind::Text, "Compare the restored tree with this checksum"),
+    key(BACK, "verify_scope", Kind::Choice(SCOPES), "What action verify reads: the newest state (or the one of restore_from_date) and all it is built on, or every one").or("newest"),
+    key(BACK, "verify_sample", Kind::Float, "Percent of the payload that action verify reads, another part each day (default: all)"),
     key(TIDY, "remove_older_than", Kind::Float, "Remove chains whose newest level is older than this many days"),
     key(TIDY, "remove_from_date", Kind::Text, "Remove chains whose newest level is not after this time"),
     key(TIDY, "keep_last", Kind::Int, "Keep the chains that hold this many newest backups, remove the others"),
+    key(TIDY, "keep_hourly", Kind::Int, "Keep the newest backup of so many hours (UTC) that have one, as the other keep_… do; what any of them keeps stays"),
+    key(TIDY, "keep_daily", Kind::Int, "The same for days"),
+    key(TIDY, "keep_weekly", Kind::Int, "The same for weeks"),
+    key(TIDY, "keep_monthly", Kind::Int, "The same for months"),
+    key(TIDY, "keep_yearly", Kind::Int, "The same for years"),
+    key(TIDY, "hold_reason", Kind::Text, "Why a backup (the newest, or the one of restore_from_date) is kept from rotation, with all it is built on (action hold; action release lets it go)"),
+    key(TIDY, "hold_until", Kind::Text, "When the hold ends by itself (default: when it is released)"),
+    key(TIDY, "hold_by", Kind::Text, "Who holds it (default: the agent on this host)"),
     key(TIDY, "fullbackup_rotation", Kind::Int, "Full Cinder backups to keep (mode cindernative)"),
     key(LIMIT, "upload_limit", Kind::Rate, "Bytes a second to the storage, units allowed (10M)").or("-1"),
     key(LIMIT, "download_limit", Kind::Rate, "Bytes a second from the storage").or("-1"),
     key(LIMIT, "parallel_resources", Kind::Int, "Resources of a project, or servers, that are saved or restored at the same time").or("4"),
     key(LIMIT, "max_priority", Kind::Text, "Accepted for upstream's jobs; run the agent under nice and ionice instead"),
-    key(LIMIT, "timeout", Kind::Int, "Seconds to wait for a resource; of action exec: until it is ended").or("120"),
+    key(LIMIT, "timeout", Kind::Int, "Seconds to wait for a resource; of action exec: until it is ended, 0 for never (default there: 3600)").or("120"),
     key(CLOUD, "project_id", Kind::Text, "Project to act in"),
     key(CLOUD, "os_trust_id", Kind::Text, "Keystone trust to act under"),
     key(CLOUD, "os_identity_api_version", Kind::Text, "Only 3").or("3"),
@@ -167,6 +205,7 @@ pub const KEYS: &[Key] = &[
     key(CLOUD, "nova_inst_metadata", Kind::Text, "Servers with this metadata, key=value"),
     key(CLOUD, "nova_restore_flavor", Kind::Text, "Flavor of a restored server, by id or name"),
     key(CLOUD, "nova_restore_network", Kind::Text, "Network of a restored server"),
+    key(CLOUD, "consistent_group_types", Kind::Text, "Types of Cinder's groups, by name and with commas between, whose snapshots the back end takes of all volumes at one instant").or("default_cgsnapshot_type"),
     key(CLOUD, "glance_image_id", Kind::Text, "Image by id"),
     key(CLOUD, "glance_image_name", Kind::Text, "Images by name"),
     key(CLOUD, "glance_image_name_filter", Kind::Text, "Images whose name does not hold this text"),
@@ -176,7 +215,11 @@ pub const KEYS: &[Key] = &[
     key(CLOUD, "project_restore_to", Kind::Text, "Id of another project to restore a project into (the user needs a role there)"),
     key(CLOUD, "temp_resource_prefix", Kind::Text, "Prefix of temporary resources").or("freezer_"),
     key(HOST, "cloud_conf", Kind::Text, "File that says what the control plane consists of (mode cloud)"),
-    key(HOST, "mysql_conf", Kind::Text, "MySQL access file"),
+    key(HOST, "mysql_conf", Kind::Text, "Access file of MariaDB or MySQL (mode mysql): host, port or socket, user, password; names, exclude"),
+    key(HOST, "mysql_form", Kind::Choice(FORMS), "Mode mysql saves dumps of databases, or the server's files with mariadb-backup and its binary logs as increments (physical)").or("dump"),
+    key(HOST, "recovery_target_binlog", Kind::Text, "Place FILE:POSITION in MariaDB's binary logs to which a restored server is brought (mysql_form physical; restore_from_date brings it to a time)"),
+    key(HOST, "postgresql_conf", Kind::Text, "Access file of PostgreSQL (mode postgresql): host, port, user, passfile or service; slot, checkpoint, bin_dir"),
+    key(HOST, "recovery_target_lsn", Kind::Text, "Place in PostgreSQL's log where the recovery of a restored server ends (mode postgresql; restore_from_date ends it at a time)"),
     key(HOST, "sql_server_conf", Kind::Text, "SQL Server access file"),
     key(HOST, "snapshot", Kind::Text, "Take a file-system snapshot first").short('s'),
     key(HOST, "lvm_srcvol", Kind::Text, "LVM volume"),

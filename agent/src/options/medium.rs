@@ -20,6 +20,14 @@ pub enum Medium {
     CinderNative(Option<String>),
     /// The control plane of a cloud, from this host.
     ControlPlane,
+    /// What a command prints, or what comes in on standard input.
+    Stream,
+    /// Databases of a MariaDB or MySQL server, as dumps.
+    Mysql,
+    /// The files of a MariaDB server and its binary logs.
+    MysqlFiles,
+    /// A PostgreSQL cluster and its log.
+    Postgresql,
     /// Everything of a project.
     Project,
 }
@@ -79,6 +87,9 @@ impl Medium {
             Self::Servers(_) => "nova",
             Self::CinderNative(_) => "cindernative",
             Self::ControlPlane => "cloud",
+            Self::Stream => "stream",
+            Self::Mysql | Self::MysqlFiles => "mysql",
+            Self::Postgresql => "postgresql",
             Self::Project => "project",
         }
     }
@@ -97,6 +108,9 @@ impl Medium {
             }
             Self::CinderNative(_) => "cindernative_vol_id (what to save)",
             Self::ControlPlane => "cloud_conf (what the control plane consists of)",
+            Self::Stream => "backup_name (what the stream is called)",
+            Self::Mysql | Self::MysqlFiles => "mysql_conf (where the server is, and the login)",
+            Self::Postgresql => "postgresql_conf (where the server is, and the login)",
             Self::Project => "a login for the project (what to save)",
         }
     }
@@ -110,8 +124,36 @@ impl Medium {
             Self::Images(ImagePick::Project(id)) | Self::Servers(ServerPick::Project(id)) => Some(id),
             Self::Rbd { image, .. } => Some(image),
             Self::CinderNative(volume) => volume.as_deref(),
-            Self::Files | Self::ControlPlane | Self::Project | Self::Images(_) | Self::Servers(_) => None,
+            Self::Files
+            | Self::ControlPlane
+            | Self::Stream
+            | Self::Mysql
+            | Self::MysqlFiles
+            | Self::Postgresql
+            | Self::Project
+            | Self::Images(_)
+            | Self::Servers(_) => None,
         }
+    }
+
+    /// What is no folder of this host, but handed in as it comes.
+    pub fn is_fed(&self) -> bool {
+        matches!(self, Self::ControlPlane | Self::Stream | Self::Mysql | Self::MysqlFiles | Self::Postgresql)
+    }
+
+    /// Streams that are always saved whole: nobody can tell what of them changed.
+    pub fn is_always_whole(&self) -> bool {
+        self.is_fed() && !self.has_logs()
+    }
+
+    /// Servers whose increments are their logs.
+    pub fn has_logs(&self) -> bool {
+        matches!(self, Self::Postgresql | Self::MysqlFiles)
+    }
+
+    /// Whether its backups are archives of files, whatever they were made of.
+    pub fn is_archive(&self) -> bool {
+        *self == Self::Files || self.is_fed()
     }
 }
 
@@ -167,6 +209,10 @@ pub fn choose(values: &Values) -> Result<Medium, OptionsError> {
         "nova" => Medium::Servers(servers(values)?),
         "cindernative" => Medium::CinderNative(values.text("cindernative_vol_id")?),
         "cloud" => Medium::ControlPlane,
+        "stream" => Medium::Stream,
+        "mysql" if values.text("mysql_form")?.as_deref() == Some("physical") => Medium::MysqlFiles,
+        "mysql" => Medium::Mysql,
+        "postgresql" => Medium::Postgresql,
         "project" => Medium::Project,
         other => {
             return Err(OptionsError::bad("mode", format!("'{other}' is not available in this agent")));

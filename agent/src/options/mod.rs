@@ -6,10 +6,15 @@
 pub mod cloud;
 pub mod command_line;
 pub mod date;
+mod effect;
+pub mod ftp;
+mod holding;
 pub mod ini;
 pub mod keys;
 pub mod medium;
-pub mod size;
+mod name;
+pub mod pass_phrase;
+pub mod placing;
 pub mod typed;
 pub mod values;
 

@@ -1,7 +1,7 @@
 //! Untyped option values in layers, and their conversion to types.
 
 use super::keys::{self, Kind};
-use super::size;
+use freezer_model::bytes::parse_bytes;
 use serde_json::{Map, Value};
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -77,6 +77,31 @@ impl Values {
         Ok(Some(text))
     }
 
+    /// Several texts: a list, a JSON list as text, or one a line.
+    pub fn list(&self, key: &str) -> Result<Vec<String>, OptionsError> {
+        let bad = || OptionsError::bad(key, "takes a list of texts, or one text a line");
+        let items = match self.raw(key) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(items)) => items,
+            Some(Value::String(text)) if text.trim_start().starts_with('[') => {
+                serde_json::from_str(&text).map_err(|_| bad())?
+            }
+            Some(Value::String(text)) => text
+                .lines()
+                .map(str::trim_end)
+                .filter(|line| !line.is_empty())
+                .map(|line| Value::String(line.to_owned()))
+                .collect(),
+            Some(_) => return Err(bad()),
+        };
+        let texts: Result<Vec<String>, _> =
+            items.into_iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(bad)).collect();
+        match texts? {
+            texts if texts.iter().any(|text| text.contains('\0')) => Err(bad()),
+            texts => Ok(texts),
+        }
+    }
+
     pub fn int(&self, key: &str, range: std::ops::RangeInclusive<i64>) -> Result<Option<i64>, OptionsError> {
         let Some(number) = self.float(key)? else { return Ok(None) };
         if number.fract() != 0.0 || number.abs() > 9e15 || !range.contains(&(number as i64)) {
@@ -112,7 +137,7 @@ impl Values {
     pub fn rate(&self, key: &str) -> Result<Option<u64>, OptionsError> {
         match self.text(key)? {
             None => Ok(None),
-            Some(text) => size::parse_bytes(&text).map_err(|cause| OptionsError::bad(key, cause)),
+            Some(text) => parse_bytes(&text).map_err(|cause| OptionsError::bad(key, cause)),
         }
     }
 }
@@ -200,6 +225,18 @@ mod tests {
         assert_eq!(merged.text("hostname"), Ok(Some("h".to_owned())));
         assert_eq!(merged.flag("incremental"), Ok(true));
         assert_eq!(merged.ignored, ["nonsense", "dst_file"]);
+    }
+
+    #[test]
+    fn lists_have_three_spellings() {
+        let wanted = Ok(vec!["a b".to_owned(), "c,d".to_owned()]);
+        for value in [json!(["a b", "c,d"]), json!("a b\nc,d\n"), json!(r#"["a b", "c,d"]"#)] {
+            assert_eq!(values(&[json!({"restore_paths": value})]).list("restore_paths"), wanted);
+        }
+        assert_eq!(values(&[]).list("restore_paths"), Ok(Vec::new()));
+        for value in [json!([1]), json!({"a": 1}), json!("[1]"), json!("[broken")] {
+            assert!(values(&[json!({"restore_paths": value})]).list("restore_paths").is_err());
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use super::flags;
 use crate::config::{ACTIONS, ENGINES, MODES, STORAGES};
 use crate::daemon::ExecutorOptions;
-use crate::options::size::parse_bytes;
 use crate::serve;
 use clap::ArgMatches;
+use freezer_model::bytes::parse_bytes;
 use freezer_model::{Capabilities, ClientId, Link, ProjectId};
 use oslo_config::{Config, LoadArgs, Opt, OptGroup, Registry, Source};
 use std::collections::BTreeMap;

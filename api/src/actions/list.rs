@@ -1,10 +1,10 @@
 //! GET /v2/{project_id}/actions
 
+use crate::answer;
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
 use freezer_model::{Action, document};
-use serde_json::{Value, json};
 
 /// Lists the project's saved actions.
 pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
@@ -12,13 +12,14 @@ pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
     let page = call.page()?;
     let search = call.search().await?;
     let project = call.project.clone();
-    let actions = call
-        .read(move |tx| {
-            let wanted = |action: &Action| search.matches(&document::action_in_list(action));
-            let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&Action) -> bool);
-            Ok(tx.actions().list(&project, residual, page)?)
+    answer::list(&call, "actions", page, move |db, cursor, items| {
+        let wanted = |action: &Action| search.matches(&document::action_in_list(action));
+        let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&Action) -> bool);
+        db.read(|tx| {
+            tx.actions().advance(&project, residual, cursor, &mut |action| {
+                items.add(|out| serde_json::to_writer(out, &document::action_in_list(&action)))
+            })
         })
-        .await?;
-    let documents: Vec<Value> = actions.iter().map(document::action_in_list).collect();
-    Ok(HttpResponse::Ok().json(json!({ "actions": documents })))
+    })
+    .await
 }

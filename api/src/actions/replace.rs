@@ -1,9 +1,10 @@
 //! POST /v2/{project_id}/actions/{action_id}: create under this id, or replace.
 
-use super::{action_id, made};
+use super::{action_id, made, save};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::validate::names::{self, ID_MAX};
+use crate::validate::object::bytes_of;
 use crate::validate::{Object, action};
 use actix_web::HttpResponse;
 use freezer_model::Action;
@@ -23,11 +24,12 @@ pub async fn replace(mut call: Call) -> Result<HttpResponse, ApiError> {
     let parsed = action::parse(&fields)?;
     action::require_verb(&fields, &parsed)?;
     let action = made(&call, id.clone(), parsed);
-    call.write(move |tx| match tx.actions().get(&action.project_id, &action.action_id)? {
+    call.upsert(move |tx| match tx.actions().get_for_update(&action.project_id, &action.action_id)? {
         None => Ok(tx.actions().insert(&action)?),
         Some(stored) => {
+            let before = bytes_of(&stored.freezer_action);
             let kept = Action { user_id: stored.user_id, created_at: stored.created_at, ..action.clone() };
-            Ok(tx.actions().save(&kept)?)
+            save(tx, before, &kept)
         }
     })
     .await?;

@@ -1,10 +1,11 @@
 //! PATCH /v2/{project_id}/actions/{action_id}
 
-use super::action_id;
+use super::{action_id, save};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::validate::Object;
 use crate::validate::action::{self, ActionBody};
+use crate::validate::object::bytes_of;
 use actix_web::HttpResponse;
 use freezer_model::Action;
 use serde_json::{Map, Value, json};
@@ -33,9 +34,10 @@ pub async fn update(mut call: Call) -> Result<HttpResponse, ApiError> {
     }
     let (project, written) = (call.project.clone(), id.clone());
     call.write(move |tx| {
-        let stored = tx.actions().get(&project, &written)?;
+        let stored = tx.actions().get_for_update(&project, &written)?;
         let stored = stored.ok_or_else(|| ApiError::not_found("Action", &written))?;
-        Ok(tx.actions().save(&patched(stored, parsed.clone()))?)
+        let before = bytes_of(&stored.freezer_action);
+        save(tx, before, &patched(stored, parsed.clone()))
     })
     .await?;
     Ok(HttpResponse::Ok().json(json!({ "action_id": id, "version": id })))

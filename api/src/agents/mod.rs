@@ -31,9 +31,9 @@ use serde_json::Value;
 /// Largest report: the result of a step names the files that could not be read.
 const REPORT_BYTES_MAX: usize = 8 << 20;
 /// Characters of the texts an agent says about itself.
-const TEXT_MAX: usize = 128;
+pub const TEXT_MAX: usize = 128;
 /// Words of one kind of capability.
-const WORDS_MAX: usize = 64;
+pub const WORDS_MAX: usize = 64;
 
 /// The agent that calls, after policy and the token's project were checked.
 fn speaker(call: &Call) -> Result<Reporter, ApiError> {

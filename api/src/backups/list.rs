@@ -1,13 +1,13 @@
 //! GET /v2/{project_id}/backups
 
+use crate::answer;
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
-use freezer_database::BackupFilter;
+use freezer_database::{BackupFilter, ShownBackup};
 use freezer_model::document::{self, StatusShown};
 use freezer_model::search::Search;
-use freezer_model::{Backup, BackupId, BackupStatus, JobId};
-use serde_json::{Value, json};
+use freezer_model::{BackupId, BackupStatus, JobId};
 
 /// Lists the project's backup records.
 pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
@@ -15,18 +15,18 @@ pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
     let page = call.page()?;
     let mut search = call.search().await?;
     let filter = filter(&mut search);
-    let project = call.project.clone();
-    let backups = call
-        .read(move |tx| {
-            // A record without a status is an available one, also to a search.
-            let wanted = |backup: &Backup| search.matches(&document::backup(backup, StatusShown::Always));
-            let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&Backup) -> bool);
-            Ok(tx.backups().list(&project, &filter, residual, page)?)
+    let (project, shown) = (call.project.clone(), call.state.options.backup_status);
+    answer::list(&call, "backups", page, move |db, cursor, items| {
+        // A record without a status is an available one, also to a search.
+        let wanted = |backup: &ShownBackup| search.matches(&document::backup(backup, StatusShown::Always));
+        let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&ShownBackup) -> bool);
+        db.read(|tx| {
+            tx.backups().advance(&project, &filter, residual, cursor, &mut |backup| {
+                items.add(|out| document::write_backup(&backup, shown, out))
+            })
         })
-        .await?;
-    let shown = call.state.options.backup_status;
-    let documents: Vec<Value> = backups.iter().map(|backup| document::backup(backup, shown)).collect();
-    Ok(HttpResponse::Ok().json(json!({ "backups": documents })))
+    })
+    .await
 }
 
 /// The conditions that columns decide.

@@ -3,12 +3,15 @@
 mod create;
 mod delete;
 mod list;
+mod plan_retention;
+mod recorded;
 mod show;
 mod update;
 
 pub use create::create;
 pub use delete::delete;
 pub use list::list;
+pub use plan_retention::plan_retention;
 pub use show::show;
 pub use update::update;
 

@@ -16,7 +16,7 @@ pub async fn update(mut call: Call) -> Result<HttpResponse, ApiError> {
     let (project, now_secs) = (call.project.clone(), call.now.secs());
     let record = call
         .write(move |tx| {
-            let stored = tx.backups().get(&project, &id)?;
+            let stored = tx.backups().get_for_update(&project, &id)?;
             let mut record = stored.ok_or_else(|| ApiError::not_found("Backup", &id))?;
             if let Some(status) = patch.status {
                 record.status = status;

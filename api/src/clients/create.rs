@@ -20,13 +20,13 @@ pub async fn create(mut call: Call) -> Result<HttpResponse, ApiError> {
     if !may_central {
         may_ordinary?;
         let body = read(&mut call).await?;
-        return if body.is_central { Err(ApiError::forbidden()) } else { register(call, body).await };
+        return if body.is_central { Err(ApiError::forbidden()) } else { register(call, body, false).await };
     }
     let body = read(&mut call).await?;
     if !body.is_central {
         may_ordinary?;
     }
-    register(call, body).await
+    register(call, body, true).await
 }
 
 async fn read(call: &mut Call) -> Result<ClientBody, ApiError> {
@@ -34,7 +34,7 @@ async fn read(call: &mut Call) -> Result<ClientBody, ApiError> {
     Ok(client::parse(&Object::new(&body, ""))?)
 }
 
-async fn register(call: Call, body: ClientBody) -> Result<HttpResponse, ApiError> {
+async fn register(call: Call, body: ClientBody, may_central: bool) -> Result<HttpResponse, ApiError> {
     let id = body.client_id.clone();
     let new = Client {
         project_id: call.project.clone(),
@@ -50,19 +50,20 @@ async fn register(call: Call, body: ClientBody) -> Result<HttpResponse, ApiError
         created_at: call.now,
         last_seen_at: None,
     };
-    call.write(move |tx| upsert(tx, &new)).await?;
+    call.upsert(move |tx| upsert(tx, &new, may_central)).await?;
     Ok(HttpResponse::Created().json(json!({ "client_id": id })))
 }
 
-fn upsert(tx: &mut Tx, new: &Client) -> Result<(), ApiError> {
+fn upsert(tx: &mut Tx, new: &Client, may_central: bool) -> Result<(), ApiError> {
+    tx.clients().lock_name(&new.client_id)?;
     let same_name = tx.clients().of_any_project(&new.client_id)?;
     if let Some(own) = same_name.iter().find(|client| client.project_id == new.project_id) {
-        let known = Client {
-            description: new.description.clone(),
-            capabilities: new.capabilities.clone(),
-            ..own.clone()
-        };
-        return Ok(tx.clients().save(&known)?);
+        // It works for all projects, so what it can do is not for members of its own to say.
+        if own.is_central && !may_central {
+            return Err(ApiError::forbidden());
+        }
+        let own = (&own.project_id, &own.client_id);
+        return Ok(tx.clients().describe(own, new.description.as_deref(), &new.capabilities)?);
     }
     // A central client is seen by all, so its name is taken for all. Others' own clients are nobody's business.
     if same_name.iter().any(|client| client.is_central) {

@@ -1,11 +1,11 @@
 //! GET /v2/{project_id}/clients
 
+use crate::answer;
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
 use freezer_database::ClientFilter;
 use freezer_model::{Client, ClientId, document};
-use serde_json::{Value, json};
 
 /// Lists the project's clients and the central ones of all projects.
 pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
@@ -17,13 +17,14 @@ pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
         uuid: search.take_match("uuid", |_| true),
     };
     let project = call.project.clone();
-    let clients = call
-        .read(move |tx| {
-            let wanted = |client: &Client| search.matches(&document::client(client));
-            let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&Client) -> bool);
-            Ok(tx.clients().list(&project, &filter, residual, page)?)
+    answer::list(&call, "clients", page, move |db, cursor, items| {
+        let wanted = |client: &Client| search.matches(&document::client(client));
+        let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&Client) -> bool);
+        db.read(|tx| {
+            tx.clients().advance(&project, &filter, residual, cursor, &mut |client| {
+                items.add(|out| serde_json::to_writer(out, &document::client(&client)))
+            })
         })
-        .await?;
-    let documents: Vec<Value> = clients.iter().map(document::client).collect();
-    Ok(HttpResponse::Ok().json(json!({ "clients": documents })))
+    })
+    .await
 }

@@ -19,25 +19,31 @@ pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
     let filter = filter(&mut search);
     let is_poll = is_poll(&call, &filter);
     let project = call.project.clone();
-    let (text, shown) = call
-        .read(move |tx| {
-            let scope = if is_everything { Scope::All } else { Scope::Project(&project) };
-            let pid = viewer.pid_in_search();
-            let wanted = |job: &ShownJob| {
-                viewer.document(job, pid).to_value().is_ok_and(|document| search.matches(&document))
-            };
-            let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&ShownJob) -> bool);
-            let jobs = tx.jobs().list_shown(scope, &filter, residual, page)?;
+    answer::list(&call, "jobs", page, move |db, cursor, items| {
+        let scope = if is_everything { Scope::All } else { Scope::Project(&project) };
+        let pid = viewer.pid_in_search();
+        let wanted = |job: &ShownJob| {
+            viewer.document(job, pid).to_value().is_ok_and(|document| search.matches(&document))
+        };
+        let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&ShownJob) -> bool);
+        let shown = db.read(|tx| {
+            let mut jobs = Vec::new();
+            tx.jobs().advance(scope, &filter, residual, cursor, &mut |job| {
+                jobs.push(job);
+                Ok::<(), ApiError>(())
+            })?;
             let new = if is_poll { tx.jobs().new_events(&pending_events(&jobs))? } else { Vec::new() };
-            let documents = viewer.documents(tx, &jobs)?;
-            let text = answer::list("jobs", &documents, |document, out| document.write(out))?;
-            Ok((text, new))
-        })
-        .await?;
-    if !shown.is_empty() {
-        call.write(move |tx| Ok(tx.jobs().events_are_shown(&shown)?)).await?;
-    }
-    Ok(answer::json(text))
+            for document in viewer.documents(tx, &jobs)? {
+                items.add(|out| document.write(out))?;
+            }
+            Ok::<_, ApiError>(new)
+        })?;
+        if !shown.is_empty() {
+            db.transaction(|tx| Ok::<(), ApiError>(tx.jobs().events_are_shown(&shown)?))?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Whether a scheduler looks for its work: it asks, as nobody else does, for the jobs of one client that are not completed,

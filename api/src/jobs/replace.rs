@@ -26,7 +26,7 @@ pub async fn replace(mut call: Call) -> Result<HttpResponse, ApiError> {
     let body = job::parse_new(&Object::new(&body, ""))?;
     let owner = owner(&call);
     let written = id.clone();
-    trust::write(&call, trust::Lane::Change, move |tx, trusts| {
+    trust::write(&call, trust::Lane::Upsert, move |tx, trusts| {
         upsert(tx, trusts, &owner, written.clone(), body.clone())
     })
     .await?;

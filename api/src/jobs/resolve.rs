@@ -4,6 +4,8 @@
 
 use crate::error::ApiError;
 use crate::validate::action::ActionBody;
+use crate::validate::names::JOB_BYTES_MAX;
+use crate::validate::object::bytes_of;
 use freezer_database::Tx;
 use freezer_model::{Action, ActionId, Limits, ProjectId, Timestamp, UserId};
 use serde_json::{Map, Value};
@@ -39,8 +41,20 @@ pub fn actions(tx: &mut Tx, owner: &Owner, entries: &[ActionBody]) -> Result<Vec
         }
         resolved.push(action);
     }
+    check_size(&resolved)?;
     tx.actions().insert_all(&new)?;
     Ok(resolved)
+}
+
+/// A job is shown with all its actions.
+fn check_size(actions: &[Action]) -> Result<(), ApiError> {
+    let bytes: usize = actions.iter().map(|action| bytes_of(&action.freezer_action)).sum();
+    if bytes <= JOB_BYTES_MAX {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!(
+        "'job_actions': the options of all its actions are too long: {bytes} bytes as JSON, at most {JOB_BYTES_MAX} are possible"
+    )))
 }
 
 fn new_id(entry: &ActionBody) -> Result<ActionId, ApiError> {

@@ -91,6 +91,8 @@ pub(super) enum Lane {
     Insert,
     /// Rows that others may wait for are locked: in a transaction of its own.
     Change,
+    /// The same, or new; see [`Call::upsert`].
+    Upsert,
 }
 
 /// Runs a transaction that writes a job, with a trust if it needs one, and ends the trusts it gave up.
@@ -112,6 +114,7 @@ pub(super) async fn write<T: Send + 'static>(
         let outcome = match lane {
             Lane::Insert => call.insert(work).await,
             Lane::Change => call.write(work).await,
+            Lane::Upsert => call.upsert(work).await,
         };
         let news = desk.news().clone();
         if let Some(made) = offer.take().filter(|offer| offer.is_new) {

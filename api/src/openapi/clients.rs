@@ -2,10 +2,11 @@
 
 use super::operation::{Operation, delete, get, list, post};
 use super::{
-    flag, flag_or_null, id, list_of, listed, object, text, text_or_null, text_up_to, whole, word, written,
+    client_id, flag, flag_or_null, id, list_of, listed, object, text, text_or_null, text_up_to, whole, with,
+    word, written,
 };
-use crate::validate::names::{CLIENT_ID_MAX, HOSTNAME_MAX, TEXT_MAX};
-use freezer_model::client::{ALL_ACTIONS, ALL_STORAGES, KNOWN_ENGINES, KNOWN_MODES};
+use crate::validate::names::{HOSTNAME_MAX, TEXT_MAX};
+use freezer_model::client::{ALL_STORAGES, KNOWN_ACTIONS, KNOWN_ENGINES, KNOWN_MODES};
 use serde_json::{Value, json};
 
 pub fn operations() -> Vec<Operation> {
@@ -33,9 +34,9 @@ pub fn schemas() -> Value {
         ),
         "NewClient": object(
             &["client_id"],
-            json!({ "client_id": text_up_to(CLIENT_ID_MAX), "hostname": text_up_to(HOSTNAME_MAX),
+            json!({ "client_id": client_id(), "hostname": with(text_up_to(HOSTNAME_MAX), json!({ "pattern": "[A-Za-z0-9]" })),
                 "description": text_up_to(TEXT_MAX), "uuid": id(), "is_central": flag_or_null(),
-                "supported_actions": list_of(word(&ALL_ACTIONS)), "supported_modes": list_of(word(&KNOWN_MODES)),
+                "supported_actions": list_of(word(&KNOWN_ACTIONS)), "supported_modes": list_of(word(&KNOWN_MODES)),
                 "supported_storages": list_of(word(&ALL_STORAGES)), "supported_engines": list_of(word(&KNOWN_ENGINES)) }),
         ),
         "ClientWritten": written("client_id"),

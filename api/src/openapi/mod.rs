@@ -15,6 +15,8 @@ mod runs;
 mod sessions;
 mod versions;
 
+use crate::validate::names::{CLIENT_ID_MAX, ID_MAX};
+use freezer_model::search::MAX_CONDITIONS;
 pub use mismatch::mismatch;
 use operation::Operation;
 use serde_json::{Map, Value, json};
@@ -78,17 +80,11 @@ pub fn document() -> Value {
 }
 
 fn parameters() -> Value {
-    let whole = |name: &str, text: &str, maximum: Option<u64>| {
-        let mut schema = json!({ "type": "integer", "minimum": 0 });
-        if let (Some(maximum), Value::Object(schema)) = (maximum, &mut schema) {
-            schema.insert("maximum".to_owned(), json!(maximum));
-        }
-        json!({ "name": name, "in": "query", "description": text, "schema": schema })
-    };
+    let whole = |name: &str, text: &str, maximum: i64| json!({ "name": name, "in": "query", "description": text, "schema": between(0, maximum) });
     json!({
-        "limit": whole("limit", "Most items of the answer; 0 is 10, and the service has a largest number", None),
-        "offset": whole("offset", "Items to leave out first", None),
-        "wait": whole("wait", "Seconds to wait for orders", Some(50)),
+        "limit": whole("limit", "Most items of the answer; 0 is 10, and the service has a largest number", i64::MAX),
+        "offset": whole("offset", "Items to leave out first", i64::MAX),
+        "wait": whole("wait", "Seconds to wait for orders", 50),
         "all_projects": {
             "name": "all_projects",
             "in": "query",
@@ -100,6 +96,10 @@ fn parameters() -> Value {
 
 fn refusals() -> Value {
     let refusal = |(status, text): (u16, &str)| {
+        // Where an item is missing there is no body: older clients expect that.
+        if status == 404 {
+            return (status.to_string(), json!({ "description": text }));
+        }
         let schema = if status == 401 { "Unauthorized" } else { "Error" };
         let content =
             json!({ "application/json": { "schema": { "$ref": format!("#/components/schemas/{schema}") } } });
@@ -109,9 +109,9 @@ fn refusals() -> Value {
 }
 
 fn shared() -> Map<String, Value> {
-    let pairs = json!({ "type": ["array", "null"], "items": { "type": "object" } });
+    let pairs = json!({ "type": ["array", "null"], "items": { "type": "object", "maxProperties": 2 }, "maxItems": MAX_CONDITIONS / 4 });
     // Command line clients send numbers as text.
-    let time = || json!({ "type": ["number", "string", "null"] });
+    let time = || json!({ "type": ["number", "string", "null"], "pattern": r"^ *(-?[0-9]{1,18})? *$" });
     let schemas = [
         ("Error", object(&["title"], json!({ "title": text(), "description": text() }))),
         (
@@ -166,9 +166,6 @@ fn text_or_null() -> Value {
 fn whole() -> Value {
     json!({ "type": "integer" })
 }
-fn whole_or_null() -> Value {
-    json!({ "type": ["integer", "null"] })
-}
 fn flag() -> Value {
     json!({ "type": "boolean" })
 }
@@ -181,7 +178,36 @@ fn word(words: &[&str]) -> Value {
 fn flag_or_null() -> Value {
     json!({ "type": ["boolean", "null"] })
 }
-/// An id that a client may choose; null: the service makes one.
+/// An id that a client may choose; null or empty: the service makes one.
 fn id() -> Value {
-    json!({ "type": ["string", "null"], "pattern": r"^[\w-]+$", "maxLength": crate::validate::names::ID_MAX })
+    json!({ "type": ["string", "null"], "pattern": r"^[\w-]*$", "maxLength": ID_MAX })
+}
+/// A client's id: see [`crate::validate::names::is_client_id`].
+fn client_id() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": CLIENT_ID_MAX, "pattern": CLIENT_ID })
+}
+const CLIENT_ID: &str = r"^([\w-]+_)?[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$";
+fn text_up_to_or_null(max: usize) -> Value {
+    json!({ "type": ["string", "null"], "maxLength": max })
+}
+/// A number that is kept in 64 bits.
+fn int64() -> Value {
+    between(i64::MIN, i64::MAX)
+}
+fn int64_or_null() -> Value {
+    json!({ "type": ["integer", "null"], "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX })
+}
+fn between(minimum: i64, maximum: i64) -> Value {
+    json!({ "type": "integer", "format": "int64", "minimum": minimum, "maximum": maximum })
+}
+/// The schema with more words.
+fn with(mut schema: Value, more: Value) -> Value {
+    if let (Value::Object(schema), Value::Object(more)) = (&mut schema, more) {
+        schema.extend(more);
+    }
+    schema
+}
+/// No keys but those it names.
+fn closed(schema: Value) -> Value {
+    with(schema, json!({ "additionalProperties": false }))
 }

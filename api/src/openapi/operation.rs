@@ -1,5 +1,6 @@
 //! One operation of the document. Its summary and its policy rule are those of [`crate::policy`].
 
+use crate::validate::names::ID_MAX;
 use crate::{policy, routes};
 use serde_json::{Map, Value, json};
 
@@ -154,5 +155,12 @@ fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
 }
 
 fn path_parameter(name: &str) -> Value {
-    json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } })
+    let schema = match name {
+        "client_id" => super::client_id(),
+        "job_id" | "action_id" | "session_id" => {
+            json!({ "type": "string", "minLength": 1, "maxLength": ID_MAX, "pattern": r"^[\w-]+$" })
+        }
+        _ => json!({ "type": "string", "minLength": 1 }),
+    };
+    json!({ "name": name, "in": "path", "required": true, "schema": schema })
 }

@@ -1,7 +1,9 @@
 //! Quotas: how much of the service a project may use, and uses.
 
 use super::operation::{Operation, delete, get, put_document};
-use super::{named, object, text, whole, whole_or_null};
+use super::{closed, named, object, text, whole, with};
+use crate::quotas::WEIGHT_MAX;
+use freezer_model::quota::UNLIMITED;
 use serde_json::{Value, json};
 
 pub fn operations() -> Vec<Operation> {
@@ -15,6 +17,8 @@ pub fn operations() -> Vec<Operation> {
 
 pub fn schemas() -> Value {
     let limits = |kind: fn() -> Value| json!({ "jobs": kind(), "runs": kind(), "stored_bytes": kind(), "weight": kind() });
+    let limit: fn() -> Value = || json!({ "type": ["integer", "null"], "format": "int64", "minimum": UNLIMITED, "maximum": i64::MAX });
+    let weight = json!({ "type": ["integer", "null"], "minimum": 1, "maximum": WEIGHT_MAX });
     let used = || object(&["used", "limit"], json!({ "used": whole(), "limit": whole() }));
     json!({
         "Quotas": object(
@@ -22,7 +26,7 @@ pub fn schemas() -> Value {
             json!({ "project_id": text(), "quota": object(&["jobs", "runs", "stored_bytes", "weight"], limits(whole)),
                 "set": named("QuotaSet") }),
         ),
-        "QuotaSet": { "type": "object", "properties": limits(whole_or_null), "additionalProperties": false },
+        "QuotaSet": closed(object(&[], with(limits(limit), json!({ "weight": weight })))),
         "Usage": object(
             &["project_id", "usage"],
             json!({ "project_id": text(), "usage": object(&["jobs", "runs", "stored_bytes"],

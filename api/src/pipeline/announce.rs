@@ -13,6 +13,7 @@ use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, web};
 use keystone::Identity;
 use oslo_messaging::{Context, Notifier, Priority};
+use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -27,11 +28,17 @@ pub struct Announcer {
     /// Audit events, too.
     audits: bool,
     room: Arc<Semaphore>,
+    lost: Counter,
 }
 
 impl Announcer {
     pub fn new(notifier: Notifier, audits: bool) -> Self {
-        Self { notifier, audits, room: Arc::new(Semaphore::new(UNDER_WAY)) }
+        Self { notifier, audits, room: Arc::new(Semaphore::new(UNDER_WAY)), lost: Counter::default() }
+    }
+
+    /// Counts the events that were not sent.
+    pub fn lost(&self) -> Counter {
+        self.lost.clone()
     }
 
     fn send(&self, context: Context, event_type: String, payload: Value) {
@@ -40,13 +47,15 @@ impl Announcer {
 
     fn send_as(&self, priority: Priority, context: Context, event_type: String, payload: Value) {
         let Ok(permit) = self.room.clone().try_acquire_owned() else {
+            self.lost.inc();
             tracing::warn!("event {event_type} is dropped: too many wait for the bus");
             return;
         };
-        let notifier = self.notifier.clone();
+        let (notifier, lost) = (self.notifier.clone(), self.lost.clone());
         actix_web::rt::spawn(async move {
             let _permit = permit;
             if let Err(error) = notifier.notify(&context, priority, &event_type, payload).await {
+                lost.inc();
                 tracing::warn!("event {event_type} was not sent: {error}");
             }
         });

@@ -62,6 +62,12 @@ impl Metrics {
         self.seconds.get_or_create(&Asked { route, method }).observe(took.as_secs_f64());
     }
 
+    /// Shows how many events were lost.
+    pub fn show_lost_events(&mut self, count: Counter) {
+        let text = "Notifications and audit events that were not sent: too many under way, or the bus away";
+        self.registry.register("events_lost", text, count);
+    }
+
     /// The text that Prometheus reads.
     pub fn text(&self) -> String {
         let mut out = String::new();

@@ -8,7 +8,7 @@ mod usage;
 
 pub use check::check_jobs;
 pub use delete::delete;
-pub use put::put;
+pub use put::{WEIGHT_MAX, put};
 pub use show::show;
 pub use usage::usage;
 

@@ -8,7 +8,7 @@ use actix_web::HttpResponse;
 use freezer_model::Quota;
 use freezer_model::quota::UNLIMITED;
 
-const WEIGHT_MAX: i64 = 1000;
+pub const WEIGHT_MAX: i64 = 1000;
 
 /// Sets the project's own limits. What is not named, or null, is as configured for all; -1 is no limit.
 pub async fn put(mut call: Call) -> Result<HttpResponse, ApiError> {

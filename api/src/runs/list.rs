@@ -1,19 +1,19 @@
 //! GET /v2/{project_id}/runs and GET /v2/{project_id}/jobs/{job_id}/runs
 
+use crate::answer;
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
-use freezer_database::RunFilter;
+use freezer_database::{Cursor, Page, RunFilter};
 use freezer_model::search::Search;
-use freezer_model::{ClientId, JobId, Run, RunState, document};
-use serde_json::{Value, json};
+use freezer_model::{ClientId, JobId, RunState, RunSummary, document};
 
 /// Lists the project's runs.
 pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
     call.enforce("runs:get_all")?;
     let mut search = call.search().await?;
     let job_id = search.take_match("job_id", |_| true).map(JobId::new);
-    answer(&call, search, job_id).await
+    shown(&call, search, job_id).await
 }
 
 /// Lists one job's runs; they outlive the job. 404 only when neither job nor runs are there.
@@ -28,16 +28,21 @@ pub async fn list_of_job(mut call: Call) -> Result<HttpResponse, ApiError> {
                 return Ok(true);
             }
             let filter = RunFilter { job_id: Some(wanted), ..RunFilter::default() };
-            Ok(!tx.runs().list(&project, &filter, None, freezer_database::Page::first(1))?.is_empty())
+            let (mut any, mut one) = (false, Cursor::of(Page::first(1)));
+            tx.runs().advance(&project, &filter, None, &mut one, &mut |_| {
+                any = true;
+                Ok::<(), ApiError>(())
+            })?;
+            Ok(any)
         })
         .await?;
     if !is_known {
         return Err(ApiError::absent());
     }
-    answer(&call, search, Some(job_id)).await
+    shown(&call, search, Some(job_id)).await
 }
 
-async fn answer(call: &Call, mut search: Search, job_id: Option<JobId>) -> Result<HttpResponse, ApiError> {
+async fn shown(call: &Call, mut search: Search, job_id: Option<JobId>) -> Result<HttpResponse, ApiError> {
     let page = call.page()?;
     let is_state = |word: &str| RunState::parse(word).is_some();
     let filter = RunFilter {
@@ -46,13 +51,14 @@ async fn answer(call: &Call, mut search: Search, job_id: Option<JobId>) -> Resul
         state: search.take_match("state", is_state).and_then(|word| RunState::parse(&word)),
     };
     let project = call.project.clone();
-    let runs = call
-        .read(move |tx| {
-            let wanted = |run: &Run| search.matches(&document::run_summary(run));
-            let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&Run) -> bool);
-            Ok(tx.runs().list(&project, &filter, residual, page)?)
+    answer::list(call, "runs", page, move |db, cursor, items| {
+        let wanted = |run: &RunSummary| search.matches(&document::run_summary(run));
+        let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&RunSummary) -> bool);
+        db.read(|tx| {
+            tx.runs().advance(&project, &filter, residual, cursor, &mut |run| {
+                items.add(|out| serde_json::to_writer(out, &document::run_summary(&run)))
+            })
         })
-        .await?;
-    let documents: Vec<Value> = runs.iter().map(document::run_summary).collect();
-    Ok(HttpResponse::Ok().json(json!({ "runs": documents })))
+    })
+    .await
 }

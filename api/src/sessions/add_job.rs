@@ -1,6 +1,6 @@
 //! PUT /v2/{project_id}/sessions/{session_id}/jobs/{job_id}
 
-use super::{held, job_id, session_id};
+use super::{check_members, held, job_id, session_id};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::jobs::capability;
@@ -31,7 +31,9 @@ fn add(
     // A job is in one session: another one would wait for it in vain.
     tx.sessions().leave_all(project, job_id, Some(id), now)?;
     let mut session = held(tx, project, id)?;
+    let before = session.members.len();
     session.attach(&job);
+    check_members(&session, before)?;
     job.session_id = Some(id.to_string());
     job.session_tag = session.session_tag;
     let plan = session.plan();

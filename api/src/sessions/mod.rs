@@ -25,6 +25,7 @@ pub use update::update;
 
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::validate::names::MEMBERS_MAX;
 use crate::validate::session::{MemberBody, SessionBody};
 use freezer_database::Tx;
 use freezer_model::session::{ACTIVE, DEFAULT_HOLD_OFF_SECS};
@@ -78,6 +79,27 @@ fn changed(stored: Session, body: SessionBody) -> Session {
         merge_member(&mut session, sent);
     }
     session
+}
+
+/// Refuses (400) a session that has grown beyond the members it may have; one that has more already may stay as it is.
+fn check_members(session: &Session, before: usize) -> Result<(), ApiError> {
+    if session.members.len() <= MEMBERS_MAX.max(before) {
+        return Ok(());
+    }
+    let text = format!("'jobs': at most {MEMBERS_MAX} jobs are possible in one session");
+    Err(ApiError::bad_request(text))
+}
+
+/// Refuses (422) members that the session did not have and that are no jobs of the project: they would never end, and the
+/// session with them.
+fn check_new_members(tx: &mut Tx, before: &[Member], session: &Session) -> Result<(), ApiError> {
+    let is_new = |member: &&Member| !before.iter().any(|known| known.job_id == member.job_id);
+    let new: Vec<&JobId> = session.members.iter().filter(is_new).map(|member| &member.job_id).collect();
+    let known = tx.jobs().which_exist(&session.project_id, &new)?;
+    match new.into_iter().find(|id| !known.contains(*id)) {
+        None => Ok(()),
+        Some(id) => Err(ApiError::unprocessable(format!("'jobs': there is no job {id} in this project"))),
+    }
 }
 
 fn merge_member(session: &mut Session, sent: MemberBody) {

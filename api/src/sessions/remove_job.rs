@@ -1,6 +1,6 @@
 //! DELETE /v2/{project_id}/sessions/{session_id}/jobs/{job_id}
 
-use super::{held, job_id, session_id};
+use super::{job_id, session_id};
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
@@ -8,7 +8,7 @@ use freezer_database::Tx;
 use freezer_model::{JobEvent, JobId, ProjectId, SessionId, Timestamp};
 
 /// Lets a job go and asks for it to be stopped; its plan and state stay. A job that is not in the session (any more) is
-/// let go already.
+/// let go already, and so is one whose session is not there.
 pub async fn remove_job(call: Call) -> Result<HttpResponse, ApiError> {
     call.enforce("sessions:job:remove")?;
     let (project, now) = (call.project.clone(), call.now);
@@ -30,8 +30,9 @@ fn remove(
     now: Timestamp,
 ) -> Result<bool, ApiError> {
     let job = tx.jobs().get_for_update(project, job_id)?;
-    let mut session = held(tx, project, id)?;
-    if session.detach(job_id, now) {
+    if let Some(mut session) = tx.sessions().get_for_update(project, id)?
+        && session.detach(job_id, now)
+    {
         tx.sessions().save(&session)?;
     }
     let Some(mut job) = job.filter(|job| job.session().as_ref() == Some(id)) else { return Ok(false) };

@@ -1,6 +1,6 @@
 //! PATCH /v2/{project_id}/sessions/{session_id}
 
-use super::{changed, held, session_id};
+use super::{changed, check_members, check_new_members, held, session_id};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::validate::{Object, session};
@@ -16,7 +16,11 @@ pub async fn update(mut call: Call) -> Result<HttpResponse, ApiError> {
     let (project, written) = (call.project.clone(), id.clone());
     call.write(move |tx| {
         let stored = held(tx, &project, &written)?;
-        Ok(tx.sessions().save(&changed(stored, parsed.clone()))?)
+        let before = stored.members.clone();
+        let session = changed(stored, parsed.clone());
+        check_members(&session, before.len())?;
+        check_new_members(tx, &before, &session)?;
+        Ok(tx.sessions().save(&session)?)
     })
     .await?;
     Ok(HttpResponse::Ok().json(json!({ "session_id": id, "version": 0 })))

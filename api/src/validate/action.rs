@@ -1,10 +1,10 @@
 //! Actions: a saved definition, and an entry of a job's `job_actions`.
 
-use super::names::{self, ID_MAX, PATH_MAX, TEXT_MAX};
+use super::names::{self, DOCUMENT_BYTES_MAX, ID_MAX, PATH_MAX, TEXT_MAX};
 use super::object::{Object, Refusal};
 use freezer_model::ActionId;
 use freezer_model::action::{DEFAULT_MAX_RETRIES, DEFAULT_MAX_RETRIES_INTERVAL_SECS};
-use freezer_model::client::{ALL_ACTIONS, KNOWN_MODES};
+use freezer_model::client::{KNOWN_ACTIONS, KNOWN_MODES};
 use serde_json::{Map, Value};
 
 /// What Horizon calls `sqlserver`; stored as sent.
@@ -36,6 +36,7 @@ pub fn parse(body: &Object<'_>) -> Result<ActionBody, Refusal> {
         Some(Value::Object(map)) => {
             let place = body.place("freezer_action");
             check_freezer_action(&Object::new(map, &place))?;
+            body.check_size("freezer_action", map, DOCUMENT_BYTES_MAX)?;
             Some(map.clone())
         }
         Some(other) => return Err(body.wrong_type("freezer_action", other, "object")),
@@ -59,10 +60,10 @@ pub fn require_verb(body: &Object<'_>, action: &ActionBody) -> Result<(), Refusa
     }
 }
 
-/// An id that a client chose: `^[\w-]+$`; `null` and absent mean "make one".
+/// An id that a client chose: `^[\w-]+$`; `null`, an empty text and absent mean "make one".
 pub fn id<'a>(body: &Object<'a>, key: &str) -> Result<Option<&'a str>, Refusal> {
     match body.text_or_null(key, ID_MAX)?.flatten() {
-        None => Ok(None),
+        None | Some("") => Ok(None),
         Some(text) if names::is_id(text) => Ok(Some(text)),
         Some(_) => Err(body.refuse(key, "must be made of letters, digits, '_' and '-'")),
     }
@@ -73,8 +74,8 @@ fn narrow(number: Option<i64>) -> Option<i32> {
 }
 
 /// Types of the options the server knows; all others are the agent's and kept as they are.
-fn check_freezer_action(options: &Object<'_>) -> Result<(), Refusal> {
-    options.word_or_null("action", &ALL_ACTIONS)?;
+pub fn check_freezer_action(options: &Object<'_>) -> Result<(), Refusal> {
+    options.word_or_null("action", &KNOWN_ACTIONS)?;
     let modes: Vec<&str> = KNOWN_MODES.into_iter().chain([MODE_ALIAS.0]).collect();
     options.word_or_null("mode", &modes)?;
     for key in ["path_to_backup", "restore_abs_path", "log_file"] {

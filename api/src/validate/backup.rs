@@ -1,11 +1,11 @@
 //! Backup records: the metadata object is open, but what every client computes with must have its type.
 
-use super::names::{ID_MAX, TEXT_MAX};
-use super::object::{Object, Refusal};
-use freezer_model::{BackupStatus, JobId};
+use super::names::{DOCUMENT_BYTES_MAX, ID_MAX, TEXT_MAX};
+use super::object::{Object, Refusal, bytes_of};
+use freezer_model::{Backup, BackupStatus, JobId, TIME_STAMP_MAX};
 use serde_json::{Map, Value, json};
 
-const NAME_MAX: usize = 512;
+pub const NAME_MAX: usize = 512;
 const STATUS_WORDS: [&str; 5] = ["creating", "available", "error", "deleting", "deleted"];
 
 /// The body of a new record.
@@ -25,6 +25,13 @@ pub struct BackupPatch {
 
 /// Reads a new record. `now_secs` becomes its `time_stamp` when none was sent: clients sort by that key.
 pub fn parse(body: &Object<'_>, now_secs: i64) -> Result<BackupBody, Refusal> {
+    let parsed = parse_any_size(body, now_secs)?;
+    check_size(&parsed.metadata, DOCUMENT_BYTES_MAX)?;
+    Ok(parsed)
+}
+
+/// As [`parse`], however long the metadata are.
+pub fn parse_any_size(body: &Object<'_>, now_secs: i64) -> Result<BackupBody, Refusal> {
     let status = status(body)?;
     let mut metadata = body.map().clone();
     metadata.shift_remove("status");
@@ -50,7 +57,19 @@ pub fn merged(
 ) -> Result<Map<String, Value>, Refusal> {
     let mut metadata = stored.clone();
     metadata.extend(patch);
-    settled(metadata, "backup_metadata", now_secs)
+    // The quota counts it: what is stored does not become less by being called less.
+    if Backup::stored_bytes(&metadata) < Backup::stored_bytes(stored) {
+        let before = stored.get(Backup::STORED_BYTES).cloned().unwrap_or_default();
+        metadata.insert(Backup::STORED_BYTES.to_owned(), before);
+    }
+    let metadata = settled(metadata, "backup_metadata", now_secs)?;
+    // What conductors and older versions wrote may be longer. It need not become shorter.
+    check_size(&metadata, DOCUMENT_BYTES_MAX.max(bytes_of(stored)))?;
+    Ok(metadata)
+}
+
+fn check_size(metadata: &Map<String, Value>, max: usize) -> Result<(), Refusal> {
+    Object::new(metadata, "").check_size("backup_metadata", metadata, max)
 }
 
 /// The job a record belongs to, when its metadata say so.
@@ -83,9 +102,12 @@ fn time_stamp(metadata: &Object<'_>) -> Result<Option<i64>, Refusal> {
     match metadata.map().get("time_stamp") {
         Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
         Some(Value::String(text)) => match text.trim().parse() {
-            Ok(secs) => Ok(Some(secs)),
-            Err(_) => Err(metadata.refuse("time_stamp", "is not a number of seconds since the epoch")),
+            Ok(secs) if (0..=TIME_STAMP_MAX).contains(&secs) => Ok(Some(secs)),
+            _ => Err(metadata.refuse(
+                "time_stamp",
+                format!("is not a number of seconds since the epoch, 0 to {TIME_STAMP_MAX}"),
+            )),
         },
-        _ => metadata.whole("time_stamp", i64::MIN, i64::MAX),
+        _ => metadata.whole("time_stamp", 0, TIME_STAMP_MAX),
     }
 }

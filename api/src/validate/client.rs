@@ -3,7 +3,7 @@
 use super::action;
 use super::names::{self, CLIENT_ID_MAX, HOSTNAME_MAX, TEXT_MAX};
 use super::object::{Object, Refusal};
-use freezer_model::client::{ALL_ACTIONS, ALL_STORAGES, KNOWN_ENGINES, KNOWN_MODES};
+use freezer_model::client::{ALL_STORAGES, KNOWN_ACTIONS, KNOWN_ENGINES, KNOWN_MODES};
 use freezer_model::{Capabilities, ClientId};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub fn parse(body: &Object<'_>) -> Result<ClientBody, Refusal> {
         description: body.text("description", TEXT_MAX)?.map(str::to_owned),
         uuid: action::id(body, "uuid")?.map(str::to_owned),
         capabilities: Capabilities {
-            actions: body.words("supported_actions", &ALL_ACTIONS)?.unwrap_or(all.actions),
+            actions: body.words("supported_actions", &KNOWN_ACTIONS)?.unwrap_or(all.actions),
             modes: body.words("supported_modes", &KNOWN_MODES)?.unwrap_or(all.modes),
             storages: body.words("supported_storages", &ALL_STORAGES)?.unwrap_or(all.storages),
             engines: body.words("supported_engines", &KNOWN_ENGINES)?.unwrap_or(all.engines),

@@ -28,7 +28,7 @@ const KNOWN: [&str; 14] = [
 ];
 
 /// More entries than any real job has; each one is a row.
-const MAX_ACTIONS: usize = 500;
+pub const MAX_ACTIONS: usize = 500;
 
 /// A job's body; `None` where the key is absent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -134,7 +134,10 @@ fn job_action(
 fn action_defaults<'a>(body: &Object<'a>) -> Result<Option<&'a Map<String, Value>>, Refusal> {
     match body.map().get("action_defaults") {
         None => Ok(None),
-        Some(Value::Object(defaults)) => Ok(Some(defaults)),
+        Some(Value::Object(defaults)) => {
+            action::check_freezer_action(&Object::new(defaults, "action_defaults"))?;
+            Ok(Some(defaults))
+        }
         Some(other) => Err(body.wrong_type("action_defaults", other, "object")),
     }
 }

@@ -6,6 +6,12 @@ pub const ID_MAX: usize = 64;
 pub const CLIENT_ID_MAX: usize = 255;
 /// Characters of descriptions, containers and other short texts.
 pub const TEXT_MAX: usize = 255;
+/// Bytes of one stored document as JSON: what a TEXT column of the original service holds.
+pub const DOCUMENT_BYTES_MAX: usize = 65_535;
+/// Bytes of the options of all actions of one job.
+pub const JOB_BYTES_MAX: usize = 256 << 10;
+/// Members of one session.
+pub const MEMBERS_MAX: usize = 500;
 /// Longest path, as the kernel has it.
 pub const PATH_MAX: usize = 4096;
 /// Characters of a client's host name.

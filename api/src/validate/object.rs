@@ -138,6 +138,15 @@ impl<'a> Object<'a> {
         Ok(Some(list))
     }
 
+    /// Refuses an object whose text is longer than `max` bytes.
+    pub fn check_size(&self, key: &str, object: &Map<String, Value>, max: usize) -> Result<(), Refusal> {
+        let bytes = bytes_of(object);
+        if bytes <= max {
+            return Ok(());
+        }
+        Err(self.refuse(key, format!("is too long: {bytes} bytes as JSON, at most {max} are kept")))
+    }
+
     pub fn wrong_type(&self, key: &str, found: &Value, expected: &str) -> Refusal {
         self.refuse(key, format!("{} is not of type '{expected}'", kind(found)))
     }
@@ -158,10 +167,18 @@ impl<'a> Object<'a> {
         let Value::Number(number) = value else { return Err(self.wrong_type(key, value, "integer")) };
         match number.as_i64() {
             Some(whole) if (min..=max).contains(&whole) => Ok(whole),
-            None if number.is_f64() => Err(self.refuse(key, format!("{number} is not of type 'integer'"))),
+            // A whole number beyond 64 bits is read as one with a fraction of nothing.
+            None if number.as_f64().is_some_and(|read| read.fract() != 0.0 || read.abs() < 1e18) => {
+                Err(self.refuse(key, format!("{number} is not of type 'integer'")))
+            }
             _ => Err(self.refuse(key, format!("{number} is out of range, {min} to {max} are possible"))),
         }
     }
+}
+
+/// Bytes of the object's text.
+pub fn bytes_of(object: &Map<String, Value>) -> usize {
+    freezer_model::document::text_bytes(object)
 }
 
 /// How a refusal calls a value that has the wrong type (never the value itself: it may be a secret).

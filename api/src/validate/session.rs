@@ -1,6 +1,6 @@
 //! Sessions: open at the top level, closed in `schedule`, typed in what clients compute with.
 
-use super::names::{self, CLIENT_ID_MAX, ID_MAX, TEXT_MAX};
+use super::names::{self, CLIENT_ID_MAX, ID_MAX, MEMBERS_MAX, TEXT_MAX};
 use super::object::{Object, Refusal};
 use super::schedule;
 use freezer_model::JobId;
@@ -94,6 +94,9 @@ fn jobs(body: &Object<'_>) -> Result<Option<Vec<MemberBody>>, Refusal> {
         Some(Value::Object(map)) => map,
         Some(other) => return Err(body.wrong_type("jobs", other, "object")),
     };
+    if map.len() > MEMBERS_MAX {
+        return Err(body.refuse("jobs", format!("at most {MEMBERS_MAX} jobs are possible in one session")));
+    }
     map.iter().map(|(id, entry)| member(id, entry)).collect::<Result<Vec<_>, _>>().map(Some)
 }
 

@@ -232,6 +232,14 @@ fn backups(shell: &Shell<'_>) {
     let listed = shell.fine(&["backup-list", "-f", "value", "-c", "Backup ID"]);
     let id = listed.lines().find(|line| line.len() == 32).unwrap().to_owned();
     assert!(shell.fine(&["backup-show", &id]).contains(&id));
+    // A time that the client cannot show would take the whole list with it.
+    let never = shell
+        .file(json!({"container": "vault", "hostname": "h", "backup_name": "etc", "time_stamp": i64::MAX}));
+    let (is_fine, text) = shell.run(&["backup-create", "--file", &never]);
+    assert!(!is_fine && text.contains("time_stamp"), "{text}");
+    let older = "UPDATE backups SET time_stamp = 9223372036854775807, metadata = JSON_SET(metadata, '$.time_stamp', 9223372036854775807)";
+    shell.stage.sql(older);
+    assert!(shell.fine(&["backup-list", "-f", "value"]).contains(&id));
     shell.fine(&["backup-delete", &id]);
 }
 

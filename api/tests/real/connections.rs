@@ -132,7 +132,8 @@ async fn round(stage: &Stage, who: &Person) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_connections_are_survived_with_flat_memory() {
-    let stage = Stage::set("[api]\nrequest_head_timeout = 2\nrequest_body_timeout = 2\n");
+    let stage =
+        Stage::set("[api]\nkeep_alive_timeout = 5\nrequest_head_timeout = 2\nrequest_body_timeout = 2\n");
     let demo = stage.person("demo", "demo").await;
     let pid = stage.daemon.pid().unwrap();
     stage.call(&demo, "GET", "/actions", Value::Null).await.expect(200);

@@ -34,4 +34,6 @@ async fn what_users_do_is_told_when_it_is_switched_on() {
         assert!(Instant::now() < end, "{:?} of 10 events", stage.vhost.messages("notifications.info"));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    let metrics = stage.ask(None, "GET", "/metrics", Value::Null).await.expect(200).text;
+    assert!(metrics.contains("freezer_api_events_lost_total 0"), "{metrics}");
 }

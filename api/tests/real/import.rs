@@ -1,6 +1,8 @@
 //! `freezer-manage import` from a database as Freezer in Python leaves it (contract §9.1, appendix B), in MariaDB.
 
-use crate::stage::{Stage, manage};
+use crate::stage::{Person, Stage, manage};
+use crate::venv;
+use freezer_testkit::private::{free_port, wait_for_port};
 use freezer_testkit::{TestDatabase, services};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -316,4 +318,149 @@ fn into_sqlite_and_refused_with_a_reason() {
     sql(&source, "DELETE FROM sessions WHERE id = 's4'; DELETE FROM clients WHERE id IN ('c3', 'c5', 'c6'); DELETE FROM actions WHERE id = 'a4';
         DELETE FROM jobs WHERE id = 'j4'; DELETE FROM backups WHERE id IN ('b3', 'b4')");
     assert_eq!(import(&configuration, None, &[]).0.status.code(), Some(0), "nothing is left out");
+}
+
+/// Upstream's own service, from PyPI: its migrations make the tables, its API writes the rows.
+struct Upstream {
+    database: TestDatabase,
+    base: String,
+    server: std::process::Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Upstream {
+    fn start() -> Self {
+        let programs = venv::programs("api", &["freezer-api", "PyMySQL"]);
+        let (folder, database, port) = (tempfile::tempdir().unwrap(), TestDatabase::create(), free_port());
+        let own = |name: &str| folder.path().join(name);
+        let keystone = services::keystone_url();
+        let text = format!(
+            "[DEFAULT]\nlog_file = {}\n[storage]\nbackend = sqlalchemy\ndriver = sqlalchemy\n[paste_deploy]\nconfig_file = {}\n\
+             [database]\nconnection = {}\n[keystone_authtoken]\nwww_authenticate_uri = {keystone}\nauth_url = {keystone}\n\
+             auth_type = password\nusername = freezer\npassword = {}\nuser_domain_name = Default\nproject_name = service\n\
+             project_domain_name = Default\n[centralized_scheduler]\nenabled = false\n[oslo_policy]\npolicy_file = {}\n",
+            own("log").display(),
+            own("freezer-paste.ini").display(),
+            database.url(),
+            services::password(),
+            own("policy.yaml").display()
+        );
+        std::fs::write(own("freezer.conf"), text).unwrap();
+        std::fs::write(own("policy.yaml"), "").unwrap();
+        std::fs::copy(programs.join("../etc/freezer/freezer-paste.ini"), own("freezer-paste.ini")).unwrap();
+        let synced = Command::new(programs.join("freezer-manage"))
+            .args(["--config-file", own("freezer.conf").to_str().unwrap(), "db", "sync"])
+            .output()
+            .unwrap();
+        assert!(synced.status.success(), "{}", String::from_utf8_lossy(&synced.stderr));
+        // The service reads bodies to their end, which this server does not mark.
+        let serve = format!(
+            "import io\nfrom wsgiref.simple_server import make_server\nfrom freezer_api.wsgi import application\n\
+             def bounded(environ, start):\n\
+             \x20   length = int(environ.get('CONTENT_LENGTH') or 0)\n\
+             \x20   environ['wsgi.input'] = io.BytesIO(environ['wsgi.input'].read(length))\n\
+             \x20   return application(environ, start)\n\
+             make_server('127.0.0.1', {port}, bounded).serve_forever()"
+        );
+        let server = Command::new(programs.join("python"))
+            .args(["-c", &serve, "--config-file", own("freezer.conf").to_str().unwrap()])
+            .stdout(std::fs::File::create(own("out")).unwrap())
+            .stderr(std::fs::File::create(own("errors")).unwrap())
+            .spawn()
+            .unwrap();
+        wait_for_port(port, "freezer-api of PyPI");
+        Self { database, base: format!("http://127.0.0.1:{port}"), server, _folder: folder }
+    }
+
+    async fn call(&self, who: &Person, method: &str, path: &str, body: Value) -> Value {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = reqwest::Client::new()
+            .request(method, format!("{}/v2/{}{path}", self.base, who.project_id))
+            .header("X-Auth-Token", &who.token)
+            .header("Accept", "application/json");
+        if !body.is_null() {
+            request = request.header("Content-Type", "application/json").body(body.to_string());
+        }
+        let answer = request.send().await.expect("freezer-api of PyPI answers");
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// The keys of the document as the other service shows them, and as this one does.
+#[track_caller]
+fn same(theirs: &Value, ours: &Value, keys: &[&str]) {
+    for key in keys {
+        assert_eq!(theirs.pointer(key), ours.pointer(key), "{key}: {theirs:#} {ours:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_service_from_pypi_has_written_is_taken_over() {
+    let (stage, upstream) = (Stage::start(), Upstream::start());
+    let demo = stage.person("demo", "demo").await;
+    upstream.call(&demo, "POST", "/clients", json!({"client_id": "node1", "hostname": "node1"})).await;
+    let options = json!({"action": "backup", "mode": "fs", "path_to_backup": "/etc", "backup_name": "etc", "container": "vault",
+        "storage": "swift", "max_level": 6});
+    let job = json!({"client_id": "node1", "description": "nightly", "job_schedule": {"schedule_interval": "1 days"},
+        "job_actions": [{"freezer_action": options, "max_retries": 3, "max_retries_interval": 60}]});
+    let job = upstream.call(&demo, "POST", "/jobs", job).await["job_id"].as_str().unwrap().to_owned();
+    let session = json!({"description": "web", "schedule": {"schedule_interval": "1 days"}, "hold_off": 60});
+    let session =
+        upstream.call(&demo, "POST", "/sessions", session).await["session_id"].as_str().unwrap().to_owned();
+    upstream.call(&demo, "PUT", &format!("/sessions/{session}/jobs/{job}"), Value::Null).await;
+    let record = json!({"container": "vault", "hostname": "node1", "backup_name": "etc", "time_stamp": 1_767_225_600, "curr_backup_level": 0});
+    let backup = upstream.call(&demo, "POST", "/backups", record.clone()).await["backup_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut late = record;
+    late["time_stamp"] = json!(i64::MAX);
+    let late = upstream.call(&demo, "POST", "/backups", late).await["backup_id"].as_str().unwrap().to_owned();
+
+    let (output, printed, said) =
+        import(&stage.folder.path().join("freezer.conf"), Some(&upstream.database.url()), &[]);
+    assert_eq!(output.status.code(), Some(0), "{printed}{said}");
+    let theirs = async |path: &str| upstream.call(&demo, "GET", path, Value::Null).await;
+    let ours = async |path: &str| stage.call(&demo, "GET", path, Value::Null).await.expect(200).json();
+    let path = format!("/jobs/{job}");
+    let keys = [
+        "/job_id",
+        "/project_id",
+        "/user_id",
+        "/client_id",
+        "/description",
+        "/session_id",
+        "/job_schedule/schedule_interval",
+        "/job_actions/0/action_id",
+        "/job_actions/0/freezer_action",
+        "/job_actions/0/max_retries",
+    ];
+    same(&theirs(&path).await, &ours(&path).await, &keys);
+    let path = format!("/sessions/{session}");
+    let keys = ["/session_id", "/description", "/hold_off", "/schedule/schedule_interval", "/session_tag"];
+    same(&theirs(&path).await, &ours(&path).await, &keys);
+    assert!(ours(&path).await["jobs"].get(&job).is_some());
+    let path = format!("/backups/{backup}");
+    same(&theirs(&path).await, &ours(&path).await, &["/backup_id", "/backup_metadata", "/user_id"]);
+    same(
+        &theirs("/clients/node1").await,
+        &ours("/clients/node1").await,
+        &["/client/client_id", "/client/uuid", "/client/hostname"],
+    );
+    let shown = ours(&format!("/backups/{late}")).await;
+    assert_eq!(shown["backup_metadata"]["time_stamp"], 253_402_300_799_i64);
+    // A second run finds all of it there.
+    let (output, printed, _) =
+        import(&stage.folder.path().join("freezer.conf"), Some(&upstream.database.url()), &[]);
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    assert_eq!(numbers(&printed, "jobs")[1], 0);
 }

@@ -11,6 +11,8 @@ mod events;
 mod fields;
 mod hostile;
 mod import;
+mod large_rows;
+mod lost_updates;
 mod main_paths;
 mod openapi;
 mod region;

@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 pub struct Stage {
     pub base: String,
@@ -13,7 +14,7 @@ pub struct Stage {
     pub folder: tempfile::TempDir,
     pub daemon: Daemon,
     http: reqwest::Client,
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
 }
 
 /// An account of the test cloud with its token.
@@ -104,7 +105,9 @@ impl Stage {
         daemon.start();
         wait_for_port(port, "freezer-api");
         let base = format!("http://127.0.0.1:{port}");
-        Self { base, vhost, folder, daemon, http: reqwest::Client::new(), _database: database }
+        // Before a server that was told to close idle connections early does.
+        let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(1)).build().unwrap();
+        Self { base, vhost, folder, daemon, http, database }
     }
 
     pub async fn person(&self, user: &str, project: &str) -> Person {
@@ -123,6 +126,15 @@ impl Stage {
         let document: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
         Person { token, project_id: text("/token/project/id"), user_id: text("/token/user/id") }
+    }
+
+    pub fn database_url(&self) -> String {
+        self.database.as_ref().unwrap().url()
+    }
+
+    /// Runs a statement in the stage's own database.
+    pub fn sql(&self, statement: &str) {
+        self.database.as_ref().unwrap().run(statement);
     }
 
     /// A call with any token (or none) to any path.

@@ -102,3 +102,42 @@ async fn posting_an_item_creates_or_replaces() {
         .await
         .expect_refusal("'freezer_action.action' is a required property");
 }
+
+/// As null: the service makes one.
+#[tokio::test]
+async fn an_empty_id_is_none() {
+    let api = Api::start().await;
+    let body = json!({"action_id": "", "freezer_action": {"action": "backup"}});
+    let made = api.call(ALICE, "POST", "/actions", body).await.expect(201).json();
+    assert_eq!(made["action_id"].as_str().unwrap().len(), 32);
+}
+
+#[tokio::test]
+async fn options_have_a_largest_size() {
+    let api = Api::start().await;
+    api.client(ALICE, "node1").await;
+    let of = |bytes: usize| json!({"freezer_action": {"action": "backup", "excluded": "x".repeat(bytes)}});
+    api.call(ALICE, "POST", "/actions/long", of(65_600))
+        .await
+        .expect_refusal("'freezer_action': is too long");
+    api.call(ALICE, "POST", "/actions", of(65_600)).await.expect_refusal("at most 65535 are kept");
+    let job = json!({"client_id": "node1", "job_actions": [of(65_600)]});
+    api.call(ALICE, "POST", "/jobs", job)
+        .await
+        .expect_refusal("'job_actions[0].freezer_action': is too long");
+    api.call(ALICE, "POST", "/actions/long", of(65_000)).await.expect(201);
+    let entries = |count: usize| vec![json!({"action_id": "long"}); count];
+    let job = |count: usize| json!({"client_id": "node1", "job_actions": entries(count)});
+    api.call(ALICE, "POST", "/jobs/j", job(4)).await.expect(201);
+    api.call(ALICE, "PATCH", "/jobs/j", json!({"job_actions": entries(5)}))
+        .await
+        .expect_refusal("'job_actions'");
+    // A job's actions do not become too long behind its back.
+    api.call(ALICE, "PATCH", "/actions/long", of(10)).await.expect(200);
+    api.call(ALICE, "PATCH", "/jobs/j", json!({"job_actions": entries(5)})).await.expect(200);
+    let refused = api.call(ALICE, "PATCH", "/actions/long", of(65_000)).await;
+    refused.expect_refusal("the actions of job j, which has this one");
+    api.call(ALICE, "POST", "/actions/long", of(65_000)).await.expect_refusal("the actions of job j");
+    assert_eq!(api.get(ALICE, "/actions/long").await.json()["freezer_action"]["excluded"], "x".repeat(10));
+    api.call(ALICE, "PATCH", "/actions/long", of(40_000)).await.expect(200);
+}

@@ -81,11 +81,37 @@ async fn time_stamps_are_always_numbers() {
     body.as_object_mut().unwrap().remove("time_stamp");
     let id = create(&api, body).await;
     assert_eq!(api.get(ALICE, &format!("/backups/{id}")).await.json()["backup_metadata"]["time_stamp"], NOW);
-    for bad in [json!("yesterday"), json!(1.5), json!([]), json!(true)] {
+    for bad in [
+        json!("yesterday"),
+        json!(1.5),
+        json!([]),
+        json!(true),
+        json!(-1),
+        json!("-1"),
+        json!(253_402_300_800_i64),
+        json!("253402300800"),
+        json!(i64::MAX),
+        json!(i64::MIN),
+    ] {
         let mut body = sample();
         body["time_stamp"] = bad;
         api.call(ALICE, "POST", "/backups", body).await.expect_refusal("'time_stamp'");
     }
+}
+
+#[tokio::test]
+async fn metadata_have_a_largest_size() {
+    let api = Api::start().await;
+    let mut body = sample();
+    body["links"] = json!("x".repeat(65_000));
+    let id = create(&api, body.clone()).await;
+    body["links"] = json!("x".repeat(65_535));
+    let refused = api.call(ALICE, "POST", "/backups", body).await;
+    refused.expect_refusal("'backup_metadata': is too long");
+    let path = format!("/backups/{id}");
+    let patch = json!({"backup_metadata": {"more": "x".repeat(1000)}});
+    api.call(ALICE, "PATCH", &path, patch).await.expect_refusal("at most 65535 are kept");
+    api.call(ALICE, "PATCH", &path, json!({"backup_metadata": {"links": [1]}})).await.expect(200);
 }
 
 #[tokio::test]

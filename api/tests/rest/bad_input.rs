@@ -148,9 +148,11 @@ async fn wrong_types_are_named() {
         (json!({"freezer_action": null}), "'freezer_action'"),
         (json!({"freezer_action": {"mode": "fs"}}), "'freezer_action.action'"),
         (json!({"max_retries": -5}), "'max_retries'"),
+        (json!({"max_retries": 2f64.powi(70)}), "is out of range"),
+        (json!({"max_retries": 1.0}), "is not of type 'integer'"),
         (json!({"max_retries_interval": "x"}), "'max_retries_interval'"),
         (json!({"mandatory": 1}), "'mandatory'"),
-        (json!({"action_id": ""}), "'action_id'"),
+        (json!({"action_id": "a b"}), "'action_id'"),
     ] {
         let mut body = json!({"freezer_action": {"action": "backup"}});
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());

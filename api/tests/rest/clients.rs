@@ -76,6 +76,21 @@ async fn central_clients_are_seen_by_all_and_owned_by_one() {
 }
 
 #[tokio::test]
+async fn a_central_client_is_not_its_projects_members_to_change() {
+    let api = Api::start().await;
+    let central = json!({"client_id": "central", "is_central": true, "supported_actions": ["backup"]});
+    api.call_in(ADMIN, "p1", "POST", "/clients", central).await.expect(201);
+    // It works for all projects: a member of its own does not give it what it shall not do, nor take it from all.
+    let more = json!({"client_id": "central", "supported_actions": ["backup", "exec"]});
+    api.call(ALICE, "POST", "/clients", more.clone()).await.expect(403);
+    api.call(ALICE, "DELETE", "/clients/central", Value::Null).await.expect(403);
+    let seen = api.get(OTTO, "/clients/central").await.expect(200).json();
+    assert_eq!(seen["client"]["supported_actions"], json!(["backup"]));
+    api.call_in(ADMIN, "p1", "POST", "/clients", more).await.expect(201);
+    api.call_in(ADMIN, "p1", "DELETE", "/clients/central", Value::Null).await.expect(204);
+}
+
+#[tokio::test]
 async fn a_central_client_does_not_shadow_a_tenants_own() {
     let api = Api::start().await;
     api.client(ALICE, "central").await;

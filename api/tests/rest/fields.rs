@@ -145,6 +145,8 @@ pub fn good(schema: &str) -> Vec<Value> {
         }
         "NewClient" => json!({"client_id": "other"}),
         "NewBackup" => json!({"container": "c", "hostname": "h", "backup_name": "b"}),
+        "RunLimits" => json!({"upload_limit": 1}),
+        "RetentionRules" => json!({"keep_last": 1}),
         "AgentHello" => {
             json!({"project_id": "p1", "client_id": "node1", "hostname": "h", "agent_version": "1",
             "capabilities": {"actions": words, "modes": ["fs"], "storages": ["local"], "engines": ["tar"]},

@@ -161,7 +161,7 @@ fn sessions(method: &str, path: &str) -> Vec<Attack> {
         ("GET", "/sessions/{session_id}") => vec![attack("/sessions/vs", Value::Null, &[404])],
         ("PATCH", "/sessions/{session_id}") => vec![
             attack("/sessions/vs", moved(json!({"session_tag": 9})), &[404]),
-            attack("/sessions/os", moved(members), &[200]),
+            attack("/sessions/os", moved(members), &[422]),
         ],
         ("POST", "/sessions/{session_id}") => {
             vec![attack("/sessions/vs", moved(json!({"schedule": {}, "session_tag": 7})), &[201])]
@@ -179,7 +179,7 @@ fn sessions(method: &str, path: &str) -> Vec<Attack> {
             attack("/sessions/os/jobs/vj", Value::Null, &[404]),
         ],
         ("DELETE", "/sessions/{session_id}/jobs/{job_id}") => vec![
-            attack("/sessions/vs/jobs/vj", Value::Null, &[404]),
+            attack("/sessions/vs/jobs/vj", Value::Null, &[204]),
             attack("/sessions/os/jobs/vj", Value::Null, &[204]),
         ],
         _ => Vec::new(),
@@ -231,6 +231,7 @@ fn others(method: &str, path: &str, backup: &str) -> Vec<Attack> {
     match (method, path) {
         ("GET", "/runs" | "/actions" | "/clients" | "/backups") => lists(path),
         ("GET", "/runs/{run_id}") => vec![attack("/runs/vr", Value::Null, &[404])],
+        ("PATCH", "/runs/{run_id}") => vec![attack("/runs/vr", json!({"upload_limit": 1}), &[404])],
         // His own numbers; the victim's are compared afterwards.
         ("GET", "/quotas" | "/usage") => vec![attack(path, Value::Null, &[200])],
         ("PUT", "/quotas") => vec![attack(path, json!({"jobs": -1}), &[403])],
@@ -254,6 +255,12 @@ fn others(method: &str, path: &str, backup: &str) -> Vec<Attack> {
         ("GET", "/clients/{client_id}") => vec![attack("/clients/vhost", Value::Null, &[200])],
         ("DELETE", "/clients/{client_id}") => vec![attack("/clients/vhost", Value::Null, &[204])],
         ("POST", "/backups") => vec![attack("/backups", moved(record), &[201])],
+        // Of his own records; there are none.
+        ("POST", "/backups/retention-plan") => vec![
+            attack(path, json!({"keep_last": 1, "hostname": "vhost"}), &[200]),
+            attack(path, json!({"keep_last": 1, "job_id": "vj"}), &[404]),
+            attack(path, moved(json!({"keep_last": 1})), &[400]),
+        ],
         ("GET", "/backups/{backup_id}") => vec![attack(&backup, Value::Null, &[404])],
         ("PATCH", "/backups/{backup_id}") => {
             let patch = json!({"status": "deleted", "backup_metadata": {"project_id": "p2"}});

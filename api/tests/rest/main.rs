@@ -19,6 +19,7 @@ mod lists;
 mod openapi;
 mod policy;
 mod quotas;
+mod retention_plans;
 mod runs;
 mod search;
 mod session_rounds;

@@ -85,3 +85,28 @@ async fn usage_is_counted() {
     );
     assert_eq!(api.get(OTTO, "/usage").await.json()["usage"]["stored_bytes"]["used"], 0);
 }
+
+/// What the quota counts is not the tenant's to lower, but by deleting the record.
+#[actix_web::test]
+async fn usage_is_not_talked_down() {
+    let api = Api::start().await;
+    let body = json!({"container": "c", "hostname": "h", "backup_name": "b", "bytes_stored": 700});
+    let made = api.call(ALICE, "POST", "/backups", body).await.expect(201).json();
+    let path = format!("/backups/{}", made["backup_id"].as_str().unwrap());
+    let used = async || api.get(ALICE, "/usage").await.json()["usage"]["stored_bytes"]["used"].clone();
+    for said in [json!(0), json!(-1), json!(null), json!("0"), json!(699.5), json!({}), json!(u64::MAX)] {
+        let patch = json!({"backup_metadata": {"bytes_stored": said, "note": said}});
+        let record = api.call(ALICE, "PATCH", &path, patch).await.expect(200).json();
+        let metadata = &record["backup_metadata"];
+        assert_eq!((&metadata["bytes_stored"], &metadata["note"]), (&json!(700), &said));
+        assert_eq!(used().await, 700, "{said}");
+    }
+    for status in ["deleting", "deleted"] {
+        api.call(ALICE, "PATCH", &path, json!({"status": status})).await.expect(200);
+        assert_eq!(used().await, 700, "{status}");
+    }
+    api.call(ALICE, "PATCH", &path, json!({"backup_metadata": {"bytes_stored": 800}})).await.expect(200);
+    assert_eq!(used().await, 800);
+    api.call(ALICE, "DELETE", &path, json!(null)).await.expect(204);
+    assert_eq!(used().await, 0);
+}

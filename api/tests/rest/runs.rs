@@ -29,6 +29,7 @@ pub fn run(id: &str, project: &str, job: &str, state: RunState, at_secs: i64) ->
         exit_code: Some(2),
         error: Some("1 file could not be read".to_owned()),
         result: Map::from_iter([("files".to_owned(), json!(12))]),
+        log: vec!["2026-01-01T00:00:00Z INFO saved".into()],
     };
     Run {
         run_id: RunId::from(id),
@@ -46,6 +47,7 @@ pub fn run(id: &str, project: &str, job: &str, state: RunState, at_secs: i64) ->
             phase: "read".to_owned(),
             bytes_done: 10,
             bytes_total: Some(20),
+            log: vec!["2026-01-01T00:00:01Z INFO reading".to_owned()],
             ..Progress::default()
         },
         error: None,
@@ -86,8 +88,56 @@ async fn a_run_shows_steps_results_and_progress() {
         "freezer_action": {"action": "backup", "backup_name": null, "mode": null, "container": null, "timeout": null, "priority": null,
             "path_to_backup": null, "log_file": null}}]);
     item["steps"] = json!([{"action_index": 0, "attempt": 0, "outcome": "partial", "exit_code": 2, "error": "1 file could not be read",
-        "started_at": 100, "finished_at": 100, "result": {"files": 12}}]);
+        "started_at": 100, "finished_at": 100, "result": {"files": 12}, "log": ["2026-01-01T00:00:00Z INFO saved"]}]);
+    item["log"] = json!(["2026-01-01T00:00:01Z INFO reading"]);
     assert_eq!(api.get(ALICE, "/runs/r1").await.expect(200).json(), item);
+}
+
+#[tokio::test]
+async fn limits_of_a_run_are_changed_for_what_is_left_of_it() {
+    let api = Api::start().await;
+    let mut long = run("r1", "p1", "j1", RunState::Running, 100);
+    long.actions = vec![long.actions[0].clone(), long.actions[0].clone(), long.actions[0].clone()];
+    long.action_index = 1;
+    let ended = run("r2", "p1", "j1", RunState::Success, 200);
+    write(&api, vec![long, ended, run("r3", "p2", "j1", RunState::Running, 300)]);
+    let limit = |who, id: &str, body: Value| {
+        let path = format!("/runs/{id}");
+        let api = &api;
+        async move { api.call(who, "PATCH", &path, body).await }
+    };
+    let wanted = json!({"upload_limit": 1000, "download_limit": null});
+    let changed = limit(ALICE, "r1", wanted).await.expect(200).json();
+    assert_eq!(changed, api.get(ALICE, "/runs/r1").await.expect(200).json());
+    let uploads = |run: &Value| -> Vec<Value> {
+        let actions = run["job_actions"].as_array().unwrap();
+        actions.iter().map(|action| action["freezer_action"]["upload_limit"].clone()).collect()
+    };
+    assert_eq!(uploads(&changed), [json!(null), json!(1000), json!(1000)], "what is done is done");
+    assert_eq!(changed["job_actions"][1]["freezer_action"]["download_limit"], -1);
+    // What is not named stays.
+    let changed = limit(ALICE, "r1", json!({"download_limit": 5})).await.expect(200).json();
+    assert_eq!(uploads(&changed), [json!(null), json!(1000), json!(1000)]);
+
+    for body in [
+        json!({}),
+        json!([]),
+        json!({"upload_limit": 0}),
+        json!({"upload_limit": -1}),
+        json!({"upload_limit": "10M"}),
+        json!({"upload_limit": 1.5}),
+        json!({"upload_limit": 1e30}),
+        json!({"state": "success"}),
+        json!({"upload_limit": 1, "epoch": 7}),
+    ] {
+        limit(ALICE, "r1", body).await.expect(400);
+    }
+    assert_eq!(uploads(&api.get(ALICE, "/runs/r1").await.json()), [json!(null), json!(1000), json!(1000)]);
+    limit(READER, "r1", json!({"upload_limit": 1})).await.expect(403);
+    limit(ALICE, "r2", json!({"upload_limit": 1})).await.expect(409);
+    limit(ALICE, "r3", json!({"upload_limit": 1})).await.expect(404);
+    limit(ALICE, "none", json!({"upload_limit": 1})).await.expect(404);
+    assert_eq!(uploads(&api.get(OTTO, "/runs/r3").await.json()), [json!(null)]);
 }
 
 #[tokio::test]

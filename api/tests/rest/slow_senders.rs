@@ -14,7 +14,6 @@ async fn begun(api: &Api, text: &str) -> TcpStream {
 
 #[tokio::test]
 async fn partial_requests_are_refused_while_others_are_served() {
-    // Soon enough for the idle connection of the first GET to be still open for the last one.
     let short = |options: &mut freezer_api::ApiOptions| {
         options.head_timeout = Duration::from_secs(1);
         options.body_timeout = Duration::from_millis(200);
@@ -36,4 +35,16 @@ async fn partial_requests_are_refused_while_others_are_served() {
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     }
     api.get(ALICE, "/backups").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_the_next_request_and_not_for_ever() {
+    let brief = |options: &mut freezer_api::ApiOptions| options.keep_alive = Duration::from_secs(1);
+    let api = Api::start_with(brief, Notices::default()).await;
+    let request = "GET /v2/p1/backups HTTP/1.1\r\nHost: x\r\nX-User-Id: alice\r\nX-Project-Id: p1\r\nX-Roles: member\r\n\r\n";
+    let mut socket = begun(&api, &request.repeat(2)).await;
+    let mut answer = Vec::new();
+    // until the server closes it, which is no reset: all was said and read
+    socket.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8(answer).unwrap().matches("HTTP/1.1 200 ").count(), 2);
 }

@@ -130,7 +130,7 @@ async fn unknown_routes_and_wrong_methods() {
         ("/v2/p1/jobs/x/event", "POST, OPTIONS"),
         ("/v2/p1/jobs/x/runs", "GET, OPTIONS"),
         ("/v2/p1/runs", "GET, OPTIONS"),
-        ("/v2/p1/runs/x", "GET, OPTIONS"),
+        ("/v2/p1/runs/x", "GET, PATCH, OPTIONS"),
         ("/v2/p1/actions", "GET, POST, OPTIONS"),
         ("/v2/p1/actions/x", "GET, PATCH, POST, DELETE, OPTIONS"),
         ("/v2/p1/clients", "GET, POST, OPTIONS"),

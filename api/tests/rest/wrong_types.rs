@@ -3,6 +3,8 @@
 
 use crate::fields::{self, Part};
 use crate::harness::*;
+use crate::runs::run;
+use freezer_model::RunState;
 use serde_json::{Map, Value, json};
 
 async fn everything(api: &Api) -> Value {
@@ -23,12 +25,15 @@ async fn rows(api: &Api) -> impl Fn(&str) -> String + use<> {
     api.call(ALICE, "PUT", "/sessions/s/jobs/j", Value::Null).await.expect(204);
     let record = json!({"container": "c", "hostname": "h", "backup_name": "b"});
     let backup = api.call(ALICE, "POST", "/backups", record).await.expect(201).json();
+    let going = run("r", "p1", "j", RunState::Running, NOW);
+    api.db.transaction(|tx| tx.runs().insert(&going)).unwrap();
     let backup = backup["backup_id"].as_str().unwrap().to_owned();
     move |path| {
         path.replace("/v2/{project_id}", "")
             .replace("{job_id}", "j")
             .replace("{action_id}", "a")
             .replace("{session_id}", "s")
+            .replace("{run_id}", "r")
             .replace("{client_id}", "node1")
             .replace("{backup_id}", &backup)
     }

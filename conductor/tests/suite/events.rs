@@ -1,8 +1,8 @@
 //! What users ask for while jobs are planned or run.
 
 use crate::stage::*;
-use freezer_model::rpc::AgentHello;
-use freezer_model::rpc::Verdict;
+use freezer_database::DbError;
+use freezer_model::rpc::{AgentHello, LimitRun, Verdict};
 use freezer_model::*;
 use serde_json::json;
 use std::time::Duration;
@@ -74,6 +74,37 @@ pub async fn abort_reaches_the_agent(stage: Stage) {
         (JobStatus::Completed, JobResult::Aborted, JobEvent::None)
     );
     assert_eq!(agent.unasked().await, 0);
+    conductor.stop().await;
+}
+
+pub async fn new_limits_reach_the_agent(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    let mut slow = action("a", 0, false);
+    slow.freezer_action.insert("upload_limit".to_owned(), json!("1K"));
+    stage.put_job("j", json!({"schedule_date": "2026-01-01T00:00:00"}), &[slow]);
+    let order = agent.order().await;
+    let reply = agent.progress_reply(&order, 1).await;
+    assert_eq!(reply.limits, RateLimits { upload_limit: Some(1024), download_limit: None });
+    let limits = RateLimits { upload_limit: Some(-1), download_limit: Some(7) };
+    stage
+        .db
+        .transaction(|tx| -> Result<(), DbError> {
+            let mut run = tx.runs().get_for_update(&order.run_id)?.unwrap();
+            limits.put_into(&mut run.actions[0].freezer_action);
+            tx.runs().save(&run)
+        })
+        .unwrap();
+    agent.run_changed(&order.run_id).await;
+    let told = agent.limit_order().await;
+    assert_eq!(told, LimitRun { run_id: order.run_id.clone(), epoch: order.epoch, limits });
+    // Whoever did not hear it hears it with the next report.
+    assert_eq!(agent.progress_reply(&order, 2).await.limits, limits);
+    agent.finished(&order, StepOutcome::Success, json!({})).await;
+    // Of a run that has ended, or was never there, nobody is told.
+    agent.run_changed(&order.run_id).await;
+    agent.run_changed(&RunId::from("none")).await;
+    assert_eq!(agent.unread_limits().await, 0);
     conductor.stop().await;
 }
 
@@ -163,6 +194,26 @@ pub async fn one_client_id_is_one_agent(stage: Stage) {
     assert!(stage.runs("j").is_empty());
     assert_eq!(second.unasked().await, 0);
     conductor.stop().await;
+}
+
+/// Many names, since no single pair is sure to meet.
+pub async fn of_two_first_hellos_at_once_one_is_taken(stage: Stage) {
+    let (one, two) = (stage.conductor().await, stage.conductor().await);
+    for round in 0..12 {
+        let name = format!("node{round}");
+        let first = Agent::listen(&stage, "p", &name).await;
+        let second = Agent::listen(&stage, "other", &name).await;
+        let answers = tokio::join!(first.try_hello(), second.try_hello());
+        let refused: Vec<_> = [answers.0, answers.1].into_iter().filter_map(Result::err).collect();
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert!(refused[0].to_string().contains("another project"), "{refused:?}");
+        let driven = stage.db.read(|tx| tx.clients().of_any_project(&ClientId::from(name.as_str()))).unwrap();
+        assert_eq!(driven.iter().filter(|client| client.link == Link::Amqp).count(), 1, "{driven:?}");
+        first.leave().await;
+        second.leave().await;
+    }
+    one.stop().await;
+    two.stop().await;
 }
 
 pub async fn a_central_name_is_one_for_all(stage: Stage) {

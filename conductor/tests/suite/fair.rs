@@ -125,7 +125,7 @@ pub async fn one_run_at_a_time_works_on_the_same_backups(stage: Stage) {
     let other = begin(&agent).await;
     assert_eq!(other.job_id.as_str(), "other");
     stage.eventually("the restore waits", |stage| stage.waiting("p").len() == 1).await;
-    let shown = document::run_summary(&stage.run("restore"));
+    let shown = document::run(&stage.run("restore"));
     assert_eq!(
         (&shown["state"], &shown["waiting_for"]),
         (&Value::from("queued"), &Value::from("another run works on the same backups"))

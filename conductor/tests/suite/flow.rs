@@ -2,6 +2,7 @@
 
 use crate::stage::*;
 use freezer_database::*;
+use freezer_model::rpc::Verdict;
 use freezer_model::*;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -62,6 +63,9 @@ pub async fn retries_after_the_interval(stage: Stage) {
     let (run, job) = (stage.run("j"), stage.job("j"));
     assert_eq!((run.state, run.steps.len()), (RunState::Fail, 2));
     assert!(run.error.unwrap().contains("disk full"));
+    // Each attempt keeps the log of its own.
+    let logs: Vec<_> = run.steps.iter().map(|step| step.log.join("\n")).collect();
+    assert_eq!((logs, run.progress.log.len()), (vec!["attempt 1".to_owned(), "attempt 2".to_owned()], 0));
     assert_eq!((job.state.status, job.state.result), (JobStatus::Completed, JobResult::Fail));
     conductor.stop().await;
 }
@@ -210,6 +214,44 @@ pub async fn records_of_what_was_removed_go(stage: Stage) {
     conductor.stop().await;
 }
 
+/// What a storage holds gets records, once, and not where the run that made it has left one.
+pub async fn found_backups_get_records(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    let actions: Vec<_> = (0..4).map(|number| action(&format!("a{number}"), 0, true)).collect();
+    stage.put_job("j", json!({}), &actions);
+    stage.eventually("planned", |stage| stage.job("j").next_run_at.is_some()).await;
+    stage.clock.advance(Duration::from_secs(2));
+    let found = |name: &str, time: i64| {
+        json!({"storage": "local", "ssh_host": "", "container": "c", "hostname": "h", "backup_name": name,
+               "chain_time_stamp": 1, "time_stamp": time, "bytes_stored": 5})
+    };
+    let mut several = found("n", 1);
+    several["images"] = json!({"i": found("n_i", 2)});
+    let order = agent.order().await;
+    agent.started(&order).await;
+    agent.finished(&order, StepOutcome::Success, json!({ "backup_metadata": several })).await;
+    let project = ProjectId::from("p");
+    let times = |stage: &Stage| -> Vec<i64> {
+        let all = stage.db.read(|tx| tx.backups().list(&project, &BackupFilter::default(), None, Page::ALL));
+        let mut times: Vec<i64> =
+            all.unwrap().iter().map(|backup| backup.metadata["time_stamp"].as_i64().unwrap()).collect();
+        times.sort_unstable();
+        times
+    };
+    assert_eq!(times(&stage), [1]);
+    let adopted = json!({"adopted_backups":
+        [found("n", 1), found("n_i", 2), found("n", 3), found("other", 3), found("n", 3), found("n", -1), "nonsense"]});
+    for outcome in [StepOutcome::Fail, StepOutcome::Success, StepOutcome::Partial] {
+        let order = agent.order().await;
+        agent.started(&order).await;
+        agent.finished(&order, outcome, adopted.clone()).await;
+        let expected = if outcome == StepOutcome::Fail { vec![1] } else { vec![1, 3, 3] };
+        assert_eq!(times(&stage), expected, "{outcome:?}");
+    }
+    conductor.stop().await;
+}
+
 /// However the step has ended, and only what is gone: a level of one chain, one server of several.
 pub async fn records_follow_rotation(stage: Stage) {
     let conductor = stage.conductor().await;
@@ -265,5 +307,64 @@ pub async fn records_follow_rotation(stage: Stage) {
     agent.started(&order).await;
     agent.finished(&order, StepOutcome::Success, gone(json!({"h_n_s2": [[1, 2]]}))).await;
     assert_eq!(told(&stage), [row("c", 4, 4, 0), row("elsewhere", 3, 3, 0)]);
+    conductor.stop().await;
+}
+
+/// Of a record of several resources one goes, while somebody writes to the record all the time.
+pub async fn what_is_written_beside_a_rotation_stays(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({"schedule_date": "2026-01-01T00:00:00"}), &[action("a", 0, false)]);
+    let level = |name: &str| json!({"storage": "local", "container": "c", "hostname": "h", "backup_name": name, "chain_time_stamp": 1, "time_stamp": 1});
+    let mut metadata = level("n");
+    metadata["servers"] = json!({"s1": level("n_s1"), "s2": level("n_s2")});
+    let project = ProjectId::from("p");
+    let ids: Vec<BackupId> = (0..100).map(|number| BackupId::from(format!("b{number}"))).collect();
+    let record = |id: &BackupId| Backup {
+        project_id: project.clone(),
+        backup_id: id.clone(),
+        user_id: UserId::from("user"),
+        job_id: None,
+        status: BackupStatus::Available,
+        status_is_explicit: false,
+        metadata: object(metadata.clone()),
+        created_at: T0,
+    };
+    let made: Vec<Backup> = ids.iter().map(record).collect();
+    stage
+        .db
+        .transaction(|tx| -> Result<(), DbError> {
+            made.iter().try_for_each(|record| tx.backups().insert(record))
+        })
+        .unwrap();
+    let order = agent.order().await;
+    agent.started(&order).await;
+    let (end, has_ended) = std::sync::mpsc::channel::<()>();
+    let (db, of, all) = (stage.db.clone(), project.clone(), ids.clone());
+    let writer = std::thread::spawn(move || {
+        let mut written = 0_u64;
+        while has_ended.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            written += 1;
+            for id in all.iter().rev() {
+                db.transaction(|tx| -> Result<(), DbError> {
+                    let mut record = tx.backups().get_for_update(&of, id)?.unwrap();
+                    record.metadata.insert("note".to_owned(), json!(written));
+                    tx.backups().save(&record)
+                })
+                .unwrap();
+            }
+        }
+        written
+    });
+    let gone = json!({"removed_backups": {"storage": "local", "container": "c", "hostname": "h", "backup_name": "n", "levels": {"h_n_s1": [[1, 1]]}}});
+    assert_eq!(agent.finished(&order, StepOutcome::Success, gone).await, Verdict::Continue);
+    end.send(()).unwrap();
+    let written = tokio::task::spawn_blocking(move || writer.join().unwrap()).await.unwrap();
+    for id in &ids {
+        let record = stage.db.read(|tx| tx.backups().get(&project, id)).unwrap().unwrap();
+        assert_eq!(record.metadata["note"], json!(written), "{id}");
+        let servers: Vec<&String> = record.metadata["servers"].as_object().unwrap().keys().collect();
+        assert_eq!(servers, ["s2"], "{id}: what is gone is back");
+    }
     conductor.stop().await;
 }

@@ -141,6 +141,58 @@ pub async fn another_agents_reports_are_refused(stage: Stage) {
     conductor.stop().await;
 }
 
+pub async fn a_namesakes_runs_take_nobodys_place(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let (greedy, mut small) = (guest(&stage, "q", "node1").await, guest(&stage, "p", "node1").await);
+    small.concurrent_jobs = Some(1);
+    for agent in [&greedy, &small] {
+        agent.hello(vec![]).await;
+    }
+    let due = || json!({"schedule_date": "2026-01-01T00:00:00"});
+    for n in 0..3 {
+        stage.put_job_of("q", "node1", &format!("greedy{n}"), due(), &[backup_of(&format!("g{n}"))]);
+    }
+    stage.eventually("the neighbour's are out", |stage| orders(stage, "q").len() == 3).await;
+    for order in orders(&stage, "q") {
+        greedy.started(&order).await;
+    }
+    // His steps are at an agent of that name, and not at this one, which does one thing at a time.
+    for id in ["one", "two"] {
+        stage.put_job(id, due(), &[backup_of(id)]);
+    }
+    stage.eventually("one is out", |stage| orders(stage, "p").len() == 1).await;
+    stage.eventually("the other waits", |stage| stage.waiting("p").len() == 1).await;
+    let shown = document::run(&stage.waiting("p")[0]);
+    assert_eq!(shown["waiting_for"], "agent node1 has as many steps as it works on at a time");
+    let first = orders(&stage, "p").remove(0);
+    small.started(&first).await;
+    small.finished(&first, StepOutcome::Success, json!({})).await;
+    stage.eventually("then the other is out", |stage| orders(stage, "p").len() == 1).await;
+    assert_ne!(orders(&stage, "p")[0].job_id, first.job_id);
+    conductor.stop().await;
+}
+
+pub async fn a_namesake_that_anybody_registers_costs_no_heartbeat_its_way(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    let seen = |stage: &Stage, project: &str| {
+        let (project, id) = (ProjectId::from(project), ClientId::from("node1"));
+        stage.db.read(|tx| tx.clients().get(&project, &id)).unwrap().unwrap().last_seen_at
+    };
+    let mut namesake = stage
+        .db
+        .read(|tx| tx.clients().get(&ProjectId::from("p"), &ClientId::from("node1")))
+        .unwrap()
+        .unwrap();
+    (namesake.project_id, namesake.link, namesake.last_seen_at) = (ProjectId::from("q"), Link::Poll, None);
+    stage.db.transaction(|tx| tx.clients().insert(&namesake)).unwrap();
+    stage.clock.advance(LEASE / 4);
+    agent.heartbeat(vec![]).await;
+    assert_eq!(seen(&stage, "p"), Some(stage.clock.now()));
+    assert_eq!(seen(&stage, "q"), None, "it is not his agent that lives");
+    conductor.stop().await;
+}
+
 pub async fn a_silent_agent_over_http_is_waited_for(stage: Stage) {
     let conductor = stage.conductor().await;
     let mut ear = Ear::open(&stage).await;

@@ -225,6 +225,7 @@ pub struct Agent {
     server: RpcServer,
     orders: Mutex<mpsc::UnboundedReceiver<RunAction>>,
     aborts: Mutex<mpsc::UnboundedReceiver<AbortRun>>,
+    limits: Mutex<mpsc::UnboundedReceiver<LimitRun>>,
     accepted: Accepted,
     pub calls: RpcClient,
     _transport: Transport,
@@ -236,6 +237,7 @@ type Accepted = Arc<Lock<HashMap<RunId, Epoch>>>;
 struct Ears {
     orders: mpsc::UnboundedSender<RunAction>,
     aborts: mpsc::UnboundedSender<AbortRun>,
+    limits: mpsc::UnboundedSender<LimitRun>,
     accepted: Accepted,
 }
 
@@ -252,11 +254,12 @@ impl Endpoint for Ears {
         EndpointTarget::version(VERSION)
     }
     fn methods(&self) -> &[&str] {
-        &["run_action", "abort_run"]
+        &["run_action", "abort_run", "limit_run"]
     }
     async fn call(&self, _ctx: &Context, method: &str, args: Value) -> Result<Value, RemoteFailure> {
         match method {
             "run_action" => self.accept(serde_json::from_value(args).unwrap()),
+            "limit_run" => drop(self.limits.send(serde_json::from_value(args).unwrap())),
             _ => drop(self.aborts.send(serde_json::from_value(args).unwrap())),
         }
         Ok(Value::Null)
@@ -275,10 +278,11 @@ impl Agent {
         let transport = stage.transport();
         let (orders, their_orders) = mpsc::unbounded_channel();
         let (aborts, their_aborts) = mpsc::unbounded_channel();
+        let (limits, their_limits) = mpsc::unbounded_channel();
         let target = Target::topic(AGENT_TOPIC).exchange(EXCHANGE).version(VERSION).server(client_id);
         let options = ServerOptions { delete_server_queue: true, ..ServerOptions::default() };
         let accepted = Accepted::default();
-        let ears = Ears { orders, aborts, accepted: accepted.clone() };
+        let ears = Ears { orders, aborts, limits, accepted: accepted.clone() };
         let server = RpcServer::start(&transport, target, vec![Arc::new(ears)], options).await.unwrap();
         let calls =
             RpcClient::new(&transport, Target::topic(CONDUCTOR_TOPIC).exchange(EXCHANGE).version(VERSION));
@@ -292,6 +296,7 @@ impl Agent {
             server,
             orders: Mutex::new(their_orders),
             aborts: Mutex::new(their_aborts),
+            limits: Mutex::new(their_limits),
             accepted,
             calls: calls.timeout(PATIENCE / 12),
             _transport: transport,
@@ -372,6 +377,24 @@ impl Agent {
             .unwrap()
     }
 
+    /// As the REST service says that a user has changed a run.
+    pub async fn run_changed(&self, run_id: &RunId) {
+        let notice = RunChanged { project_id: self.project.clone(), run_id: run_id.clone() };
+        self.call("run_changed", json!(notice)).await.unwrap();
+    }
+
+    pub async fn limit_order(&self) -> LimitRun {
+        tokio::time::timeout(PATIENCE, async { self.limits.lock().await.recv().await })
+            .await
+            .expect("limits were expected")
+            .unwrap()
+    }
+
+    /// Limits that have come and were not looked at.
+    pub async fn unread_limits(&self) -> usize {
+        self.limits.lock().await.len()
+    }
+
     /// What a real agent names in its heartbeats.
     pub fn accepted(&self) -> Vec<HeldStep> {
         let accepted = self.accepted.lock().unwrap();
@@ -407,6 +430,10 @@ impl Agent {
     }
 
     pub async fn progress(&self, order: &RunAction, bytes: u64) -> Verdict {
+        self.progress_reply(order, bytes).await.verdict
+    }
+
+    pub async fn progress_reply(&self, order: &RunAction, bytes: u64) -> ReportReply {
         let progress = Progress { phase: "read".into(), bytes_done: bytes, ..Progress::default() };
         let report = StepProgress {
             run_id: order.run_id.clone(),
@@ -414,7 +441,7 @@ impl Agent {
             progress,
             reporter: self.reporter(),
         };
-        verdict(self.call("step_progress", json!(report)).await.unwrap())
+        serde_json::from_value(self.call("step_progress", json!(report)).await.unwrap()).unwrap()
     }
 
     pub async fn finished(&self, order: &RunAction, outcome: StepOutcome, result: Value) -> Verdict {
@@ -424,7 +451,7 @@ impl Agent {
             outcome,
             exit_code: Some(if outcome == StepOutcome::Success { 0 } else { 1 }),
             error: (outcome == StepOutcome::Fail).then(|| "disk full".to_owned()),
-            progress: Progress::default(),
+            progress: Progress { log: vec![format!("attempt {}", order.attempt)], ..Progress::default() },
             result: object(result),
             reporter: self.reporter(),
         };

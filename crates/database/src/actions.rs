@@ -3,11 +3,15 @@
 use crate::connect::{AnyConnection, either};
 use crate::json::Stored;
 use crate::limits::{self, fits};
-use crate::page::{Cut, Piece, Place, collect};
+use crate::page::{Cursor, Cut, Piece, Place, Rows, advance, collect};
 use crate::schema::{actions, job_actions};
 use crate::{DbError, Page, Residual, Tx, json};
+use diesel::dsl::sql;
+use diesel::helper_types::IntoBoxed;
 use diesel::prelude::*;
-use freezer_model::{Action, ActionId, ProjectId, Timestamp, UserId};
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Text};
+use freezer_model::{Action, ActionId, JobId, ProjectId, Timestamp, UserId};
 
 const NOUN: &str = "action";
 
@@ -61,6 +65,59 @@ impl ActionRow {
     }
 }
 
+const LONGER_JOB: &str = "SELECT its.job_id AS job_id FROM \
+    (SELECT DISTINCT job_id FROM job_actions WHERE project_id = ? AND action_id = ?) AS wanted \
+    JOIN job_actions AS its ON its.job_id = wanted.job_id \
+    JOIN actions AS one ON one.project_id = its.project_id AND one.action_id = its.action_id \
+    WHERE its.project_id = ? GROUP BY its.job_id HAVING SUM(LENGTH(one.freezer_action)) > ? LIMIT 1";
+
+#[derive(QueryableByName)]
+struct FoundJob {
+    #[diesel(sql_type = Text)]
+    job_id: String,
+}
+
+/// The rows of one list.
+struct Listed<'t> {
+    tx: &'t mut Tx,
+    project: &'t ProjectId,
+}
+
+type Query<'q> = IntoBoxed<'q, actions::table, <AnyConnection as Connection>::Backend>;
+
+fn query<'q>(project: &'q ProjectId, cut: &'q Cut<'_>) -> Query<'q> {
+    let mut query = actions::table.into_boxed().filter(actions::project_id.eq(project.as_str()));
+    if let Some(last) = cut.after {
+        let (at, id) = (last.created_at, last.id.as_str());
+        query = query
+            .filter(actions::created_at.gt(at).or(actions::created_at.eq(at).and(actions::action_id.gt(id))));
+    }
+    query.order((actions::created_at, actions::action_id)).offset(cut.offset).limit(cut.limit)
+}
+
+impl Rows for Listed<'_> {
+    type Row = ActionRow;
+    type Item = Action;
+
+    fn weigh(&mut self, cut: &Cut<'_>) -> Result<Vec<i64>, DbError> {
+        let query = query(self.project, cut).select(sql::<BigInt>("LENGTH(freezer_action)"));
+        self.tx.run(NOUN, "", |conn| query.load(conn))
+    }
+
+    fn cut(&mut self, cut: &Cut<'_>) -> Result<Vec<ActionRow>, DbError> {
+        let query = query(self.project, cut).select(ActionRow::as_select());
+        self.tx.run(NOUN, "", |conn| query.load(conn))
+    }
+
+    fn place(row: &ActionRow) -> Place {
+        Place { created_at: row.created_at, id: row.action_id.clone(), project: row.project_id.clone() }
+    }
+
+    fn read(row: ActionRow) -> Result<Action, DbError> {
+        row.into_model()
+    }
+}
+
 impl Actions<'_> {
     pub fn get(&mut self, project: &ProjectId, id: &ActionId) -> Result<Option<Action>, DbError> {
         let row = self.tx.run(NOUN, id.as_str(), |conn| {
@@ -111,30 +168,19 @@ impl Actions<'_> {
         residual: Residual<'_, Action>,
         page: Page,
     ) -> Result<Vec<Action>, DbError> {
-        let place = |row: &ActionRow| Place {
-            created_at: row.created_at,
-            id: row.action_id.clone(),
-            project: row.project_id.clone(),
-        };
-        collect(page, residual, |cut| Ok(Piece::of(self.cut(project, &cut)?, place, ActionRow::into_model)))
+        let mut listed = Listed { tx: self.tx, project };
+        collect(page, residual, |cut| Ok(Piece::of(listed.cut(&cut)?, Listed::place, ActionRow::into_model)))
     }
 
-    fn cut(&mut self, project: &ProjectId, cut: &Cut<'_>) -> Result<Vec<ActionRow>, DbError> {
-        self.tx.run(NOUN, "", |conn| {
-            let mut query = actions::table.filter(actions::project_id.eq(project.as_str())).into_boxed();
-            if let Some(last) = cut.after {
-                let (at, id) = (last.created_at, last.id.as_str());
-                query = query.filter(
-                    actions::created_at.gt(at).or(actions::created_at.eq(at).and(actions::action_id.gt(id))),
-                );
-            }
-            query
-                .order((actions::created_at, actions::action_id))
-                .offset(cut.offset)
-                .limit(cut.limit)
-                .select(ActionRow::as_select())
-                .load(conn)
-        })
+    /// Reads the next piece of the list; see [`Cursor`].
+    pub fn advance<E: From<DbError>>(
+        &mut self,
+        project: &ProjectId,
+        residual: Residual<'_, Action>,
+        cursor: &mut Cursor,
+        take: &mut dyn FnMut(Action) -> Result<(), E>,
+    ) -> Result<(), E> {
+        advance(&mut Listed { tx: self.tx, project }, cursor, residual, take)
     }
 
     /// [`DbError::Conflict`] when the id is taken in this project.
@@ -177,6 +223,25 @@ impl Actions<'_> {
             return Err(DbError::Missing { noun: NOUN, id });
         }
         Ok(())
+    }
+
+    /// A job with this action whose actions have longer options together than so many bytes, if there is one.
+    pub fn job_longer_than(
+        &mut self,
+        project: &ProjectId,
+        id: &ActionId,
+        bytes: usize,
+    ) -> Result<Option<JobId>, DbError> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let found: Option<FoundJob> = self.tx.run(NOUN, id.as_str(), |conn| {
+            let query = sql_query(LONGER_JOB)
+                .bind::<Text, _>(project.as_str())
+                .bind::<Text, _>(id.as_str())
+                .bind::<Text, _>(project.as_str())
+                .bind::<BigInt, _>(bytes);
+            either!(conn => query.get_result(conn).optional())
+        })?;
+        Ok(found.map(|found| JobId::from(found.job_id)))
     }
 
     /// Deletes an action and takes it out of this project's jobs. Returns whether it was there.

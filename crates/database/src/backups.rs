@@ -1,13 +1,18 @@
 //! Backup records. The keys that searches use most stand in columns beside the metadata.
 
 use crate::connect::AnyConnection;
+use crate::json::Stored;
 use crate::limits::{self, fits, fits_if_any};
-use crate::page::{Cut, Piece, Place, collect};
+use crate::page::{Cursor, Cut, Piece, Place, Rows, advance, collect};
 use crate::schema::backups;
 use crate::{DbError, Page, Residual, Tx, json};
+use diesel::dsl::sql;
+use diesel::helper_types::IntoBoxed;
 use diesel::prelude::*;
-use freezer_model::{Backup, BackupId, BackupStatus, JobId, ProjectId, Timestamp, UserId};
-use serde_json::Value;
+use diesel::sql_types::BigInt;
+use freezer_model::document::StoredObject;
+use freezer_model::{Backup, BackupId, BackupStatus, JobId, ProjectId, TIME_STAMP_MAX, Timestamp, UserId};
+use serde_json::{Map, Value};
 
 const NOUN: &str = "backup";
 
@@ -15,6 +20,9 @@ const NOUN: &str = "backup";
 pub struct Backups<'t> {
     pub(crate) tx: &'t mut Tx,
 }
+
+/// A record that is only shown.
+pub type ShownBackup = Backup<StoredObject>;
 
 /// Conditions that an index decides; `None` = any.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,13 +56,18 @@ struct BackupRow {
     stored_bytes: i64,
 }
 
-/// What the record says about its size; a record without it counts nothing.
-fn stored_bytes(backup: &Backup) -> i64 {
-    let said = backup.metadata.get("bytes_stored").and_then(Value::as_i64);
-    said.filter(|_| backup.status != BackupStatus::Deleted).unwrap_or(0).max(0)
-}
-
 impl BackupRow {
+    /// Older versions took any number; clients that show one that is no date fail at the whole list.
+    fn bring_time_stamp_into_range(&mut self) -> Result<(), DbError> {
+        let mut metadata: Map<String, Value> =
+            json::from_text(NOUN, &self.backup_id, "metadata", &self.metadata)?;
+        if let Some(secs) = metadata.get("time_stamp").and_then(Value::as_i64) {
+            metadata.insert("time_stamp".to_owned(), secs.clamp(0, TIME_STAMP_MAX).into());
+            self.metadata = json::to_text(NOUN, &metadata)?;
+        }
+        Ok(())
+    }
+
     fn of(backup: &Backup) -> Result<Self, DbError> {
         let text = |key: &str| backup.metadata.get(key).and_then(Value::as_str).map(str::to_owned);
         let row = Self {
@@ -70,7 +83,7 @@ impl BackupRow {
             hostname: text("hostname"),
             metadata: json::to_text(NOUN, &backup.metadata)?,
             created_at: backup.created_at.0,
-            stored_bytes: stored_bytes(backup),
+            stored_bytes: Backup::stored_bytes(&backup.metadata),
         };
         fits("project_id", &row.project_id, limits::PROJECT_ID)?;
         fits("backup_id", &row.backup_id, limits::ID)?;
@@ -82,10 +95,13 @@ impl BackupRow {
         Ok(row)
     }
 
-    fn into_model(self) -> Result<Backup, DbError> {
+    fn into_model<D: Stored>(mut self) -> Result<Backup<D>, DbError> {
         let status = BackupStatus::parse(&self.status)
             .ok_or_else(|| json::corrupt(NOUN, &self.backup_id, "status", &self.status))?;
-        let metadata = json::from_text(NOUN, &self.backup_id, "metadata", &self.metadata)?;
+        if self.time_stamp.is_some_and(|secs| !(0..=TIME_STAMP_MAX).contains(&secs)) {
+            self.bring_time_stamp_into_range()?;
+        }
+        let metadata = json::object(NOUN, &self.backup_id, "metadata", self.metadata)?;
         Ok(Backup {
             project_id: ProjectId::from(self.project_id),
             backup_id: BackupId::from(self.backup_id),
@@ -96,6 +112,72 @@ impl BackupRow {
             metadata,
             created_at: Timestamp(self.created_at),
         })
+    }
+}
+
+/// The rows of one list.
+struct Listed<'t> {
+    tx: &'t mut Tx,
+    project: &'t ProjectId,
+    filter: &'t BackupFilter,
+}
+
+type Query<'q> = IntoBoxed<'q, backups::table, <AnyConnection as Connection>::Backend>;
+
+fn query<'q>(project: &'q ProjectId, filter: &'q BackupFilter, cut: &'q Cut<'_>) -> Query<'q> {
+    let mut query = backups::table.into_boxed().filter(backups::project_id.eq(project.as_str()));
+    if let Some(id) = &filter.backup_id {
+        query = query.filter(backups::backup_id.eq(id.as_str()));
+    }
+    if let Some(job) = &filter.job_id {
+        query = query.filter(backups::job_id.eq(job.as_str()));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(backups::status.eq(status.as_str()));
+    }
+    if let Some(container) = &filter.container {
+        query = query.filter(backups::container.eq(container.as_str()));
+    }
+    if let Some(hostname) = &filter.hostname {
+        query = query.filter(backups::hostname.eq(hostname.as_str()));
+    }
+    if let Some(name) = &filter.backup_name {
+        query = query.filter(backups::backup_name.eq(name.as_str()));
+    }
+    if let Some(after) = filter.time_after {
+        query = query.filter(backups::time_stamp.ge(after));
+    }
+    if let Some(before) = filter.time_before {
+        query = query.filter(backups::time_stamp.le(before));
+    }
+    if let Some(last) = cut.after {
+        let (at, id) = (last.created_at, last.id.as_str());
+        query = query
+            .filter(backups::created_at.gt(at).or(backups::created_at.eq(at).and(backups::backup_id.gt(id))));
+    }
+    query.order((backups::created_at, backups::backup_id)).offset(cut.offset).limit(cut.limit)
+}
+
+impl Rows for Listed<'_> {
+    type Row = BackupRow;
+    type Item = ShownBackup;
+
+    fn weigh(&mut self, cut: &Cut<'_>) -> Result<Vec<i64>, DbError> {
+        let query = query(self.project, self.filter, cut).select(sql::<BigInt>("LENGTH(metadata)"));
+        self.tx.run(NOUN, "", |conn| query.load(conn))
+    }
+
+    fn cut(&mut self, cut: &Cut<'_>) -> Result<Vec<BackupRow>, DbError> {
+        let query = query(self.project, self.filter, cut).select(BackupRow::as_select());
+        self.tx.run(NOUN, "", |conn| query.load(conn))
+    }
+
+    fn place(row: &BackupRow) -> Place {
+        Place { created_at: row.created_at, id: row.backup_id.clone(), project: row.project_id.clone() }
+    }
+
+    fn read(row: BackupRow) -> Result<ShownBackup, DbError> {
+        row.into_model()
     }
 }
 
@@ -134,14 +216,21 @@ impl Backups<'_> {
         residual: Residual<'_, Backup>,
         page: Page,
     ) -> Result<Vec<Backup>, DbError> {
-        let place = |row: &BackupRow| Place {
-            created_at: row.created_at,
-            id: row.backup_id.clone(),
-            project: row.project_id.clone(),
-        };
         collect(page, residual, |cut| {
-            Ok(Piece::of(self.cut(project, filter, &cut)?, place, BackupRow::into_model))
+            Ok(Piece::of(self.cut(project, filter, &cut)?, Listed::place, BackupRow::into_model))
         })
+    }
+
+    /// Reads the next piece of a list; see [`Cursor`].
+    pub fn advance<E: From<DbError>>(
+        &mut self,
+        project: &ProjectId,
+        filter: &BackupFilter,
+        residual: Residual<'_, ShownBackup>,
+        cursor: &mut Cursor,
+        take: &mut dyn FnMut(ShownBackup) -> Result<(), E>,
+    ) -> Result<(), E> {
+        advance(&mut Listed { tx: self.tx, project, filter }, cursor, residual, take)
     }
 
     fn cut(
@@ -150,45 +239,7 @@ impl Backups<'_> {
         filter: &BackupFilter,
         cut: &Cut<'_>,
     ) -> Result<Vec<BackupRow>, DbError> {
-        self.tx.run(NOUN, "", |conn| {
-            let mut query = backups::table.filter(backups::project_id.eq(project.as_str())).into_boxed();
-            if let Some(id) = &filter.backup_id {
-                query = query.filter(backups::backup_id.eq(id.as_str()));
-            }
-            if let Some(job) = &filter.job_id {
-                query = query.filter(backups::job_id.eq(job.as_str()));
-            }
-            if let Some(status) = filter.status {
-                query = query.filter(backups::status.eq(status.as_str()));
-            }
-            if let Some(container) = &filter.container {
-                query = query.filter(backups::container.eq(container.as_str()));
-            }
-            if let Some(hostname) = &filter.hostname {
-                query = query.filter(backups::hostname.eq(hostname.as_str()));
-            }
-            if let Some(name) = &filter.backup_name {
-                query = query.filter(backups::backup_name.eq(name.as_str()));
-            }
-            if let Some(after) = filter.time_after {
-                query = query.filter(backups::time_stamp.ge(after));
-            }
-            if let Some(before) = filter.time_before {
-                query = query.filter(backups::time_stamp.le(before));
-            }
-            if let Some(last) = cut.after {
-                let (at, id) = (last.created_at, last.id.as_str());
-                query = query.filter(
-                    backups::created_at.gt(at).or(backups::created_at.eq(at).and(backups::backup_id.gt(id))),
-                );
-            }
-            query
-                .order((backups::created_at, backups::backup_id))
-                .offset(cut.offset)
-                .limit(cut.limit)
-                .select(BackupRow::as_select())
-                .load(conn)
-        })
+        Listed { tx: self.tx, project, filter }.cut(cut)
     }
 
     /// [`DbError::Conflict`] when the id is taken in this project.

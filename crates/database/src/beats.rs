@@ -54,6 +54,23 @@ impl Clients<'_> {
         Ok(found)
     }
 
+    /// Notes a sign of life of the project's clients. One statement.
+    pub fn touch_of(
+        &mut self,
+        project: &ProjectId,
+        clients: &[&ClientId],
+        seen_at: Timestamp,
+    ) -> Result<usize, DbError> {
+        let mut ids: Vec<&str> = clients.iter().map(|id| id.as_str()).collect();
+        ids.sort_unstable();
+        self.tx.run("client", "", |conn| {
+            let those = clients::table
+                .filter(clients::client_id.eq_any(ids))
+                .filter(clients::project_id.eq(project.as_str()));
+            diesel::update(those).set(clients::last_seen_at.eq(Some(seen_at.0))).execute(conn)
+        })
+    }
+
     /// Notes a sign of life of clients that have no namesake. One statement.
     pub fn touch_many(
         &mut self,

@@ -2,12 +2,15 @@
 
 use crate::connect::{AnyConnection, either};
 use crate::limits::{self, fits, fits_if_any};
-use crate::page::{Cut, Piece, Place, collect};
+use crate::page::{Cursor, Cut, Piece, Place, Rows, advance, collect};
 use crate::quotas::{QuotaRow, quota};
-use crate::schema::{clients, quotas};
+use crate::schema::{client_names, clients, quotas};
 use crate::{DbError, Page, Residual, Tx, json};
+use diesel::dsl::sql;
+use diesel::helper_types::IntoBoxed;
 use diesel::prelude::*;
-use freezer_model::{Client, ClientId, Holder, Link, ProjectId, Quota, Timestamp, UserId};
+use diesel::sql_types::BigInt;
+use freezer_model::{Capabilities, Client, ClientId, Holder, Link, ProjectId, Quota, Timestamp, UserId};
 
 const NOUN: &str = "client";
 
@@ -95,6 +98,57 @@ impl ClientRow {
     }
 }
 
+/// The rows of one list.
+struct Listed<'t> {
+    tx: &'t mut Tx,
+    project: &'t ProjectId,
+    filter: &'t ClientFilter,
+}
+
+type Query<'q> = IntoBoxed<'q, clients::table, <AnyConnection as Connection>::Backend>;
+
+fn query<'q>(project: &'q ProjectId, filter: &'q ClientFilter, cut: &'q Cut<'_>) -> Query<'q> {
+    let is_seen = clients::project_id.eq(project.as_str()).or(clients::is_central.eq(true));
+    let mut query = clients::table.into_boxed().filter(is_seen);
+    if let Some(id) = &filter.client_id {
+        query = query.filter(clients::client_id.eq(id.as_str()));
+    }
+    if let Some(uuid) = &filter.uuid {
+        query = query.filter(clients::uuid.eq(uuid.as_str()));
+    }
+    if let Some(last) = cut.after {
+        let (at, id, project) = (last.created_at, last.id.as_str(), last.project.as_str());
+        query = query.filter(clients::created_at.gt(at).or(clients::created_at.eq(at).and(
+            clients::client_id.gt(id).or(clients::client_id.eq(id).and(clients::project_id.gt(project))),
+        )));
+    }
+    let order = (clients::created_at, clients::client_id, clients::project_id);
+    query.order(order).offset(cut.offset).limit(cut.limit)
+}
+
+impl Rows for Listed<'_> {
+    type Row = ClientRow;
+    type Item = Client;
+
+    fn weigh(&mut self, cut: &Cut<'_>) -> Result<Vec<i64>, DbError> {
+        let query = query(self.project, self.filter, cut).select(sql::<BigInt>("LENGTH(capabilities)"));
+        self.tx.run(NOUN, "", |conn| query.load(conn))
+    }
+
+    fn cut(&mut self, cut: &Cut<'_>) -> Result<Vec<ClientRow>, DbError> {
+        let query = query(self.project, self.filter, cut).select(ClientRow::as_select());
+        self.tx.run(NOUN, "", |conn| query.load(conn))
+    }
+
+    fn place(row: &ClientRow) -> Place {
+        Place { created_at: row.created_at, id: row.client_id.clone(), project: row.project_id.clone() }
+    }
+
+    fn read(row: ClientRow) -> Result<Client, DbError> {
+        row.into_model()
+    }
+}
+
 impl Clients<'_> {
     /// The project's own client of that id, else the central one of any project (the oldest, if several).
     pub fn get(&mut self, project: &ProjectId, id: &ClientId) -> Result<Option<Client>, DbError> {
@@ -130,6 +184,24 @@ impl Clients<'_> {
         Ok(Some((row.into_model()?, set.map(|set| quota(set).1).unwrap_or_default())))
     }
 
+    /// Lets one transaction at a time decide whose this name is, also when nobody has it yet.
+    pub fn lock_name(&mut self, id: &ClientId) -> Result<(), DbError> {
+        fits("client_id", id.as_str(), limits::CLIENT_ID)?;
+        let locked: Option<String> = self.tx.run(NOUN, id.as_str(), |conn| match conn {
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql(mysql) => {
+                let row = client_names::client_id.eq(id.as_str());
+                diesel::insert_or_ignore_into(client_names::table).values(row).execute(mysql)?;
+                let one = client_names::table.find(id.as_str()).select(client_names::client_id);
+                one.for_update().first(mysql).optional()
+            }
+            // One writer at a time: it is locked already.
+            AnyConnection::Sqlite(_) => Ok(None),
+        })?;
+        drop(locked);
+        Ok(())
+    }
+
     /// Every row with that client id, whatever the project: for the conductor, which must not confuse them.
     pub fn of_any_project(&mut self, id: &ClientId) -> Result<Vec<Client>, DbError> {
         let rows: Vec<ClientRow> = self.tx.run(NOUN, id.as_str(), |conn| {
@@ -151,49 +223,20 @@ impl Clients<'_> {
         residual: Residual<'_, Client>,
         page: Page,
     ) -> Result<Vec<Client>, DbError> {
-        let place = |row: &ClientRow| Place {
-            created_at: row.created_at,
-            id: row.client_id.clone(),
-            project: row.project_id.clone(),
-        };
-        collect(page, residual, |cut| {
-            Ok(Piece::of(self.cut(project, filter, &cut)?, place, ClientRow::into_model))
-        })
+        let mut listed = Listed { tx: self.tx, project, filter };
+        collect(page, residual, |cut| Ok(Piece::of(listed.cut(&cut)?, Listed::place, ClientRow::into_model)))
     }
 
-    fn cut(
+    /// Reads the next piece of the list; see [`Cursor`].
+    pub fn advance<E: From<DbError>>(
         &mut self,
         project: &ProjectId,
         filter: &ClientFilter,
-        cut: &Cut<'_>,
-    ) -> Result<Vec<ClientRow>, DbError> {
-        self.tx.run(NOUN, "", |conn| {
-            let mut query = clients::table
-                .filter(clients::project_id.eq(project.as_str()).or(clients::is_central.eq(true)))
-                .into_boxed();
-            if let Some(id) = &filter.client_id {
-                query = query.filter(clients::client_id.eq(id.as_str()));
-            }
-            if let Some(uuid) = &filter.uuid {
-                query = query.filter(clients::uuid.eq(uuid.as_str()));
-            }
-            if let Some(last) = cut.after {
-                let (at, id, project) = (last.created_at, last.id.as_str(), last.project.as_str());
-                query = query.filter(
-                    clients::created_at.gt(at).or(clients::created_at.eq(at).and(
-                        clients::client_id
-                            .gt(id)
-                            .or(clients::client_id.eq(id).and(clients::project_id.gt(project))),
-                    )),
-                );
-            }
-            query
-                .order((clients::created_at, clients::client_id, clients::project_id))
-                .offset(cut.offset)
-                .limit(cut.limit)
-                .select(ClientRow::as_select())
-                .load(conn)
-        })
+        residual: Residual<'_, Client>,
+        cursor: &mut Cursor,
+        take: &mut dyn FnMut(Client) -> Result<(), E>,
+    ) -> Result<(), E> {
+        advance(&mut Listed { tx: self.tx, project, filter }, cursor, residual, take)
     }
 
     /// [`DbError::Conflict`] when the id (or the uuid) is taken in this project.
@@ -211,6 +254,23 @@ impl Clients<'_> {
             true => Ok(()),
             false => Err(DbError::Missing { noun: NOUN, id: client.client_id.to_string() }),
         }
+    }
+
+    /// Writes what a registration says about a client that exists, and nothing else: its agent may say hello at the same moment.
+    pub fn describe(
+        &mut self,
+        (project, id): (&ProjectId, &ClientId),
+        description: Option<&str>,
+        capabilities: &Capabilities,
+    ) -> Result<(), DbError> {
+        fits_if_any("description", description, limits::SHORT_TEXT)?;
+        let capabilities = json::to_text(NOUN, capabilities)?;
+        self.tx.run(NOUN, id.as_str(), |conn| {
+            diesel::update(clients::table.find((project.as_str(), id.as_str())))
+                .set((clients::description.eq(description), clients::capabilities.eq(&capabilities)))
+                .execute(conn)
+        })?;
+        Ok(())
     }
 
     /// Writes the client, new or not. The key is (project, client id); everything else is overwritten.

@@ -4,6 +4,7 @@
 //! must not hide all others of its project. Whoever asks for that very row is told.
 
 use crate::DbError;
+use std::collections::VecDeque;
 
 /// Which part of a list is wanted. The order of every list is total and stable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub type Residual<'a, T> = Option<&'a dyn Fn(&T) -> bool>;
 const BATCH: i64 = 1000;
 
 /// Where a row stands in the order of its list.
+#[derive(Debug)]
 pub(crate) struct Place {
     pub created_at: i64,
     pub id: String,
@@ -58,10 +60,8 @@ impl<T> Piece<T> {
     }
 }
 
-fn readable<T>(rows: Vec<Result<T, DbError>>) -> impl Iterator<Item = T> {
-    rows.into_iter().filter_map(|row| {
-        row.inspect_err(|error| tracing::warn!("left out of a list: {error}; repair or delete the row")).ok()
-    })
+fn readable<T>(row: Result<T, DbError>) -> Option<T> {
+    row.inspect_err(|error| tracing::warn!("left out of a list: {error}; repair or delete the row")).ok()
 }
 
 /// Collects a page: in one piece when the database can decide everything, else batch by batch
@@ -78,7 +78,7 @@ pub(crate) fn collect<T>(
     }
     let Some(is_wanted) = residual else {
         let piece = fetch(Cut { after: None, offset, limit })?;
-        return Ok(readable(piece.rows).collect());
+        return Ok(piece.rows.into_iter().filter_map(readable).collect());
     };
     let mut to_skip = page.offset;
     let mut kept: Vec<T> = Vec::new();
@@ -87,7 +87,7 @@ pub(crate) fn collect<T>(
         let piece = fetch(Cut { after: last.as_ref(), offset: 0, limit: BATCH })?;
         let is_end = (piece.rows.len() as i64) < BATCH;
         last = piece.last;
-        for row in readable(piece.rows).filter(|row| is_wanted(row)) {
+        for row in piece.rows.into_iter().filter_map(readable).filter(|row| is_wanted(row)) {
             if to_skip > 0 {
                 to_skip -= 1;
                 continue;
@@ -101,4 +101,149 @@ pub(crate) fn collect<T>(
             return Ok(kept);
         }
     }
+}
+
+/// Bytes of stored text that are read in one go, unless a single row has more.
+const PIECE_BYTES: i64 = 1 << 20;
+
+/// A list that is read piece by piece, so that no number and size of rows fills the memory. Between two pieces nothing of it is
+/// held: neither rows nor a connection.
+#[derive(Debug)]
+pub struct Cursor {
+    /// Rows to leave out first.
+    to_skip: u64,
+    /// Rows still wanted.
+    left: u64,
+    after: Option<Place>,
+    /// Sizes of the rows that come next.
+    weighed: VecDeque<i64>,
+    /// No row comes after the weighed ones.
+    is_last: bool,
+    is_over: bool,
+}
+
+impl Cursor {
+    pub fn of(page: Page) -> Self {
+        let left = page.limit.unwrap_or(u64::MAX);
+        let weighed = VecDeque::new();
+        Self { to_skip: page.offset, left, after: None, weighed, is_last: false, is_over: left == 0 }
+    }
+
+    /// Whether everything was read.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    fn cut(&self, limit: u64) -> Cut<'_> {
+        Cut {
+            after: self.after.as_ref(),
+            // Rows are skipped by the database only where it decides which ones there are, and then all at once.
+            offset: if self.after.is_none() { i64::try_from(self.to_skip).unwrap_or(i64::MAX) } else { 0 },
+            limit: i64::try_from(limit).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// How many of the weighed rows fit into one piece: always one at least.
+    fn that_fit(&self) -> u64 {
+        let mut sum = 0_i64;
+        let fitting = self.weighed.iter().take_while(|size| {
+            sum = sum.saturating_add(**size);
+            sum <= PIECE_BYTES
+        });
+        fitting.count().max(1) as u64
+    }
+}
+
+/// The rows of one noun as [`advance`] reads them.
+pub(crate) trait Rows {
+    type Row;
+    type Item;
+    /// So many rows of the largest legal size are no burden: they are read without being weighed first, so that a page as
+    /// people ask for it costs one statement.
+    const UNWEIGHED: u64 = 100;
+
+    /// The sizes of the rows, about.
+    fn weigh(&mut self, cut: &Cut<'_>) -> Result<Vec<i64>, DbError>;
+    fn cut(&mut self, cut: &Cut<'_>) -> Result<Vec<Self::Row>, DbError>;
+    /// As [`Self::cut`] with rows that nobody has weighed; `None` when they turn out to be too many after all.
+    fn cut_unweighed(&mut self, cut: &Cut<'_>) -> Result<Option<Vec<Self::Row>>, DbError> {
+        self.cut(cut).map(Some)
+    }
+    fn place(row: &Self::Row) -> Place;
+    fn read(row: Self::Row) -> Result<Self::Item, DbError>;
+}
+
+/// Reads the next piece, and gives those of its rows that are wanted to `take`, one after the other.
+pub(crate) fn advance<R: Rows, E: From<DbError>>(
+    rows: &mut R,
+    cursor: &mut Cursor,
+    residual: Residual<'_, R::Item>,
+    take: &mut dyn FnMut(R::Item) -> Result<(), E>,
+) -> Result<(), E> {
+    if cursor.is_over {
+        return Ok(());
+    }
+    let mut to_skip = 0;
+    if residual.is_some() {
+        to_skip = std::mem::take(&mut cursor.to_skip);
+    }
+    let (piece, asked) = next(rows, cursor, residual.is_some())?;
+    cursor.is_over = (piece.len() as u64) < asked || (cursor.is_last && cursor.weighed.is_empty());
+    if let Some(last) = piece.last() {
+        cursor.after = Some(R::place(last));
+    }
+    for row in piece {
+        // The database has done the paging: a row that is left out counts as well.
+        if residual.is_none() {
+            cursor.left = cursor.left.saturating_sub(1);
+        }
+        let Some(item) = readable(R::read(row)) else { continue };
+        if let Some(is_wanted) = residual {
+            if !is_wanted(&item) {
+                continue;
+            }
+            if to_skip > 0 {
+                to_skip -= 1;
+                continue;
+            }
+            cursor.left = cursor.left.saturating_sub(1);
+        }
+        take(item)?;
+        if cursor.left == 0 {
+            break;
+        }
+    }
+    cursor.to_skip = to_skip;
+    cursor.is_over |= cursor.left == 0;
+    Ok(())
+}
+
+/// The rows of the next piece, and how many were asked for.
+fn next<R: Rows>(
+    rows: &mut R,
+    cursor: &mut Cursor,
+    is_searched: bool,
+) -> Result<(Vec<R::Row>, u64), DbError> {
+    let wanted = if is_searched { BATCH as u64 } else { cursor.left.min(BATCH as u64) };
+    if cursor.weighed.is_empty() && cursor.after.is_none() {
+        let few = if is_searched { R::UNWEIGHED } else { wanted };
+        if few <= R::UNWEIGHED
+            && few > 0
+            && let Some(piece) = rows.cut_unweighed(&cursor.cut(few))?
+        {
+            return Ok((piece, few));
+        }
+    }
+    if cursor.weighed.is_empty() {
+        let weighed = rows.weigh(&cursor.cut(wanted))?;
+        cursor.is_last = (weighed.len() as u64) < wanted;
+        cursor.weighed = weighed.into();
+    }
+    if cursor.weighed.is_empty() {
+        return Ok((Vec::new(), 1));
+    }
+    let fitting = cursor.that_fit();
+    let piece = rows.cut(&cursor.cut(fitting))?;
+    cursor.weighed.drain(..(piece.len()).min(cursor.weighed.len()));
+    Ok((piece, fitting))
 }

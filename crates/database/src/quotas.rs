@@ -90,7 +90,8 @@ impl Quotas<'_> {
         })
     }
 
-    /// Bytes that the project's backup records say are stored, summed by index.
+    /// Bytes that the project's backup records say are stored, summed by index. No sum is too large: that of SQLite would be an
+    /// error, its total is not.
     pub fn stored_bytes(&mut self, project: &ProjectId) -> Result<i64, DbError> {
         macro_rules! sum {
             ($text:literal) => {
@@ -104,7 +105,7 @@ impl Quotas<'_> {
             AnyConnection::Mysql(mysql) => {
                 sum!("CAST(COALESCE(SUM(stored_bytes), 0) AS SIGNED)").first(mysql)
             }
-            AnyConnection::Sqlite(sqlite) => sum!("COALESCE(SUM(stored_bytes), 0)").first(sqlite),
+            AnyConnection::Sqlite(sqlite) => sum!("CAST(TOTAL(stored_bytes) AS INTEGER)").first(sqlite),
         })
     }
 }

@@ -3,10 +3,9 @@
 use crate::connect::AnyConnection;
 use crate::jobs::CANDIDATES_FOR_ONE;
 use crate::limits::{self, fits, fits_if_any};
-use crate::page::{Cut, Piece, Place, collect};
 use crate::schema::{jobs, runs};
 use crate::set_aside::{Claimed, UNTIL};
-use crate::{DbError, Page, Residual, Tx, json};
+use crate::{DbError, Tx, json};
 use diesel::prelude::*;
 use freezer_model::{ClientId, Epoch, JobId, ProjectId, Run, RunId, RunState, Timestamp, slot};
 
@@ -51,7 +50,7 @@ pub(crate) struct RunRow {
     cause: String,
     request_id: Option<String>,
     due_at: i64,
-    created_at: i64,
+    pub(crate) created_at: i64,
     started_at: Option<i64>,
     finished_at: Option<i64>,
     attention_at: Option<i64>,
@@ -176,7 +175,7 @@ fn overwrite(mysql: &mut diesel::MysqlConnection, rows: &[RunRow]) -> diesel::Qu
 }
 
 /// The rows without those that cannot be read: for callers that must get on with the others.
-fn readable(rows: Vec<RunRow>) -> Vec<Run> {
+pub(crate) fn readable(rows: Vec<RunRow>) -> Vec<Run> {
     let read = |row: RunRow| match row.into_model() {
         Ok(run) => Some(run),
         Err(error) => {
@@ -370,34 +369,6 @@ impl Runs<'_> {
         Ok(readable(rows))
     }
 
-    /// Runs that are handed to the client of that id, oldest first; those of one project, or of any for a central client.
-    pub fn handed_to(&mut self, project: Option<&ProjectId>, client: &ClientId) -> Result<Vec<Run>, DbError> {
-        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {
-            let mut query = runs::table
-                .filter(runs::client_id.eq(client.as_str()))
-                .filter(runs::state.eq_any(HELD))
-                .into_boxed();
-            if let Some(project) = project {
-                query = query.filter(runs::project_id.eq(project.as_str()));
-            }
-            query.order((runs::created_at, runs::run_id)).select(RunRow::as_select()).load(conn)
-        })?;
-        models(rows)
-    }
-
-    /// Runs of any project that wait to be handed to the client of that id, oldest first.
-    pub fn queued_for(&mut self, client: &ClientId) -> Result<Vec<Run>, DbError> {
-        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {
-            runs::table
-                .filter(runs::client_id.eq(client.as_str()))
-                .filter(runs::state.eq(RunState::Queued.as_str()))
-                .order((runs::created_at, runs::run_id))
-                .select(RunRow::as_select())
-                .load(conn)
-        })?;
-        Ok(readable(rows))
-    }
-
     /// When each job that still exists had its last run without any failure.
     pub fn last_successes(&mut self) -> Result<Vec<(ProjectId, JobId, Timestamp)>, DbError> {
         let rows: Vec<(String, String, Option<i64>)> = self.tx.run(NOUN, "", |conn| {
@@ -418,56 +389,6 @@ impl Runs<'_> {
                 Some((ProjectId::from(project), JobId::from(job), Timestamp(at?)))
             })
             .collect())
-    }
-
-    /// Newest first (the only list in this order). One statement, or one for each 1000 rows looked at with a
-    /// residual condition.
-    pub fn list(
-        &mut self,
-        project: &ProjectId,
-        filter: &RunFilter,
-        residual: Residual<'_, Run>,
-        page: Page,
-    ) -> Result<Vec<Run>, DbError> {
-        let place = |row: &RunRow| Place {
-            created_at: row.created_at,
-            id: row.run_id.clone(),
-            project: row.project_id.clone(),
-        };
-        collect(page, residual, |cut| {
-            Ok(Piece::of(self.cut(project, filter, &cut)?, place, RunRow::into_model))
-        })
-    }
-
-    fn cut(
-        &mut self,
-        project: &ProjectId,
-        filter: &RunFilter,
-        cut: &Cut<'_>,
-    ) -> Result<Vec<RunRow>, DbError> {
-        self.tx.run(NOUN, "", |conn| {
-            let mut query = runs::table.filter(runs::project_id.eq(project.as_str())).into_boxed();
-            if let Some(job) = &filter.job_id {
-                query = query.filter(runs::job_id.eq(job.as_str()));
-            }
-            if let Some(client) = &filter.client_id {
-                query = query.filter(runs::client_id.eq(client.as_str()));
-            }
-            if let Some(state) = filter.state {
-                query = query.filter(runs::state.eq(state.as_str()));
-            }
-            if let Some(last) = cut.after {
-                let (at, id) = (last.created_at, last.id.as_str());
-                query = query
-                    .filter(runs::created_at.lt(at).or(runs::created_at.eq(at).and(runs::run_id.lt(id))));
-            }
-            query
-                .order((runs::created_at.desc(), runs::run_id.desc()))
-                .offset(cut.offset)
-                .limit(cut.limit)
-                .select(RunRow::as_select())
-                .load(conn)
-        })
     }
 
     /// How many runs there are in each state that is not over.

@@ -205,4 +205,10 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    client_names (client_id) {
+        client_id -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(actions, backups, clients, job_actions, jobs, quotas, runs);

@@ -5,6 +5,8 @@
 
 #[path = "suite/claims.rs"]
 mod claims;
+#[path = "suite/pieces.rs"]
+mod pieces;
 #[path = "suite/place.rs"]
 mod place;
 #[path = "suite/rows.rs"]
@@ -51,9 +53,12 @@ conformance_suite! {
         a_trust_is_given_up_by_its_last_job_and_never_taken_again, one_of_two_sees_the_other;
     unreadable:
         lists_leave_out_what_cannot_be_read, whoever_asks_for_an_unreadable_row_is_told;
+    pieces:
+        pieces_of_records, pieces_of_jobs, runs_are_listed_without_what_is_large, a_job_that_became_too_long_is_found,
+        impossible_times_are_shown_as_possible_ones;
     values:
         four_byte_text_and_odd_ids, too_long_is_told_by_field, large_documents, ids_are_case_sensitive,
-        conflicts_and_missing_rows, sizes_of_older_records_are_filled_in;
+        conflicts_and_missing_rows, sizes_of_older_records_are_filled_in, no_sum_of_sizes_is_too_large;
     claims:
         threads_claim_each_job_once, threads_claim_each_run_once, attention_moves_only_earlier,
         a_failed_transaction_leaves_nothing, an_unreadable_row_does_not_stop_the_others,

@@ -1,10 +1,22 @@
 //! The HTTP client: TLS from the options, and redirects that cannot carry a token to another host.
 
 use crate::error::KeystoneError;
-use crate::options::SessionOptions;
+use crate::options::{Auth, SessionOptions};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Url, redirect};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
+
+/// Idle connections are given up before a usual server does: 5 s are Apache's `KeepAliveTimeout`, before many services. A request
+/// sent on one that is just being closed fails, and a POST is not for anybody to repeat.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
+/// A client for services that have logins of their own, with the same care for certificates. `cafile`: PEM file with the CAs to
+/// trust instead of the system's.
+pub fn plain_client(cafile: Option<&Path>, insecure: bool) -> Result<Client, KeystoneError> {
+    let options = SessionOptions::new("", Auth::None { user_id: String::new(), project_id: String::new() });
+    build_client(&SessionOptions { cafile: cafile.map(Path::to_path_buf), insecure, ..options })
+}
 
 /// Builds the client all requests of a session go through.
 pub(crate) fn build_client(options: &SessionOptions) -> Result<Client, KeystoneError> {
@@ -28,7 +40,10 @@ fn client_error(error: reqwest::Error) -> KeystoneError {
 }
 
 fn plain_builder(options: &SessionOptions) -> ClientBuilder {
-    let builder = Client::builder().user_agent(&options.user_agent).redirect(same_origin_redirects());
+    let builder = Client::builder()
+        .user_agent(&options.user_agent)
+        .redirect(same_origin_redirects())
+        .pool_idle_timeout(IDLE_CONNECTION);
     match options.connect_timeout {
         Some(limit) => builder.connect_timeout(limit),
         None => builder,

@@ -45,6 +45,7 @@ pub use catalog::{Catalog, CatalogEndpoint, CatalogService};
 pub use clock::{Clock, SharedClock, SystemClock};
 pub use error::KeystoneError;
 pub use handed_login::HandedLogin;
+pub use http::plain_client;
 pub use identity::{Identity, ServiceIdentity};
 pub use login::Login;
 pub use memcached::MemcachePool;

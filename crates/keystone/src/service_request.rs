@@ -76,6 +76,10 @@ impl ServiceRequest {
         }
     }
 
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
     /// Another interface than the session's.
     pub fn interface(mut self, interface: Interface) -> Self {
         self.interface = Some(interface);

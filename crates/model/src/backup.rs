@@ -33,8 +33,12 @@ impl BackupStatus {
     }
 }
 
+/// The last second that clients can show: the end of the year 9999.
+pub const TIME_STAMP_MAX: i64 = 253_402_300_799;
+
+/// `D` is how the metadata are held: as a tree, or as [`StoredObject`](crate::document::StoredObject) where they are only shown.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Backup {
+pub struct Backup<D = Map<String, Value>> {
     pub project_id: ProjectId,
     pub backup_id: BackupId,
     pub user_id: UserId,
@@ -43,9 +47,26 @@ pub struct Backup {
     /// Whether a client ever set the status itself; shown only then (or when not `available`).
     pub status_is_explicit: bool,
     /// `backup_metadata` as sent, without `status`.
-    pub metadata: Map<String, Value>,
+    pub metadata: D,
     pub created_at: Timestamp,
 }
+
+impl Backup {
+    /// Key of the metadata with the size that counts for the quota.
+    pub const STORED_BYTES: &str = "bytes_stored";
+
+    /// What metadata say about a size; without it nothing is counted. Bounded, so that a few records cannot make a sum
+    /// that no database can hold.
+    pub fn stored_bytes(metadata: &Map<String, Value>) -> i64 {
+        metadata.get(Self::STORED_BYTES).and_then(Value::as_i64).unwrap_or(0).clamp(0, STORED_BYTES_MAX)
+    }
+}
+
+/// More than any storage has, and exact as a number of any kind.
+const STORED_BYTES_MAX: i64 = 1 << 53;
+
+/// Key of a step's result with descriptions of backups that are on a storage: what has no record gets one.
+pub const ADOPTED: &str = "adopted_backups";
 
 /// Backups that a step has removed from a storage: key [`RemovedBackups::KEY`] of its result. Their records go too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,11 +74,15 @@ pub struct RemovedBackups {
     pub storage: String,
     /// Empty but for the storage `ssh`.
     #[serde(default)]
+    /// The machine of storages that are one, whatever they speak.
     pub ssh_host: String,
     pub container: String,
     /// Of the records: of a backup of several resources, which each have a chain named after it.
     pub hostname: String,
     pub backup_name: String,
+    /// Further names of records: of an action that named none and was about several.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub also_named: BTreeSet<String>,
     /// `<hostname>_<backup_name>` → (time stamp of the chain, time stamp of the backup).
     pub levels: BTreeMap<String, BTreeSet<(i64, i64)>>,
 }
@@ -70,7 +95,9 @@ impl RemovedBackups {
         let text = |key: &str| metadata.get(key).and_then(Value::as_str).unwrap_or_default();
         let time = |key: &str| metadata.get(key).and_then(Value::as_i64);
         let (Some(chain), Some(own)) = (time("chain_time_stamp"), time("time_stamp")) else { return false };
-        let place = [text("storage"), text("ssh_host"), text("container")];
+        // A record of storage ftp names its machine under a key of its own.
+        let machine = [text("ssh_host"), text("ftp_host")].into_iter().find(|text| !text.is_empty());
+        let place = [text("storage"), machine.unwrap_or_default(), text("container")];
         let name = format!("{}_{}", text("hostname"), text("backup_name"));
         place == [&self.storage, &self.ssh_host, &self.container]
             && self.levels.get(&name).is_some_and(|levels| levels.contains(&(chain, own)))

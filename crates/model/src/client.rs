@@ -12,12 +12,16 @@ pub struct Capabilities {
     pub engines: Vec<String>,
 }
 
+/// Actions of every Freezer.
 pub const ALL_ACTIONS: [&str; 5] = ["backup", "restore", "info", "admin", "exec"];
+/// Those and ours, which only a client has that names them.
+pub const KNOWN_ACTIONS: [&str; 9] =
+    ["backup", "restore", "info", "admin", "exec", "verify", "hold", "release", "adopt"];
 /// Modes of every Freezer.
 pub const ALL_MODES: [&str; 8] =
     ["fs", "mongo", "mysql", "sqlserver", "cinder", "glance", "cindernative", "nova"];
 /// Those and ours, which only a client has that names them.
-pub const KNOWN_MODES: [&str; 11] = [
+pub const KNOWN_MODES: [&str; 13] = [
     "fs",
     "mongo",
     "mysql",
@@ -29,6 +33,8 @@ pub const KNOWN_MODES: [&str; 11] = [
     "rbd",
     "cloud",
     "project",
+    "stream",
+    "postgresql",
 ];
 pub const ALL_STORAGES: [&str; 6] = ["local", "swift", "ssh", "s3", "ftp", "ftps"];
 /// Engines of every Freezer.

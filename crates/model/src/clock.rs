@@ -83,3 +83,9 @@ impl Clock for ManualClock {
         Duration::from_millis(u64::try_from(passed).unwrap_or(0))
     }
 }
+
+/// Seconds since 1970 as `2026-01-31T12:00:00Z`; what no calendar has stays a number.
+pub fn time_text(secs: i64) -> String {
+    chrono::DateTime::from_timestamp(secs, 0)
+        .map_or_else(|| secs.to_string(), |time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+}

@@ -6,12 +6,16 @@
 
 mod job;
 mod object;
+mod size;
 
 pub use job::{JobDocument, PidShown, TrustShown, write_action};
+use object::Object;
 pub use object::{Entries, StoredObject};
+pub use size::{shorten, shorten_text, text_bytes};
 
 use crate::{
-    Action, Backup, BackupStatus, Client, Member, Progress, Run, Session, Step, StepOutcome, Timestamp,
+    Action, Backup, BackupStatus, Client, Member, Progress, Run, RunSummary, Session, Step, StepOutcome,
+    Timestamp,
 };
 use serde_json::{Map, Value, json};
 
@@ -46,17 +50,31 @@ pub enum StatusShown {
 }
 
 /// A backup record: as item and as list element.
-pub fn backup(backup: &Backup, shown: StatusShown) -> Value {
-    let mut document = Map::new();
-    document.insert("project_id".to_owned(), json!(backup.project_id));
-    document.insert("user_id".to_owned(), json!(backup.user_id));
-    document.insert("backup_id".to_owned(), json!(backup.backup_id));
+pub fn backup<D: Entries>(backup: &Backup<D>, shown: StatusShown) -> Value {
+    let mut text = Vec::new();
+    // What was a tree of values can be written and read.
+    write_backup(backup, shown, &mut text).and_then(|()| serde_json::from_slice(&text)).unwrap_or_default()
+}
+
+/// The same, written behind what `out` holds.
+pub fn write_backup<D: Entries>(
+    backup: &Backup<D>,
+    shown: StatusShown,
+    out: &mut Vec<u8>,
+) -> serde_json::Result<()> {
+    let mut document = Object::open(out);
+    document.put("project_id", &backup.project_id)?;
+    document.put("user_id", &backup.user_id)?;
+    document.put("backup_id", &backup.backup_id)?;
     let telling = backup.status_is_explicit || backup.status != BackupStatus::Available;
     if telling || shown == StatusShown::Always {
-        document.insert("status".to_owned(), json!(backup.status));
+        document.put("status", &backup.status)?;
     }
-    document.insert("backup_metadata".to_owned(), Value::Object(backup.metadata.clone()));
-    Value::Object(document)
+    let mut metadata = Object::open(document.key("backup_metadata"));
+    metadata.entries(&backup.metadata)?;
+    metadata.close();
+    document.close();
+    Ok(())
 }
 
 /// A registered client.
@@ -115,18 +133,23 @@ fn member(member: &Member) -> Value {
     })
 }
 
-/// A run as item: everything, with its steps and their results.
+/// A run as item: everything, with its steps, their results and logs, and the log of what is being done.
 pub fn run(run: &Run) -> Value {
-    let mut document = run_summary(run);
+    let mut document = summary(run, run.actions.len());
     if let Value::Object(map) = &mut document {
         map.insert("job_actions".to_owned(), run.actions.iter().map(action).collect());
         map.insert("steps".to_owned(), run.steps.iter().map(step).collect());
+        map.insert("log".to_owned(), json!(run.progress.log));
     }
     document
 }
 
 /// A run as list element: where it stands and how it ended.
-pub fn run_summary(run: &Run) -> Value {
+pub fn run_summary(listed: &RunSummary) -> Value {
+    summary(&listed.run, listed.actions_total)
+}
+
+fn summary(run: &Run, actions_total: usize) -> Value {
     json!({
         "run_id": run.run_id,
         "project_id": run.project_id,
@@ -138,7 +161,7 @@ pub fn run_summary(run: &Run) -> Value {
         "waiting_for": run.waiting_for.as_deref().map(crate::slot::waiting_text),
         "abort_requested": run.abort_requested,
         "action_index": run.action_index,
-        "actions_total": run.actions.len(),
+        "actions_total": actions_total,
         "attempt": run.attempt,
         "losses": run.losses,
         "progress": progress(&run.progress),
@@ -160,6 +183,7 @@ fn step(step: &Step) -> Value {
         "started_at": secs_or_never(step.started_at),
         "finished_at": secs_or_never(step.finished_at),
         "result": step.result,
+        "log": step.log,
     })
 }
 
@@ -167,8 +191,9 @@ fn outcome_word(outcome: StepOutcome) -> Value {
     json!(outcome)
 }
 
+/// Without the log, which only the item has.
 fn progress(progress: &Progress) -> Value {
-    json!(progress)
+    json!(Progress { log: Vec::new(), ..progress.clone() })
 }
 
 fn secs_or_never(time: Option<Timestamp>) -> i64 {

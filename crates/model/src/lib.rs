@@ -5,12 +5,16 @@
 
 pub mod action;
 pub mod backup;
+pub mod bytes;
 pub mod client;
 pub mod clock;
 pub mod document;
 pub mod ids;
 pub mod job;
+pub mod naming;
 pub mod quota;
+pub mod rate_limits;
+pub mod retention;
 pub mod rpc;
 pub mod run;
 pub mod schedule;
@@ -19,11 +23,13 @@ pub mod session;
 pub mod slot;
 
 pub use action::Action;
-pub use backup::{Backup, BackupStatus, RemovedBackups};
+pub use backup::{Backup, BackupStatus, RemovedBackups, TIME_STAMP_MAX};
 pub use client::{Capabilities, Client, Holder, Link};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use ids::{ActionId, BackupId, ClientId, Epoch, JobId, ProjectId, RunId, SessionId, UserId};
 pub use job::{Job, JobEvent, JobResult, JobState, JobStatus, TrustCredentials};
 pub use quota::{Limits, Quota};
-pub use run::{Progress, Run, RunState, Step, StepOutcome};
+pub use rate_limits::RateLimits;
+pub use retention::Retention;
+pub use run::{Progress, Run, RunState, RunSummary, Step, StepOutcome};
 pub use session::{Member, Session};

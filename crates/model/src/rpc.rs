@@ -4,7 +4,9 @@
 //! Exchange `freezer`. Every struct is the `args` object of the method named in its comment, every
 //! reply the `result`. No secret ever rides in a message: agents fetch credentials themselves.
 
-use crate::{Capabilities, ClientId, Epoch, JobId, Link, Progress, ProjectId, Run, RunId, StepOutcome};
+use crate::{
+    Capabilities, ClientId, Epoch, JobId, Link, Progress, ProjectId, RateLimits, Run, RunId, StepOutcome,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -25,6 +27,13 @@ pub const VERSION: &str = "1.0";
 pub struct JobChanged {
     pub project_id: ProjectId,
     pub job_id: JobId,
+}
+
+/// `run_changed`, cast by the API after a user changed a run that goes on: tell its agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunChanged {
+    pub project_id: ProjectId,
+    pub run_id: RunId,
 }
 
 /// A step an agent has accepted and not yet reported as finished.
@@ -117,6 +126,15 @@ pub struct AbortRun {
     pub epoch: Epoch,
 }
 
+/// `limit_run`, cast to one agent: the rate limits of a step that it holds. When it is lost, the answer to the next report says so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitRun {
+    pub run_id: RunId,
+    pub epoch: Epoch,
+    #[serde(flatten)]
+    pub limits: RateLimits,
+}
+
 /// `work_ready`, cast by a conductor to all REST services: there are orders in the database for this agent, which
 /// fetches them over HTTP. A lost cast costs seconds: waiting requests look for themselves now and then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,4 +213,13 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReportReply {
     pub verdict: Verdict,
+    /// The limits of the step as its run has them now.
+    #[serde(default, skip_serializing_if = "RateLimits::is_empty")]
+    pub limits: RateLimits,
+}
+
+impl From<Verdict> for ReportReply {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, limits: RateLimits::default() }
+    }
 }

@@ -81,6 +81,9 @@ pub struct Progress {
     /// Bytes a second over the last few seconds.
     pub rate: u64,
     pub current_path: Option<String>,
+    /// The last lines of the step's log, oldest first: time (UTC), level, message.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
 }
 
 /// One attempt at one action of the run.
@@ -98,6 +101,9 @@ pub struct Step {
     /// What the action gave: `backup_metadata`, restored totals, files that could not be read, …
     #[serde(default)]
     pub result: Map<String, Value>,
+    /// The last lines of its log, as in [`Progress::log`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -138,4 +144,12 @@ pub struct Run {
     /// Handed out, and nobody has noted yet that the broker took the order. `attention_at` is then the time at which
     /// another conductor takes the run over.
     pub is_unsent: bool,
+}
+
+/// A run as a list shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunSummary {
+    /// Without actions and steps.
+    pub run: Run,
+    pub actions_total: usize,
 }

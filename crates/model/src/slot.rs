@@ -4,7 +4,7 @@
 //! many as it works on at a time, a storage and a project what the operator allows. Where projects meet (storages,
 //! central agents) a share caps what one project may occupy, so that one that fills everything leaves room for others.
 
-use crate::{Action, ClientId, ProjectId, Run};
+use crate::{Action, ClientId, ProjectId, Run, naming};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -19,7 +19,10 @@ const STORAGE_NAME: usize = 200;
 pub enum Slot {
     Target(String),
     Project(ProjectId),
-    Agent(ClientId),
+    /// An agent of the project's own.
+    Agent(ProjectId, ClientId),
+    /// A central agent, whoever's run it is; for all projects its name means this one.
+    Central(ClientId),
     /// What one project may have of a central agent.
     AgentShare(ProjectId, ClientId),
     Storage(String),
@@ -32,7 +35,8 @@ impl Slot {
         match self {
             Self::Target(target) => format!("target {target}"),
             Self::Project(project) => format!("project {project}"),
-            Self::Agent(client) => format!("agent {client}"),
+            Self::Agent(project, client) => format!("agent-of {project} {client}"),
+            Self::Central(client) => format!("agent {client}"),
             Self::AgentShare(project, client) => format!("agent-share {project} {client}"),
             Self::Storage(storage) => format!("storage {storage}"),
             Self::StorageShare(project, storage) => format!("storage-share {project} {storage}"),
@@ -47,6 +51,7 @@ pub fn waiting_text(key: &str) -> String {
     match kind {
         "target" => "another run works on the same backups".to_owned(),
         "project" => "the project has as many runs at work as its quota allows".to_owned(),
+        "agent-of" => format!("agent {without_project} has as many steps as it works on at a time"),
         "agent" => format!("agent {name} has as many steps as it works on at a time"),
         "agent-share" => format!("the project has its share of agent {without_project}"),
         "storage" => format!("storage {name} has as many runs at work as it may have"),
@@ -59,7 +64,7 @@ fn current(run: &Run) -> Option<&Map<String, Value>> {
     let options = run.actions.get(run.action_index).map(|action: &Action| &action.freezer_action)?;
     // Others touch no stored backup.
     match text(options, "action").unwrap_or("backup") {
-        "backup" | "restore" | "admin" => Some(options),
+        "backup" | "restore" | "admin" | "verify" | "hold" | "release" | "adopt" => Some(options),
         _ => None,
     }
 }
@@ -83,13 +88,21 @@ pub fn storage(run: &Run) -> Option<String> {
 }
 
 /// The backups that the run's current action works on: those of one client, storage, container and name.
-/// `None` when it names none.
+/// Without a name, those of the resource. `None` when it is about several resources or all of the host.
 pub fn target(run: &Run) -> Option<String> {
     let options = current(run)?;
-    let name = text(options, "backup_name")?;
+    let name = backups_of(options)?;
     let container = text(options, "container").unwrap_or(CONTAINER);
     let storage = storage(run)?;
-    Some(hashed(&[run.project_id.as_str(), run.client_id.as_str(), &storage, container, name]))
+    Some(hashed(&[run.project_id.as_str(), run.client_id.as_str(), &storage, container, &name]))
+}
+
+/// The name of its backups; of the default name only as much as one client needs.
+fn backups_of(options: &Map<String, Value>) -> Option<String> {
+    match text(options, "backup_name").filter(|name| *name != naming::TEMPLATE) {
+        Some(name) => Some(name.to_owned()),
+        None => naming::default_of(options),
+    }
 }
 
 /// One short name for several texts; no two lists of texts share one.
@@ -105,12 +118,28 @@ fn hashed(parts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn reasons_are_readable() {
         let share = Slot::StorageShare(ProjectId::from("p"), "ssh:backup host".to_owned());
         assert_eq!(waiting_text(&share.key()), "the project has its share of storage ssh:backup host");
-        assert!(waiting_text(&Slot::Agent(ClientId::from("n 1")).key()).contains("agent n 1 has"));
+        let client = || ClientId::from("n 1");
+        for slot in [Slot::Agent(ProjectId::from("p"), client()), Slot::Central(client())] {
+            assert!(waiting_text(&slot.key()).starts_with("agent n 1 has"), "{slot:?}");
+        }
         assert_eq!(waiting_text("of a newer version"), "of a newer version");
+    }
+
+    #[test]
+    fn runs_without_a_name_wait_for_those_of_the_same_folder() {
+        let name = |options: Value| backups_of(options.as_object().unwrap());
+        let etc = name(json!({"path_to_backup": "/etc"}));
+        assert!(etc.is_some());
+        assert_eq!(name(json!({"path_to_backup": "/etc/", "backup_name": naming::TEMPLATE})), etc);
+        assert_ne!(name(json!({"path_to_backup": "/srv"})), etc);
+        assert_eq!(name(json!({"action": "admin"})), None);
+        assert_eq!(name(json!({"cinder_vol_id": "v"})).as_deref(), Some("freezer_cinder_v"));
+        assert_eq!(name(json!({"cinder_vol_id": "v", "backup_name": "daily"})).as_deref(), Some("daily"));
     }
 }

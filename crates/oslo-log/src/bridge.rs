@@ -21,9 +21,17 @@ fn level_of(level: log::Level) -> tracing::Level {
     }
 }
 
+/// Libraries that write at level TRACE what they send, passwords included. Nobody gets to see that.
+const TELLTALES: [&str; 1] = ["suppaftp"];
+
+fn is_telltale(metadata: &log::Metadata<'_>) -> bool {
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    metadata.level() == log::Level::Trace && TELLTALES.contains(&library)
+}
+
 impl log::Log for Bridge {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        self.0.filter.allows(metadata.target(), level_of(metadata.level()))
+        !is_telltale(metadata) && self.0.filter.allows(metadata.target(), level_of(metadata.level()))
     }
 
     fn log(&self, said: &log::Record<'_>) {

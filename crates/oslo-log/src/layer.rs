@@ -1,6 +1,6 @@
 //! The subscriber's layer: keeps request contexts with their spans and writes events.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Local};
 use tracing::metadata::LevelFilter;
@@ -18,6 +18,7 @@ use crate::journal::Journal;
 use crate::record::{Fields, Record};
 use crate::sink::{LogFile, to_stderr};
 use crate::syslog::Syslog;
+use crate::tail::Tail;
 
 /// All that writing a record needs; shared by the layer, the bridge from `log`, and the panic hook.
 pub(crate) struct Output {
@@ -30,10 +31,14 @@ pub(crate) struct Output {
     pub(crate) stderr: bool,
     pub(crate) syslog: Option<Syslog>,
     pub(crate) journal: Option<Journal>,
+    pub(crate) tail: OnceLock<Tail>,
 }
 
 impl Output {
     pub(crate) fn write(&self, record: &Record) {
+        if let Some(tail) = self.tail.get() {
+            tail.take(record);
+        }
         let text = match self.use_json {
             true => crate::json::line(record, &self.formats, &self.project, self.started),
             false => self.formats.line(record),

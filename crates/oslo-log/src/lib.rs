@@ -32,6 +32,7 @@ mod request_id;
 mod setup;
 mod sink;
 mod syslog;
+mod tail;
 
 pub use context::{RequestContext, current, record, span};
 pub use mask::mask;

@@ -1,7 +1,7 @@
 //! From configuration to an installed subscriber.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::Local;
@@ -16,6 +16,7 @@ use crate::journal::Journal;
 use crate::layer::{Output, OutputLayer};
 use crate::sink::LogFile;
 use crate::syslog::{Syslog, facility};
+use crate::tail::Tail;
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +89,17 @@ impl Guard {
         if let Some(file) = &self.0.file {
             file.reopen();
         }
+    }
+
+    /// From now on the last so many lines (from INFO up, of loggers whose names begin with `logger`) stay in memory.
+    pub fn keep_tail(&self, logger: &'static str, lines: usize) {
+        // Whoever comes second finds what the first keeps.
+        let _ = self.0.tail.set(Tail::new(logger, lines));
+    }
+
+    /// The last of the lines that are kept, oldest first: time in UTC, level, message, secrets masked.
+    pub fn tail(&self, lines: usize) -> Vec<String> {
+        self.0.tail.get().map(|tail| tail.last(lines)).unwrap_or_default()
     }
 
     /// Takes over a changed `debug` option: call it on SIGHUP after the files were read again.
@@ -180,6 +192,7 @@ fn output(config: &Config, program: &str, places: &Places) -> Result<Output, Set
         file,
         syslog,
         journal,
+        tail: OnceLock::new(),
     })
 }
 

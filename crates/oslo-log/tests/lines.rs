@@ -404,3 +404,24 @@ fn formats_can_be_changed() {
     assert_eq!((parts[0], parts[2], parts[3], parts[5]), ("INFO    ", "   svc", "100%", "x"));
     assert_eq!((parts[1].len(), parts[4].len()), (5, 3));
 }
+
+#[test]
+fn the_last_lines_are_kept_for_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("service.log");
+    let settings = [("log_file", file.to_str().unwrap()), ("debug", "true")];
+    let (subscriber, guard) = oslo_log::prepare(&load(&settings), "backup-api", &Places::default()).unwrap();
+    guard.keep_tail("backup", 3);
+    tracing::subscriber::with_default(subscriber, || {
+        info!(target: "backup::api", "first");
+        warn!(target: "backup::api", "password=secret given");
+        debug!(target: "backup::api", "for developers");
+        info!(target: "library", "of another");
+        info!(target: "backup::api", "two\nlines");
+        error!(target: "backup::api", error = "no room", "it failed");
+    });
+    let told: Vec<String> =
+        guard.tail(9).iter().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect();
+    assert_eq!(told, ["WARNING password=*** given", "INFO two lines", "ERROR it failed: no room"]);
+    assert_eq!(guard.tail(1).len(), 1);
+}

@@ -1,8 +1,10 @@
 //! What a store is made from, and the one function that makes it.
 
 use crate::clock::{Clock, SystemClock};
+use crate::ftp::FtpStore;
 use crate::local::LocalStore;
 use crate::retry::{Retry, RetryPolicy, Retrying};
+use crate::s3::S3Store;
 use crate::ssh::SshStore;
 use crate::store::{Store, StoreError};
 use crate::swift::{SwiftAccess, SwiftStore};
@@ -19,6 +21,71 @@ pub enum StoreConfig {
     Local { path: PathBuf },
     Swift(SwiftConfig),
     Ssh(SshConfig),
+    S3(S3Config),
+    Ftp(FtpConfig),
+}
+
+/// A bucket of S3, or of a server that speaks its protocol.
+#[derive(Clone)]
+pub struct S3Config {
+    /// Address of the service: `https://s3.eu-central-1.amazonaws.com`, `https://objects.example:8080`.
+    pub endpoint: String,
+    pub region: String,
+    /// The bucket is part of the host's name, not of the path.
+    pub has_bucket_in_host: bool,
+    pub access_key: String,
+    pub secret_key: Secret,
+    /// Of keys that are lent for a while.
+    pub session_token: Option<Secret>,
+    /// Upstream's container option: `bucket`, or `bucket/prefix/of/names`.
+    pub container: String,
+    /// PEM file with the CAs to trust instead of the system's.
+    pub cafile: Option<PathBuf>,
+    /// Accept any certificate. Only for a network that is trusted by other means.
+    pub insecure: bool,
+    /// Bytes of a part of a large object; at least 5 MiB. Default 32 MiB.
+    pub part_bytes: usize,
+    /// Parts of one large object that are uploaded at the same time, beside the one that is filled; at least 1. Default 2.
+    pub parts_in_flight: usize,
+    /// No byte moved for so long: the request is given up and repeated. Default 120 s.
+    pub stall_timeout: Duration,
+    /// Names asked for per listing page. Default `None`: as many as the server gives.
+    pub page_names: Option<usize>,
+}
+
+impl S3Config {
+    pub fn new(
+        endpoint: impl Into<String>,
+        access_key: impl Into<String>,
+        secret_key: Secret,
+        container: impl Into<String>,
+    ) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            region: "us-east-1".to_owned(),
+            has_bucket_in_host: false,
+            access_key: access_key.into(),
+            secret_key,
+            session_token: None,
+            container: container.into(),
+            cafile: None,
+            insecure: false,
+            part_bytes: 32 << 20,
+            parts_in_flight: 2,
+            stall_timeout: Duration::from_secs(120),
+            page_names: None,
+        }
+    }
+}
+
+impl fmt::Debug for S3Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Config")
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .field("container", &self.container)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A container of an OpenStack object store.
@@ -112,6 +179,59 @@ pub enum SshAuth {
     Password(Secret),
 }
 
+/// A folder on an FTP server.
+#[derive(Clone, Debug)]
+pub struct FtpConfig {
+    pub host: String,
+    /// Usually 21.
+    pub port: u16,
+    pub user: String,
+    pub password: Secret,
+    /// Absolute, or relative to the user's home there.
+    pub dir: String,
+    /// `None`: password and data cross the network in the clear.
+    pub tls: Option<FtpTls>,
+    /// Connections that short calls share, and that are kept; at least 1. Reads have their own beside them. Default 4.
+    pub connections: usize,
+    /// For a connection to come up. Default 60 s.
+    pub timeout: Duration,
+    /// No byte moved, or no answer came, for so long: the connection is given up. A listing may take ten times as long.
+    /// Default 120 s.
+    pub stall_timeout: Duration,
+}
+
+impl FtpConfig {
+    pub fn new(
+        host: impl Into<String>,
+        user: impl Into<String>,
+        password: Secret,
+        dir: impl Into<String>,
+    ) -> Self {
+        Self {
+            host: host.into(),
+            port: 21,
+            user: user.into(),
+            password,
+            dir: dir.into(),
+            tls: None,
+            connections: 4,
+            timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+/// TLS on control and data connections, asked for by `AUTH TLS`.
+#[derive(Clone, Debug, Default)]
+pub struct FtpTls {
+    /// PEM file with the CAs to trust instead of the system's.
+    pub cafile: Option<PathBuf>,
+    /// Accept any certificate. Only for a network that is trusted by other means.
+    pub insecure: bool,
+    /// PEM files with the client's certificate and its key, for a server that asks for them.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
 /// Opens a store without limits and with the default retries. Nothing is contacted yet: call
 /// [`Store::prepare`] before the first write.
 pub fn open(config: StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
@@ -129,6 +249,14 @@ pub fn open_with(config: StoreConfig, limits: Limits, retry: Retry) -> Result<Ar
         }
         StoreConfig::Swift(config) => {
             let store = SwiftStore::new(config, limits, retry.clone())?;
+            Ok(Arc::new(Retrying::new(Arc::new(store), retry)))
+        }
+        StoreConfig::S3(config) => {
+            let store = S3Store::new(config, limits, retry.clone())?;
+            Ok(Arc::new(Retrying::new(Arc::new(store), retry)))
+        }
+        StoreConfig::Ftp(config) => {
+            let store = FtpStore::new(config, limits, retry.clone())?;
             Ok(Arc::new(Retrying::new(Arc::new(store), retry)))
         }
         StoreConfig::Ssh(config) => {

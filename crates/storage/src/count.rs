@@ -17,6 +17,7 @@ pub enum Method {
     Get,
     Head,
     List,
+    ListTree,
     Delete,
     DeleteTree,
     CreateLarge,
@@ -106,6 +107,10 @@ impl Store for Counted {
     async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
         self.counts.call(Method::List);
         self.inner.list(folder).await
+    }
+    async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
+        self.counts.call(Method::ListTree);
+        self.inner.list_tree(folder, most).await
     }
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.counts.call(Method::Delete);

@@ -11,8 +11,12 @@ pub mod clock;
 pub mod config;
 pub mod count;
 pub mod fault;
+pub mod ftp;
+mod http;
 pub mod local;
 pub mod retry;
+mod root;
+pub mod s3;
 pub mod ssh;
 pub mod store;
 pub mod suite;
@@ -20,12 +24,16 @@ pub mod swift;
 pub mod throttle;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{SshAuth, SshConfig, StoreConfig, SwiftConfig, open, open_with};
+pub use config::{
+    FtpConfig, FtpTls, S3Config, SshAuth, SshConfig, StoreConfig, SwiftConfig, open, open_with,
+};
 pub use count::{Counted, Counts, Method};
 pub use fault::{Fault, FaultKind, Faulty};
+pub use ftp::FtpStore;
 pub use keystone::Secret;
 pub use local::LocalStore;
 pub use retry::{Retry, RetryPolicy, Retrying};
+pub use s3::S3Store;
 pub use ssh::SshStore;
 pub use store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
 pub use swift::{SessionAccess, SwiftAccess, SwiftStore};

@@ -130,6 +130,9 @@ impl Store for Retrying {
     async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
         self.retry.run(|| self.inner.list(folder)).await
     }
+    async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
+        self.retry.run(|| self.inner.list_tree(folder, most)).await
+    }
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.retry.run(|| self.inner.delete(name)).await
     }

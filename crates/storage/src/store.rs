@@ -78,6 +78,31 @@ pub trait Store: Send + Sync {
     /// Direct children of a folder (`None`: the root), sorted by name, all pages.
     async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError>;
 
+    /// All objects below a folder, sorted, with their names relative to it; `None` when there are more than `most`. Object stores
+    /// answer it with one listing, whatever lies below.
+    async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
+        let mut found = Vec::new();
+        let mut waiting: Vec<Option<String>> = vec![None];
+        while let Some(below) = waiting.pop() {
+            let at = match &below {
+                Some(below) => folder.join(below)?,
+                None => folder.clone(),
+            };
+            for entry in self.list(Some(&at)).await? {
+                let name = match &below {
+                    Some(below) => format!("{below}/{}", entry.name),
+                    None => entry.name.clone(),
+                };
+                if entry.is_folder { waiting.push(Some(name)) } else { found.push(Entry { name, ..entry }) }
+            }
+            if found.len() > most {
+                return Ok(None);
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Some(found))
+    }
+
     /// Deletes one object. Of a large object in Swift this leaves the segments: see
     /// [`delete_tree`](Self::delete_tree).
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError>;

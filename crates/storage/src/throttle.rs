@@ -299,6 +299,9 @@ impl Store for Throttled {
     async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
         self.inner.list(folder).await
     }
+    async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
+        self.inner.list_tree(folder, most).await
+    }
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.inner.delete(name).await
     }

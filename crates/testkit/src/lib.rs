@@ -5,11 +5,14 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
+pub mod bank;
 pub mod daemon;
 pub mod private;
+pub mod said;
 pub mod services;
 
 pub use daemon::{Daemon, program};
+pub use said::Said;
 pub use services::{TestDatabase, TestVhost};
 
 /// A short random text for names, lower-case hex.

@@ -1,4 +1,4 @@
-//! A MariaDB and a RabbitMQ of one test alone, to be killed in the middle of things.
+//! A MariaDB, a PostgreSQL and a RabbitMQ of one test alone, to be killed in the middle of things.
 
 use super::daemon::Daemon;
 use std::net::{TcpListener, TcpStream};
@@ -64,7 +64,14 @@ impl PrivateMariadb {
              GRANT ALL ON freezer.* TO 'freezer'@'127.0.0.1';\n";
         std::fs::write(&init, statements).expect("init.sql");
         give_to("mysql", &init);
+        let init = format!("--init-file={}", init.display());
+        Self::start_on(folder, &data, &[&[init.as_str()], more].concat())
+    }
+
+    /// Starts on a data directory that there is; `folder` is for its log.
+    pub fn start_on(folder: &Path, data: &Path, more: &[&str]) -> Self {
         let port = free_port();
+        let datadir = format!("--datadir={}", data.display());
         let socket = format!("--socket={}", data.join("s").display());
         let pid = format!("--pid-file={}", data.join("pid").display());
         let arguments = [
@@ -78,7 +85,6 @@ impl PrivateMariadb {
             "--skip-name-resolve",
             "--innodb-buffer-pool-size=32M",
             "--performance-schema=OFF",
-            &format!("--init-file={}", init.display()),
         ];
         let daemon = Daemon::new(
             "mariadbd",
@@ -100,6 +106,120 @@ impl PrivateMariadb {
         format!("mysql+pymysql://freezer:freezer@127.0.0.1:{}/freezer?charset=utf8", self.port)
     }
 }
+
+/// PostgreSQL of one test alone, whose superuser is `postgres` with the password `secret` in the file `passfile`.
+pub struct PrivatePostgresql {
+    pub port: u16,
+    pub passfile: PathBuf,
+    daemon: Daemon,
+}
+
+impl PrivatePostgresql {
+    /// Folder of the server's programs, the newest that is installed.
+    pub fn programs() -> PathBuf {
+        let versions =
+            std::fs::read_dir("/usr/lib/postgresql").expect("postgresql; make services installs it");
+        let newest = versions.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok()).max();
+        Path::new("/usr/lib/postgresql").join(newest.expect("a version").to_string()).join("bin")
+    }
+
+    /// Makes a data directory `folder/data` and starts on it. The server's own user must be able to reach it.
+    pub fn start(folder: &Path) -> Self {
+        let (secret, data) = (folder.join("secret"), folder.join("data"));
+        std::fs::write(&secret, "secret\n").expect("a file");
+        give_to("postgres", folder);
+        let (secret, data) = (secret.display().to_string(), data.display().to_string());
+        let made = Command::new("setpriv")
+            .args(AS_POSTGRES)
+            .arg(Self::programs().join("initdb"))
+            .args(["-D", &data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", &secret])
+            .args(["-E", "UTF8", "--locale=C", "--no-sync"])
+            .output()
+            .expect("initdb");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Self::start_on(folder, Path::new(&data))
+    }
+
+    /// Starts on a data directory that there is; `folder` is for its log and socket.
+    pub fn start_on(folder: &Path, data: &Path) -> Self {
+        let (port, passfile) = (free_port(), folder.join("pgpass"));
+        std::fs::write(&passfile, "*:*:*:*:secret\n").expect("a file");
+        let only_owner = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&passfile, only_owner).expect("its mode");
+        give_to("postgres", folder);
+        std::os::unix::fs::chown(&passfile, Some(0), Some(0)).expect("its owner");
+        let path = |path: &Path| path.display().to_string();
+        let server = path(&Self::programs().join("postgres"));
+        let (data, socket) = (path(data), format!("-k{}", path(folder)));
+        let port_number = port.to_string();
+        let settings = ["-cfsync=off", "-cshared_buffers=16MB", "-clisten_addresses=127.0.0.1"];
+        let arguments =
+            [&AS_POSTGRES[..], &[&server, "-D", &data, "-p", &port_number, &socket][..], &settings[..]];
+        let log = folder.join("postgresql.log");
+        let daemon = Daemon::new("postgresql", PathBuf::from("/usr/bin/setpriv"), &arguments.concat(), log);
+        let mut server = Self { port, passfile, daemon };
+        server.daemon.start();
+        server
+    }
+
+    /// What `psql` answers, or why it does not.
+    pub fn try_ask(&self, statements: &str) -> Result<String, String> {
+        let output = self.psql().args(["-c", statements]).output().expect("psql");
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    pub fn ask(&self, statements: &str) -> String {
+        self.try_ask(statements).unwrap_or_else(|error| panic!("{statements}: {error}"))
+    }
+
+    pub fn psql(&self) -> Command {
+        let mut command = Command::new(Self::programs().join("psql"));
+        command.args([
+            "-X",
+            "-A",
+            "-t",
+            "-q",
+            "-w",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "postgres",
+        ]);
+        command.args(["-p", &self.port.to_string(), "-d", "postgres"]).env("PGPASSFILE", &self.passfile);
+        command
+    }
+
+    /// Waits until it takes writes.
+    pub fn wait(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        while self.try_ask("SELECT pg_is_in_recovery()").as_deref() != Ok("f") {
+            assert!(self.daemon.is_running() && Instant::now() < end, "{}", self.daemon.last_words());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for PrivatePostgresql {
+    /// A postmaster that is killed leaves its shared memory behind: it is told to end at once.
+    fn drop(&mut self) {
+        let pid = self.daemon.pid().and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
+        }
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.daemon.is_running() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.daemon.kill();
+    }
+}
+
+const AS_POSTGRES: [&str; 4] = ["--reuid=postgres", "--regid=postgres", "--init-groups", "--"];
 
 /// A RabbitMQ node with its own name, ports and data; user `guest`.
 pub struct PrivateRabbit {

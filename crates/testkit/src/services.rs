@@ -60,6 +60,10 @@ impl TestDatabase {
         sql(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
         Self { name }
     }
+    /// Runs a statement in it.
+    pub fn run(&self, statement: &str) {
+        sql(&format!("USE {}; {statement}", self.name));
+    }
     /// In oslo's spelling.
     pub fn url(&self) -> String {
         format!("{}{}?charset=utf8", mysql_url(), self.name)

@@ -62,6 +62,17 @@ pub enum VaultError {
     #[error("{hbn}: no complete backup{before} in {store}; check host name, backup name, container and date")]
     NoBackup { hbn: String, before: String, store: String },
     #[error(
+        "{hbn} holds backups of several folders: {}; say which one is meant by its path (path_to_backup), or by a date",
+        sources.join(", ")
+    )]
+    SeveralSources { hbn: String, sources: Vec<String> },
+    #[error("{hbn} holds no backup of {wanted}, only of {found}; leave out path_to_backup to take that")]
+    OtherSource { hbn: String, wanted: String, found: String },
+    #[error(
+        "{hbn} does not hold {paths} at that time; give paths relative to the folder that was saved, or another date"
+    )]
+    NoSuchPath { hbn: String, paths: String },
+    #[error(
         "{hbn} is in use by {owner} since {since}; wait until it ends, or until the lock expires at {expires}"
     )]
     Locked { hbn: String, owner: String, since: String, expires: String },

@@ -8,7 +8,8 @@
 //! data/tar/<HBN>/<T0>/<L>_<T>/engine_metadata          GNU tar snapshot file
 //! data/tar/<HBN>/<T0>/<L>_<T>/index                    ours: what the next level compares with
 //! data/tar/<HBN>/<T0>/<L>_<T>/manifest                 ours: the commit of this project's backups
-//! locks/tar/<HBN>/<id>                                 ours: who is working on this HBN
+//! data/tar/<HBN>/locks/<id>                            ours: who is working on this HBN
+//! data/tar/<HBN>/holds/<T0>-<L>-<T>                    ours: what must not be removed
 //! ```
 //! `HBN` is `<hostname>_<backup_name>` and may itself hold `/`, blanks and braces.
 
@@ -23,6 +24,10 @@ pub const INDEX: &str = "index";
 pub const MANIFEST: &str = "manifest";
 pub const METADATA: &str = "metadata";
 pub const SEGMENTS: &str = "segments";
+/// Folder beside the chains of an HBN: one listing shows who is at work and what is there.
+pub(crate) const LOCKS: &str = "locks";
+/// Folder of an HBN with notes about backups that are not to be removed.
+pub(crate) const HOLDS: &str = "holds";
 
 /// What a backup holds, which is also who can read its payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -103,8 +108,11 @@ impl Hbn {
     pub(crate) fn data_folder(&self) -> Result<ObjectName, StoreError> {
         self.folder("data")
     }
+    pub(crate) fn hold_folder(&self) -> Result<ObjectName, StoreError> {
+        self.data_folder()?.join(HOLDS)
+    }
     pub(crate) fn lock_folder(&self) -> Result<ObjectName, StoreError> {
-        self.folder("locks")
+        self.data_folder()?.join(LOCKS)
     }
 }
 

@@ -1,14 +1,15 @@
 //! One worker per HBN at a time.
 //!
 //! A store has no exclusive create, so a worker announces itself under a name of its own and then looks
-//! for others: if two come at once, both see each other and both give up, which is safe. A lock is
+//! for others: if two come at once, both see each other and both give up, which is safe. A late comer's note harms nobody. A lock is
 //! renewed while work goes on, and expires when nobody renews it; one left by a process of this very
 //! machine that is gone is taken over at once. Upstream's agent knows nothing of these locks.
 
 use crate::VaultError;
+use crate::catalogue::Tree;
 use crate::layout::Hbn;
 use bytes::Bytes;
-use chrono::DateTime;
+use freezer_model::clock::time_text;
 use freezer_storage::{ObjectName, Store, StoreError};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
@@ -71,8 +72,8 @@ pub(crate) struct Lock {
     store: Arc<dyn Store>,
     hbn: Hbn,
     name: ObjectName,
-    now_secs: i64,
     started: Instant,
+    expiry: Duration,
     renewal: AbortOnDropHandle<()>,
     released: bool,
     note: Note,
@@ -81,6 +82,59 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock of `hbn` or says who has it.
     pub(crate) async fn take(
+        store: &Arc<dyn Store>,
+        hbn: &Hbn,
+        purpose: &str,
+        now_secs: i64,
+        expiry: Duration,
+    ) -> Result<Self, VaultError> {
+        // Whoever only comes to see that it is held should not announce anything.
+        refuse_if_held(store, hbn, None, now_secs).await?;
+        let lock = Self::announce(store, hbn, purpose, now_secs, expiry).await?;
+        match refuse_if_held(store, hbn, Some(&lock.name), now_secs).await {
+            Ok(()) => Ok(lock),
+            Err(error) => {
+                lock.release().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The same for a backup, with one listing that shows as well what there is; none when there is too much for one.
+    pub(crate) async fn take_and_look(
+        store: &Arc<dyn Store>,
+        hbn: &Hbn,
+        now_secs: i64,
+        expiry: Duration,
+    ) -> Result<(Self, Option<Tree>), VaultError> {
+        let announce = || Self::announce(store, hbn, "backup", now_secs, expiry);
+        let lock = match announce().await {
+            // Only when it cannot be written to, the store is looked at, and made if it is not there.
+            Err(VaultError::Store(error)) if !error.is_transient() => {
+                tracing::info!(%error, "preparing the store");
+                store.prepare().await?;
+                announce().await?
+            }
+            announced => announced?,
+        };
+        let look = async {
+            let tree = Tree::read(store, hbn).await?;
+            match &tree {
+                Some(tree) => refuse_if_any_held(store, hbn, &tree.locks, Some(&lock.name), now_secs).await?,
+                None => refuse_if_held(store, hbn, Some(&lock.name), now_secs).await?,
+            }
+            Ok(tree)
+        };
+        match look.await {
+            Ok(tree) => Ok((lock, tree)),
+            Err(error) => {
+                lock.release().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn announce(
         store: &Arc<dyn Store>,
         hbn: &Hbn,
         purpose: &str,
@@ -96,37 +150,33 @@ impl Lock {
             expiry_secs: expiry.as_secs().max(1),
             process: ProcessMark::own(),
         };
-        refuse_if_held(store, hbn, &name, now_secs).await?;
         write(store, &name, &note).await?;
-        if let Err(error) = refuse_if_held(store, hbn, &name, now_secs).await {
-            store.delete(&name).await?;
-            return Err(error);
-        }
         let started = Instant::now();
         let renewal = tokio::spawn(renew(store.clone(), name.clone(), note.clone(), started, expiry));
         Ok(Self {
             store: store.clone(),
             hbn: hbn.clone(),
             name,
-            now_secs,
             started,
+            expiry,
             renewal: AbortOnDropHandle::new(renewal),
             released: false,
             note,
         })
     }
 
-    /// Proves, before something becomes visible or vanishes, that nobody took the lock over.
+    /// Nobody takes over what was announced so short a time ago, whatever is wrong with the clocks.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.started.elapsed() < self.expiry / 16
+    }
+
+    /// Proves, before something becomes visible or vanishes, that nobody took the lock over: whoever does removes it first.
     pub(crate) async fn still_held(&self) -> Result<(), VaultError> {
         let lost = |cause: String| VaultError::LockLost { hbn: self.hbn.to_string(), cause };
-        if self.store.head(&self.name).await?.is_none() {
-            return Err(lost("somebody removed it".into()));
+        match self.store.head(&self.name).await? {
+            Some(_) => Ok(()),
+            None => Err(lost("somebody removed it, or took it over".into())),
         }
-        let now_secs = self.now_secs.saturating_add(seconds(self.started.elapsed()));
-        refuse_if_held(&self.store, &self.hbn, &self.name, now_secs).await.map_err(|error| match error {
-            VaultError::Locked { owner, .. } => lost(format!("{owner} took it over")),
-            other => other,
-        })
     }
 
     pub(crate) async fn release(mut self) {
@@ -180,16 +230,24 @@ async fn renew(store: Arc<dyn Store>, name: ObjectName, mut note: Note, started:
 async fn refuse_if_held(
     store: &Arc<dyn Store>,
     hbn: &Hbn,
-    own: &ObjectName,
+    own: Option<&ObjectName>,
     now_secs: i64,
 ) -> Result<(), VaultError> {
     let folder = hbn.lock_folder()?;
-    for entry in store.list(Some(&folder)).await?.into_iter().filter(|entry| !entry.is_folder) {
-        let name = folder.join(&entry.name)?;
-        if name == *own {
-            continue;
-        }
-        let body = match read(store, &name).await {
+    let entries = store.list(Some(&folder)).await?.into_iter().filter(|entry| !entry.is_folder);
+    let names: Vec<ObjectName> = entries.map(|entry| folder.join(&entry.name)).collect::<Result<_, _>>()?;
+    refuse_if_any_held(store, hbn, &names, own, now_secs).await
+}
+
+async fn refuse_if_any_held(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    names: &[ObjectName],
+    own: Option<&ObjectName>,
+    now_secs: i64,
+) -> Result<(), VaultError> {
+    for name in names.iter().filter(|name| Some(*name) != own) {
+        let body = match read(store, name).await {
             Ok(body) => body,
             Err(StoreError::NotFound { .. }) => continue,
             Err(error) => return Err(error.into()),
@@ -199,7 +257,7 @@ async fn refuse_if_held(
             return Err(error);
         }
         tracing::info!(lock = %name, "removing a lock that nobody holds any more");
-        store.delete(&name).await?;
+        store.delete(name).await?;
     }
     Ok(())
 }
@@ -237,10 +295,4 @@ async fn read(store: &Arc<dyn Store>, name: &ObjectName) -> Result<Vec<u8>, Stor
 
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// A time for people, UTC.
-pub(crate) fn time_text(secs: i64) -> String {
-    DateTime::from_timestamp(secs, 0)
-        .map_or_else(|| secs.to_string(), |time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

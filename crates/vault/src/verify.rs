@@ -1,14 +1,18 @@
 //! Reading backups again and checking every hash and code, without restoring anything.
 
+use crate::Sample;
 use crate::VaultError;
-use crate::backup::attachment_fault;
-use crate::catalogue::{self, Chain, Level, Standing, read_whole};
+use crate::backup::{attachment_fault, index_within};
+use crate::catalogue::{self, Catalogue, Chain, Level, Standing, read_whole};
 use crate::encryption::{KeyRing, MacKey, PassPhrase};
-use crate::layout::{ENGINE_METADATA, Hbn, INDEX};
+use crate::layout::{DATA, ENGINE_METADATA, Hbn, INDEX, LevelId};
+use crate::manifest::{Manifest, Piece};
 use crate::monitor::{Monitor, Phase};
 use crate::restore::fetch_piece;
+use freezer_model::clock::time_text;
 use freezer_storage::{ObjectName, Store};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Longest small object that is read for verification.
@@ -17,11 +21,13 @@ const MOST_ATTACHMENT_BYTES: u64 = 16 << 30;
 /// How much to check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// The newest state and all it is built on.
+    /// The newest state (of each folder, where the name has backups of several) and all it is built on.
     #[default]
     Newest,
     /// The state of this time (the level's timestamp) and all it is built on.
     State(i64),
+    /// The newest state not after this time, and all it is built on.
+    AsOf(i64),
     /// Every level of every chain.
     All,
 }
@@ -32,6 +38,15 @@ pub struct VerifyRequest {
     pub scope: Scope,
     /// Without it encrypted backups are checked by their SHA-256 only.
     pub pass_phrase: Option<PassPhrase>,
+    /// Read only a part of the payload; that all of it is there with its sizes is looked at in any case.
+    pub sample: Option<Sample>,
+}
+
+impl VerifyRequest {
+    /// All of the newest state.
+    pub fn new(hbn: Hbn) -> Self {
+        Self { hbn, scope: Scope::Newest, pass_phrase: None, sample: None }
+    }
 }
 
 /// What was found about one level.
@@ -81,17 +96,29 @@ async fn run(
     let finished = |level: &&Level| level.standing != Standing::Uncommitted;
     let all = catalogue.chains.iter().flat_map(|chain| chain.levels.iter().map(move |level| (chain, level)));
     let mut wanted: Vec<(&Chain, &Level)> = all.filter(|(_, level)| finished(level)).collect();
-    if let Scope::State(timestamp) = request.scope {
-        wanted.retain(|(_, level)| level.id.timestamp == timestamp);
-    }
-    let newest = wanted.iter().max_by_key(|(_, level)| level.id.timestamp).copied();
-    let Some((chain, newest)) = newest else {
-        let (hbn, before) = (request.hbn.to_string(), String::new());
+    wanted.retain(|(_, level)| match request.scope {
+        Scope::State(timestamp) => level.id.timestamp == timestamp,
+        Scope::AsOf(limit) => level.id.timestamp <= limit,
+        Scope::Newest | Scope::All => true,
+    });
+    if wanted.is_empty() {
+        let before = match request.scope {
+            Scope::State(timestamp) => format!(" of {}", time_text(timestamp)),
+            Scope::AsOf(limit) => format!(" up to {}", time_text(limit)),
+            Scope::Newest | Scope::All => String::new(),
+        };
+        let hbn = request.hbn.to_string();
         return Err(VaultError::NoBackup { hbn, before, store: store.describe() });
-    };
+    }
     if request.scope != Scope::All {
-        let lineage = chain.lineage(newest).unwrap_or_else(|_| vec![newest]);
-        wanted = lineage.into_iter().map(|level| (chain, level)).collect();
+        let newest = newest_of_each(&catalogue, &wanted);
+        wanted = newest
+            .into_iter()
+            .flat_map(|(chain, level)| {
+                let lineage = chain.lineage(level).unwrap_or_else(|_| vec![level]);
+                lineage.into_iter().map(move |level| (chain, level))
+            })
+            .collect();
     }
     let bytes = wanted.iter().filter_map(|(_, level)| level.stored_bytes()).sum();
     monitor.set_totals(bytes, wanted.len() as u64);
@@ -105,6 +132,26 @@ async fn run(
         monitor.add_file();
     }
     Ok(VerifyReport { hbn: request.hbn.to_string(), levels })
+}
+
+/// The newest of the levels for each folder that the name has backups of.
+fn newest_of_each<'a>(
+    catalogue: &Catalogue,
+    levels: &[(&'a Chain, &'a Level)],
+) -> Vec<(&'a Chain, &'a Level)> {
+    let chains = catalogue.chains.iter().map(|chain| chain.timestamp);
+    let sources: BTreeMap<i64, Option<&str>> = chains
+        .zip(catalogue.sources().into_iter().map(|source| source.map(|source| source.id.as_str())))
+        .collect();
+    let mut newest: BTreeMap<Option<&str>, (&Chain, &Level)> = BTreeMap::new();
+    for &(chain, level) in levels {
+        let source = sources.get(&chain.timestamp).copied().flatten();
+        let best = newest.entry(source).or_insert((chain, level));
+        if best.1.id.timestamp <= level.id.timestamp {
+            *best = (chain, level);
+        }
+    }
+    newest.into_values().collect()
 }
 
 async fn check_level(
@@ -145,16 +192,25 @@ async fn check_level(
         return Ok(verdict);
     };
     let parts = [
-        (id.object(&request.hbn, ENGINE_METADATA)?, &manifest.engine_metadata),
-        (id.object(&request.hbn, INDEX)?, &manifest.index),
-        (id.metadata(&request.hbn)?, &manifest.metadata),
+        (id.object(&request.hbn, ENGINE_METADATA)?, &manifest.engine_metadata, None),
+        (id.object(&request.hbn, INDEX)?, &manifest.index, index_within(manifest)),
+        (id.metadata(&request.hbn)?, &manifest.metadata, None),
     ];
-    for (name, expected) in parts {
-        let body = read_whole(store, &name, MOST_ATTACHMENT_BYTES).await?;
+    for (name, expected, within) in parts {
+        let body = match within {
+            Some(body) => Some(body),
+            None => read_whole(store, &name, MOST_ATTACHMENT_BYTES).await?,
+        };
         let fault = attachment_fault(body.as_deref(), expected, key.as_ref())?;
         verdict.faults.extend(fault.map(|cause| fault_text(&name, &cause)));
     }
-    for piece in &manifest.pieces {
+    let chosen = chosen(request, &id, manifest);
+    let left_out = chosen.iter().filter(|chosen| !**chosen).count();
+    if left_out > 0 {
+        let (read, all) = (chosen.len() - left_out, chosen.len());
+        verdict.notes.push(format!("a sample: {read} of {all} pieces were read"));
+    }
+    for piece in manifest.pieces.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(piece, _)| piece) {
         match fetch_piece(store, &request.hbn, &id, piece, key.as_ref()).await {
             Ok(_) => {
                 verdict.bytes_checked = verdict.bytes_checked.saturating_add(piece.size_bytes);
@@ -169,10 +225,20 @@ async fn check_level(
         }
     }
     if verdict.faults.is_empty() {
-        // Every piece is right; what was added behind the last one shows in the sizes.
+        // Every piece that was read is right; what was lost, or added behind the last one shows in the sizes.
         verdict.faults.extend(catalogue::check_presence(store, &request.hbn, level).await?);
     }
     Ok(verdict)
+}
+
+/// Which pieces are read.
+fn chosen(request: &VerifyRequest, id: &LevelId, manifest: &Manifest) -> Vec<bool> {
+    let Some(sample) = &request.sample else { return vec![true; manifest.pieces.len()] };
+    let name = |piece: &Piece| {
+        let object = piece.object.as_deref().unwrap_or(DATA);
+        format!("{}\0{}\0{object}\0{}", request.hbn, id.timestamp, piece.offset_bytes)
+    };
+    sample.choose(&manifest.pieces.iter().map(name).collect::<Vec<_>>())
 }
 
 fn fault_text(name: &ObjectName, cause: &str) -> String {

@@ -80,10 +80,8 @@ async fn names_and_objects_are_layout_b() {
     plant(&room.source());
     room.backup(room.request(T0)).await.unwrap();
     let folder = format!("tar/host1_daily job/{T0}/0_{T0}");
-    let mut expected: Vec<String> = ["data", "engine_metadata", "index", "manifest"]
-        .iter()
-        .map(|part| format!("data/{folder}/{part}"))
-        .collect();
+    let mut expected: Vec<String> =
+        ["data", "engine_metadata", "manifest"].iter().map(|part| format!("data/{folder}/{part}")).collect();
     expected.push(format!("metadata/{folder}/metadata"));
     assert_eq!(room.objects(), expected);
     let metadata = std::fs::read_to_string(room.object("/metadata")).unwrap();
@@ -172,7 +170,9 @@ async fn a_file_and_an_empty_folder() {
     let mut request = room.request(T0 + 1);
     request.source.root = room.path("single");
     room.backup(request).await.unwrap();
-    room.restore(room.to("file")).await.unwrap();
+    // The name has backups of two things by now.
+    let of_file = RestoreRequest { source: Some(room.path("single")), ..room.to("file") };
+    room.restore(of_file).await.unwrap();
     assert_eq!(std::fs::read(room.path("file/single")).unwrap(), b"one file");
 }
 
@@ -198,7 +198,7 @@ async fn nothing_clear_in_an_encrypted_payload() {
     let options = CompressionOptions::of(Compression::None);
     let request = BackupRequest { encryption: encryption("right"), compression: options, ..room.request(T0) };
     room.backup(request).await.unwrap();
-    for part in ["/data", "/index", "/manifest"] {
+    for part in ["/data", "/manifest"] {
         let body = std::fs::read(room.object(part)).unwrap();
         assert!(!body.windows(needle.len()).any(|window| window == needle), "{part}");
     }
@@ -343,7 +343,7 @@ async fn verify_finds_everything_in_order() {
         room.backup(request).await.unwrap();
     }
     let run = |pass_phrase| {
-        let request = VerifyRequest { hbn: hbn(), scope: Scope::All, pass_phrase };
+        let request = VerifyRequest { hbn: hbn(), scope: Scope::All, pass_phrase, sample: None };
         verify(room.store.clone(), request, Arc::new(Monitor::new()))
     };
     let report = run(Some(pass("right"))).await.unwrap();
@@ -366,7 +366,39 @@ async fn manifests_too_long_for_a_list_work_all_the_same() {
     let trees = series(&room, request).await;
     assert!(std::fs::metadata(room.object(&format!("/0_{T0}/manifest"))).unwrap().len() > 200_000);
     room.expect(RestoreRequest { pass_phrase: Some(pass("right")), ..room.to("target") }, &trees[2]).await;
-    let request = VerifyRequest { hbn: hbn(), scope: Scope::Newest, pass_phrase: Some(pass("right")) };
+    let request =
+        VerifyRequest { hbn: hbn(), scope: Scope::Newest, pass_phrase: Some(pass("right")), sample: None };
     let report = verify(room.store.clone(), request, Arc::new(Monitor::new())).await.unwrap();
     assert!(report.is_sound() && report.levels.len() == 3, "{report:?}");
+}
+
+/// Whether the bytes of a name are in any object of the store.
+fn is_told(room: &Room, name: &[u8]) -> bool {
+    let has_name = |object: &String| {
+        let body = std::fs::read(room.path("store").join(object)).unwrap();
+        body.windows(name.len()).any(|bytes| bytes == name)
+    };
+    room.objects().iter().any(has_name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_files_are_hidden_when_asked() {
+    for hides_names in [false, true] {
+        let room = Room::new();
+        std::fs::write(room.source().join("a-telling-name"), "content").unwrap();
+        let secret = EncryptionOptions { hides_names, ..encryption("secret words").unwrap() };
+        for level in 0..2 {
+            let encryption = Some(secret.clone());
+            let request = BackupRequest { encryption, ..room.incremental(T0 + level * DAY) };
+            let report = room.backup(request).await.unwrap();
+            assert_eq!(i64::from(report.level), level, "{}", report.level_reason);
+        }
+        assert_eq!(is_told(&room, b"a-telling-name"), !hides_names);
+        let pass_phrase = Some(pass("secret words"));
+        let request = RestoreRequest { pass_phrase: pass_phrase.clone(), ..room.to("target") };
+        room.expect(request, &tree(&room.source())).await;
+        let request = VerifyRequest { hbn: hbn(), scope: Scope::All, pass_phrase, sample: None };
+        let checked = verify(room.store.clone(), request, Arc::new(Monitor::new())).await.unwrap();
+        assert!(checked.is_sound(), "{checked:?}");
+    }
 }

@@ -61,6 +61,20 @@ fn tools_read_what_we_write() {
 }
 
 #[test]
+fn what_does_not_shrink_hardly_grows_beside_what_does() {
+    let data = [noise(1, 6 << 20), mixed(5 << 20), noise(2, 4 << 20)].concat();
+    let shrunk = mixed(5 << 20);
+    for format in PACKED {
+        let packed = compress(CompressionOptions::of(format), &data);
+        let alone = compress(CompressionOptions::of(format), &shrunk);
+        let most = alone.len() + (10 << 20) + (10 << 20) / 100;
+        assert!(packed.len() < most, "{format}: {} of at most {most}", packed.len());
+        assert!(pipe(&format!("{format} -dc"), &packed) == data, "{format} -dc");
+        assert!(decompress(format, packed) == data, "{format}");
+    }
+}
+
+#[test]
 fn we_read_what_tools_write() {
     let data = mixed(2_300_000);
     let (first, second) = data.split_at(1_000_001);

@@ -256,7 +256,7 @@ async fn damage_of_any_object_is_found_and_never_restored() {
                 Err(error) => assert!(!matches!(error, VaultError::Internal { .. }), "{name}: {error}"),
             }
             let hbn = Hbn::of(Engine::Image, HOST, NAME).unwrap();
-            let request = VerifyRequest { hbn, scope: Scope::All, pass_phrase: None };
+            let request = VerifyRequest { hbn, scope: Scope::All, pass_phrase: None, sample: None };
             let verdict = verify(images.room.store.clone(), request, Arc::new(Monitor::new())).await;
             let gone = damaged.is_none() && name.ends_with("/manifest");
             assert!(gone || verdict.is_ok_and(|report| !report.is_sound()), "{name}: verify saw nothing");
@@ -409,8 +409,8 @@ async fn a_large_sparse_image_costs_what_it_holds() {
     let changed = noise(3, 5000);
     let level = images.save(images.request(T0 + 1), stream(true, &[(199 * GIB, &changed)])).await.unwrap();
     assert!(level.bytes_stored < 10_000, "{}", level.bytes_stored);
-    let index = std::fs::metadata(images.room.object(&format!("1_{}/index", T0 + 1))).unwrap().len();
-    assert!(index < 1 << 20, "an index of {index} bytes for an image of holes");
+    let manifest = std::fs::metadata(images.room.object(&format!("1_{}/manifest", T0 + 1))).unwrap().len();
+    assert!(manifest < 1 << 20, "{manifest} bytes with the index of an image of holes");
 
     let path = images.room.path("image.raw");
     let plan = image::plan(&images.room.store, &images.newest()).await.unwrap();

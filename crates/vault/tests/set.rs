@@ -80,7 +80,7 @@ async fn what_a_set_lost_is_named() {
     let data = save_disk(&room, "data", T0, 2, false).await;
     save(&room, request(T0 + 1, vec![member(&root, "root"), member(&data, "data")])).await.unwrap();
     let verify = async || {
-        let request = VerifyRequest { hbn: set_hbn(), scope: Scope::Newest, pass_phrase: None };
+        let request = VerifyRequest { hbn: set_hbn(), scope: Scope::Newest, pass_phrase: None, sample: None };
         set::verify(room.store.clone(), request, Arc::new(Monitor::new())).await.unwrap()
     };
     assert!(verify().await.is_sound());

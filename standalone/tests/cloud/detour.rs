@@ -2,11 +2,18 @@
 
 /// Keystone, whose catalogue leads to Glance by way of `port`. Answers its own port.
 pub async fn keystone_with_glance_at(port: u16) -> u16 {
+    keystone_with(&[(9292, port)]).await
+}
+
+/// Keystone, whose catalogue leads to services at other ports than their own. Answers its own port.
+pub async fn keystone_with(detours: &[(u16, u16)]) -> u16 {
+    let detours = detours.to_vec();
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let own = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
+            let detours = detours.clone();
             tokio::spawn(async move {
                 let mut request = Vec::new();
                 let mut room = [0; 8192];
@@ -35,9 +42,10 @@ pub async fn keystone_with_glance_at(port: u16) -> u16 {
                 let mut answer = String::new();
                 server.read_to_string(&mut answer).await.unwrap();
                 let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-                let body = body
-                    .replace("127.0.0.1:9292", &format!("127.0.0.1:{port}"))
-                    .replace("127.0.0.1:5000", &format!("127.0.0.1:{own}"));
+                let mut body = body.replace("127.0.0.1:5000", &format!("127.0.0.1:{own}"));
+                for (usual, port) in detours {
+                    body = body.replace(&format!("127.0.0.1:{usual}"), &format!("127.0.0.1:{port}"));
+                }
                 let kept =
                     head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("content-length"));
                 let head = kept.collect::<Vec<_>>().join("\r\n");

@@ -2,11 +2,16 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub mod admin;
+pub mod central;
 pub mod detour;
+pub mod heat;
 pub mod one_shot;
 pub mod project;
+pub mod secrets;
 pub mod servers;
 pub mod service;
+pub mod stage;
 pub mod whole;
 
 use freezer_testkit::{Daemon, private, program, random_name, services};
@@ -14,7 +19,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// For machines that have other things to do.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks at something that is waited for.
 pub const LOOK: Duration = Duration::from_millis(300);
 
@@ -44,7 +50,7 @@ pub async fn login(user: &str, project: &str) -> Login {
 
 pub fn http() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap()
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
 }
 
 /// A user's hands on the REST API.

@@ -2,6 +2,7 @@
 
 use super::login;
 use super::project::{CINDER, Project, call};
+pub use freezer_testkit::Said;
 use freezer_testkit::{program, services};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -9,46 +10,6 @@ use std::process::Command;
 
 /// Configuration of an agent that reaches the cluster itself.
 pub const CEPH: &str = "[ceph]\nconf = /etc/ceph/ceph.conf\n";
-
-/// What a program said, and its exit code; `None` when a signal ended it.
-pub struct Said {
-    pub status: Option<i32>,
-    pub out: String,
-    pub err: String,
-}
-
-impl Said {
-    pub async fn by(command: Command) -> Self {
-        let output = tokio::process::Command::from(command).output().await.unwrap();
-        Self {
-            status: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    /// The JSON of `--metadata-out -` of an action that succeeded.
-    #[track_caller]
-    pub fn document(&self) -> Value {
-        self.document_of(0)
-    }
-
-    #[track_caller]
-    pub fn document_of(&self, status: i32) -> Value {
-        assert_eq!(self.status, Some(status), "{}\n{}", self.out, self.err);
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
-    }
-
-    /// Its last words name these.
-    #[track_caller]
-    pub fn fails_with(&self, words: &[&str]) {
-        assert_eq!(self.status, Some(1), "{}\n{}", self.out, self.err);
-        let said = self.err.lines().last().unwrap_or_default();
-        for word in words {
-            assert!(said.contains(word), "'{word}' is not in the last line of: {}", self.err);
-        }
-    }
-}
 
 /// The agent with nothing in its environment but a login of the project.
 pub fn agent_of(project: &Project, user: &str) -> Command {

@@ -105,6 +105,11 @@ impl Hands {
                 call(Method::GET, &format!("{GLANCE}/images?name=tiny"), &self.login.token, None).await;
             volume["imageRef"] = images["images"][0]["id"].clone();
         }
+        self.volume_of(volume).await
+    }
+
+    /// A volume that is there; `volume` are Cinder's fields.
+    pub async fn volume_of(&self, volume: Value) -> String {
         let (status, made) = self.cinder(Method::POST, "/volumes", Some(&json!({"volume": volume}))).await;
         assert_eq!(status, 202, "{made}");
         let id = made["volume"]["id"].as_str().unwrap().to_owned();
@@ -122,6 +127,35 @@ impl Hands {
             }
             let is_late = Instant::now() > end || status.starts_with("error");
             assert!(!is_late, "volume {id} is {status}, not {wanted}");
+            tokio::time::sleep(super::LOOK).await;
+        }
+    }
+
+    /// Ids of all snapshots of groups in the project.
+    pub async fn group_snapshots(&self) -> Vec<String> {
+        let (status, listed) = self.cinder(Method::GET, "/group_snapshots", None).await;
+        assert_eq!(status, 200, "{listed}");
+        let rows = listed["group_snapshots"].as_array().unwrap().iter();
+        rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Removes groups with their volumes.
+    async fn clear_volume_groups(&self) {
+        let end = Instant::now() + PATIENCE;
+        for id in self.group_snapshots().await {
+            self.cinder(Method::DELETE, &format!("/group_snapshots/{id}"), None).await;
+        }
+        loop {
+            let (_, listed) = self.cinder(Method::GET, "/groups", None).await;
+            let ids = listed["groups"].as_array().cloned().unwrap_or_default();
+            if ids.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < end, "groups stay: {listed}");
+            for id in ids.iter().filter_map(|row| row["id"].as_str()) {
+                let body = json!({"delete": {"delete-volumes": true}});
+                self.cinder(Method::POST, &format!("/groups/{id}/action"), Some(&body)).await;
+            }
             tokio::time::sleep(super::LOOK).await;
         }
     }
@@ -236,7 +270,9 @@ impl Project {
     async fn remove(&self) {
         let hands = Hands::of(self).await;
         let token = hands.login.token.clone();
+        hands.clear_stacks().await;
         hands.empty(NOVA, "/servers", "servers", &token).await;
+        hands.clear_groups().await;
         hands.clear_network().await;
         // The group that Neutron gives each project is an administrator's to remove.
         for group in super::whole::neutron(&hands, "/security-groups", "security_groups").await {
@@ -244,6 +280,7 @@ impl Project {
             call(Method::DELETE, &url, &self.admin, None).await;
         }
         let cinder = format!("{CINDER}/{}", self.id);
+        hands.clear_volume_groups().await;
         for (path, key) in [("/backups", "backups"), ("/snapshots", "snapshots"), ("/volumes", "volumes")] {
             hands.empty(&cinder, path, key, &token).await;
         }

@@ -18,9 +18,14 @@ impl Hands {
     }
 
     pub async fn image_id(&self) -> String {
-        let (_, images) =
-            call(Method::GET, &format!("{GLANCE}/images?name=tiny"), &self.login.token, None).await;
-        images["images"][0]["id"].as_str().unwrap().to_owned()
+        self.image_named("tiny").await
+    }
+
+    pub async fn image_named(&self, name: &str) -> String {
+        let url = format!("{GLANCE}/images?name={name}");
+        let (_, images) = call(Method::GET, &url, &self.login.token, None).await;
+        let found = images["images"][0]["id"].as_str();
+        found.unwrap_or_else(|| panic!("no image {name}; make services")).to_owned()
     }
 
     pub async fn flavor_id(&self, name: &str) -> String {
@@ -65,7 +70,16 @@ impl Hands {
 
     /// A running server; `fields` are Nova's.
     pub async fn server(&self, fields: Value) -> String {
-        let (status, made) = self.nova(Method::POST, "/servers", Some(&json!({ "server": fields }))).await;
+        self.server_by(json!({ "server": fields })).await
+    }
+
+    /// A running server in this server group.
+    pub async fn server_in(&self, fields: Value, group: &str) -> String {
+        self.server_by(json!({"server": fields, "os:scheduler_hints": {"group": group}})).await
+    }
+
+    async fn server_by(&self, body: Value) -> String {
+        let (status, made) = self.nova(Method::POST, "/servers", Some(&body)).await;
         assert_eq!(status, 202, "{made}");
         let id = made["server"]["id"].as_str().unwrap().to_owned();
         self.server_is(&id, "ACTIVE").await;
@@ -100,13 +114,17 @@ impl Hands {
 
     /// Waits until the guest has said how often its disk was booted.
     pub async fn booted(&self, id: &str, times: u32) {
-        let wanted = format!("MINICLOUD BOOT {times}");
+        self.says(id, &format!("MINICLOUD BOOT {times}")).await;
+    }
+
+    /// Waits until the guest has said this.
+    pub async fn says(&self, id: &str, wanted: &str) {
         let end = Instant::now() + PATIENCE;
         loop {
             let body = json!({"os-getConsoleOutput": {}});
             let (_, document) = self.nova(Method::POST, &format!("/servers/{id}/action"), Some(&body)).await;
             let said = document["output"].as_str().unwrap_or_default().to_owned();
-            if said.contains(&wanted) {
+            if said.contains(wanted) {
                 return;
             }
             assert!(Instant::now() < end, "no '{wanted}' on the console of {id}: {said}");
@@ -118,6 +136,15 @@ impl Hands {
         let (status, document) = self.nova(Method::DELETE, &format!("/servers/{id}"), None).await;
         assert_eq!(status, 204, "{document}");
         self.server_is(id, "gone").await;
+    }
+
+    /// Removes all server groups of the project.
+    pub async fn clear_groups(&self) {
+        let (_, list) = self.nova(Method::GET, "/os-server-groups", None).await;
+        for row in list["server_groups"].as_array().into_iter().flatten() {
+            let path = format!("/os-server-groups/{}", row["id"].as_str().unwrap());
+            self.nova(Method::DELETE, &path, None).await;
+        }
     }
 
     /// Ports of a server as Neutron shows them.

@@ -321,7 +321,13 @@ impl Hands {
     /// Networks, and what is on them.
     pub async fn clear_network(&self) {
         let token = &self.login.token;
+        for address in neutron(self, "/floatingips", "floatingips").await {
+            call(Method::DELETE, &format!("{NEUTRON}/floatingips/{}", id(&address)), token, None).await;
+        }
         for router in neutron(self, "/routers", "routers").await {
+            // Routes keep their interfaces from going.
+            let none = json!({"router": {"routes": []}});
+            call(Method::PUT, &format!("{NEUTRON}/routers/{}", id(&router)), token, Some(&none)).await;
             let url = format!("{NEUTRON}/ports?device_id={}", id(&router));
             for port in rows(self, url, "ports").await {
                 let url = format!("{NEUTRON}/routers/{}/remove_router_interface", id(&router));

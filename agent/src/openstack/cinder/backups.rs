@@ -165,6 +165,23 @@ impl<'a> Backups<'a> {
         text_at(SERVICE, &made, "/backup/id")
     }
 
+    /// Gives a backup exactly this metadata, where Cinder keeps any.
+    pub async fn set_metadata(
+        &self,
+        id: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), CloudError> {
+        if self.cloud.version(SERVICE).await? < METADATA_SINCE {
+            return Ok(());
+        }
+        let id = checked_id(SERVICE, "backup", id)?;
+        let body = json!({"backup": {"metadata": metadata}});
+        self.cloud
+            .put(SERVICE, &format!("/backups/{id}"), &body, &format!("metadata of backup {id}"))
+            .await
+            .map(|_| ())
+    }
+
     /// Orders the removal. A backup that is gone already is no error.
     pub async fn delete(&self, id: &str) -> Result<(), CloudError> {
         let id = checked_id(SERVICE, "backup", id)?;

@@ -2,6 +2,7 @@
 
 pub mod attachments;
 pub mod backups;
+pub mod groups;
 pub mod snapshots;
 pub mod volume_actions;
 pub mod volumes;

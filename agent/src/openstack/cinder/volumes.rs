@@ -46,6 +46,9 @@ impl Volume {
     pub fn is_encrypted(&self) -> bool {
         self.document.get("encrypted").and_then(Value::as_bool).unwrap_or_default()
     }
+    pub fn group_id(&self) -> Option<&str> {
+        self.document.get("group_id").and_then(Value::as_str)
+    }
     pub fn is_multiattach(&self) -> bool {
         self.document.get("multiattach").and_then(Value::as_bool).unwrap_or_default()
     }
@@ -107,6 +110,15 @@ pub async fn create(cloud: &Cloud, body: Value) -> Result<String, CloudError> {
 pub async fn delete(cloud: &Cloud, id: &str) -> Result<(), CloudError> {
     let id = checked_id(SERVICE, "volume", id)?;
     cloud.delete(SERVICE, &format!("/volumes/{id}"), &format!("to delete volume {id}")).await
+}
+
+pub async fn rename(cloud: &Cloud, id: &str, name: &str) -> Result<(), CloudError> {
+    let id = checked_id(SERVICE, "volume", id)?;
+    let body = json!({"volume": {"name": name}});
+    cloud
+        .put(SERVICE, &format!("/volumes/{id}"), &body, &format!("the name of volume {id}"))
+        .await
+        .map(|_| ())
 }
 
 /// Waits until a volume is in one of the states `wanted`. An error state ends the waiting.

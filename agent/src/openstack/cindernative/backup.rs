@@ -1,7 +1,8 @@
 //! Action backup of mode cindernative: Cinder makes a backup of a volume, we wait for how it really ends.
 //!
-//! A backup that Cinder could not make is removed again, with Cinder's reason told. One that is still being made when we
-//! have to go (abort, time limit) is Cinder's to finish: it is marked as Freezer's, so rotation counts it.
+//! A backup that Cinder could not make is removed again, with Cinder's reason told. One that is still being made at our time
+//! limit is Cinder's to finish: it is marked as Freezer's, so rotation counts it. Until then it bears our process: after an
+//! abort, or when we die, the next agent removes it.
 
 use super::CinderNative;
 use super::chains::{Chains, MARK_KEY, MARK_VALUE, RECORD_KEY, description};
@@ -10,8 +11,10 @@ use super::rotate::remove_one;
 use crate::actions::{ActionError, Done};
 use crate::openstack::cinder::backups::{Backups, CinderBackup, NewBackup};
 use crate::openstack::error::CloudError;
+use crate::openstack::temporary::Ledger;
 use crate::openstack::waiting::{Look, Wanted};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// What Cinder answers when its own view has no base for an increment.
 const NO_BASE: &str = "No backups available to do an incremental backup";
@@ -34,6 +37,11 @@ pub async fn backup(action: &CinderNative<'_>) -> Result<Done, ActionError> {
         return Ok(planned(action, volume_id, &kind));
     }
     let record_id = uuid::Uuid::new_v4().simple().to_string();
+    let lasting: BTreeMap<String, String> = [(MARK_KEY, MARK_VALUE), (RECORD_KEY, record_id.as_str())]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+    let mut metadata = lasting.clone();
+    metadata.extend(waiting(action));
     let new = NewBackup {
         volume_id: volume_id.to_owned(),
         name: options.backup_name.clone(),
@@ -41,14 +49,18 @@ pub async fn backup(action: &CinderNative<'_>) -> Result<Done, ActionError> {
         container: container.clone(),
         availability_zone: action.native.backup_az.clone(),
         is_incremental: kind.is_incremental,
-        metadata: [(MARK_KEY, MARK_VALUE), (RECORD_KEY, record_id.as_str())]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into(),
+        metadata,
     };
     let id = create(&backups, new, &mut kind).await?;
     tracing::info!("Cinder backup {id} of volume {volume_id}: {}", kind.reason);
-    let made = finished(action, &backups, &id).await?;
+    let made = finished(action, &backups, &id, &lasting).await?;
     Ok(done(action, &kind, &made, &record_id, volume.name()))
+}
+
+/// Who waits for the backup.
+fn waiting(action: &CinderNative<'_>) -> BTreeMap<String, String> {
+    let ledger = Ledger::new(&action.cloud, &action.options.cloud.temp_prefix, &action.around.run_id);
+    serde_json::from_value(ledger.metadata()).unwrap_or_default()
 }
 
 /// Orders the backup; an increment that Cinder cannot base on anything becomes a full one.
@@ -67,6 +79,7 @@ async fn finished(
     action: &CinderNative<'_>,
     backups: &Backups<'_>,
     id: &str,
+    lasting: &BTreeMap<String, String>,
 ) -> Result<CinderBackup, ActionError> {
     let wanted = Wanted::new(format!("Cinder backup {id}"), "available");
     let look = async || {
@@ -80,13 +93,22 @@ async fn finished(
     let last = match action.cloud.wait_for(wanted, look).await {
         Ok(last) => last,
         Err(CloudError::Aborted) => {
-            tracing::warn!("aborted; Cinder goes on with backup {id}, which rotation will count");
+            tracing::warn!("aborted; Cinder goes on with backup {id}, which the next agent removes");
             return Err(ActionError::Aborted);
         }
-        Err(error) => return Err(action.says(format!("{error}; Cinder goes on with backup {id}"))),
+        Err(error) => {
+            if let Err(why) = backups.set_metadata(id, lasting).await {
+                tracing::warn!("the next agent removes Cinder backup {id}: {why}");
+            }
+            return Err(action.says(format!("{error}; Cinder goes on with backup {id}")));
+        }
     };
     match last {
-        Some(backup) if backup.is_available() => Ok(backup),
+        // Not before nobody will take it for one that was left is it a backup.
+        Some(backup) if backup.is_available() => {
+            backups.set_metadata(id, lasting).await?;
+            Ok(backup)
+        }
         Some(backup) if backup.status == "error" => Err(failed(action, backups, &backup).await),
         Some(backup) => {
             Err(action.says(format!("Cinder backup {id} is {} instead of available", backup.status)))

@@ -3,6 +3,7 @@
 mod backup;
 mod chains;
 mod kind;
+mod leftover;
 pub mod options;
 mod plan;
 mod restore;
@@ -35,12 +36,18 @@ pub async fn perform(
 ) -> Result<Done, ActionError> {
     let session = cloud_session(options, around).await?;
     let cloud = Cloud::new(session, monitor, native.patience_secs);
+    leftover::remove(&cloud, options, native).await?;
     let action = CinderNative { options, native, around, cloud };
     match options.action {
         ActionKind::Backup => backup::backup(&action).await,
         ActionKind::Restore => restore::restore(&action).await,
         ActionKind::Admin => rotate::rotate(&action).await,
-        ActionKind::Info | ActionKind::Exec => {
+        ActionKind::Verify
+        | ActionKind::Hold
+        | ActionKind::Release
+        | ActionKind::Adopt
+        | ActionKind::Info
+        | ActionKind::Exec => {
             Err(action.says(format!("action {} has no mode cindernative", options.action.as_str())))
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::options::typed::ActionKind;
 use crate::options::values::{OptionsError, Values};
+use freezer_model::retention::Period;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CinderNativeOptions {
@@ -81,9 +82,21 @@ impl CinderNativeOptions {
                     "action admin of mode cindernative needs fullbackup_rotation, remove_older_than or remove_from_date",
                 )
             }
-            ActionKind::Admin if values.is_set("keep_last") => {
-                conflict("mode cindernative keeps full backups by fullbackup_rotation, not by keep_last")
+            ActionKind::Admin
+                if values.is_set("keep_last")
+                    || Period::ALL.iter().any(|period| values.is_set(period.option())) =>
+            {
+                conflict(
+                    "mode cindernative keeps full backups by fullbackup_rotation, not by keep_last or keep_daily and the like",
+                )
             }
+            ActionKind::Verify => conflict(
+                "backups of mode cindernative are in Cinder's own format, which only Cinder reads: restore one into a new volume \
+                 to check it",
+            ),
+            ActionKind::Hold | ActionKind::Release => conflict(
+                "backups of mode cindernative are Cinder's own, and everybody who may delete them there can do so: they cannot be held",
+            ),
             _ => Ok(()),
         }
     }

@@ -9,6 +9,7 @@ use crate::actions::{ActionError, Done};
 use crate::openstack::cinder::backups::{CinderBackup, RestoreTarget};
 use crate::openstack::cinder::volumes;
 use crate::openstack::error::CloudError;
+use crate::openstack::temporary::Ledger;
 use crate::openstack::waiting::{Look, Wanted};
 use chrono::DateTime;
 use serde_json::{Map, json};
@@ -17,7 +18,8 @@ use std::time::Duration;
 /// Where the data go.
 struct Target {
     order: RestoreTarget,
-    /// The volume is this action's own: removed when the restore fails.
+    /// The volume is this action's own: removed when the restore fails, and if we die, by the next agent, which finds it by the
+    /// tag in its name.
     is_new: bool,
 }
 
@@ -39,7 +41,11 @@ pub async fn restore(action: &CinderNative<'_>) -> Result<Done, ActionError> {
         Err(error) => return Err(undone(action, &target, None, error.into()).await),
     };
     tracing::info!("Cinder restores backup {} into volume {volume_id}", backup.id);
-    if let Err(error) = finished(action, &backup, &volume_id).await {
+    let filled = match finished(action, &backup, &volume_id).await {
+        Ok(()) if target.is_new => dress(action, &backup, &volume_id).await,
+        other => other,
+    };
+    if let Err(error) = filled {
         return Err(undone(action, &target, Some(&volume_id), error).await);
     }
     Ok(done(&backup, &volume_id, target.is_new))
@@ -110,7 +116,8 @@ async fn must_be_free(
 /// A new volume of the type and in the zone of the one that was saved; when that is gone, as Cinder sees fit.
 async fn new_target(action: &CinderNative<'_>, backup: &CinderBackup) -> Result<Target, ActionError> {
     let saved = action.volume(&backup.volume_id).await?;
-    let name = new_name(action, backup, saved.as_ref().map(volumes::Volume::name));
+    let ledger = Ledger::new(&action.cloud, &action.options.cloud.temp_prefix, &action.around.run_id);
+    let name = ledger.name(&format!("restore_{}", backup.id));
     let Some(like) = saved else {
         return Ok(Target { order: RestoreTarget::New { name }, is_new: true });
     };
@@ -126,6 +133,13 @@ async fn new_target(action: &CinderNative<'_>, backup: &CinderBackup) -> Result<
         Ok(_) => Ok(target),
         Err(error) => Err(undone(action, &target, None, error.into()).await),
     }
+}
+
+/// The volume is the user's from now on.
+async fn dress(action: &CinderNative<'_>, backup: &CinderBackup, id: &str) -> Result<(), ActionError> {
+    let saved = action.volume(&backup.volume_id).await?;
+    let name = new_name(action, backup, saved.as_ref().map(volumes::Volume::name));
+    Ok(volumes::rename(&action.cloud, id, &name).await?)
 }
 
 fn new_name(action: &CinderNative<'_>, backup: &CinderBackup, saved: Option<&str>) -> String {

@@ -1,6 +1,8 @@
 //! The file that says what a control plane consists of. It lies on the operator's host: a job only names it (`cloud_conf`).
 
+use crate::options::ini;
 use oslo_config::{Config, LoadArgs, Opt, Registry};
+use serde_json::Value;
 use std::path::{Component, Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -18,6 +20,8 @@ pub struct DatabaseConf {
     pub exclude: Vec<String>,
     pub dump_program: String,
     pub client_program: String,
+    pub backup_program: String,
+    pub binlog_program: String,
 }
 
 #[derive(Clone)]
@@ -94,6 +98,69 @@ impl ControlPlaneConf {
     }
 }
 
+impl ControlPlaneConf {
+    /// Databases alone, from upstream's access file of mode mysql: `[default]` with host, port, user and password.
+    pub fn of_server(path: &Path) -> Result<Self, String> {
+        let named = |error: &dyn std::fmt::Display| format!("mysql_conf {}: {error}", path.display());
+        let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| named(&error))?;
+        let values = ini::parse(&text, &format!("mysql_conf {}", path.display()))?;
+        if let Some(unknown) = values.keys().find(|key| !SERVER_KEYS.contains(&key.as_str())) {
+            return Err(named(&format!("'{unknown}' is none of {}", SERVER_KEYS.join(", "))));
+        }
+        let get = |key: &str| {
+            values.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        let list = |key: &str| -> Vec<String> {
+            let text = get(key).unwrap_or_default();
+            text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        };
+        let port = get("port").map(|text| text.trim().parse::<u16>()).transpose();
+        let socket = get("socket");
+        let databases = DatabaseConf {
+            host: get("host").or_else(|| socket.is_none().then(|| "127.0.0.1".to_owned())),
+            port: port.map_err(|error| named(&format!("port: {error}")))?.unwrap_or(3306),
+            socket,
+            user: get("user").ok_or_else(|| named(&"user is not set"))?,
+            password: get("password").map(Zeroizing::new),
+            names: list("names"),
+            exclude: list("exclude"),
+            dump_program: get("dump_program").unwrap_or_else(|| "mariadb-dump".to_owned()),
+            client_program: get("client_program").unwrap_or_else(|| "mariadb".to_owned()),
+            backup_program: get("backup_program").unwrap_or_else(|| BACKUP_PROGRAM.to_owned()),
+            binlog_program: get("binlog_program").unwrap_or_else(|| BINLOG_PROGRAM.to_owned()),
+        };
+        check_names(&databases).map_err(|error| named(&error))?;
+        Ok(Self { databases: Some(databases), trees: Vec::new(), rabbit: None, ceph: None })
+    }
+}
+
+const SERVER_KEYS: [&str; 11] = [
+    "host",
+    "port",
+    "socket",
+    "user",
+    "password",
+    "names",
+    "exclude",
+    "dump_program",
+    "client_program",
+    "backup_program",
+    "binlog_program",
+];
+const BACKUP_PROGRAM: &str = "mariadb-backup";
+const BINLOG_PROGRAM: &str = "mariadb-binlog";
+
+fn check_names(conf: &DatabaseConf) -> Result<(), String> {
+    let plain = |name: &String| {
+        let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$');
+        !name.is_empty() && !name.starts_with('-') && name.bytes().all(inside)
+    };
+    match conf.names.iter().chain(&conf.exclude).find(|name| !plain(name)) {
+        Some(bad) => Err(format!("'{bad}' is no name of a database")),
+        None => Ok(()),
+    }
+}
+
 fn set(config: &Config, group: &str, name: &str) -> Option<String> {
     config.opt_str(group, name).filter(|text| !text.is_empty()).map(str::to_owned)
 }
@@ -120,26 +187,21 @@ fn databases(config: &Config) -> Result<Option<DatabaseConf>, String> {
     if host.is_none() && socket.is_none() {
         return Ok(None);
     }
-    let names = config.list("database", "names");
-    let exclude = config.list("database", "exclude");
-    let plain = |name: &String| {
-        let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$');
-        !name.is_empty() && !name.starts_with('-') && name.bytes().all(inside)
-    };
-    if let Some(bad) = names.iter().chain(&exclude).find(|name| !plain(name)) {
-        return Err(format!("[database] '{bad}' is no name of a database"));
-    }
-    Ok(Some(DatabaseConf {
+    let conf = DatabaseConf {
         host,
         port: config.port("database", "port"),
         socket,
         user: get("user").ok_or("[database] user is not set")?,
         password: get("password").map(Zeroizing::new),
-        names,
-        exclude,
+        names: config.list("database", "names"),
+        exclude: config.list("database", "exclude"),
         dump_program: get("dump_program").unwrap_or_default(),
         client_program: get("client_program").unwrap_or_default(),
-    }))
+        backup_program: BACKUP_PROGRAM.to_owned(),
+        binlog_program: BINLOG_PROGRAM.to_owned(),
+    };
+    check_names(&conf).map_err(|error| format!("[database] {error}"))?;
+    Ok(Some(conf))
 }
 
 fn rabbit(config: &Config) -> Result<Option<RabbitConf>, String> {

@@ -96,7 +96,8 @@ impl DatabaseConf {
         Ok(child)
     }
 
-    fn option_file(&self) -> zeroize::Zeroizing<String> {
+    /// The login as MariaDB's programs read it.
+    pub(crate) fn option_file(&self) -> zeroize::Zeroizing<String> {
         let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
         let mut lines = vec!["[client]".to_owned(), format!("user={}", quoted(&self.user))];
         match (&self.socket, &self.host) {

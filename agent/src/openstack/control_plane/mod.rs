@@ -7,8 +7,8 @@ mod parts;
 mod small;
 mod trees;
 
-pub use conf::ControlPlaneConf;
-pub use parts::{DOCUMENT, Parts};
+pub use conf::{ControlPlaneConf, DatabaseConf};
+pub use parts::{DOCUMENT, Parts, SERVER_DOCUMENT};
 
 impl Parts {
     /// Asks for the small parts; the big ones are read while they are stored.
@@ -20,6 +20,11 @@ impl Parts {
         if let Some(ceph) = &conf.ceph {
             small.extend(small::ceph(ceph).await);
         }
-        Self { conf, small, hostname: hostname.to_owned(), now_secs }
+        Self { conf, small, hostname: hostname.to_owned(), now_secs, is_server: false }
+    }
+
+    /// The databases of one server alone.
+    pub fn of_databases(conf: ControlPlaneConf, hostname: &str, now_secs: i64) -> Self {
+        Self { conf, small: Vec::new(), hostname: hostname.to_owned(), now_secs, is_server: true }
     }
 }

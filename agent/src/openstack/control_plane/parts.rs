@@ -13,11 +13,16 @@ use std::path::Path;
 /// Name of the document, the last member.
 pub const DOCUMENT: &str = "control-plane.json";
 
+/// The same of a database server's backup.
+pub const SERVER_DOCUMENT: &str = "databases.json";
+
 pub struct Parts {
     pub conf: ControlPlaneConf,
     pub small: Vec<Small>,
     pub hostname: String,
     pub now_secs: i64,
+    /// Without a server there is no backup, instead of a partial one.
+    pub is_server: bool,
 }
 
 impl fmt::Debug for Parts {
@@ -31,7 +36,9 @@ impl Feed for Parts {
     fn give(&self, members: &mut Members<'_>) -> Result<(), TarError> {
         let owner = Owner::private(self.now_secs);
         let mut parts = Vec::new();
-        for folder in ["databases", "files", "rabbitmq", "ceph"] {
+        let folders =
+            if self.is_server { &["databases"][..] } else { &["databases", "files", "rabbitmq", "ceph"] };
+        for folder in folders {
             members.directory(folder, Owner { mode: 0o700, ..owner })?;
         }
         if let Some(databases) = &self.conf.databases {
@@ -48,7 +55,7 @@ impl Feed for Parts {
         let document =
             json!({"version": 1, "hostname": self.hostname, "time_stamp": self.now_secs, "parts": parts});
         let text = serde_json::to_vec_pretty(&document).unwrap_or_default();
-        members.document(DOCUMENT, owner, &text)
+        members.document(if self.is_server { SERVER_DOCUMENT } else { DOCUMENT }, owner, &text)
     }
 }
 
@@ -61,6 +68,7 @@ impl Parts {
     ) -> Result<(), TarError> {
         let (names, has_log) = match conf.survey() {
             Ok(found) => found,
+            Err(error) if self.is_server => return Err(TarError::Stream(error)),
             Err(error) => {
                 members.missing("databases", &error);
                 parts.push(json!({"kind": "database", "name": null, "member": "databases", "error": error}));

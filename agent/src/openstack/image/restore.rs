@@ -16,7 +16,7 @@ use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
 use freezer_storage::Store;
 use freezer_vault::image::{self, ImageOutput, ImagePlan, ImageReport};
-use freezer_vault::{Engine, Monitor, VaultError, catalogue};
+use freezer_vault::{Monitor, VaultError};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -45,10 +45,7 @@ async fn several(
     store: &Arc<dyn Store>,
     monitor: &Arc<Monitor>,
 ) -> Result<Done, ActionError> {
-    let beginning = format!("{}_{}", options.hostname, super::several(options));
-    let names = catalogue::list_hbns(store, Engine::Image).await?;
-    let ids = names.iter().filter_map(|hbn| hbn.as_str().strip_prefix(&beginning));
-    let ids: Vec<&str> = ids.filter(|id| uuid::Uuid::parse_str(id).is_ok()).collect();
+    let ids = super::saved_together(options, store).await?;
     let (mut restored, mut summary, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let mut is_partial = false;
     for id in &ids {
@@ -65,8 +62,8 @@ async fn several(
         }
     }
     if failed.len() == ids.len() {
-        let cause =
-            if ids.is_empty() { format!("there is no backup {beginning}<id>") } else { failed.join("; ") };
+        let missing = || format!("there is no backup {}_{}<id>", options.hostname, super::several(options));
+        let cause = if ids.is_empty() { missing() } else { failed.join("; ") };
         return Err(ActionError::Failed(format!("nothing was restored: {cause}")));
     }
     summary.extend(failed.iter().map(|what| format!("FAILED       {what}")));

@@ -13,6 +13,7 @@ use crate::actions::ActionError;
 use crate::openstack::error::CloudError;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// One resource as the result tells it.
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +50,35 @@ pub struct Outcome {
     pub notes: Vec<String>,
     /// Made otherwise than it was, and as good.
     pub remarks: Vec<String>,
+}
+
+/// What is to be made: the step, the resource, its new name.
+type Ready<'a> = (&'a Step, &'a Resource, &'a String);
+/// Volumes, and the servers that have some of them.
+type Groups<'a> = Vec<(BTreeSet<ResourceId>, Vec<Ready<'a>>)>;
+
+/// Groups that have nothing to do with each other. Servers that share a volume are in one, and are made one after the other: a
+/// volume that is about to be attached is given to no second server.
+fn apart(ready: Vec<Ready<'_>>) -> Vec<Vec<Ready<'_>>> {
+    let mut groups: Groups<'_> = Vec::new();
+    for one in ready {
+        let (_, resource, _) = one;
+        let mut volumes: BTreeSet<ResourceId> = match resource.id.kind {
+            Kind::Server => needs(resource).into_iter().filter(|id| id.kind == Kind::Volume).collect(),
+            _ => BTreeSet::new(),
+        };
+        let mut members = Vec::new();
+        let (near, far): (Groups<'_>, Groups<'_>) =
+            groups.into_iter().partition(|(theirs, _)| !theirs.is_disjoint(&volumes));
+        groups = far;
+        for (theirs, others) in near {
+            volumes.extend(theirs);
+            members.extend(others);
+        }
+        members.push(one);
+        groups.push((volumes, members));
+    }
+    groups.into_iter().map(|(_, members)| members).collect()
 }
 
 pub struct Execution<'a> {
@@ -119,12 +149,18 @@ impl<'a> Execution<'a> {
         }
         let at_once = if kind.has_data() { self.parallel } else { 1 };
         let this = &*self;
-        let made: Vec<(&Step, Result<Restored, ActionError>)> = stream::iter(ready)
-            .map(|(step, resource, name)| async move { (step, Box::pin(this.make(resource, name)).await) })
+        let made: Vec<Vec<(&Step, Result<Restored, ActionError>)>> = stream::iter(apart(ready))
+            .map(|group| async move {
+                let mut made = Vec::new();
+                for (step, resource, name) in group {
+                    made.push((step, Box::pin(this.make(resource, name)).await));
+                }
+                made
+            })
             .buffer_unordered(at_once)
             .collect()
             .await;
-        for (step, made) in made {
+        for (step, made) in made.into_iter().flatten() {
             self.note(step, made)?;
         }
         self.finish(kind).await
@@ -186,5 +222,44 @@ impl<'a> Execution<'a> {
             self.outcome.notes.extend(problems.into_iter().map(about));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn servers_that_share_a_volume_are_made_one_after_the_other() {
+        let server = |id: &str, volumes: &[&str]| {
+            let rows: Vec<Value> = volumes.iter().map(|id| json!({ "id": id })).collect();
+            let document = json!({"os-extended-volumes:volumes_attached": rows});
+            let id = ResourceId::new(Kind::Server, id);
+            Resource { id, name: String::new(), owned: true, document, backup: None }
+        };
+        let servers = [
+            server("1", &["a"]),
+            server("2", &["b"]),
+            server("3", &[]),
+            server("4", &["c"]),
+            server("5", &["b", "a"]),
+        ];
+        let name = "new".to_owned();
+        let steps: Vec<Step> = servers
+            .iter()
+            .map(|server| Step {
+                resource: server.id.clone(),
+                name: String::new(),
+                deed: Deed::Create { name: name.clone() },
+                reason: String::new(),
+            })
+            .collect();
+        let ready = steps.iter().zip(&servers).map(|(step, server)| (step, server, &name)).collect();
+        let told: Vec<Vec<&str>> = apart(ready)
+            .iter()
+            .map(|group| group.iter().map(|(step, _, _)| step.resource.id.as_str()).collect())
+            .collect();
+        assert_eq!(told, [vec!["3"], vec!["4"], vec!["1", "2", "5"]]);
     }
 }

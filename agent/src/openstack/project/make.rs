@@ -89,12 +89,7 @@ async fn create_most_like(
     for addresses in ways {
         match create(cloud, resource, name, new, *addresses).await {
             Ok(made) => {
-                let notes = refused.map(|error| match addresses {
-                    Addresses::AnyAndPlain => {
-                        format!("it has another address than before, and not all of its settings: {error}")
-                    }
-                    _ => format!("it has another address than before: {error}"),
-                });
+                let notes = refused.and_then(|error| otherwise(resource, &made, *addresses, &error));
                 return Ok((made, notes.into_iter().collect()));
             }
             Err(ActionError::Cloud(error @ CloudError::Refused { status: 400 | 403 | 409, .. })) => {
@@ -104,6 +99,22 @@ async fn create_most_like(
         }
     }
     Err(refused.unwrap_or(CloudError::Aborted).into())
+}
+
+/// What is otherwise than it was.
+fn otherwise(resource: &Resource, made: &Value, addresses: Addresses, why: &CloudError) -> Option<String> {
+    if resource.id.kind == Kind::FloatingIp {
+        let old = resource.text("floating_ip_address");
+        let new = made.get("floating_ip_address").and_then(Value::as_str).unwrap_or_default();
+        // Left to choose, Neutron may have chosen the same.
+        return (new != old).then(|| format!("its address is {new} and was {old}: {why}"));
+    }
+    Some(match addresses {
+        Addresses::AnyAndPlain => {
+            format!("it has another address than before, and not all of its settings: {why}")
+        }
+        _ => format!("it has another address than before: {why}"),
+    })
 }
 
 async fn create(

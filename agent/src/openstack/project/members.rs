@@ -25,6 +25,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Longer names, and such as no folder should have, are told by their hash.
 const MOST_NAME_BYTES: usize = 80;
@@ -49,6 +50,8 @@ pub struct SavedMember {
     pub warnings: Vec<FileProblem>,
     /// What could not be tidied up.
     pub left: Vec<String>,
+    /// What it took, of a server with its volumes.
+    pub took: Option<Duration>,
 }
 
 /// The data of one resource in the storage.
@@ -240,6 +243,10 @@ pub fn describe(resource: &Resource, saved: &SavedMember) -> Value {
     }
     if let Some(server) = &saved.server {
         fields.insert("consistency".into(), json!(server.consistency));
+    }
+    if let Some(took) = saved.took {
+        // Nobody wants to know it to the millisecond.
+        fields.insert("seconds".into(), json!((took.as_secs_f64() * 10.0).round() / 10.0));
     }
     row
 }

@@ -14,7 +14,6 @@ use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
 use freezer_storage::Store;
 use freezer_vault::Monitor;
-use freezer_vault::encryption::PassPhrase;
 use freezer_vault::set::{self, SetContent, SetReadRequest};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +27,8 @@ struct Prepared {
     quotas: Vec<Quota>,
     notes: Vec<String>,
     project: String,
+    /// What was asked for by name.
+    chosen: BTreeSet<ResourceId>,
 }
 
 pub async fn restore(
@@ -48,7 +49,11 @@ pub async fn restore(
     let plan = plan(&topology, &selection, &target, &suffix).map_err(ActionError::Failed)?;
     let (quotas, notes) = quotas::look(&cloud, &plan, (&topology, &there), &target.flavors).await?;
     let project = target.project_id;
-    let ready = Prepared { content, topology, plan, quotas, notes, project };
+    let chosen = match selection {
+        Selection::Chosen(chosen) => chosen,
+        Selection::Everything => BTreeSet::new(),
+    };
+    let ready = Prepared { content, topology, plan, quotas, notes, project, chosen };
     if options.dry_run {
         return Ok(ready.planned());
     }
@@ -84,9 +89,7 @@ async fn read(
 ) -> Result<(SetContent, Topology, BTreeMap<ResourceId, String>), ActionError> {
     let mut request = SetReadRequest::new(&options.hostname, &options.backup_name);
     request.not_after_secs = options.restore_from_date;
-    if let Some(file) = &options.encrypt_pass_file {
-        request.pass_phrase = Some(PassPhrase::from_file(file)?);
-    }
+    request.pass_phrase = options.pass_phrase()?;
     let mut content = set::read(store, &request).await?;
     let document = std::mem::take(&mut content.topology);
     let backup = format!("backup {} at {}", content.hbn, content.timestamp);
@@ -179,6 +182,12 @@ impl Prepared {
             .collect()
     }
 
+    /// What is saved of each resource that was asked for by name: of a stack its template, which no restore gives back to Heat.
+    fn documents(&self) -> Map<String, Value> {
+        let resources = self.chosen.iter().filter_map(|id| self.topology.find(id));
+        resources.map(|resource| (resource.id.to_string(), resource.document.clone())).collect()
+    }
+
     fn planned(&self) -> Done {
         let mut summary = vec![format!("Plan         {}", self.head())];
         summary.extend(self.plan.to_string().lines().map(str::to_owned));
@@ -193,6 +202,7 @@ impl Prepared {
             "dry_run": true, "backup": self.content.hbn.as_str(), "timestamp": self.content.timestamp,
             "project_id": self.project, "steps": self.plan.steps, "refused": self.plan.refused,
             "quotas": self.quotas, "missing": self.topology.missing, "notes": self.notes,
+            "documents": self.documents(),
         });
         result.insert("restore".into(), document);
         Done { result, summary, partial: false }

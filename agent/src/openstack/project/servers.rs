@@ -13,9 +13,9 @@ use crate::openstack::cloud::Cloud;
 use crate::openstack::server::description::{ROOT, ServerDescription};
 use crate::openstack::server::{self, BringingBack, DiskChain, DiskLevel, Given, Saving, Volumes, Wishes};
 use crate::openstack::volume::chain;
-use freezer_vault::encryption::PassPhrase;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 const GIB: u64 = 1 << 30;
 
@@ -68,6 +68,17 @@ impl Unit<'_> {
 
     /// Saves all of it; one that fails takes as few others with it as can be.
     pub async fn save(&self, work: &Work<'_>) -> Outcomes {
+        let began = Instant::now();
+        let mut outcomes = self.each(work).await;
+        for (id, outcome) in &mut outcomes {
+            if let (true, Ok(saved)) = (*id == self.resource.id, outcome) {
+                saved.took = Some(began.elapsed());
+            }
+        }
+        outcomes
+    }
+
+    async fn each(&self, work: &Work<'_>) -> Outcomes {
         if self.resource.id.kind != Kind::Server {
             return vec![(self.resource.id.clone(), work.save(self.resource).await)];
         }
@@ -110,6 +121,7 @@ async fn together(work: &Work<'_>, cloud: &Cloud, unit: &Unit<'_>) -> Result<Out
         disks: action::image_request(&own, work.around)?,
         chain_of: Box::new(chain_of),
         temp_prefix: own.cloud.temp_prefix.clone(),
+        group_types: own.cloud.group_types.clone(),
         run_id: work.around.run_id.clone(),
     };
     let wanted = Volumes::Only(unit.volumes.iter().map(|volume| volume.id.id.clone()).collect());
@@ -159,7 +171,7 @@ pub async fn restore(
         hbn: member.hbn.clone(),
         timestamp: member.timestamp,
     });
-    let pass_phrase = work.options.encrypt_pass_file.as_deref().map(PassPhrase::from_file).transpose()?;
+    let pass_phrase = work.options.pass_phrase()?;
     let bringing = BringingBack {
         cloud: cloud.clone(),
         store: work.store.clone(),

@@ -115,6 +115,7 @@ async fn one(
         disks,
         chain_of: Box::new(chain_of),
         temp_prefix: options.cloud.temp_prefix.clone(),
+        group_types: options.cloud.group_types.clone(),
         run_id: around.run_id.clone(),
     };
     let saved = save(&work, id, &Volumes::All).await?;

@@ -9,6 +9,7 @@ use crate::openstack::error::CloudError;
 use crate::openstack::neutron::{networks, ports};
 use crate::openstack::nova::lookups;
 use crate::openstack::nova::servers::{self, Server};
+use futures_util::future::try_join_all;
 use serde_json::{Map, Value};
 
 /// Fields of a port that a tenant may set again.
@@ -38,11 +39,8 @@ pub async fn describe(
     server: &Server,
     now_secs: i64,
 ) -> Result<(ServerDescription, Vec<Volume>), CloudError> {
-    let mut attached = Vec::new();
-    for row in servers::volumes(cloud, server.id()).await? {
-        let volume = volumes::show(cloud, &text(&row, "volumeId")).await?;
-        attached.push((row, volume));
-    }
+    let (attached, server_groups, ports) =
+        tokio::try_join!(attached(cloud, server), groups(cloud, server), interfaces(cloud, server))?;
     let description = ServerDescription {
         version: VERSION,
         id: server.id().to_owned(),
@@ -60,13 +58,22 @@ pub async fn describe(
         user_data: some(server.text(USER_DATA)),
         user_data_is_hidden: server.document.get(USER_DATA).is_none(),
         has_config_drive: matches!(server.text("config_drive"), "True" | "true" | "1"),
-        server_groups: groups(cloud, server).await?,
-        ports: interfaces(cloud, server).await?,
+        server_groups,
+        ports,
         disks: disks(server, &attached),
         taken_at: now_secs,
         ..ServerDescription::default()
     };
     Ok((description, attached.into_iter().map(|(_, volume)| volume).collect()))
+}
+
+async fn attached(cloud: &Cloud, server: &Server) -> Result<Vec<(Value, Volume)>, CloudError> {
+    let rows = servers::volumes(cloud, server.id()).await?;
+    let shown = rows.into_iter().map(|row| async move {
+        let volume = volumes::show(cloud, &text(&row, "volumeId")).await?;
+        Ok((row, volume))
+    });
+    try_join_all(shown).await
 }
 
 async fn groups(cloud: &Cloud, server: &Server) -> Result<Vec<Named>, CloudError> {

@@ -6,8 +6,8 @@
 use super::description::Consistency;
 use super::save::DiskChain;
 use crate::openstack::ceph::CephAccess;
-use crate::openstack::cinder::snapshots;
 use crate::openstack::cinder::volumes::Volume;
+use crate::openstack::cinder::{groups, snapshots};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
 use crate::openstack::glance::images;
@@ -15,7 +15,7 @@ use crate::openstack::nova::servers::{self, Server};
 use crate::openstack::temporary::{Ledger, Temporary};
 use crate::openstack::volume::{Kept, in_cluster, snapshot_of};
 use crate::openstack::waiting::{Look, Wanted};
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use serde_json::Value;
 
 /// Where a volume's state is read from.
@@ -41,6 +41,8 @@ pub struct Freezing<'a> {
     /// The chain that a volume's snapshot in the cluster is for.
     pub chain_of: &'a (dyn Fn(&str) -> DiskChain + Send + Sync),
     pub now_secs: i64,
+    /// Names of the types of Cinder's groups whose volumes are all snapshotted at one instant.
+    pub group_types: &'a [String],
 }
 
 enum Way {
@@ -70,11 +72,14 @@ impl Freezing<'_> {
             });
         }
         let is_near = ways.iter().all(|way| matches!(way, Way::Cluster(_)));
+        let group = self.group_of(&volumes, &ways).await?;
         let mut frozen = match server.image_id() {
-            Some(_) => self.with_root(server, volumes, ways).await?,
-            None if is_near && !volumes.iter().any(wants_quiet) => {
-                let volumes = self.burst(volumes, ways).await?;
-                Frozen { root: None, volumes, consistency: Consistency::PerVolume }
+            Some(_) => self.with_root(server, volumes, ways, group).await?,
+            None if (is_near || group.is_some()) && !volumes.iter().any(wants_quiet) => {
+                let (volumes, is_one_instant) = self.burst(volumes, ways, group).await?;
+                let consistency =
+                    if is_one_instant { Consistency::CrashConsistent } else { Consistency::PerVolume };
+                Frozen { root: None, volumes, consistency }
             }
             None => self.by_nova(server, volumes).await?,
         };
@@ -108,6 +113,7 @@ impl Freezing<'_> {
         server: &Server,
         volumes: Vec<Volume>,
         ways: Vec<Way>,
+        group: Option<String>,
     ) -> Result<Frozen, CloudError> {
         let image = self.image_of(server).await?;
         let order = Wanted::new(format!("the image of server {}", server.id()), "taken");
@@ -120,7 +126,7 @@ impl Freezing<'_> {
             })
         };
         self.cloud.wait_for(order, taken).await?;
-        let volumes = self.burst(volumes, ways).await?;
+        let (volumes, _) = self.burst(volumes, ways, group).await?;
         let gib = server.document.pointer("/flavor/disk").and_then(Value::as_u64).unwrap_or_default();
         let root = images::wait(self.cloud, &image, gib).await?;
         Ok(Frozen { root: Some(root), volumes, consistency: Consistency::PerVolume })
@@ -133,8 +139,65 @@ impl Freezing<'_> {
         Ok(image)
     }
 
-    /// Snapshots of all volumes, asked for at the same time.
-    async fn burst(&self, volumes: Vec<Volume>, ways: Vec<Way>) -> Result<Vec<(Volume, Source)>, CloudError> {
+    /// The group that all the volumes are in, if Cinder snapshots all of it at one instant.
+    async fn group_of(&self, volumes: &[Volume], ways: &[Way]) -> Result<Option<String>, CloudError> {
+        let group = volumes.first().and_then(Volume::group_id).unwrap_or_default();
+        let is_theirs = volumes.iter().all(|volume| volume.group_id() == Some(group));
+        let is_worth_it = volumes.len() > 1 && ways.iter().all(|way| matches!(way, Way::Cinder));
+        if group.is_empty() || !is_theirs || !is_worth_it || self.group_types.is_empty() {
+            return Ok(None);
+        }
+        match groups::type_name(self.cloud, group).await {
+            Ok(name) => Ok(self.group_types.contains(&name).then(|| group.to_owned())),
+            Err(CloudError::Aborted) => Err(CloudError::Aborted),
+            Err(error) => {
+                tracing::warn!("group {group} is not made use of: {error}");
+                Ok(None)
+            }
+        }
+    }
+
+    /// All volumes of a group at one instant, also those that are not wanted. None: Cinder refuses, and each has to be taken alone.
+    async fn of_group(
+        &self,
+        group: &str,
+        volumes: &[Volume],
+    ) -> Result<Option<Vec<(Volume, Source)>>, CloudError> {
+        let name = self.ledger.name(&format!("backup_{group}"));
+        let id = match groups::snapshot(self.cloud, group, &name).await {
+            Ok(id) => id,
+            Err(error @ (CloudError::Refused { .. } | CloudError::Quota { .. })) => {
+                tracing::warn!("the volumes are not taken at one instant: {error}");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        self.ledger.note(Temporary::GroupSnapshot(id.clone()));
+        groups::wait_for_snapshot(self.cloud, &id).await?;
+        let text = |row: &Value, key: &str| row.get(key).and_then(Value::as_str).map(str::to_owned);
+        let mut rows = snapshots::list(self.cloud).await?;
+        rows.retain(|row| text(row, "group_snapshot_id").as_deref() == Some(id.as_str()));
+        let of = |volume: &Volume| {
+            let row = rows.iter().find(|row| text(row, "volume_id").as_deref() == Some(volume.id()))?;
+            Some((volume.clone(), Source::Snapshot(text(row, "id")?)))
+        };
+        let taken: Vec<(Volume, Source)> = volumes.iter().filter_map(of).collect();
+        // One that left the group just now is not among them.
+        Ok((taken.len() == volumes.len()).then_some(taken))
+    }
+
+    /// Snapshots of all volumes, asked for at the same time; and whether they are of one instant.
+    async fn burst(
+        &self,
+        volumes: Vec<Volume>,
+        ways: Vec<Way>,
+        group: Option<String>,
+    ) -> Result<(Vec<(Volume, Source)>, bool), CloudError> {
+        if let Some(group) = group
+            && let Some(taken) = self.of_group(&group, &volumes).await?
+        {
+            return Ok((taken, true));
+        }
         let taken = volumes.into_iter().zip(ways).map(|(volume, way)| async move {
             let source = match way {
                 Way::Cluster(kept) => Source::Cluster(kept.take().await?),
@@ -142,9 +205,10 @@ impl Freezing<'_> {
             };
             Ok::<_, CloudError>((volume, source))
         });
-        let taken = try_join_all(taken).await?;
+        // Each is waited for, whatever becomes of another: what the cloud is making must be known to be removed.
+        let taken = join_all(taken).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         self.all_there(&taken).await?;
-        Ok(taken)
+        Ok((taken, false))
     }
 
     async fn all_there(&self, taken: &[(Volume, Source)]) -> Result<(), CloudError> {

@@ -11,7 +11,6 @@ use crate::options::medium::{Pick, ServerPick};
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
 use freezer_storage::Store;
-use freezer_vault::encryption::PassPhrase;
 use freezer_vault::set::{self, SetContent, SetReadRequest};
 use freezer_vault::{Monitor, VaultError};
 use futures_util::{StreamExt, stream};
@@ -58,7 +57,7 @@ pub async fn restore(
         monitor: monitor.clone(),
         ceph: around.ceph.clone(),
         hostname: options.hostname.clone(),
-        pass_phrase: pass_phrase(options)?,
+        pass_phrase: options.pass_phrase()?,
         temp_prefix: options.cloud.temp_prefix.clone(),
         run_id: around.run_id.clone(),
     };
@@ -97,10 +96,6 @@ async fn again(
     };
     let disks: Vec<DiskLevel> = found.content.members.iter().map(DiskLevel::of).collect();
     bring_back(work, &found.server, &disks, &wishes).await
-}
-
-fn pass_phrase(options: &ActionOptions) -> Result<Option<PassPhrase>, VaultError> {
-    options.encrypt_pass_file.as_ref().map(|file| PassPhrase::from_file(file)).transpose()
 }
 
 fn name(options: &ActionOptions, found: &Found) -> String {
@@ -174,7 +169,7 @@ fn fits(server: &ServerDescription, pick: &ServerPick) -> bool {
 async fn read(options: &ActionOptions, store: &Arc<dyn Store>) -> Result<Found, ActionError> {
     let mut request = SetReadRequest::new(&options.hostname, &options.backup_name);
     request.not_after_secs = options.restore_from_date;
-    request.pass_phrase = pass_phrase(options)?;
+    request.pass_phrase = options.pass_phrase()?;
     let content = set::read(store, &request).await?;
     let says =
         |text: String| ActionError::Failed(format!("backup {} at {} {text}", content.hbn, content.timestamp));

@@ -52,6 +52,8 @@ pub struct Saving {
     pub chain_of: Box<dyn Fn(&str) -> DiskChain + Send + Sync>,
     pub temp_prefix: String,
     pub run_id: String,
+    /// Names of the types of Cinder's groups whose volumes are all snapshotted at one instant.
+    pub group_types: Vec<String>,
 }
 
 /// Where the levels of a disk are.
@@ -115,6 +117,7 @@ pub async fn save(work: &Saving, server_id: &str, wanted: &Volumes) -> Result<Sa
         ceph: work.ceph.as_ref(),
         chain_of: work.chain_of.as_ref(),
         now_secs: work.disks.now_secs,
+        group_types: &work.group_types,
     }
     .freeze(&server, volumes, &mut kept)
     .await;

@@ -44,7 +44,13 @@ pub async fn open_cloud(
 ) -> Result<Cloud, ActionError> {
     let session = cloud_session(options, around).await?;
     let cloud = Cloud::new(session, monitor.clone(), options.cloud.timeout_secs);
-    match remove_leftovers(&cloud, &options.cloud.temp_prefix).await {
+    tidy(&cloud, &options.cloud.temp_prefix).await?;
+    Ok(cloud)
+}
+
+/// Removes what dead agents left in the project of the login.
+pub async fn tidy(cloud: &Cloud, prefix: &str) -> Result<(), ActionError> {
+    match remove_leftovers(cloud, prefix).await {
         Ok((removed, left)) => {
             for what in removed {
                 tracing::warn!("{what} was left by an agent that is gone; removed");
@@ -56,7 +62,7 @@ pub async fn open_cloud(
         Err(CloudError::Aborted) => return Err(ActionError::Aborted),
         Err(error) => tracing::warn!("looking for what agents that are gone have left: {error}"),
     }
-    Ok(cloud)
+    Ok(())
 }
 
 /// The one volume the options name.

@@ -20,7 +20,6 @@ use crate::storages::{Surroundings, open_store};
 use bytes::Bytes;
 use freezer_storage::Store;
 use freezer_vault::Monitor;
-use freezer_vault::encryption::PassPhrase;
 use freezer_vault::image::{self, ImageOutput, ImagePlan, ImageReport, ImageRestoreRequest};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -104,9 +103,7 @@ async fn bring(work: &Restore, target: VolumeTarget) -> Result<Made, ActionError
 pub(in crate::openstack) fn request(options: &ActionOptions) -> Result<ImageRestoreRequest, ActionError> {
     let mut request = ImageRestoreRequest::new(&options.hostname, &options.backup_name);
     request.not_after_secs = options.restore_from_date;
-    if let Some(file) = &options.encrypt_pass_file {
-        request.pass_phrase = Some(PassPhrase::from_file(file)?);
-    }
+    request.pass_phrase = options.pass_phrase()?;
     Ok(request)
 }
 

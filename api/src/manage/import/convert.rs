@@ -9,7 +9,7 @@ use freezer_database::upstream::{
 use freezer_model::session::{ACTIVE, DEFAULT_HOLD_OFF_SECS};
 use freezer_model::{
     Action, ActionId, Backup, BackupId, BackupStatus, Capabilities, Client, ClientId, Job, JobId, JobState,
-    Link, Member, ProjectId, Session, SessionId, Timestamp, UserId,
+    Link, Member, ProjectId, Session, SessionId, TIME_STAMP_MAX, Timestamp, UserId,
 };
 use serde_json::{Map, Value, json};
 
@@ -177,10 +177,25 @@ pub fn session(row: UpstreamSession) -> Result<Session, String> {
     })
 }
 
+/// Upstream takes any number, and its clients then fail at the whole list.
+fn bring_time_stamp_into_range(metadata: &mut Map<String, Value>) {
+    let said = match metadata.get("time_stamp") {
+        Some(Value::String(text)) => text.trim().parse::<i128>().ok(),
+        Some(value) => value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from)),
+        None => None,
+    };
+    if let Some(secs) = said.filter(|secs| !(0..=i128::from(TIME_STAMP_MAX)).contains(secs)) {
+        let secs = if secs < 0 { 0 } else { TIME_STAMP_MAX };
+        metadata.insert("time_stamp".to_owned(), json!(secs));
+    }
+}
+
 pub fn backup(row: UpstreamBackup) -> Result<Backup, String> {
     let created_at = made(row.created_at_ms);
-    let metadata = object("backup_metadata", row.backup_metadata.as_deref())?;
-    let mut body = backup::parse(&Object::new(&metadata, "backup_metadata"), created_at.secs())
+    let mut metadata = object("backup_metadata", row.backup_metadata.as_deref())?;
+    bring_time_stamp_into_range(&mut metadata);
+    // What was taken there is kept here, however long it is.
+    let mut body = backup::parse_any_size(&Object::new(&metadata, "backup_metadata"), created_at.secs())
         .map_err(|refusal| refusal.0)?;
     let status = row.status.as_deref().filter(|word| !word.is_empty()).unwrap_or("available");
     let status =

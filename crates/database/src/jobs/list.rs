@@ -1,16 +1,28 @@
 //! Lists of jobs.
 
-use super::read::{Line, LinesOf, ShownJob, columns, read, together};
+use super::read::{Line, LinesOf, ShownJob, WholeRow, columns, read, together};
 use super::row::JobRow;
 use super::{JobFilter, Jobs, NOUN, Scope};
 use crate::actions::ActionRow;
 use crate::connect::{AnyConnection, either};
 use crate::json::Stored;
-use crate::page::{Cut, Piece, Place, collect};
+use crate::page::{Cursor, Cut, Piece, Place, Rows, advance, collect};
 use crate::schema::{job_actions, jobs};
-use crate::{DbError, Page, Residual};
+use crate::{DbError, Page, Residual, Tx};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use freezer_model::{Job, JobStatus};
+use serde_json::{Map, Value};
+use std::marker::PhantomData;
+
+/// Lines of rows that nobody has weighed: each action of a job is one.
+const LINES_UNWEIGHED: i64 = 300;
+
+/// What a job takes: each of its actions comes with the job's row once more.
+const SIZE: &str = "CAST(1000 + (SELECT COALESCE(SUM(1000 + LENGTH(jobs.plan) + LENGTH(one.freezer_action)), 0) FROM job_actions AS its \
+                    JOIN actions AS one ON one.project_id = its.project_id AND one.action_id = its.action_id \
+                    WHERE its.project_id = jobs.project_id AND its.job_id = jobs.job_id) AS SIGNED)";
 
 impl Jobs<'_> {
     /// Oldest first. One statement, or one for each 1000 rows looked at with a residual condition.
@@ -21,70 +33,117 @@ impl Jobs<'_> {
         residual: Residual<'_, Job>,
         page: Page,
     ) -> Result<Vec<Job>, DbError> {
-        collect(page, residual, |cut| self.piece(scope, filter, &cut))
+        let mut listed: Listed<'_, Map<String, Value>> = Listed::of(self.tx, scope, filter);
+        collect(page, residual, |cut| Ok(Piece::of(listed.cut(&cut)?, place, read)))
     }
 
-    /// As [`Self::list`], to be shown.
-    pub fn list_shown(
+    /// Reads the next piece of the list, to be shown; see [`Cursor`].
+    pub fn advance<E: From<DbError>>(
         &mut self,
         scope: Scope<'_>,
         filter: &JobFilter,
         residual: Residual<'_, ShownJob>,
-        page: Page,
-    ) -> Result<Vec<ShownJob>, DbError> {
-        collect(page, residual, |cut| self.piece(scope, filter, &cut))
+        cursor: &mut Cursor,
+        take: &mut dyn FnMut(ShownJob) -> Result<(), E>,
+    ) -> Result<(), E> {
+        advance(&mut Listed::of(self.tx, scope, filter), cursor, residual, take)
+    }
+}
+
+/// The rows of one list.
+struct Listed<'t, D> {
+    tx: &'t mut Tx,
+    sought: Sought<'t>,
+    read_as: PhantomData<D>,
+}
+
+/// Those jobs, as many as `$cut` says, with `$columns` of each.
+macro_rules! page {
+    ($sought:expr, $cut:expr, $columns:expr) => {{
+        let (filter, cut) = ($sought.filter, $cut);
+        let mut page = jobs::table.select($columns).into_boxed();
+        if let Scope::Project(project) = $sought.scope {
+            page = page.filter(jobs::project_id.eq(project.as_str()));
+        }
+        if let Some(id) = &filter.job_id {
+            page = page.filter(jobs::job_id.eq(id.as_str()));
+        }
+        if let Some(client) = &filter.client_id {
+            page = page.filter(jobs::client_id.eq(client.as_str()));
+        }
+        if let Some(session) = &filter.session_id {
+            page = page.filter(jobs::session_id.eq(session.as_str()));
+        }
+        if let Some(status) = filter.status {
+            page = page.filter(jobs::status.eq(status.as_str()));
+        }
+        // Each on its own: the text of a statement with a list of any length is not kept prepared.
+        for status in &filter.status_not {
+            page = page.filter(jobs::status.ne(JobStatus::as_str(*status)));
+        }
+        if let Some(last) = cut.after {
+            let (at, id, project) = (last.created_at, last.id.as_str(), last.project.as_str());
+            page = page.filter(
+                jobs::created_at.gt(at).or(jobs::created_at
+                    .eq(at)
+                    .and(jobs::job_id.gt(id).or(jobs::job_id.eq(id).and(jobs::project_id.gt(project))))),
+            );
+        }
+        page.order((jobs::created_at, jobs::job_id, jobs::project_id)).offset(cut.offset).limit(cut.limit)
+    }};
+}
+
+impl<'t, D> Listed<'t, D> {
+    fn of(tx: &'t mut Tx, scope: Scope<'t>, filter: &'t JobFilter) -> Self {
+        Self { tx, sought: Sought { scope, filter }, read_as: PhantomData }
     }
 
-    fn piece<D: Stored>(
-        &mut self,
-        scope: Scope<'_>,
-        filter: &JobFilter,
-        cut: &Cut<'_>,
-    ) -> Result<Piece<Job<D>>, DbError> {
-        let rows = together(self.lines(scope, filter, cut)?);
-        let place = |(row, _): &(JobRow, _)| Place {
-            created_at: row.created_at,
-            id: row.job_id.clone(),
-            project: row.project_id.clone(),
-        };
-        Ok(Piece::of(rows, place, read))
+    fn lines(&mut self, cut: &Cut<'_>, most: i64) -> Result<Vec<Line>, DbError> {
+        let sought = self.sought;
+        self.tx.run(NOUN, "", |conn| {
+            either!(conn => {
+                let page = page!(sought, cut, (jobs::project_id, jobs::job_id));
+                LinesOf { columns: columns!(), page, most }.load(conn)
+            })
+        })
+    }
+}
+
+/// What a list asks for.
+#[derive(Clone, Copy)]
+struct Sought<'t> {
+    scope: Scope<'t>,
+    filter: &'t JobFilter,
+}
+
+fn place((row, _): &WholeRow) -> Place {
+    Place { created_at: row.created_at, id: row.job_id.clone(), project: row.project_id.clone() }
+}
+
+impl<D: Stored> Rows for Listed<'_, D> {
+    type Row = WholeRow;
+    type Item = Job<D>;
+
+    fn weigh(&mut self, cut: &Cut<'_>) -> Result<Vec<i64>, DbError> {
+        let sought = self.sought;
+        self.tx.run(NOUN, "", |conn| either!(conn => page!(sought, cut, sql::<BigInt>(SIZE)).load(conn)))
     }
 
-    fn lines(&mut self, scope: Scope<'_>, filter: &JobFilter, cut: &Cut<'_>) -> Result<Vec<Line>, DbError> {
-        self.tx.run(NOUN, "", |conn| either!(conn => {
-            let mut page = jobs::table.select((jobs::project_id, jobs::job_id)).into_boxed();
-            if let Scope::Project(project) = scope {
-                page = page.filter(jobs::project_id.eq(project.as_str()));
-            }
-            if let Some(id) = &filter.job_id {
-                page = page.filter(jobs::job_id.eq(id.as_str()));
-            }
-            if let Some(client) = &filter.client_id {
-                page = page.filter(jobs::client_id.eq(client.as_str()));
-            }
-            if let Some(session) = &filter.session_id {
-                page = page.filter(jobs::session_id.eq(session.as_str()));
-            }
-            if let Some(status) = filter.status {
-                page = page.filter(jobs::status.eq(status.as_str()));
-            }
-            // Each on its own: the text of a statement with a list of any length is not kept prepared.
-            for status in &filter.status_not {
-                page = page.filter(jobs::status.ne(JobStatus::as_str(*status)));
-            }
-            if let Some(last) = cut.after {
-                let (at, id, project) = (last.created_at, last.id.as_str(), last.project.as_str());
-                page = page.filter(
-                    jobs::created_at.gt(at).or(jobs::created_at
-                        .eq(at)
-                        .and(jobs::job_id.gt(id).or(jobs::job_id.eq(id).and(jobs::project_id.gt(project))))),
-                );
-            }
-            let page = page
-                .order((jobs::created_at, jobs::job_id, jobs::project_id))
-                .offset(cut.offset)
-                .limit(cut.limit);
-            LinesOf { columns: columns!(), page }.load(conn)
-        }))
+    fn cut(&mut self, cut: &Cut<'_>) -> Result<Vec<WholeRow>, DbError> {
+        Ok(together(self.lines(cut, i64::MAX)?))
+    }
+
+    fn cut_unweighed(&mut self, cut: &Cut<'_>) -> Result<Option<Vec<WholeRow>>, DbError> {
+        let lines = self.lines(cut, LINES_UNWEIGHED)?;
+        let is_all = (lines.len() as i64) < LINES_UNWEIGHED;
+        Ok(is_all.then(|| together(lines)))
+    }
+
+    fn place(row: &WholeRow) -> Place {
+        place(row)
+    }
+
+    fn read(row: WholeRow) -> Result<Job<D>, DbError> {
+        read(row)
     }
 }

@@ -9,10 +9,14 @@ use crate::connect::{AnyConnection, either};
 use crate::json::Stored;
 use crate::schema::{actions, job_actions, jobs};
 use crate::{DbError, json};
+use diesel::backend::Backend;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, HasSqlType};
 use freezer_model::document::StoredObject;
 use freezer_model::{Job, JobId, ProjectId};
+use std::collections::HashSet;
 
 /// A job that is only shown.
 pub type ShownJob = Job<StoredObject>;
@@ -52,6 +56,8 @@ macro_rules! lines {
 pub(super) struct LinesOf<C, P> {
     pub columns: C,
     pub page: P,
+    /// Most lines; more than that come from jobs with very many actions.
+    pub most: i64,
 }
 
 impl<C: Expression, P> Query for LinesOf<C, P> {
@@ -60,8 +66,12 @@ impl<C: Expression, P> Query for LinesOf<C, P> {
 
 impl<C, P, Conn> diesel::RunQueryDsl<Conn> for LinesOf<C, P> {}
 
-impl<C: QueryFragment<DB>, P: QueryFragment<DB>, DB: diesel::backend::Backend> QueryFragment<DB>
-    for LinesOf<C, P>
+impl<C, P, DB> QueryFragment<DB> for LinesOf<C, P>
+where
+    C: QueryFragment<DB>,
+    P: QueryFragment<DB>,
+    DB: Backend + HasSqlType<BigInt>,
+    i64: ToSql<BigInt, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         out.push_sql("SELECT ");
@@ -72,8 +82,10 @@ impl<C: QueryFragment<DB>, P: QueryFragment<DB>, DB: diesel::backend::Backend> Q
         out.push_sql(
             ") AS page LEFT JOIN jobs ON jobs.project_id = page.project_id AND jobs.job_id = page.job_id \
              LEFT JOIN job_actions ON job_actions.project_id = page.project_id AND job_actions.job_id = page.job_id \
-             LEFT JOIN actions ON actions.project_id = job_actions.project_id AND actions.action_id = job_actions.action_id",
+             LEFT JOIN actions ON actions.project_id = job_actions.project_id AND actions.action_id = job_actions.action_id \
+             LIMIT ",
         );
+        out.push_bind_param::<BigInt, _>(&self.most)?;
         Ok(())
     }
 }
@@ -105,6 +117,22 @@ pub(super) fn read<D: Stored>((row, actions): WholeRow) -> Result<Job<D>, DbErro
 }
 
 impl Jobs<'_> {
+    /// Those of `ids` that are jobs of the project. One statement.
+    pub fn which_exist(&mut self, project: &ProjectId, ids: &[&JobId]) -> Result<HashSet<JobId>, DbError> {
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+        let found: Vec<String> = self.tx.run(NOUN, "", |conn| {
+            jobs::table
+                .filter(jobs::project_id.eq(project.as_str()))
+                .filter(jobs::job_id.eq_any(ids))
+                .select(jobs::job_id)
+                .load(conn)
+        })?;
+        Ok(found.into_iter().map(JobId::from).collect())
+    }
+
     pub fn get(&mut self, project: &ProjectId, id: &JobId) -> Result<Option<Job>, DbError> {
         self.one(project, id)
     }

@@ -7,10 +7,13 @@ mod row;
 mod write;
 
 use crate::connect::AnyConnection;
-use crate::page::{Cut, Piece, Place, collect};
+use crate::page::{Cursor, Cut, Piece, Place, Rows, advance, collect};
 use crate::schema::{session_jobs, sessions};
 use crate::{DbError, Page, Residual, Tx};
+use diesel::dsl::sql;
+use diesel::helper_types::IntoBoxed;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use freezer_model::{JobId, Member, ProjectId, Session, SessionId};
 use row::{MemberRow, SessionRow};
 use std::collections::HashMap;
@@ -84,79 +87,107 @@ impl Sessions<'_> {
         residual: Residual<'_, Session>,
         page: Page,
     ) -> Result<Vec<Session>, DbError> {
-        collect(page, residual, |cut| {
-            let rows = self.cut(project, filter, &cut)?;
-            let last = rows.last().map(|row| Place {
-                created_at: row.created_at,
-                id: row.session_id.clone(),
-                project: row.project_id.clone(),
-            });
-            Ok(Piece { rows: self.with_members(project, rows)?, last })
-        })
+        let mut listed = Listed { tx: self.tx, project, filter };
+        collect(page, residual, |cut| Ok(Piece::of(listed.cut(&cut)?, Listed::place, Listed::read)))
     }
 
-    fn cut(
+    /// Reads the next piece of the list; see [`Cursor`].
+    pub fn advance<E: From<DbError>>(
         &mut self,
         project: &ProjectId,
         filter: &SessionFilter,
-        cut: &Cut<'_>,
-    ) -> Result<Vec<SessionRow>, DbError> {
-        self.tx.run(NOUN, "", |conn| {
-            let mut query = sessions::table.filter(sessions::project_id.eq(project.as_str())).into_boxed();
-            if let Some(id) = &filter.session_id {
-                query = query.filter(sessions::session_id.eq(id.as_str()));
-            }
-            if let Some(last) = cut.after {
-                let (at, id) = (last.created_at, last.id.as_str());
-                query = query.filter(
-                    sessions::created_at
-                        .gt(at)
-                        .or(sessions::created_at.eq(at).and(sessions::session_id.gt(id))),
-                );
-            }
-            query
-                .order((sessions::created_at, sessions::session_id))
-                .offset(cut.offset)
-                .limit(cut.limit)
-                .select(SessionRow::as_select())
-                .load(conn)
-        })
+        residual: Residual<'_, Session>,
+        cursor: &mut Cursor,
+        take: &mut dyn FnMut(Session) -> Result<(), E>,
+    ) -> Result<(), E> {
+        advance(&mut Listed { tx: self.tx, project, filter }, cursor, residual, take)
     }
 
     fn whole(&mut self, project: &ProjectId, row: Option<SessionRow>) -> Result<Option<Session>, DbError> {
-        let sessions = self.with_members(project, row.into_iter().collect())?;
-        sessions.into_iter().next().transpose()
+        let sessions = with_members(self.tx, project, row.into_iter().collect())?;
+        sessions.into_iter().next().map(Listed::read).transpose()
+    }
+}
+
+/// Puts the members to the rows, whatever their number with one statement.
+fn with_members(tx: &mut Tx, project: &ProjectId, rows: Vec<SessionRow>) -> Result<Vec<WholeRow>, DbError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found: Vec<MemberRow> = tx.run(NOUN, "", |conn| {
+        let mut query =
+            session_jobs::table.filter(session_jobs::project_id.eq(project.as_str())).into_boxed();
+        if rows.len() <= IDS_IN_ONE_STATEMENT {
+            let ids: Vec<&str> = rows.iter().map(|row| row.session_id.as_str()).collect();
+            query = query.filter(session_jobs::session_id.eq_any(ids));
+        }
+        query
+            .order((session_jobs::session_id, session_jobs::position, session_jobs::job_id))
+            .select(MemberRow::as_select())
+            .load(conn)
+    })?;
+    let mut of_session: HashMap<String, Vec<Member>> = HashMap::new();
+    for member in found {
+        of_session.entry(member.session_id.clone()).or_default().push(member.into_model());
+    }
+    let whole = |row: SessionRow| {
+        let members = of_session.remove(&row.session_id).unwrap_or_default();
+        (row, members)
+    };
+    Ok(rows.into_iter().map(whole).collect())
+}
+
+/// A session's row and its members.
+type WholeRow = (SessionRow, Vec<Member>);
+
+/// The rows of one list.
+struct Listed<'t> {
+    tx: &'t mut Tx,
+    project: &'t ProjectId,
+    filter: &'t SessionFilter,
+}
+
+type Query<'q> = IntoBoxed<'q, sessions::table, <AnyConnection as Connection>::Backend>;
+
+fn query<'q>(project: &'q ProjectId, filter: &'q SessionFilter, cut: &'q Cut<'_>) -> Query<'q> {
+    let mut query = sessions::table.into_boxed().filter(sessions::project_id.eq(project.as_str()));
+    if let Some(id) = &filter.session_id {
+        query = query.filter(sessions::session_id.eq(id.as_str()));
+    }
+    if let Some(last) = cut.after {
+        let (at, id) = (last.created_at, last.id.as_str());
+        query = query.filter(
+            sessions::created_at.gt(at).or(sessions::created_at.eq(at).and(sessions::session_id.gt(id))),
+        );
+    }
+    query.order((sessions::created_at, sessions::session_id)).offset(cut.offset).limit(cut.limit)
+}
+
+/// What a session takes: its row, and so much for each of its members.
+const SIZE: &str = "2000 + 1000 * (SELECT COUNT(*) FROM session_jobs AS member WHERE member.project_id = sessions.project_id \
+                    AND member.session_id = sessions.session_id)";
+
+impl Rows for Listed<'_> {
+    type Row = WholeRow;
+    type Item = Session;
+    const UNWEIGHED: u64 = 10;
+
+    fn weigh(&mut self, cut: &Cut<'_>) -> Result<Vec<i64>, DbError> {
+        let query = query(self.project, self.filter, cut).select(sql::<BigInt>(SIZE));
+        self.tx.run(NOUN, "", |conn| query.load(conn))
     }
 
-    /// Puts the members to the rows, whatever their number with one statement.
-    fn with_members(
-        &mut self,
-        project: &ProjectId,
-        rows: Vec<SessionRow>,
-    ) -> Result<Vec<Result<Session, DbError>>, DbError> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let found: Vec<MemberRow> = self.tx.run(NOUN, "", |conn| {
-            let mut query =
-                session_jobs::table.filter(session_jobs::project_id.eq(project.as_str())).into_boxed();
-            if rows.len() <= IDS_IN_ONE_STATEMENT {
-                let ids: Vec<&str> = rows.iter().map(|row| row.session_id.as_str()).collect();
-                query = query.filter(session_jobs::session_id.eq_any(ids));
-            }
-            query
-                .order((session_jobs::session_id, session_jobs::position, session_jobs::job_id))
-                .select(MemberRow::as_select())
-                .load(conn)
-        })?;
-        let mut of_session: HashMap<String, Vec<Member>> = HashMap::new();
-        for member in found {
-            of_session.entry(member.session_id.clone()).or_default().push(member.into_model());
-        }
-        let whole = |row: SessionRow| {
-            let members = of_session.remove(&row.session_id).unwrap_or_default();
-            row.into_model(members)
-        };
-        Ok(rows.into_iter().map(whole).collect())
+    fn cut(&mut self, cut: &Cut<'_>) -> Result<Vec<WholeRow>, DbError> {
+        let query = query(self.project, self.filter, cut).select(SessionRow::as_select());
+        let rows = self.tx.run(NOUN, "", |conn| query.load(conn))?;
+        with_members(self.tx, self.project, rows)
+    }
+
+    fn place((row, _): &WholeRow) -> Place {
+        Place { created_at: row.created_at, id: row.session_id.clone(), project: row.project_id.clone() }
+    }
+
+    fn read((row, members): WholeRow) -> Result<Session, DbError> {
+        row.into_model(members)
     }
 }

@@ -1,6 +1,6 @@
 //! A database for one test.
 
-use freezer_database::{Database, DatabaseOptions};
+use freezer_database::*;
 use freezer_model::*;
 use serde_json::{Map, Value, json};
 
@@ -192,4 +192,22 @@ pub fn backup(project: &str, id: &str, at: i64) -> Backup {
         ),
         created_at: Timestamp(at * 1000),
     }
+}
+
+/// A list of jobs to be shown, read piece by piece.
+pub fn shown(
+    tx: &mut Tx,
+    scope: Scope<'_>,
+    filter: &JobFilter,
+    residual: Residual<'_, ShownJob>,
+    page: Page,
+) -> Result<Vec<ShownJob>, DbError> {
+    let (mut cursor, mut all) = (Cursor::of(page), Vec::new());
+    while !cursor.is_over() {
+        tx.jobs().advance(scope, filter, residual, &mut cursor, &mut |job| {
+            all.push(job);
+            Ok::<(), DbError>(())
+        })?;
+    }
+    Ok(all)
 }

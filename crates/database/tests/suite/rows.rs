@@ -63,7 +63,7 @@ pub fn client_upsert_and_silence(place: &Place) {
     assert!(!db.transaction(|tx| tx.clients().touch(&p("b"), &c.client_id, Timestamp(500))).unwrap());
 }
 
-fn with_actions(db: &Database, project: &str, ids: &[&str]) {
+pub fn with_actions(db: &Database, project: &str, ids: &[&str]) {
     db.transaction(|tx| -> Outcome {
         for id in ids {
             tx.actions().insert(&action(project, id))?;
@@ -151,7 +151,7 @@ fn shown_as_it_is_read(db: &Database, j: &Job) {
     let one = db.read(|tx| tx.jobs().show(&j.project_id, &j.job_id)).unwrap().unwrap();
     assert_eq!(text(&one), text(j));
     let scope = Scope::Project(&j.project_id);
-    let listed = db.read(|tx| tx.jobs().list_shown(scope, &JobFilter::default(), None, Page::ALL)).unwrap();
+    let listed = db.read(|tx| shown(tx, scope, &JobFilter::default(), None, Page::ALL)).unwrap();
     assert_eq!(listed.iter().map(text).collect::<Vec<_>>(), [text(j)]);
 }
 
@@ -251,6 +251,7 @@ pub fn runs_round_trip_and_lists(place: &Place) {
         exit_code: Some(-15),
         error: Some("é\n".into()),
         result: object(json!({"backup_metadata": {"b": 1, "a": 2}})),
+        log: vec!["2026-01-01T00:00:00Z INFO saved".into()],
     });
     r.progress = Progress { bytes_done: u64::MAX, phase: "read".into(), ..Progress::default() };
     r.error = Some("text".repeat(20_000));

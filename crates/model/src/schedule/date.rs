@@ -3,11 +3,12 @@
 use crate::Timestamp;
 use chrono::{NaiveDate, NaiveTime};
 
-pub(super) const FORM: &str =
+/// What [`parse`] takes, for people.
+pub const FORM: &str =
     "YYYY-MM-DDThh:mm:ss, optionally with a fraction and Z or an offset like +02:00 (UTC without one)";
 
-/// Milliseconds beyond the third digit of a fraction are cut off.
-pub(super) fn parse(text: &str) -> Option<Timestamp> {
+/// A date in [`FORM`]. What follows the third digit of a fraction is cut off.
+pub fn parse(text: &str) -> Option<Timestamp> {
     let (date, time) = text.split_once('T')?;
     let (time, offset_secs) = split_offset(time)?;
     let (time, fraction) = match time.split_once('.') {

@@ -22,6 +22,7 @@ mod interval;
 mod tests;
 
 pub use cron::CronFields;
+pub use date::{FORM as MOMENT_FORM, parse as moment};
 
 use crate::Timestamp;
 use interval::Interval;

@@ -5,28 +5,25 @@
 
 use super::access::{AccessError, SwiftAccess};
 use super::names::escape_path;
+use crate::http::{Peer, Pieces, Progress, body_stream, header, short_text};
 use crate::store::StoreError;
-use crate::throttle::Limits;
 use bytes::Bytes;
-use futures_util::{Stream, stream};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Body, Method, Response, StatusCode, Url};
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-
-/// The most bytes handed to the connection at once: small enough to show that a slow line still moves.
-const PART_BYTES: usize = 64 << 10;
-
-/// A body that can be sent again.
-pub(super) type Pieces = Arc<Vec<Bytes>>;
 
 pub(super) struct Client {
     pub access: Arc<dyn SwiftAccess>,
-    /// For messages.
-    pub label: String,
-    pub stall_timeout: Duration,
-    pub limits: Limits,
+    pub peer: Peer,
+}
+
+impl Deref for Client {
+    type Target = Peer;
+    fn deref(&self) -> &Peer {
+        &self.peer
+    }
 }
 
 /// One request, not yet sent.
@@ -147,35 +144,7 @@ impl Client {
                 builder = builder.body(Body::wrap_stream(stream));
             }
         }
-        let answer = tokio::select! {
-            answer = builder.send() => answer,
-            () = progress.stalled(self.stall_timeout) => {
-                let cause = format!("nothing moved for {} s", self.stall_timeout.as_secs_f32());
-                return Err(self.unavailable(request.what(), cause));
-            }
-        };
-        answer.map_err(|error| self.transport(request.what(), &error))
-    }
-
-    /// A connection that did not come up or broke.
-    pub fn transport(&self, name: &str, error: &reqwest::Error) -> StoreError {
-        let cause = with_causes(error);
-        if error.is_builder() { self.other(name, cause) } else { self.unavailable(name, cause) }
-    }
-
-    pub fn unavailable(&self, name: &str, cause: String) -> StoreError {
-        StoreError::Unavailable {
-            store: self.label.clone(),
-            name: name.to_string(),
-            cause,
-            retry_after: None,
-        }
-    }
-    pub fn other(&self, name: &str, cause: String) -> StoreError {
-        StoreError::Other { store: self.label.clone(), name: name.to_string(), cause }
-    }
-    pub fn damaged(&self, name: &str, cause: String) -> StoreError {
-        StoreError::Damaged { store: self.label.clone(), name: name.to_string(), cause }
+        self.watched(request.what(), builder, progress).await
     }
 
     /// What an answer that is no success means.
@@ -214,90 +183,4 @@ impl Client {
             _ => StoreError::Other { store, name, cause },
         }
     }
-}
-
-pub(super) fn header<'a>(answer: &'a Response, name: &str) -> Option<&'a str> {
-    answer.headers().get(name).and_then(|value| value.to_str().ok())
-}
-
-/// The first words of an error page, without its markup.
-async fn short_text(answer: Response) -> String {
-    let page = answer.text().await.unwrap_or_default();
-    let mut text = String::new();
-    let mut in_tag = false;
-    for c in page.chars() {
-        match c {
-            '<' => in_tag = true,
-            '>' => {
-                in_tag = false;
-                text.push(' ');
-            }
-            c if !in_tag && !c.is_control() => text.push(c),
-            _ => {}
-        }
-    }
-    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
-    if text.is_empty() { text } else { format!(": {text}") }
-}
-
-fn with_causes(error: &reqwest::Error) -> String {
-    use std::error::Error as _;
-    let mut text = match error.url() {
-        Some(url) => format!("connection to {}", url.host_str().unwrap_or("?")),
-        None => "connection".to_string(),
-    };
-    let mut cause = error.source();
-    if cause.is_none() {
-        text.push_str(": broke");
-    }
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
-}
-
-/// Whether bytes of a request still move.
-#[derive(Default)]
-struct Progress {
-    pieces: AtomicU64,
-    /// Waiting for a rate limit is no stall.
-    held_back: AtomicBool,
-}
-
-impl Progress {
-    /// Ends when nothing moved for `limit`.
-    async fn stalled(&self, limit: Duration) {
-        let mut seen = self.pieces.load(Ordering::Relaxed);
-        loop {
-            tokio::time::sleep(limit).await;
-            let now = self.pieces.load(Ordering::Relaxed);
-            if now == seen && !self.held_back.load(Ordering::Relaxed) {
-                return;
-            }
-            seen = now;
-        }
-    }
-}
-
-/// Sends the pieces, charged to the limits quantum by quantum.
-fn body_stream(
-    pieces: Pieces,
-    limits: Limits,
-    progress: Arc<Progress>,
-) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
-    let state = (pieces, 0usize, Bytes::new(), limits, progress);
-    stream::unfold(state, |(pieces, mut next, mut rest, limits, progress)| async move {
-        while rest.is_empty() {
-            rest = pieces.get(next)?.clone();
-            next += 1;
-        }
-        let quantum = limits.split_upload(&mut rest, PART_BYTES);
-        progress.held_back.store(true, Ordering::Relaxed);
-        limits.charge_upload(quantum.len()).await;
-        progress.held_back.store(false, Ordering::Relaxed);
-        progress.pieces.fetch_add(1, Ordering::Relaxed);
-        Some((Ok(quantum), (pieces, next, rest, limits, progress)))
-    })
 }

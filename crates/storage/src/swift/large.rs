@@ -5,9 +5,10 @@
 //! acknowledged them; it is sent again as often as [`crate::Retry`] allows.
 
 use super::SwiftStore;
-use super::client::{Pieces, Request};
+use super::client::Request;
 use super::list::Listed;
 use super::names::{manifest_header, segments_folder};
+use crate::http::{Pieces, header};
 use crate::store::{LargeWriter, ObjectName, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -259,7 +260,7 @@ impl SwiftStore {
     }
 
     fn compare(&self, full: &str, answer: &reqwest::Response, digest: &str) -> Result<(), StoreError> {
-        match super::client::header(answer, "etag").map(|etag| etag.trim_matches('"')) {
+        match header(answer, "etag").map(|etag| etag.trim_matches('"')) {
             Some(etag) if etag.eq_ignore_ascii_case(digest) => Ok(()),
             Some(etag) => {
                 Err(self.client.damaged(full, format!("Swift stored MD5 {etag} instead of {digest}")))

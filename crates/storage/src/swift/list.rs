@@ -47,6 +47,28 @@ impl SwiftStore {
         Ok(entries)
     }
 
+    /// All objects below a folder, unless there are more than `most`.
+    pub(super) async fn entries_below(
+        &self,
+        folder: &ObjectName,
+        most: usize,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
+        let prefix = self.root.folder_prefix(Some(folder));
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut marker = String::new();
+        loop {
+            let page = self.page(&self.root.container, &prefix, None, &marker).await?;
+            let Some(last) = page.last() else { break };
+            marker = last.marker().to_string();
+            entries.extend(page.into_iter().filter_map(|line| entry(line, &prefix)));
+            if entries.len() > most {
+                return Ok(None);
+            }
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Some(entries))
+    }
+
     /// All objects whose full names start with `prefix`.
     pub(super) async fn names_below(&self, container: &str, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let mut all = Vec::new();

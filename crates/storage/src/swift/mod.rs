@@ -18,13 +18,14 @@ pub use access::{AccessError, SwiftAccess};
 pub use session::SessionAccess;
 
 use crate::config::SwiftConfig;
+use crate::http::Peer;
 use crate::retry::Retry;
+use crate::root::Root;
 use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
 use crate::throttle::Limits;
 use async_trait::async_trait;
 use bytes::Bytes;
 use client::{Client, Request};
-use names::Root;
 use reqwest::{Method, StatusCode};
 use std::ops::Range;
 use std::sync::Arc;
@@ -49,7 +50,8 @@ impl SwiftStore {
     pub fn new(config: SwiftConfig, limits: Limits, retry: Retry) -> Result<Self, StoreError> {
         let root = Root::parse(&config.container)?;
         let label = format!("swift:{}", config.container.trim_matches('/'));
-        let client = Client { access: config.access, label, stall_timeout: config.stall_timeout, limits };
+        let peer = Peer { label, stall_timeout: config.stall_timeout, limits };
+        let client = Client { access: config.access, peer };
         Ok(Self {
             client: Arc::new(client),
             root: Arc::new(root),
@@ -102,6 +104,10 @@ impl Store for SwiftStore {
 
     async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
         self.entries(folder).await
+    }
+
+    async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
+        self.entries_below(folder, most).await
     }
 
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {

@@ -202,7 +202,9 @@ pub struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     pub fn mount() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::mount_on(tempfile::tempdir().unwrap())
+    }
+    pub fn mount_on(folder: tempfile::TempDir) -> Self {
         let mut mount = std::process::Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path());
         let done = mount.status().expect("mount is installed");
@@ -218,4 +220,174 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = std::process::Command::new("umount").arg(self.0.path()).status();
     }
+}
+
+/// Keys for S3 that Keystone made for a user of the test cloud.
+pub struct Ec2Keys {
+    pub access: String,
+    pub secret: String,
+    session: Session,
+    address: String,
+}
+
+pub async fn ec2_keys(user: &str, project: &str) -> Ec2Keys {
+    let session = Session::new(options(user, project)).unwrap();
+    let login = session.login().await.unwrap();
+    let (user, project) = (&login.document.user.id, &login.document.project.as_ref().unwrap().id);
+    let keystone = variable("FREEZER_TEST_KEYSTONE", "http://127.0.0.1:5000/v3");
+    let address = format!("{keystone}/users/{user}/credentials/OS-EC2");
+    let token = session.token().await.unwrap();
+    let body = serde_json::json!({"tenant_id": project});
+    let answer = session
+        .http()
+        .post(&address)
+        .header("X-Auth-Token", token.expose())
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
+    assert!(answer.status().is_success(), "keys for S3: {}", answer.status());
+    let made: serde_json::Value = answer.json().await.unwrap();
+    let text = |key: &str| made["credential"][key].as_str().unwrap().to_owned();
+    Ec2Keys { access: text("access"), secret: text("secret"), session, address }
+}
+
+impl Ec2Keys {
+    pub async fn remove(&self) {
+        let token = self.session.token().await.unwrap();
+        let one = format!("{}/{}", self.address, self.access);
+        let gone =
+            self.session.http().delete(one).header("X-Auth-Token", token.expose()).send().await.unwrap();
+        assert!(gone.status().is_success(), "keys for S3 stay: {}", gone.status());
+    }
+}
+
+/// A bucket of its own in the demo project. Swift has it as a container, and another for the parts.
+pub struct S3Fixture {
+    pub config: S3Config,
+    pub store: Arc<dyn Store>,
+    bucket: String,
+    keys: Ec2Keys,
+}
+
+impl S3Fixture {
+    pub async fn new(_test: &str, prefix: &str, change: impl FnOnce(&mut S3Config)) -> Self {
+        let keys = ec2_keys("demo", "demo").await;
+        // Names of buckets are those of hosts, and as short.
+        let bucket = format!("freezer-test-{}", uuid::Uuid::new_v4().simple());
+        let base = keys.session.endpoint("object-store", None, None).await.unwrap();
+        let endpoint = base.split("/v1").next().unwrap();
+        let mut config = S3Config::new(
+            endpoint,
+            keys.access.clone(),
+            Secret::new(keys.secret.clone()),
+            format!("{bucket}{prefix}"),
+        );
+        change(&mut config);
+        let store = open(StoreConfig::S3(config.clone())).unwrap();
+        store.prepare().await.unwrap();
+        Self { config, store, bucket, keys }
+    }
+
+    /// The server's list of uploads that are under way.
+    pub async fn raw_uploads(&self) -> String {
+        let bucket = rusty_s3::Bucket::new(
+            self.config.endpoint.parse().unwrap(),
+            rusty_s3::UrlStyle::Path,
+            self.bucket.clone(),
+            self.config.region.clone(),
+        )
+        .unwrap();
+        let keys = rusty_s3::Credentials::new(self.keys.access.clone(), self.keys.secret.clone());
+        let mut action = bucket.list_objects_v2(Some(&keys));
+        let query = rusty_s3::S3Action::query_mut(&mut action);
+        query.remove("list-type");
+        query.remove("encoding-type");
+        query.insert("uploads", "");
+        let url = rusty_s3::S3Action::sign(&action, Duration::from_secs(60));
+        let answer = self.keys.session.http().get(url).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+        answer.text().await.unwrap()
+    }
+}
+
+#[async_trait]
+impl SuiteStore for S3Fixture {
+    fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+    async fn clean(self) {
+        for container in [self.bucket.clone(), format!("{}+segments", self.bucket)] {
+            SwiftFixture { container, session: self.keys.session.clone(), store: self.store.clone() }
+                .remove()
+                .await;
+        }
+        self.keys.remove().await;
+    }
+}
+
+/// A folder of its own on the machine's FTP server. The server shows the account a folder of this machine as `/`.
+pub struct FtpFixture {
+    pub config: FtpConfig,
+    pub store: Arc<dyn Store>,
+    /// The store's root, as this machine has it.
+    pub folder: PathBuf,
+}
+
+pub fn ftp_home() -> PathBuf {
+    variable("FREEZER_TEST_FTP_HOME", "/var/lib/minicloud/data/ftp").into()
+}
+
+/// A file of the server's: `ca.pem`, `client.pem`, `client.key`.
+pub fn ftp_file(name: &str) -> PathBuf {
+    PathBuf::from(variable("FREEZER_TEST_FTP_DIR", "/var/lib/minicloud/ftp")).join(name)
+}
+
+pub fn ftp_tls() -> FtpTls {
+    FtpTls { cafile: Some(ftp_file("ca.pem")), ..FtpTls::default() }
+}
+
+/// `which`: the variable that has the server's address, and what it is by default.
+pub fn ftp_config(which: (&str, &str), tls: Option<FtpTls>, dir: &str) -> FtpConfig {
+    let address = variable(which.0, which.1);
+    if std::net::TcpStream::connect(&address).is_err() {
+        panic!("no FTP server at {address}; start the services: make services");
+    }
+    let (host, port) = address.rsplit_once(':').expect("host:port");
+    let password = Secret::new(variable("FREEZER_TEST_PASSWORD", "minicloud"));
+    let mut config = FtpConfig::new(host, "freezer", password, dir);
+    config.port = port.parse().unwrap();
+    config.tls = tls;
+    config
+}
+
+pub const FTP: (&str, &str) = ("FREEZER_TEST_FTP", "127.0.0.1:2121");
+/// Without MLSD, and with TLS 1.2 only.
+pub const FTP_OLD: (&str, &str) = ("FREEZER_TEST_FTP_OLD", "127.0.0.1:2122");
+/// Wants a certificate of the client, and lets no file take the place of another.
+pub const FTP_CLIENT: (&str, &str) = ("FREEZER_TEST_FTP_CLIENT", "127.0.0.1:2123");
+
+impl FtpFixture {
+    pub fn new(test: &str, which: (&str, &str), tls: Option<FtpTls>) -> Self {
+        let dir = unique(test);
+        let config = ftp_config(which, tls, &format!("/{dir}/root"));
+        let store = open(StoreConfig::Ftp(config.clone())).unwrap();
+        Self { config, store, folder: ftp_home().join(dir).join("root") }
+    }
+}
+
+impl Drop for FtpFixture {
+    fn drop(&mut self) {
+        if let Some(above) = self.folder.parent() {
+            let _ = std::fs::remove_dir_all(above);
+        }
+    }
+}
+
+#[async_trait]
+impl SuiteStore for FtpFixture {
+    fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+    async fn clean(self) {}
 }

@@ -33,6 +33,12 @@ pub enum Action {
     FlipAnswer(usize),
     /// Turns the byte of the request's body at this offset.
     FlipRequest(usize),
+    /// Passes the request on with other words in its head.
+    RewordRequest(&'static str, &'static str),
+    /// Passes the answer on with other words in it.
+    RewordAnswer(&'static str, &'static str),
+    /// Answers with this document.
+    Say(String),
 }
 
 struct Rule {
@@ -216,11 +222,19 @@ async fn serve(mut client: TcpStream, upstream: &str, shared: &Shared) -> std::i
             read_body(&mut client, head.rest, length).await?;
             answer(client, status, &headers).await
         }
+        Some(Action::Say(document)) => {
+            read_body(&mut client, head.rest, length).await?;
+            let kind = "Content-Type: application/json\r\nConnection: close\r\n";
+            let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{kind}\r\n", document.len());
+            client.write_all(text.as_bytes()).await?;
+            client.write_all(document.as_bytes()).await?;
+            client.shutdown().await
+        }
         Some(Action::Stall) => {
             read_body(&mut client, head.rest, length).await?;
-            // Until the client gives up.
-            let mut byte = [0];
-            let _ = client.read(&mut byte).await;
+            // Until the client gives up; a body without a length comes meanwhile.
+            let mut bytes = vec![0; 64 << 10];
+            while client.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
             Ok(())
         }
         action => {
@@ -229,7 +243,10 @@ async fn serve(mut client: TcpStream, upstream: &str, shared: &Shared) -> std::i
                 body[at] = !body[at];
             }
             let mut server = TcpStream::connect(upstream).await?;
-            let text = head.text.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+            let mut text = head.text.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+            if let Some(Action::RewordRequest(from, to)) = action {
+                text = text.replace(from, to);
+            }
             server.write_all(text.as_bytes()).await?;
             server.write_all(&body).await?;
             give_back(client, server, head.method == "HEAD", action).await
@@ -293,6 +310,15 @@ async fn give_back(
         Some(Action::FlipAnswer(at)) => {
             all[body + at] = !all[body + at];
             client.write_all(&all).await?;
+        }
+        Some(Action::RewordAnswer(from, to)) => {
+            let text = String::from_utf8_lossy(&all).replace(from, to);
+            // The end of the connection is the end of the answer.
+            let is_kept = |line: &&str| !line.to_ascii_lowercase().starts_with("content-length:");
+            let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+            let head: Vec<&str> = head.lines().filter(is_kept).collect();
+            client.write_all(format!("{}\r\n\r\n{body}", head.join("\r\n")).as_bytes()).await?;
+            client.shutdown().await?;
         }
         _ => client.write_all(&all).await?,
     }

@@ -5,6 +5,7 @@ use super::work::{Settings, Work};
 use crate::VaultError;
 use crate::catalogue::{Catalogue, Chain, Level, check_presence};
 use crate::encryption::{KeyRing, MacKey, MacParameters};
+use crate::layout::LevelId;
 use crate::levels::{Candidate, LevelChoice, choose};
 use crate::manifest::ParentLink;
 use freezer_storage::Store;
@@ -14,28 +15,80 @@ use std::sync::Arc;
 pub(super) struct Base<I> {
     pub link: ParentLink,
     pub index: I,
-    /// How its authentication key was made, when it is encrypted.
+}
+
+/// What the backups that are there mean for the new one.
+pub(super) struct Found<I> {
+    pub choice: LevelChoice,
+    pub base: Option<Base<I>>,
+    /// Whose authentication key the new backup shares, so that restoring many levels does not derive as many keys.
     pub mac: Option<MacParameters>,
+    pub warnings: Vec<String>,
 }
 
 /// Chooses the level. Only levels that can be restored count; whatever makes the chosen base useless
-/// leads to another base or a new chain, never to a chain with a hole. Only a store that does not
-/// answer is an error.
+/// leads to another base or a new chain, never to a chain with a hole, and never to an increment of something else.
+/// Only a store that does not answer is an error.
 pub(super) async fn choose_base<W: Work>(
     store: &Arc<dyn Store>,
     catalogue: &Catalogue,
-    request: &Settings,
+    (request, work): (&Settings, &mut W),
     keys: Option<&KeyRing>,
-) -> Result<(LevelChoice, Option<Base<W::Index>>), VaultError> {
-    let newest = catalogue.chains.iter().rev().find(|chain| chain.existing().next().is_some());
-    let Some(chain) = newest.filter(|_| request.levels.incremental) else {
-        return Ok((choose(&request.levels, &[], request.now_secs), None));
+) -> Result<Found<W::Index>, VaultError> {
+    let foreign = match &request.source {
+        Some(source) => catalogue.foreign(store, source, keys).await?,
+        None => vec![None; catalogue.chains.len()],
     };
+    // Newest first.
+    let mut existing: Vec<(&Chain, Option<String>)> = Vec::new();
+    for (chain, foreign) in catalogue.chains.iter().zip(foreign).rev() {
+        if chain.existing().next().is_some() {
+            existing.push((chain, foreign));
+        }
+    }
+    let warnings = match existing.first() {
+        Some((_, Some(other))) => vec![format!(
+            "{} holds backups of {other} too, and its newest is of that; give each folder a backup_name of its own",
+            catalogue.hbn
+        )],
+        _ => Vec::new(),
+    };
+    let newest: Option<&Level> = existing.first().and_then(|(chain, _)| chain.existing().next_back());
+    let mac = match newest {
+        Some(newest) => proven(&newest.whole(store, &catalogue.hbn).await?, keys).await?,
+        None => None,
+    };
+    let own: Option<&Chain> = existing.iter().find(|(_, foreign)| foreign.is_none()).map(|(chain, _)| *chain);
+    let (choice, base) = match own.filter(|_| request.levels.incremental) {
+        Some(chain) => base_in(store, catalogue, chain, (request, work), keys).await?,
+        None => (choose(&request.levels, &[], request.now_secs), None),
+    };
+    Ok(Found { choice, base, mac, warnings })
+}
+
+/// The parameters of a level's authentication key, if the pass phrase is the same.
+async fn proven(level: &Level, keys: Option<&KeyRing>) -> Result<Option<MacParameters>, VaultError> {
+    let Some(keys) = keys.filter(|_| level.is_encrypted()) else { return Ok(None) };
+    let key = unlock(level, Some(keys)).await?;
+    let record = level.manifest().and_then(|manifest| manifest.encryption.as_ref());
+    Ok(record.filter(|_| matches!(key, Ok(Some(_)))).map(|record| record.mac.clone()))
+}
+
+type Chosen<I> = (LevelChoice, Option<Base<I>>);
+
+/// The choice among the levels of one chain.
+async fn base_in<W: Work>(
+    store: &Arc<dyn Store>,
+    catalogue: &Catalogue,
+    chain: &Chain,
+    (request, work): (&Settings, &mut W),
+    keys: Option<&KeyRing>,
+) -> Result<Chosen<W::Index>, VaultError> {
     // Levels found to be useless, with the cause.
     let mut useless: BTreeMap<i64, String> = BTreeMap::new();
     loop {
-        let sound: Vec<Candidate> =
-            chain.existing().filter(|level| is_sound(chain, level, &useless)).map(candidate).collect();
+        let sound = chain.existing().filter(|level| is_sound(chain, level, &useless));
+        let sound: Vec<Candidate> = sound.map(|level| candidate(&level.id)).collect();
         let mut choice = choose(&request.levels, &sound, request.now_secs);
         let level =
             choice.base.and_then(|base| chain.existing().find(|level| level.id.timestamp == base.timestamp));
@@ -46,14 +99,17 @@ pub(super) async fn choose_base<W: Work>(
             }
             return Ok((LevelChoice { base: None, level: 0, ..choice }, None));
         };
-        match prove::<W>(store, catalogue, chain, level, keys).await? {
+        let proven = prove::<W>(store, catalogue, chain, level, keys).await?;
+        let wanted = proven.and_then(|index| match work.refuses(&index) {
+            Some(cause) => Err((level.id.timestamp, cause)),
+            None => Ok(index),
+        });
+        match wanted {
             Ok(index) => {
                 let manifest_sha256 = level.sealed.as_ref().map(|sealed| sealed.sha256.clone());
                 let link =
                     ParentLink { level: level.id.level, timestamp: level.id.timestamp, manifest_sha256 };
-                let record = level.manifest().and_then(|manifest| manifest.encryption.as_ref());
-                let mac = record.map(|record| record.mac.clone());
-                return Ok((choice, Some(Base { link, index, mac })));
+                return Ok((choice, Some(Base { link, index })));
             }
             Err((timestamp, cause)) => {
                 tracing::warn!(hbn = %catalogue.hbn, %cause, "this level cannot be built on");
@@ -63,8 +119,7 @@ pub(super) async fn choose_base<W: Work>(
     }
 }
 
-fn candidate(level: &Level) -> Candidate {
-    let id = level.id;
+pub(super) fn candidate(id: &LevelId) -> Candidate {
     Candidate { level: id.level, timestamp: id.timestamp, chain_timestamp: id.chain_timestamp }
 }
 
@@ -103,7 +158,10 @@ async fn prove<W: Work>(
 }
 
 /// A chain must be restorable with one pass phrase, and must not mix clear and encrypted levels.
-async fn unlock(level: &Level, keys: Option<&KeyRing>) -> Result<Result<Option<MacKey>, String>, VaultError> {
+pub(super) async fn unlock(
+    level: &Level,
+    keys: Option<&KeyRing>,
+) -> Result<Result<Option<MacKey>, String>, VaultError> {
     match (keys, level.is_encrypted()) {
         (None, false) => Ok(Ok(None)),
         (None, true) => Ok(Err(format!("{} is encrypted and the new backup is not", level.id))),

@@ -1,25 +1,26 @@
 //! Making a backup visible: small objects in a fixed order, the manifest last.
 
-use super::index::{attachment, pack};
+use super::index::{attachment, index_text, pack};
 use super::run::Plan;
 use super::stages::HashedPiece;
-use super::upload::place_pieces;
+use super::upload::{Destination, place_pieces};
 use super::work::{Outcome, Settings};
 use crate::VaultError;
+use crate::catalogue::mark;
 use crate::encryption::{EncryptionOptions, MacKey};
 use crate::layout::{ENGINE_METADATA, INDEX, MANIFEST};
 use crate::manifest::{
     Attachment, CIPHER, EncryptionRecord, MANIFEST_VERSION, Manifest, Metadata, MetadataKind, Totals, seal,
 };
 use bytes::Bytes;
-use freezer_storage::{LargeWriter, Store};
+use freezer_storage::Store;
 use std::sync::Arc;
 
 /// The payload was sent: what the threads answered.
 pub(super) struct Transferred {
     pub outcome: Outcome,
     pub pieces: Vec<HashedPiece>,
-    pub writer: Box<dyn LargeWriter>,
+    pub destination: Destination,
 }
 
 /// Writes everything after the payload's last byte. The caller removes what is there when this fails.
@@ -30,9 +31,9 @@ pub(super) async fn commit(
     transferred: Transferred,
     packs_metadata: bool,
 ) -> Result<(), VaultError> {
-    let Transferred { outcome, pieces, writer } = transferred;
+    let Transferred { outcome, pieces, destination } = transferred;
     let (hbn, id) = (&plan.hbn, &plan.id);
-    let segments = writer.finish().await?;
+    let segments = destination.finish().await?;
     let pieces = place_pieces(hbn, id, pieces, &segments)?;
     let (engine_metadata, index, outcome) =
         small_objects(outcome, request.encryption.clone(), packs_metadata).await?;
@@ -48,11 +49,17 @@ pub(super) async fn commit(
         index: attachment(&index, key)?,
         metadata: attachment(&metadata, key)?,
     };
-    let manifest = manifest_of(request, plan, pieces, attachments, &outcome);
+    let source = request.source.as_ref().map(|source| mark(hbn.as_str(), source, key)).transpose()?;
+    let index_body = index_text(&index);
+    let is_own_object = index_body.is_none();
+    let manifest =
+        Manifest { source, index_body, ..manifest_of(request, plan, pieces, attachments, &outcome) };
     let (body, _) = seal(&manifest, key)?;
 
     store.put(&id.object(hbn, ENGINE_METADATA)?, engine_metadata).await?;
-    store.put(&id.object(hbn, INDEX)?, index).await?;
+    if is_own_object {
+        store.put(&id.object(hbn, INDEX)?, index).await?;
+    }
     store.put(&id.metadata(hbn)?, metadata).await?;
     plan.lock_still_held().await?;
     store.put(&id.object(hbn, MANIFEST)?, body).await?;
@@ -113,6 +120,7 @@ fn manifest_of(
         pieces,
         engine_metadata: attachments.engine_metadata,
         index: attachments.index,
+        index_body: None,
         metadata: attachments.metadata,
         totals: Totals {
             files: outcome.members,
@@ -123,6 +131,7 @@ fn manifest_of(
         problems: outcome.problems.clone(),
         members: outcome.set_members.clone(),
         part_of: request.part_of.clone(),
+        source: None,
     }
 }
 

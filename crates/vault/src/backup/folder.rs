@@ -1,15 +1,17 @@
 //! The tar engine's part of a backup.
 
+use super::fed::FedWork;
 use super::stages::archive;
 use super::work::{Outcome, Settings, StoredIndex, Work};
 use super::{BackupReport, BackupRequest, run, scan};
 use crate::VaultError;
+use crate::catalogue::source_of_path;
 use crate::codecs::Compressor;
 use crate::layout::Hbn;
 use crate::manifest::{MOST_PIECE_BYTES, ProblemSummary};
 use crate::monitor::Monitor;
 use crate::problem::FileProblem;
-use crate::tar::{Feed, Index, Source, Written};
+use crate::tar::{Index, Source, Written};
 use freezer_storage::Store;
 use std::sync::Arc;
 
@@ -23,10 +25,6 @@ pub async fn backup(
     request: BackupRequest,
     monitor: Arc<Monitor>,
 ) -> Result<BackupReport, VaultError> {
-    if request.feed.is_some() && request.levels.incremental {
-        let cause = "what is handed in as a stream is always saved whole; leave out incremental".to_owned();
-        return Err(VaultError::BadRequest { cause });
-    }
     let settings = Settings {
         hbn: Hbn::new(&request.hostname, &request.backup_name)?,
         compression: request.compression,
@@ -37,14 +35,22 @@ pub async fn backup(
         lock_expiry: request.lock_expiry,
         dry_run: request.dry_run,
         part_of: None,
+        source: Some(match &request.feed {
+            Some(_) => request.fed_from,
+            None => source_of_path(&request.source.root),
+        }),
     };
-    let work = Folder { source: request.source, feed: request.feed, scan_totals: request.scan_totals };
-    run::course(store, settings, work, monitor).await
+    match request.feed {
+        Some(feed) => run::course(store, settings, FedWork { feed }, monitor).await,
+        None => {
+            let work = Folder { source: request.source, scan_totals: request.scan_totals };
+            run::course(store, settings, work, monitor).await
+        }
+    }
 }
 
 struct Folder {
     source: Source,
-    feed: Option<Arc<dyn Feed>>,
     scan_totals: bool,
 }
 
@@ -75,9 +81,9 @@ impl Work for Folder {
         monitor: Arc<Monitor>,
     ) -> Result<Outcome, VaultError> {
         let base = base.map(Arc::new);
-        let scans = self.scan_totals && self.feed.is_none();
-        let scanning = if scans { scan::start(&self.source, base.clone(), monitor.clone()) } else { None };
-        let written = archive(&self.source, self.feed.as_deref(), base.as_deref(), out, monitor);
+        let scanning =
+            if self.scan_totals { scan::start(&self.source, base.clone(), monitor.clone()) } else { None };
+        let written = archive(&self.source, base.as_deref(), out, monitor);
         if let Some(scanning) = scanning {
             scanning.stop();
         }
@@ -86,7 +92,7 @@ impl Work for Folder {
 }
 
 /// Snapshot file and index take a while for large trees.
-fn outcome(written: &Written) -> Outcome {
+pub(super) fn outcome(written: &Written) -> Outcome {
     Outcome {
         members: written.members,
         content_bytes: written.content_bytes,

@@ -7,6 +7,8 @@ use crate::codecs::{Compression, compress_all, decompress_all};
 use crate::encryption::{Decryptor, EncryptionOptions, Encryptor, HEADER_BYTES, MacKey, PassPhrase};
 use crate::layout::{ENGINE_METADATA, Hbn, INDEX};
 use crate::manifest::{Attachment, Manifest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use freezer_storage::Store;
 use sha2::{Digest, Sha256};
@@ -14,6 +16,9 @@ use std::sync::Arc;
 
 /// An index or snapshot file longer than this is taken for damage.
 const MOST_INDEX_BYTES: u64 = 16 << 30;
+
+/// A longer index is an object of its own: manifests are read in great numbers.
+const MOST_BYTES_WITHIN: usize = 16 << 10;
 
 /// Hashes of a small object.
 pub(crate) fn attachment(body: &[u8], key: Option<&MacKey>) -> Result<Attachment, VaultError> {
@@ -85,6 +90,16 @@ fn decrypt_all(
     Ok(rest)
 }
 
+/// The index as the manifest holds it, when it does. What cannot be read is empty, and does not fit its hash.
+pub(crate) fn index_within(manifest: &Manifest) -> Option<Vec<u8>> {
+    manifest.index_body.as_ref().map(|text| STANDARD.decode(text).unwrap_or_default())
+}
+
+/// The form in which a short index is kept in the manifest; `None`: it is an object of its own.
+pub(super) fn index_text(packed: &[u8]) -> Option<String> {
+    (packed.len() <= MOST_BYTES_WITHIN).then(|| STANDARD.encode(packed))
+}
+
 /// Reads what the next level compares with: our index, or upstream's engine metadata.
 /// `Ok(Err(cause))`: it is missing or damaged, and a new chain must start.
 pub(super) async fn load<W: Work>(
@@ -94,11 +109,14 @@ pub(super) async fn load<W: Work>(
     key: Option<MacKey>,
     pass: Option<PassPhrase>,
 ) -> Result<Result<W::Index, String>, VaultError> {
+    let level = &level.whole(store, hbn).await?;
     let part = if level.manifest().is_some() { INDEX } else { ENGINE_METADATA };
     let name = level.id.object(hbn, part)?;
-    let Some(body) = read_whole(store, &name, MOST_INDEX_BYTES).await? else {
-        return Ok(Err(format!("{name} is missing")));
+    let body = match level.manifest().and_then(index_within) {
+        Some(body) => Some(body),
+        None => read_whole(store, &name, MOST_INDEX_BYTES).await?,
     };
+    let Some(body) = body else { return Ok(Err(format!("{name} is missing"))) };
     let sealed = level.sealed.clone();
     let parse = move || match &sealed {
         None => W::read_index(StoredIndex::Upstream(body)),

@@ -6,17 +6,19 @@
 
 mod base;
 mod commit;
+mod fed;
 mod folder;
 mod index;
+mod quick;
 mod run;
 mod scan;
 mod stages;
 mod upload;
 mod work;
 
-pub use crate::tar::{Dereference, Feed, Members, Owner, Source, Streamed, TarError};
+pub use crate::tar::{Dereference, Feed, Members, Owner, Rules, Source, Streamed, TarError};
 pub use folder::backup;
-pub(crate) use index::{attachment_fault, unpack};
+pub(crate) use index::{attachment_fault, index_within, unpack};
 pub(crate) use run::course;
 pub(crate) use stages::MonitorWatch;
 pub(crate) use work::{Outcome, Settings, StoredIndex, Work};
@@ -42,8 +44,10 @@ pub struct BackupRequest {
     /// Templates already resolved.
     pub backup_name: String,
     pub source: Source,
-    /// Gives the content instead of `source`. Such a backup is always whole.
+    /// Gives the content instead of `source`. Whether there can be increments, it says itself.
     pub feed: Option<Arc<dyn Feed>>,
+    /// What the feed gives: backups of something else under the same name are told apart by it. Of a folder it is its path.
+    pub fed_from: String,
     pub compression: CompressionOptions,
     pub encryption: Option<EncryptionOptions>,
     pub max_segment_size_bytes: u64,
@@ -64,6 +68,7 @@ impl BackupRequest {
             backup_name: backup_name.into(),
             source,
             feed: None,
+            fed_from: String::new(),
             compression: CompressionOptions::default(),
             encryption: None,
             max_segment_size_bytes: USUAL_SEGMENT_BYTES,
@@ -89,6 +94,9 @@ pub struct BackupReport {
     pub parent: Option<ParentLink>,
     /// Why this level was chosen.
     pub level_reason: String,
+    /// What whoever set this up should look at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Folder of the data below the store's root.
     pub folder: String,
     pub compression: Compression,

@@ -2,17 +2,17 @@
 
 use super::commit::{NewMac, Transferred, commit};
 use super::stages::{Sealer, start_compressor};
-use super::upload::upload;
+use super::upload::{Destination, upload};
 use super::work::{Outcome, Settings, Work};
-use super::{BackupReport, base};
+use super::{BackupReport, base, quick};
 use crate::VaultError;
-use crate::catalogue;
+use crate::catalogue::{self, Tree};
 use crate::encryption::{Encryptor, KeyRing, MacParameters};
 use crate::layout::{DATA, Hbn, LevelId};
 use crate::lock::Lock;
 use crate::manifest::ParentLink;
 use crate::monitor::{Monitor, Phase};
-use freezer_storage::{LargeWriter, Store};
+use freezer_storage::Store;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -26,6 +26,7 @@ pub(super) struct Plan {
     pub id: LevelId,
     pub parent: Option<ParentLink>,
     pub reason: String,
+    pub warnings: Vec<String>,
     pub mac: Option<NewMac>,
     pub lock: Option<Lock>,
 }
@@ -33,8 +34,8 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) async fn lock_still_held(&self) -> Result<(), VaultError> {
         match &self.lock {
-            Some(lock) => lock.still_held().await,
-            None => Ok(()),
+            Some(lock) if !lock.is_fresh() => lock.still_held().await,
+            _ => Ok(()),
         }
     }
 }
@@ -62,14 +63,15 @@ async fn run<W: Work>(
 ) -> Result<BackupReport, VaultError> {
     check(&settings)?;
     monitor.set_phase(Phase::Planning);
-    let lock = if settings.dry_run {
-        None
+    let (lock, tree) = if settings.dry_run {
+        (None, None)
     } else {
-        store.prepare().await?;
-        Some(Lock::take(&store, &settings.hbn, "backup", settings.now_secs, settings.lock_expiry).await?)
+        let (now, expiry) = (settings.now_secs, settings.lock_expiry);
+        let (lock, tree) = Lock::take_and_look(&store, &settings.hbn, now, expiry).await?;
+        (Some(lock), tree)
     };
     let planning = async {
-        let (plan, base) = plan::<W>(&store, &settings).await?;
+        let (plan, base) = plan(&store, &settings, tree.as_ref(), &mut work).await?;
         work.open(base.as_ref()).await?;
         Ok((plan, base))
     };
@@ -110,20 +112,30 @@ fn check(request: &Settings) -> Result<(), VaultError> {
 async fn plan<W: Work>(
     store: &Arc<dyn Store>,
     request: &Settings,
+    tree: Option<&Tree>,
+    work: &mut W,
 ) -> Result<(Plan, Option<W::Index>), VaultError> {
     let hbn = request.hbn.clone();
-    let catalogue = catalogue::list(store, &hbn).await?;
-    // Timestamps are ids: never one that exists, and always the greatest, whatever the clock says.
-    let timestamp =
-        catalogue.greatest_timestamp().map_or(request.now_secs, |top| request.now_secs.max(top + 1));
     let keys = request.encryption.as_ref().map(|options| KeyRing::new(options.pass_phrase.clone()));
-    let (choice, base) = base::choose_base::<W>(store, &catalogue, request, keys.as_ref()).await?;
+    let quick = match tree {
+        Some(tree) => quick::choose_base(store, tree, (request, &mut *work), keys.as_ref()).await?,
+        None => None,
+    };
+    let (found, greatest) = match (quick, tree) {
+        (Some(found), Some(tree)) => (found, tree.greatest_timestamp()),
+        _ => {
+            let catalogue = catalogue::list(store, &hbn).await?;
+            let found = base::choose_base(store, &catalogue, (request, work), keys.as_ref()).await?;
+            (found, catalogue.greatest_timestamp())
+        }
+    };
+    // Timestamps are ids: never one that exists, and always the greatest, whatever the clock says.
+    let timestamp = greatest.map_or(request.now_secs, |top| request.now_secs.max(top + 1));
+    let base::Found { choice, base, mac: shared, warnings } = found;
     let chain_timestamp = choice.base.map_or(timestamp, |base| base.chain_timestamp);
     let mac = match (&request.encryption, &keys) {
         (Some(options), Some(keys)) => {
-            // A chain shares its key, so that restoring many levels does not derive as many keys.
-            let inherited = base.as_ref().and_then(|base| base.mac.clone());
-            let strong = inherited.filter(|parameters| parameters.iterations >= options.mac_iterations);
+            let strong = shared.filter(|parameters| parameters.iterations >= options.mac_iterations);
             let parameters = strong.map_or_else(|| MacParameters::generate(options.mac_iterations), Ok)?;
             Some(NewMac { key: keys.key(&parameters).await?, parameters })
         }
@@ -132,7 +144,10 @@ async fn plan<W: Work>(
     let (parent, base) = base.map_or((None, None), |base| (Some(base.link), Some(base.index)));
     let id = LevelId { chain_timestamp, timestamp, level: choice.level };
     tracing::info!(%hbn, level = id.level, timestamp, reason = %choice.reason, "backup planned");
-    Ok((Plan { hbn, id, parent, reason: choice.reason, mac, lock: None }, base))
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok((Plan { hbn, id, parent, reason: choice.reason, warnings, mac, lock: None }, base))
 }
 
 async fn transfer_and_commit<W: Work>(
@@ -144,14 +159,14 @@ async fn transfer_and_commit<W: Work>(
 ) -> Result<BackupReport, VaultError> {
     monitor.set_phase(Phase::Transferring);
     let data = plan.id.object(&plan.hbn, DATA)?;
-    let mut writer = if request.dry_run { None } else { Some(store.create_large(&data).await?) };
-    let transferred = transfer(request, plan, source, &mut writer, monitor).await;
+    let place = (!request.dry_run).then(|| (store.clone(), data));
+    let mut destination = Destination::new(place);
+    let transferred = transfer(request, plan, source, &mut destination, monitor).await;
     monitor.set_phase(Phase::Committing);
     let (outcome, pieces) = match transferred {
         Ok(done) => done,
         Err(error) => {
-            if let Some(writer) = writer {
-                writer.abandon().await;
+            if destination.abandon().await {
                 remove_leftovers(store, plan).await;
             }
             return Err(error);
@@ -161,9 +176,11 @@ async fn transfer_and_commit<W: Work>(
     let segments = pieces.last().map_or(0, |piece| piece.segment as u64 + 1);
     let report = report(request, plan, &outcome, stored_bytes, segments);
     monitor.add_errors(report.problem_count);
-    if let Some(writer) = writer
+    let packs_metadata =
+        W::PACKS_METADATA || request.encryption.as_ref().is_some_and(|options| options.hides_names);
+    if !request.dry_run
         && let Err(error) =
-            commit(store, request, plan, Transferred { outcome, pieces, writer }, W::PACKS_METADATA).await
+            commit(store, request, plan, Transferred { outcome, pieces, destination }, packs_metadata).await
     {
         remove_leftovers(store, plan).await;
         return Err(error);
@@ -185,7 +202,7 @@ async fn transfer<W: Work>(
     request: &Settings,
     plan: &Plan,
     (work, base): (W, Option<W::Index>),
-    writer: &mut Option<Box<dyn LargeWriter>>,
+    destination: &mut Destination,
     monitor: &Arc<Monitor>,
 ) -> Result<(Outcome, Vec<super::stages::HashedPiece>), VaultError> {
     let (compressor, packed) = start_compressor(&request.compression)?;
@@ -201,7 +218,7 @@ async fn transfer<W: Work>(
     let watch = monitor.clone();
     let writing = spawn_blocking(move || work.write(base, compressor, watch));
 
-    let uploaded = upload(incoming, writer, monitor).await;
+    let uploaded = upload(incoming, destination, monitor).await;
     let sealed = join("sealing", sealing).await;
     let written = join("archiving", writing).await;
     // The first cause counts: a failed store makes the threads fail, a failed source the sealing thread.
@@ -238,6 +255,7 @@ fn report(
         chain_timestamp: plan.id.chain_timestamp,
         parent: plan.parent.clone(),
         level_reason: plan.reason.clone(),
+        warnings: plan.warnings.clone(),
         folder,
         compression: request.compression.format,
         encrypted: request.encryption.is_some(),

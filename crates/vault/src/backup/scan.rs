@@ -32,7 +32,7 @@ impl Scan {
 
 /// Starts counting in a thread of its own; `None` when an estimate would mislead.
 pub(super) fn start(source: &Source, base: Option<Arc<Index>>, monitor: Arc<Monitor>) -> Option<Scan> {
-    if !source.excludes.is_empty() || source.dereference != Dereference::None {
+    if !source.excludes.is_empty() || !source.rules.is_empty() || source.dereference != Dereference::None {
         return None;
     }
     let stop = Arc::new(AtomicBool::new(false));

@@ -8,7 +8,7 @@ use crate::codecs::{CompressionOptions, Compressor, Packed};
 use crate::encryption::{Encryptor, MacKey};
 use crate::monitor::Monitor;
 use crate::problem::readable;
-use crate::tar::{Feed, Index, Source, TarError, Watch, Written, write_archive, write_feed};
+use crate::tar::{Fed, Feed, Index, Source, TarError, Watch, Written, write_archive, write_feed};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -55,7 +55,6 @@ impl Watch for MonitorWatch {
 /// First thread: archives `source` into the compressor.
 pub(super) fn archive(
     source: &Source,
-    feed: Option<&dyn Feed>,
     base: Option<&Index>,
     mut compressor: Compressor,
     monitor: Arc<Monitor>,
@@ -64,13 +63,22 @@ pub(super) fn archive(
     // kernel's clock, whatever time the caller believes it is.
     let started_at = SystemTime::now();
     let mut watch = MonitorWatch(monitor);
-    let written = match feed {
-        Some(feed) => write_feed(feed, started_at, &mut compressor, &mut watch),
-        None => write_archive(source, base, started_at, &mut compressor, &mut watch),
-    };
-    let written = written.map_err(VaultError::from)?;
+    let written = write_archive(source, base, started_at, &mut compressor, &mut watch)?;
     compressor.finish().map_err(|error| VaultError::from(TarError::Output(error)))?;
     Ok(written)
+}
+
+/// The same of what a feed gives.
+pub(super) fn archive_feed(
+    feed: &dyn Feed,
+    base: Option<&[u8]>,
+    mut compressor: Compressor,
+    monitor: Arc<Monitor>,
+) -> Result<Fed, VaultError> {
+    let mut watch = MonitorWatch(monitor);
+    let fed = write_feed(feed, base, SystemTime::now(), &mut compressor, &mut watch)?;
+    compressor.finish().map_err(|error| VaultError::from(TarError::Output(error)))?;
+    Ok(fed)
 }
 
 /// Starts the compressor for [`archive`] and [`seal`].

@@ -5,27 +5,97 @@ use crate::VaultError;
 use crate::layout::{Hbn, LevelId};
 use crate::manifest::Piece;
 use crate::monitor::Monitor;
-use freezer_storage::{LargeWriter, ObjectName};
+use bytes::Bytes;
+use freezer_storage::{LargeWriter, ObjectName, Store};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Passes everything on; `writer` is `None` in a dry run. Does not finish the object: whether the
-/// stream was complete is known only when the threads before have ended.
+/// A payload up to this size is one small object on every store: writing a large one takes several requests.
+const MOST_SMALL_BYTES: usize = 256 << 10;
+
+/// Where the payload goes. Nothing is visible before [`Destination::finish`].
+pub(super) struct Destination {
+    /// `None` in a dry run.
+    place: Option<(Arc<dyn Store>, ObjectName)>,
+    /// Kept here while it is short.
+    kept: Vec<Part>,
+    kept_bytes: usize,
+    writer: Option<Box<dyn LargeWriter>>,
+}
+
+impl Destination {
+    pub(super) fn new(place: Option<(Arc<dyn Store>, ObjectName)>) -> Self {
+        Self { place, kept: Vec::new(), kept_bytes: 0, writer: None }
+    }
+
+    async fn take(&mut self, part: Part) -> Result<(), VaultError> {
+        let Some((store, name)) = &self.place else { return Ok(()) };
+        if let Some(writer) = &mut self.writer {
+            return pass_on(writer, part).await;
+        }
+        if let Part::Bytes(bytes) = &part {
+            self.kept_bytes += bytes.len();
+        }
+        self.kept.push(part);
+        if self.kept_bytes > MOST_SMALL_BYTES {
+            let writer = self.writer.insert(store.create_large(name).await?);
+            for part in std::mem::take(&mut self.kept) {
+                pass_on(writer, part).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the payload visible; answers as [`LargeWriter::finish`] does.
+    pub(super) async fn finish(self) -> Result<Vec<ObjectName>, VaultError> {
+        match (self.writer, self.place) {
+            (Some(writer), _) => Ok(writer.finish().await?),
+            (None, Some((store, name))) => {
+                let mut body = Vec::with_capacity(self.kept_bytes);
+                for part in self.kept {
+                    if let Part::Bytes(bytes) = part {
+                        body.extend_from_slice(&bytes);
+                    }
+                }
+                store.put(&name, Bytes::from(body)).await?;
+                Ok(Vec::new())
+            }
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes what was written so far; answers whether anything may be left of it.
+    pub(super) async fn abandon(self) -> bool {
+        let Some(writer) = self.writer else { return false };
+        writer.abandon().await;
+        true
+    }
+}
+
+async fn pass_on(writer: &mut Box<dyn LargeWriter>, part: Part) -> Result<(), VaultError> {
+    match part {
+        Part::Bytes(bytes) => writer.write(bytes).await?,
+        Part::EndSegment => writer.end_segment().await?,
+    }
+    Ok(())
+}
+
+/// Passes everything on. Does not finish the object: whether the stream was complete is known only when the threads
+/// before have ended.
 pub(super) async fn upload(
     mut parts: mpsc::Receiver<Part>,
-    writer: &mut Option<Box<dyn LargeWriter>>,
+    destination: &mut Destination,
     monitor: &Monitor,
 ) -> Result<(), VaultError> {
+    let is_stored = destination.place.is_some();
     let work = async {
         while let Some(part) = parts.recv().await {
-            match (part, writer.as_mut()) {
-                (Part::Bytes(bytes), Some(writer)) => {
-                    let size = bytes.len() as u64;
-                    writer.write(bytes).await?;
-                    monitor.add_stored(size);
-                }
-                (Part::EndSegment, Some(writer)) => writer.end_segment().await?,
-                (_, None) => {}
-            }
+            let size = match &part {
+                Part::Bytes(bytes) if is_stored => bytes.len() as u64,
+                _ => 0,
+            };
+            destination.take(part).await?;
+            monitor.add_stored(size);
         }
         Ok(())
     };

@@ -24,6 +24,11 @@ pub(crate) trait Work: Send + 'static {
     /// Reads the index of the level to build on. Errors are causes, and start a new chain.
     fn read_index(stored: StoredIndex) -> Result<Self::Index, String>;
 
+    /// Why this source cannot be continued from the level of this index, although that is sound. Starts a new chain.
+    fn refuses(&self, _: &Self::Index) -> Option<String> {
+        None
+    }
+
     /// Opens the source, when the level is decided and nothing is stored yet.
     fn open(&mut self, base: Option<&Self::Index>) -> impl Future<Output = Result<(), VaultError>> + Send;
 
@@ -75,6 +80,8 @@ pub(crate) struct Settings {
     pub dry_run: bool,
     /// HBN of the set that will name it.
     pub part_of: Option<String>,
+    /// What is saved, for people; says too which chains may be continued. `None`: all of the HBN.
+    pub source: Option<String>,
 }
 
 impl Settings {

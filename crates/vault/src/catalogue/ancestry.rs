@@ -135,7 +135,7 @@ fn wrong_size(name: &str, found: u64, expected: u64) -> String {
 }
 
 /// Objects of the payload with their sizes, in order.
-fn payload_objects(manifest: &Manifest) -> Vec<(&str, u64)> {
+pub(super) fn payload_objects(manifest: &Manifest) -> Vec<(&str, u64)> {
     let mut objects: Vec<(&str, u64)> = Vec::new();
     for piece in &manifest.pieces {
         let name = piece.object.as_deref().unwrap_or(DATA);

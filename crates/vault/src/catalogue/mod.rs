@@ -6,10 +6,14 @@
 
 mod ancestry;
 mod read;
+mod sources;
+mod tree;
 
 pub(crate) use ancestry::check_presence;
-pub use read::{list, list_hbns};
-pub(crate) use read::{read_level, read_whole};
+pub use read::{list, list_beginning, list_hbns};
+pub(crate) use read::{read_committed, read_level, read_whole};
+pub(crate) use sources::{mark, source_of_path};
+pub(crate) use tree::Tree;
 
 use crate::codecs::Compression;
 use crate::layout::{Hbn, LevelId};

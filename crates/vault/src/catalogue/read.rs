@@ -83,6 +83,21 @@ pub async fn list_hbns(store: &Arc<dyn Store>, engine: Engine) -> Result<Vec<Hbn
     Ok(found.into_iter().collect())
 }
 
+/// HBNs of an engine that begin like this and hold no `/`, sorted; also those with nothing in them. One listing.
+pub async fn list_beginning(
+    store: &Arc<dyn Store>,
+    engine: Engine,
+    beginning: &str,
+) -> Result<Vec<Hbn>, VaultError> {
+    let entries = store.list(Some(&engine.metadata_root()?)).await?;
+    let mut found: Vec<Hbn> = folders(&entries)
+        .filter(|name| name.starts_with(beginning))
+        .map(|name| Hbn::from_text(engine, name))
+        .collect::<Result<_, _>>()?;
+    found.sort();
+    Ok(found)
+}
+
 /// A folder with a number for a name may also be part of a backup name.
 async fn is_chain(store: &Arc<dyn Store>, folder: &ObjectName, name: &str) -> Result<bool, VaultError> {
     let entries = store.list(Some(&folder.join(name)?)).await?;
@@ -124,6 +139,20 @@ pub(crate) async fn read_level(store: &Arc<dyn Store>, hbn: &Hbn, id: LevelId) -
         None => (standing_without_manifest(metadata.as_ref()), None),
     };
     Ok(Level { id, standing, metadata: metadata.and_then(Result::ok), sealed })
+}
+
+/// A level whose manifest is there, whole; `None` when it is not, or is damaged. Does not look at anything else.
+pub(crate) async fn read_committed(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    id: LevelId,
+) -> Result<Option<Level>, VaultError> {
+    let body = read_whole(store, &id.object(hbn, MANIFEST)?, MOST_MANIFEST_BYTES).await?;
+    let sealed =
+        body.and_then(|body| Sealed::open(&body).and_then(|sealed| belongs_here(sealed, hbn, id)).ok());
+    let level =
+        |sealed| Level { id, standing: Standing::Complete, metadata: None, sealed: Some(Arc::new(sealed)) };
+    Ok(sealed.map(level))
 }
 
 fn belongs_here(sealed: Sealed, hbn: &Hbn, id: LevelId) -> Result<Sealed, String> {

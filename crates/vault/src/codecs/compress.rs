@@ -4,6 +4,7 @@
 //! tools read one after the other. zstd has threads of its own. At most a handful of blocks is in
 //! memory at once: whoever writes waits while the reader of [`Packed`] is behind.
 
+use super::probe::level_for;
 use super::{Compression, CompressionOptions};
 use crate::VaultError;
 use std::io::{self, Write};
@@ -169,6 +170,7 @@ impl Pool {
                     let job = inbox.lock().map(|inbox| inbox.recv());
                     let Ok(Ok(Job { input, answer })) = job else { return };
                     // Nobody waits for the answer any more when the other end gave up.
+                    let level = level_for(format, level, &input);
                     let _ = answer.send(compress_block(format, level, &input));
                 }
             })?;

@@ -5,6 +5,7 @@
 
 mod compress;
 mod decompress;
+mod probe;
 
 pub use compress::{Compressor, Packed, compress_all};
 pub use decompress::{decompress_all, decompressor};

@@ -37,12 +37,19 @@ pub struct EncryptionOptions {
     /// [`KeyDerivation::EvpSha256`] is what upstream's agent and a bare `openssl enc -d` can read.
     pub derivation: KeyDerivation,
     pub mac_iterations: u32,
+    /// Encrypt the snapshot file of the tar engine too, which holds all names. Upstream's agent cannot continue the chain then.
+    pub hides_names: bool,
 }
 
 impl EncryptionOptions {
     /// The parameters upstream's agent can read.
     pub fn new(pass_phrase: PassPhrase) -> Self {
-        Self { pass_phrase, derivation: KeyDerivation::EvpSha256, mac_iterations: USUAL_MAC_ITERATIONS }
+        Self {
+            pass_phrase,
+            derivation: KeyDerivation::EvpSha256,
+            mac_iterations: USUAL_MAC_ITERATIONS,
+            hides_names: false,
+        }
     }
 }
 

@@ -41,6 +41,7 @@ pub async fn backup(
         lock_expiry: request.lock_expiry,
         dry_run: request.dry_run,
         part_of: request.part_of,
+        source: None,
     };
     course(store, settings, Image { open: Some(open), opened: None }, monitor).await
 }

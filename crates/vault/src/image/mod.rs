@@ -16,7 +16,7 @@ mod restore;
 mod whole;
 
 pub use backup::backup;
-pub use restore::{ImageOutput, ImagePlan, ImageReport, plan, read};
+pub use restore::{ImageOutput, ImagePlan, ImageReport, describe, plan, read};
 
 use crate::VaultError;
 use crate::backup::{USUAL_LOCK_EXPIRY, USUAL_SEGMENT_BYTES};

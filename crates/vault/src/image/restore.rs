@@ -6,8 +6,8 @@ use super::whole::output;
 use super::{Facts, ImageRestoreRequest};
 use crate::VaultError;
 use crate::backup::{attachment_fault, unpack};
-use crate::catalogue::read_whole;
-use crate::encryption::PassPhrase;
+use crate::catalogue::{Level, read_whole};
+use crate::encryption::{MacKey, PassPhrase};
 use crate::layout::{ENGINE_METADATA, Engine, Hbn};
 use crate::monitor::{Monitor, Phase};
 use crate::restore::{Payload, PlannedLevel, RestorePlan, RestoreRequest, open_payload, plan_of};
@@ -93,20 +93,40 @@ pub async fn plan(store: &Arc<dyn Store>, request: &ImageRestoreRequest) -> Resu
     })
 }
 
+/// What is known of the resource that an image in the catalogue was saved of. Without its pass phrase of an encrypted one
+/// an error.
+pub async fn describe(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    level: &Level,
+    pass: Option<&PassPhrase>,
+) -> Result<serde_json::Value, VaultError> {
+    Ok(facts_of(store, hbn, level, None, pass).await?.description)
+}
+
 async fn facts(
     store: &Arc<dyn Store>,
     hbn: &Hbn,
     level: &PlannedLevel,
     pass: Option<&PassPhrase>,
 ) -> Result<Facts, VaultError> {
+    facts_of(store, hbn, &level.level, level.key.as_ref(), pass).await
+}
+
+async fn facts_of(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    level: &Level,
+    key: Option<&MacKey>,
+    pass: Option<&PassPhrase>,
+) -> Result<Facts, VaultError> {
     let name = level.id.object(hbn, ENGINE_METADATA)?;
     let unreadable = |cause: String| VaultError::Unreadable { backup: format!("{hbn}, {}", level.id), cause };
     let manifest = level
-        .level
         .manifest()
         .ok_or_else(|| unreadable("it has no manifest, and no other program makes such backups".into()))?;
     let body = read_whole(store, &name, MOST_FACTS_BYTES).await?;
-    let fault = attachment_fault(body.as_deref(), &manifest.engine_metadata, level.key.as_ref())?;
+    let fault = attachment_fault(body.as_deref(), &manifest.engine_metadata, key)?;
     if let Some(fault) = fault {
         return Err(unreadable(format!("{name}: {fault}")));
     }

@@ -108,6 +108,16 @@ pub struct ProblemSummary {
     pub first: Vec<FileProblem>,
 }
 
+/// What was saved, so that nothing is built on a backup of something else that has the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRecord {
+    /// SHA-256 of HBN and source; of an encrypted backup its code under the authentication key, which tells nobody what it is.
+    pub id: String,
+    /// In words; only of a backup that is not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
 /// Everything about one backup.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -125,6 +135,9 @@ pub struct Manifest {
     pub pieces: Vec<Piece>,
     pub engine_metadata: Attachment,
     pub index: Attachment,
+    /// The index itself in Base64 when it is short; then there is no such object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index_body: Option<String>,
     pub metadata: Attachment,
     pub totals: Totals,
     pub problems: ProblemSummary,
@@ -134,6 +147,9 @@ pub struct Manifest {
     /// The HBN of the set that it was made for, in clear for the same reason: without that set nobody knows of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part_of: Option<String>,
+    /// Missing where nobody said, and in backups of before there was such a record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceRecord>,
 }
 
 impl Manifest {

@@ -68,6 +68,7 @@ impl Sealed {
     /// Without what is long, for lists of many backups. Reading it again brings the rest back.
     pub fn thin(mut self) -> Self {
         self.manifest.pieces = Vec::new();
+        self.manifest.index_body = None;
         self.canonical = Vec::new();
         self.is_thin = true;
         self

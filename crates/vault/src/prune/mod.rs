@@ -1,7 +1,7 @@
 //! Retention: a printable plan first, then its execution.
 //!
 //! Invariants: chains go whole, measured by their newest level, so that nothing newer loses what it is
-//! built on; the last restorable chain stays; markers go before data and newer levels before older
+//! built on; what is held stays, and so does the last restorable chain; markers go before data and newer levels before older
 //! ones, so that an interruption never leaves a visible backup that does not restore; leftovers of
 //! unfinished backups are found again and collected after a grace time.
 
@@ -11,6 +11,7 @@ mod withdraw;
 
 pub use apply::apply;
 pub(crate) use apply::remove;
+pub use freezer_model::Retention;
 pub use plan::plan;
 pub use withdraw::withdraw;
 
@@ -18,17 +19,6 @@ use crate::layout::{Hbn, LevelId};
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
-
-/// What may go. A chain goes when every rule that is set allows it; without any rule none goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Retention {
-    /// Newest level older than so many days.
-    pub remove_older_than_days: Option<f64>,
-    /// Newest level not after this time (seconds since 1970, UTC).
-    pub remove_from_secs: Option<i64>,
-    /// None of its levels among the newest so many restorable states.
-    pub keep_last: Option<u32>,
-}
 
 /// Everything [`plan`] and [`apply`] need to know. Start from [`PruneRequest::new`].
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 use super::{Decision, PruneReport, Subject, remove};
 use crate::VaultError;
 use crate::catalogue;
+use crate::hold;
 use crate::layout::{Hbn, LevelId};
 use crate::lock::Lock;
 use crate::monitor::Monitor;
@@ -25,6 +26,9 @@ pub async fn withdraw(
         let chain = catalogue.chains.iter().find(|chain| chain.timestamp == id.chain_timestamp);
         let newest = chain.and_then(|chain| chain.levels.last());
         if newest.map(|level| level.id) != Some(id) {
+            return Ok(false);
+        }
+        if hold::list(store, hbn).await?.of(&id, now_secs).is_some() {
             return Ok(false);
         }
         lock.still_held().await?;

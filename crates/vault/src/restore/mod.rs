@@ -19,6 +19,8 @@ pub(crate) use stream::{open_payload, sniff_upstream};
 use crate::codecs::Compression;
 use crate::encryption::PassPhrase;
 use crate::problem::FileProblem;
+use crate::tar::Extract;
+pub use crate::tar::{Existing, OwnerMap, Selection};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -40,10 +42,16 @@ pub struct RestoreRequest {
     /// Other spellings of the backup name, tried in order when the first has no backup: upstream
     /// stores under the unresolved template.
     pub also_named: Vec<String>,
+    /// Only backups of this folder or file, and those that do not say what they are of.
+    pub source: Option<PathBuf>,
     /// Created when missing.
     pub target: PathBuf,
     /// Allow a target that is not empty. Files the backup does not know are left alone even then.
     pub overwrite: bool,
+    /// How members are placed: parts, owners, what happens to names that are taken. `incremental` is decided by the levels.
+    pub extract: Extract,
+    /// Delete what is in the target and not in the backup. Not with parts only.
+    pub delete_foreign: bool,
     /// Newest state not after this time (seconds since 1970, UTC); `None`: the newest.
     pub not_after_secs: Option<i64>,
     pub pass_phrase: Option<PassPhrase>,
@@ -60,8 +68,11 @@ impl RestoreRequest {
             hostname: hostname.into(),
             backup_name: backup_name.into(),
             also_named: Vec::new(),
+            source: None,
             target: target.into(),
             overwrite: false,
+            extract: Extract::default(),
+            delete_foreign: false,
             not_after_secs: None,
             pass_phrase: None,
             authenticity: Authenticity::WhenRecorded,
@@ -83,6 +94,8 @@ pub struct RestoreReport {
     pub files: u64,
     pub bytes_written: u64,
     pub bytes_fetched: u64,
+    /// Objects in the target that the backup does not know and that were deleted.
+    pub deleted: u64,
     /// Something of the backup is not in the target; `problems` says what.
     pub is_partial: bool,
     /// Members that could not be restored, or not wholly.

@@ -2,11 +2,11 @@
 
 use super::{Authenticity, RestoreRequest, sniff_upstream};
 use crate::VaultError;
-use crate::catalogue::{self, Catalogue, Chain, Level, Standing, check_presence};
+use crate::catalogue::{self, Catalogue, Level, Standing, check_presence, source_of_path};
 use crate::codecs::Compression;
 use crate::encryption::{KeyDerivation, KeyRing, MacKey};
 use crate::layout::{Engine, Hbn, LevelId};
-use crate::lock::time_text;
+use freezer_model::clock::time_text;
 use freezer_storage::Store;
 use std::fmt;
 use std::sync::Arc;
@@ -67,10 +67,17 @@ pub(crate) async fn plan_of(
     engine: Engine,
     request: &RestoreRequest,
 ) -> Result<RestorePlan, VaultError> {
-    let catalogue = find_catalogue(store, engine, request).await?;
+    let keys = request.pass_phrase.clone().map(KeyRing::new);
+    let Found { catalogue, chosen, mut warnings } = find(store, engine, request, keys.as_ref()).await?;
     let hbn = catalogue.hbn.clone();
-    let mut warnings = Vec::new();
-    let (chain, newest) = select(store, &catalogue, request, &mut warnings)?;
+    let chain = catalogue.chains.iter().find(|chain| chain.timestamp == chosen.chain_timestamp);
+    let newest = chain.and_then(|chain| chain.levels.iter().find(|level| level.id == chosen));
+    let Some((chain, newest)) = chain.zip(newest) else {
+        return Err(VaultError::Internal {
+            what: "choosing a backup",
+            cause: format!("{chosen} is not listed"),
+        });
+    };
     let broken = |cause: String| VaultError::BrokenChain { hbn: hbn.to_string(), cause };
     let lineage = chain.lineage(newest).map_err(broken)?;
     for level in &lineage {
@@ -78,7 +85,6 @@ pub(crate) async fn plan_of(
             return Err(broken(format!("{}: {cause}", level.id)));
         }
     }
-    let keys = request.pass_phrase.clone().map(KeyRing::new);
     let mut levels = Vec::new();
     for level in lineage {
         let level = level.whole(store, &hbn).await?;
@@ -87,52 +93,92 @@ pub(crate) async fn plan_of(
     Ok(RestorePlan { hbn, levels, warnings })
 }
 
-/// The first spelling of the name that has a backup.
-async fn find_catalogue(
+/// The state to restore, where it was found.
+struct Found {
+    catalogue: Catalogue,
+    chosen: LevelId,
+    warnings: Vec<String>,
+}
+
+/// Under the first spelling of the name that has what is wanted.
+async fn find(
     store: &Arc<dyn Store>,
     engine: Engine,
     request: &RestoreRequest,
-) -> Result<Catalogue, VaultError> {
+    keys: Option<&KeyRing>,
+) -> Result<Found, VaultError> {
     let mut first = None;
     for name in std::iter::once(&request.backup_name).chain(&request.also_named) {
         let catalogue = catalogue::list(store, &Hbn::of(engine, &request.hostname, name)?).await?;
-        if catalogue.has_backup() {
-            return Ok(catalogue);
+        let mut warnings = Vec::new();
+        match select(store, &catalogue, request, keys, &mut warnings).await {
+            Ok(chosen) => return Ok(Found { catalogue, chosen, warnings }),
+            Err(error @ VaultError::OtherSource { .. }) => first = Some(error),
+            Err(error @ VaultError::NoBackup { .. }) => {
+                first.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
         }
-        first.get_or_insert(catalogue);
     }
-    first.ok_or_else(|| VaultError::BadRequest { cause: "no backup name was given".into() })
+    Err(first.unwrap_or_else(|| VaultError::BadRequest { cause: "no backup name was given".into() }))
 }
 
 /// The newest level not after the wanted time. A damaged one is not passed over in silence: whoever
-/// wants an older state says so with a date.
-fn select<'a>(
+/// wants an older state says so with a date. Nor is one of several folders taken because it is the newest.
+async fn select(
     store: &Arc<dyn Store>,
-    catalogue: &'a Catalogue,
+    catalogue: &Catalogue,
     request: &RestoreRequest,
+    keys: Option<&KeyRing>,
     warnings: &mut Vec<String>,
-) -> Result<(&'a Chain, &'a Level), VaultError> {
+) -> Result<LevelId, VaultError> {
+    let hbn = || catalogue.hbn.to_string();
+    let foreign = match request.source.as_deref().map(source_of_path) {
+        Some(source) => catalogue.foreign(store, &source, keys).await?,
+        None => vec![None; catalogue.chains.len()],
+    };
+    let several = catalogue.several_sources();
+    if request.source.is_none() && request.not_after_secs.is_none() && !several.is_empty() {
+        return Err(VaultError::SeveralSources { hbn: hbn(), sources: several });
+    }
     let in_time = |level: &Level| request.not_after_secs.is_none_or(|limit| level.id.timestamp <= limit);
-    let all = catalogue.chains.iter().flat_map(|chain| chain.levels.iter().map(move |level| (chain, level)));
-    let mut candidates: Vec<_> = all.filter(|(_, level)| in_time(level)).collect();
-    candidates.sort_by_key(|(_, level)| std::cmp::Reverse(level.id.timestamp));
-    for (chain, level) in candidates {
-        match &level.standing {
-            Standing::Complete | Standing::Upstream => return Ok((chain, level)),
-            Standing::Uncommitted => {
+    let all = catalogue.chains.iter().zip(&foreign);
+    let all = all.flat_map(|(chain, foreign)| chain.levels.iter().map(move |level| (level, foreign)));
+    let mut candidates: Vec<_> = all.filter(|(level, _)| in_time(level)).collect();
+    candidates.sort_by_key(|(level, _)| std::cmp::Reverse(level.id.timestamp));
+    let mut passed_over = None;
+    for (level, foreign) in candidates {
+        match (&level.standing, foreign) {
+            (Standing::Complete | Standing::Upstream, None) => {
+                if let (false, Some(name)) = (several.is_empty(), source_name(level)) {
+                    warnings
+                        .push(format!("{} holds backups of several folders; this one is of {name}", hbn()));
+                }
+                return Ok(level.id);
+            }
+            (Standing::Complete | Standing::Upstream, Some(other)) => {
+                passed_over.get_or_insert(other);
+            }
+            (Standing::Uncommitted, _) => {
                 warnings.push(format!("{} was passed over: it was never finished", level.id));
             }
-            Standing::Damaged(cause) => {
-                let hbn = catalogue.hbn.to_string();
-                return Err(VaultError::BrokenChain {
-                    hbn,
-                    cause: format!("{} is damaged: {cause}", level.id),
-                });
+            (Standing::Damaged(_), Some(_)) => {}
+            (Standing::Damaged(cause), None) => {
+                let cause = format!("{} is damaged: {cause}", level.id);
+                return Err(VaultError::BrokenChain { hbn: hbn(), cause });
             }
         }
     }
+    if let (Some(found), Some(wanted)) = (passed_over, &request.source) {
+        let wanted = wanted.display().to_string();
+        return Err(VaultError::OtherSource { hbn: hbn(), wanted, found: found.clone() });
+    }
     let before = request.not_after_secs.map(|secs| format!(" up to {}", time_text(secs))).unwrap_or_default();
-    Err(VaultError::NoBackup { hbn: catalogue.hbn.to_string(), before, store: store.describe() })
+    Err(VaultError::NoBackup { hbn: hbn(), before, store: store.describe() })
+}
+
+fn source_name(level: &Level) -> Option<&str> {
+    level.manifest()?.source.as_ref()?.name.as_deref()
 }
 
 /// Keys and formats of a level; a wrong pass phrase shows here.

@@ -1,17 +1,19 @@
 //! Replaying the levels of a plan into a folder.
 
 use super::fetch::{Arrival, Payload};
-use super::merge::{Staging, merge};
+use super::merge::{Rules, Staging, merge};
 use super::plan::{PlannedLevel, RestorePlan, plan};
 use super::{RestoreReport, RestoreRequest, open_payload};
 use crate::VaultError;
 use crate::backup::MonitorWatch;
 use crate::encryption::PassPhrase;
 use crate::monitor::{Monitor, Phase};
-use crate::problem::{FileProblem, Weight};
-use crate::tar::{Extract, Restored, Severity, TarError, list_archive, read_archive};
+use crate::problem::{FileProblem, Weight, readable};
+use crate::tar::{Existing, Extract, Restored, Severity, TarError, list_archive, read_archive};
 use freezer_storage::Store;
+use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -62,6 +64,7 @@ async fn run(
         files: 0,
         bytes_written: 0,
         bytes_fetched: 0,
+        deleted: 0,
         is_partial: false,
         problems: Vec::new(),
         problem_count: 0,
@@ -76,11 +79,17 @@ async fn run(
         let restored = replay_level(payload, &request, target, &monitor).await?;
         add(&mut report, restored, &monitor);
     }
+    if !request.dry_run {
+        check_parts(&request, target, &mut report)?;
+    }
     if let Some(staging) = staging {
         monitor.set_phase(Phase::Committing);
         let target = request.target.clone();
-        let moving = spawn_blocking(move || merge(&staging, &target));
-        add_problems(&mut report, join("moving files in", moving).await?);
+        let rules = Rules { existing: request.extract.existing, deletes_foreign: request.delete_foreign };
+        let moving = spawn_blocking(move || merge(staging, &target, rules));
+        let merged = join("moving files in", moving).await?;
+        report.deleted = merged.deleted;
+        add_problems(&mut report, merged.problems);
     }
     report.bytes_fetched = monitor.progress().bytes_stored;
     Ok(report)
@@ -88,6 +97,11 @@ async fn run(
 
 /// Before anything is asked of the store: a restore that may not happen should say so at once.
 fn check_target(request: &RestoreRequest) -> Result<(), VaultError> {
+    if request.delete_foreign && !request.extract.only.is_everything() {
+        let cause =
+            "delete_foreign would delete all that is not asked for; it goes with whole restores".into();
+        return Err(VaultError::BadRequest { cause });
+    }
     let local =
         |error: io::Error| VaultError::Local { path: request.target.clone(), cause: error.to_string() };
     match std::fs::read_dir(&request.target) {
@@ -133,10 +147,37 @@ fn add_problems(report: &mut RestoreReport, problems: Vec<FileProblem>) {
     report.problems.extend(problems.into_iter().take(room));
 }
 
+/// Parts that the backup does not hold are said to be missing; all of them missing is an error.
+fn check_parts(
+    request: &RestoreRequest,
+    target: &Path,
+    report: &mut RestoreReport,
+) -> Result<(), VaultError> {
+    let paths = request.extract.only.paths();
+    let is_missing =
+        |path: &&Vec<u8>| std::fs::symlink_metadata(target.join(OsStr::from_bytes(path))).is_err();
+    let missing: Vec<String> = paths.iter().filter(is_missing).map(|path| readable(path)).collect();
+    if !paths.is_empty() && missing.len() == paths.len() && report.problems.is_empty() {
+        return Err(VaultError::NoSuchPath { hbn: report.hbn.clone(), paths: missing.join(", ") });
+    }
+    let reason = "the backup does not hold it at that time".to_owned();
+    let problem = |path| FileProblem {
+        path,
+        kind: "missing".to_owned(),
+        weight: Weight::Partial,
+        reason: reason.clone(),
+    };
+    add_problems(report, missing.into_iter().map(problem).collect());
+    Ok(())
+}
+
 /// Replaying more than one level deletes what is not listed: that must not hit files which were in the
-/// target before.
+/// target before. Nor may a rule about those be taken for one about what an earlier level has restored.
 fn stage(request: &RestoreRequest, levels: usize) -> Result<Option<Staging>, VaultError> {
-    if request.dry_run || levels < 2 {
+    let has_rules = request.delete_foreign
+        || request.extract.existing != Existing::Replace
+        || !request.extract.only.is_everything();
+    if request.dry_run || (levels < 2 && !has_rules) {
         return Ok(None);
     }
     let local =
@@ -158,7 +199,11 @@ async fn replay_level(
     let unpacking = spawn_blocking(move || unpack(incoming, &level, pass.as_ref(), &blocks));
     let target = (!request.dry_run).then(|| target.to_path_buf());
     let (level, watch) = (payload.level.id.level, monitor.clone());
-    let extracting = spawn_blocking(move || extract(BlockReader::new(stream), target, level, watch));
+    // Deletions replay from level 1 on; level 0 has nothing before it to delete, so that files
+    // which were there before stay. What was there before is for the merge to decide.
+    let options = Extract { incremental: level > 0, existing: Existing::Replace, ..request.extract.clone() };
+    let extracting =
+        spawn_blocking(move || extract(BlockReader::new(stream), target, &options, level, watch));
 
     let fetched = payload.fetch(arrivals, monitor).await;
     let unpacked = join("unpacking", unpacking).await;
@@ -201,17 +246,13 @@ fn unpack(
 fn extract(
     mut stream: BlockReader,
     target: Option<PathBuf>,
+    options: &Extract,
     level: u32,
     monitor: Arc<Monitor>,
 ) -> Result<Restored, VaultError> {
     let mut watch = MonitorWatch(monitor);
     let restored = match target {
-        Some(target) => {
-            // Deletions replay from level 1 on; level 0 has nothing before it to delete, so that files
-            // which were there before stay.
-            let options = Extract { incremental: level > 0, ..Extract::default() };
-            read_archive(&mut stream, &target, &options, &mut watch)?
-        }
+        Some(target) => read_archive(&mut stream, &target, options, &mut watch)?,
         None => {
             let mut members = 0;
             list_archive(&mut stream, &mut |_| members += 1, &mut watch)?;

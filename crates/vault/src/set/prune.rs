@@ -6,6 +6,7 @@
 
 use crate::VaultError;
 use crate::catalogue::{self, Chain, Level, Standing};
+use crate::hold;
 use crate::layout::{Engine, Hbn, LevelId};
 use crate::lock::Lock;
 use crate::manifest::MemberLink;
@@ -87,7 +88,7 @@ pub async fn plan(store: &Arc<dyn Store>, request: &PruneRequest) -> Result<SetP
     let abandoned = Abandoned { set: request.hbn.to_string(), before_secs };
     let mut members = Vec::new();
     for hbn in candidates(store, &request.hbn, &names).await? {
-        let plan = plan_member(store, &hbn, &names, &abandoned).await?;
+        let plan = plan_member(store, &hbn, &names, &abandoned, request.now_secs).await?;
         if names.going.contains_key(&hbn) || !plan.remove.is_empty() {
             members.push(MemberPlan { hbn, plan });
         }
@@ -137,8 +138,10 @@ async fn plan_member(
     hbn: &Hbn,
     names: &Names,
     abandoned: &Abandoned,
+    now_secs: i64,
 ) -> Result<PrunePlan, VaultError> {
     let catalogue = catalogue::list(store, hbn).await?;
+    let holds = hold::list(store, hbn).await?;
     let nothing = BTreeSet::new();
     let going = names.going.get(hbn).unwrap_or(&nothing);
     let staying = names.staying.get(hbn).unwrap_or(&nothing);
@@ -155,7 +158,12 @@ async fn plan_member(
             reason,
         };
         let is_unnamed = |level: &Level| !going.contains(&level.id) && !abandoned.has_or_rest(level);
-        match judge(chain, is_unnamed, staying, &names.damaged) {
+        let held = holds.of_chain(chain.timestamp, now_secs);
+        let verdict = match held {
+            Some(held) => Err(format!("{} is {held}", held.id)),
+            None => judge(chain, is_unnamed, staying, &names.damaged),
+        };
+        match verdict {
             Ok(()) if is_named => plan.remove.push(row("only sets that go name it".to_owned())),
             Ok(()) => plan.remove.push(row("it was made for a set that never came to be".to_owned())),
             Err(reason) if is_named => plan.keep.push(row(reason)),
@@ -233,6 +241,7 @@ async fn remove_chains(
         // Under the lock nobody adds a level; one that came before keeps the chain, and so does a set that names it by now.
         let catalogue = catalogue::list(store, hbn).await?;
         let named = names(store, &request.hbn, &BTreeSet::new()).await?;
+        let holds = hold::list(store, hbn).await?;
         for row in rows {
             let chain = catalogue.chains.iter().find(|chain| chain.timestamp == row.chain_timestamp);
             let same = chain.is_some_and(|chain| {
@@ -240,7 +249,8 @@ async fn remove_chains(
             });
             let wanted =
                 named.staying.get(hbn).is_some_and(|ids| row.levels.iter().any(|id| ids.contains(id)));
-            if !same || wanted || !named.damaged.is_empty() {
+            let held = holds.of_chain(row.chain_timestamp, request.now_secs).is_some();
+            if !same || wanted || held || !named.damaged.is_empty() {
                 report.skipped.push(format!("{hbn}: chain {} changed", row.chain_timestamp));
                 continue;
             }

@@ -41,6 +41,7 @@ pub async fn save(
         lock_expiry: request.lock_expiry,
         dry_run: false,
         part_of: None,
+        source: None,
     };
     let set = Set {
         store: store.clone(),

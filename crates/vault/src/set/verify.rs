@@ -61,7 +61,7 @@ pub async fn verify(
     for member in links {
         let fault = fault_of(&store, &member).await?;
         let scope = Scope::State(member.timestamp);
-        let wanted = VerifyRequest { hbn: member.hbn()?, scope, pass_phrase: request.pass_phrase.clone() };
+        let wanted = VerifyRequest { hbn: member.hbn()?, scope, ..request.clone() };
         let levels = match crate::verify::verify(store.clone(), wanted, monitor.clone()).await {
             Ok(report) => report.levels,
             // It is not there, and that is the fault.

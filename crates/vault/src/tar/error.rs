@@ -12,6 +12,9 @@ pub enum TarError {
     /// The receiver of the archive failed.
     #[error("cannot pass on the archive: {0}")]
     Output(io::Error),
+    /// What gives the content failed.
+    #[error("the stream to save is not whole: {0}; nothing was stored")]
+    Stream(String),
     /// The giver of the archive failed.
     #[error("cannot read the archive at byte {offset}: {cause}")]
     Input { offset: u64, cause: io::Error },
@@ -39,6 +42,9 @@ pub enum TarError {
     /// The destination already holds this, and the caller asked to refuse.
     #[error("'{member}' already exists in the destination; allow overwriting or choose an empty directory")]
     Exists { member: String },
+    /// Only a part was wanted, and it was called otherwise in earlier levels.
+    #[error("'{to}' was called '{from}' before, which was not asked for; restore the whole folder instead")]
+    Renamed { from: String, to: String },
     /// Stored index or SNAR bytes that cannot be understood.
     #[error("cannot use the stored index: {0}; a full backup starts a new chain")]
     Index(String),

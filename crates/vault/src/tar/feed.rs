@@ -3,9 +3,11 @@
 //! A stream's length is not known before its end, and a tar header comes before the content: a stream becomes a folder of
 //! parts of a fixed size, each of them in memory for a moment, nothing on disk. `cat FOLDER/*` is the stream again.
 
+use super::facts::Kind;
 use super::header::{Fields, NAME_FIELD};
 use super::index::Builder;
 use super::problem::{ProblemKind, Problems};
+use super::read::walk_archive;
 use super::write::Output;
 use super::{Stamp, TarError, Watch, Written};
 use sha2::{Digest, Sha256};
@@ -13,6 +15,10 @@ use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::time::SystemTime;
 
+/// Read at once of a file.
+const FILE_BUFFER_BYTES: usize = 256 << 10;
+/// Longest file that [`Members::archive`] answers.
+const MOST_WANTED_BYTES: u64 = 1 << 20;
 /// Bytes of one part of a stream.
 pub const PART_BYTES: usize = 16 << 20;
 
@@ -21,6 +27,27 @@ pub trait Feed: fmt::Debug + Send + Sync {
     /// # Errors
     /// Only when the archive cannot go on. What cannot be read is told by [`Members::missing`].
     fn give(&self, members: &mut Members<'_>) -> Result<(), TarError>;
+
+    /// Why there can be no increment of the level that left this note; a new chain starts then.
+    fn refuses(&self, _note: &[u8]) -> Option<String> {
+        Some("such a source is always saved whole".to_owned())
+    }
+
+    /// The increment of the level that left this note. Its members come over those of the levels before; nothing is deleted.
+    ///
+    /// # Errors
+    /// As of [`Feed::give`].
+    fn go_on(&self, _note: &[u8], members: &mut Members<'_>) -> Result<(), TarError> {
+        self.give(members)
+    }
+}
+
+/// What was fed.
+#[derive(Debug)]
+pub struct Fed {
+    pub written: Written,
+    /// What the next level is told.
+    pub note: Vec<u8>,
 }
 
 /// Owner and permissions of a member.
@@ -54,9 +81,46 @@ pub struct Members<'a> {
     problems: Problems,
     members: u64,
     content_bytes: u64,
+    note: Vec<u8>,
 }
 
 impl Members<'_> {
+    /// What an increment of this level has to know.
+    pub fn leave_note(&mut self, note: Vec<u8>) {
+        self.note = note;
+    }
+
+    /// A file whose length is known, read as it is written. The archive cannot go on when there is less of it.
+    pub fn file(
+        &mut self,
+        name: &str,
+        owner: Owner,
+        size_bytes: u64,
+        input: &mut dyn Read,
+    ) -> Result<(), TarError> {
+        self.watch.on_file(name.as_bytes());
+        self.head(name, b'0', owner, size_bytes, b"")?;
+        let mut left = size_bytes;
+        let mut buffer = vec![0; FILE_BUFFER_BYTES.min(usize::try_from(size_bytes).unwrap_or(usize::MAX))];
+        while left > 0 {
+            self.check_cancelled()?;
+            let room = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let count = match input.read(buffer.get_mut(..room).unwrap_or_default()) {
+                Ok(0) => {
+                    return Err(TarError::Stream(format!("it ends {left} bytes before the end of {name}")));
+                }
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(TarError::Stream(format!("{name}: {error}"))),
+            };
+            self.out.write(buffer.get(..count).unwrap_or_default())?;
+            left = left.saturating_sub(count as u64);
+            self.content_bytes += count as u64;
+            self.watch.on_bytes(count as u64);
+        }
+        self.out.pad()
+    }
+
     /// A document that is at hand.
     pub fn document(&mut self, name: &str, owner: Owner, body: &[u8]) -> Result<(), TarError> {
         self.check_cancelled()?;
@@ -69,8 +133,10 @@ impl Members<'_> {
         Ok(())
     }
 
+    /// An empty name is the folder that is restored into.
     pub fn directory(&mut self, name: &str, owner: Owner) -> Result<(), TarError> {
-        self.head(&format!("{name}/"), b'5', owner, 0, b"")
+        let name = if name.is_empty() { String::new() } else { format!("{name}/") };
+        self.head(&name, b'5', owner, 0, b"")
     }
 
     pub fn symlink(&mut self, name: &str, owner: Owner, target: &[u8]) -> Result<(), TarError> {
@@ -107,6 +173,38 @@ impl Members<'_> {
                 return Ok(Ok(streamed));
             }
         }
+    }
+
+    /// Everything of another archive, which may hold plain files, folders and symbolic links. Answers owner and content of the
+    /// small file `wanted`, if it is there.
+    pub fn archive(
+        &mut self,
+        input: &mut dyn Read,
+        wanted: &str,
+    ) -> Result<Option<(Owner, Vec<u8>)>, TarError> {
+        let mut found = None;
+        walk_archive(input, &mut |member, content| {
+            let name = String::from_utf8(member.name)
+                .map_err(|error| TarError::Stream(format!("a name in it is no text: {error}")))?;
+            let name = name.trim_start_matches("./").trim_end_matches('/');
+            let number = |id: u64| u32::try_from(id).unwrap_or(u32::MAX);
+            let (uid, gid, mtime_secs) = (number(member.uid), number(member.gid), member.mtime.secs);
+            let owner = Owner { mode: member.mode, uid, gid, mtime_secs };
+            match (member.kind, member.hard_link) {
+                (Kind::Directory, _) => self.directory(name, owner),
+                (Kind::Symlink, _) => self.symlink(name, owner, &member.link.unwrap_or_default()),
+                (Kind::File, false) if name == wanted && member.size <= MOST_WANTED_BYTES => {
+                    let mut body = Vec::new();
+                    content.read_to_end(&mut body).map_err(|error| TarError::Stream(error.to_string()))?;
+                    self.document(name, owner, &body)?;
+                    found = Some((owner, body));
+                    Ok(())
+                }
+                (Kind::File, false) => self.file(name, owner, member.size, content),
+                _ => Err(TarError::Stream(format!("{name} is neither a plain file nor a folder nor a link"))),
+            }
+        })?;
+        Ok(found)
     }
 
     /// Something that should be in the archive is not, or not whole.
@@ -181,19 +279,23 @@ fn fill(input: &mut dyn Read, part: &mut Vec<u8>, watch: &mut dyn Watch) -> Resu
     Ok(false)
 }
 
-/// Archives what `feed` gives into `out`. There is no base for a next level: such a backup is always whole.
+/// Archives what `feed` gives into `out`: all of it, or what has come since the level that left `base`.
 pub fn write_feed(
     feed: &dyn Feed,
+    base: Option<&[u8]>,
     started_at: SystemTime,
     out: &mut dyn Write,
     watch: &mut dyn Watch,
-) -> Result<Written, TarError> {
-    let problems = Problems::default();
-    let mut members = Members { out: Output::new(out), watch, problems, members: 0, content_bytes: 0 };
-    feed.give(&mut members)?;
+) -> Result<Fed, TarError> {
+    let (problems, note) = (Problems::default(), Vec::new());
+    let mut members = Members { out: Output::new(out), watch, problems, members: 0, content_bytes: 0, note };
+    match base {
+        None => feed.give(&mut members)?,
+        Some(note) => feed.go_on(note, &mut members)?,
+    }
     members.check_cancelled()?;
     let archive_bytes = members.out.finish()?;
-    Ok(Written {
+    let written = Written {
         index: Builder::new(Stamp::from(started_at), false).finish(),
         members: members.members,
         entries: members.members,
@@ -202,7 +304,8 @@ pub fn write_feed(
         problems: members.problems.listed,
         unlisted_problems: members.problems.unlisted,
         worst: members.problems.worst,
-    })
+    };
+    Ok(Fed { written, note: members.note })
 }
 
 #[cfg(test)]
@@ -224,6 +327,7 @@ mod tests {
             assert_eq!(streamed.sha256, hex::encode(Sha256::digest(&big)));
             assert_eq!(members.stream("empty", owner, &mut std::io::empty())?.unwrap().parts, 1);
             members.symlink("link", owner, b"stream")?;
+            members.file("file", owner, 700, &mut big.as_slice())?;
             members.missing("other", "gone");
             Ok(())
         }
@@ -233,7 +337,8 @@ mod tests {
     fn gnu_tar_reads_what_was_fed() {
         let folder = tempfile::tempdir().unwrap();
         let mut archive = Vec::new();
-        let written = write_feed(&Three, SystemTime::UNIX_EPOCH, &mut archive, &mut ()).unwrap();
+        let fed = write_feed(&Three, None, SystemTime::UNIX_EPOCH, &mut archive, &mut ()).unwrap();
+        let written = fed.written;
         assert!(written.is_partial() && written.archive_bytes == archive.len() as u64);
         std::fs::write(folder.path().join("a.tar"), &archive).unwrap();
         let out = Command::new("tar").args(["-xf", "a.tar"]).current_dir(&folder).output().unwrap();
@@ -242,7 +347,56 @@ mod tests {
         assert_eq!(read(&format!("{}/file", "d".repeat(120))), b"small");
         assert_eq!(read("stream/000001").len() + read("stream/000002").len(), PART_BYTES + 9);
         assert_eq!(read("empty/000001"), b"");
+        assert_eq!(read("file"), [7; 700]);
         assert_eq!(std::fs::read_link(folder.path().join("link")).unwrap(), std::path::Path::new("stream"));
+    }
+
+    #[test]
+    fn another_archive_is_taken_over() {
+        #[derive(Debug)]
+        struct Other(Vec<u8>);
+        impl Feed for Other {
+            fn give(&self, members: &mut Members<'_>) -> Result<(), TarError> {
+                let label = members.archive(&mut self.0.as_slice(), "label")?;
+                assert_eq!(label.unwrap().1, b"from here");
+                Ok(())
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("from/sub")).unwrap();
+        std::fs::create_dir(at("to")).unwrap();
+        std::fs::write(at("from/label"), "from here").unwrap();
+        std::fs::write(at("from/sub/big"), vec![3; 700_001]).unwrap();
+        std::os::unix::fs::symlink("label", at("from/link")).unwrap();
+        let mut other = Command::new("tar");
+        other.args(["-C", "from", "-c", "label", "sub", "link"]).current_dir(&folder);
+        let other = Other(other.output().unwrap().stdout);
+        let mut archive = Vec::new();
+        write_feed(&other, None, SystemTime::UNIX_EPOCH, &mut archive, &mut ()).unwrap();
+        std::fs::write(at("a.tar"), &archive).unwrap();
+        let out = Command::new("tar").args(["-xf", "../a.tar"]).current_dir(at("to")).status().unwrap();
+        assert!(out.success());
+        let same = Command::new("diff").args(["-r", "from", "to"]).current_dir(&folder).status().unwrap();
+        assert!(same.success());
+        let broken = Other(other.0.get(..400_000).unwrap().to_vec());
+        let ended = write_feed(&broken, None, SystemTime::UNIX_EPOCH, &mut std::io::sink(), &mut ());
+        assert!(ended.is_err());
+    }
+
+    #[test]
+    fn a_file_that_ends_too_early_ends_the_archive() {
+        #[derive(Debug)]
+        struct Short;
+        impl Feed for Short {
+            fn give(&self, members: &mut Members<'_>) -> Result<(), TarError> {
+                members.file("short", Owner::private(0), 4, &mut &b"abc"[..])
+            }
+        }
+        let ended = write_feed(&Short, None, SystemTime::UNIX_EPOCH, &mut std::io::sink(), &mut ());
+        assert!(
+            matches!(ended, Err(TarError::Stream(cause)) if cause.contains("1 bytes before the end of short"))
+        );
     }
 
     #[test]
@@ -261,7 +415,7 @@ mod tests {
                 self.0 == 0
             }
         }
-        let ended = write_feed(&Endless, SystemTime::UNIX_EPOCH, &mut std::io::sink(), &mut After(100));
+        let ended = write_feed(&Endless, None, SystemTime::UNIX_EPOCH, &mut std::io::sink(), &mut After(100));
         assert!(matches!(ended, Err(TarError::Cancelled)));
     }
 }

@@ -1,5 +1,6 @@
 //! What to archive and how to look at it.
 
+use super::rules::Rules;
 use std::path::PathBuf;
 
 /// Which links are stored as what they point to (upstream's `dereference_symlink`).
@@ -33,6 +34,8 @@ pub struct Source {
     pub root: PathBuf,
     /// GNU tar `--exclude` patterns: unanchored, `*` matches `/` too. The root itself is never excluded.
     pub excludes: Vec<Vec<u8>>,
+    /// Leaves out more, in the words of gitignore. Nothing of a single file.
+    pub rules: Rules,
     /// Which links are followed below the root.
     pub dereference: Dereference,
     /// Leave out what is mounted below the root (default true). A mount point is kept as an empty directory.
@@ -47,6 +50,7 @@ impl Source {
         Self {
             root: root.into(),
             excludes: Vec::new(),
+            rules: Rules::default(),
             dereference: Dereference::None,
             one_file_system: true,
             sync: false,

@@ -80,7 +80,7 @@ impl Room {
         let root = self.path("store");
         let mut names: Vec<String> = tree(&root)
             .into_iter()
-            .filter(|(name, entry)| entry.kind == 'f' && !name.starts_with("locks/"))
+            .filter(|(name, entry)| entry.kind == 'f' && !name.contains("/locks/"))
             .map(|(name, _)| name)
             .collect();
         names.sort();
@@ -187,6 +187,27 @@ pub fn plant(root: &Path) {
     std::fs::write(root.join("to go/away/file"), b"soon gone").unwrap();
     std::os::unix::fs::symlink("sub/big", root.join("link")).unwrap();
     std::fs::set_permissions(root.join("a"), std::fs::Permissions::from_mode(0o640)).unwrap();
+}
+
+/// The same, and then the clock that files are stamped with goes on until nothing of it counts as changed just now: such files
+/// are saved again.
+pub fn plant_before_now(root: &Path) {
+    use std::os::unix::fs::MetadataExt;
+    plant(root);
+    let nanos = |path: &Path| {
+        let facts = std::fs::metadata(path).unwrap();
+        facts.ctime() * 1_000_000_000 + facts.ctime_nsec()
+    };
+    let probe = root.with_extension("probe");
+    let planted = nanos(&root.join("a")).max(nanos(root));
+    loop {
+        std::fs::write(&probe, b"").unwrap();
+        if nanos(&probe) > planted + 100_000_000 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    std::fs::remove_file(probe).unwrap();
 }
 
 /// Changes of the given round: a new file, a changed one, a deleted one, a renamed folder.

@@ -1,10 +1,11 @@
 //! Stacks with their templates, for reading: a stack that is made anew would make its resources a second time.
 
-use super::by_id;
+use super::{AT_ONCE, by_id};
 use crate::openstack::cloud::{Cloud, Service, checked_id};
 use crate::openstack::error::CloudError;
 use crate::openstack::pages::PAGE;
 use crate::openstack::project::topology::{Kind, Resource};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 const HEAT: Service = Service::Heat;
@@ -32,14 +33,12 @@ pub async fn stacks(cloud: &Cloud) -> Result<Vec<Resource>, CloudError> {
             found.extend(by_id(Kind::Stack, row));
         }
     }
-    for stack in &mut found {
-        describe(cloud, stack).await?;
-    }
-    Ok(found)
+    let described = stream::iter(found).map(|stack| describe(cloud, stack)).buffered(AT_ONCE);
+    described.try_collect().await
 }
 
 /// Template, environment and parameters. Parameters that Heat hides stay hidden.
-async fn describe(cloud: &Cloud, stack: &mut Resource) -> Result<(), CloudError> {
+async fn describe(cloud: &Cloud, mut stack: Resource) -> Result<Resource, CloudError> {
     let id = checked_id(HEAT, "stack", &stack.id.id)?;
     let name = checked_id(HEAT, "stack", &stack.name)?.to_owned();
     for (part, key) in [("/template", "template"), ("/environment", "environment"), ("", "stack")] {
@@ -49,5 +48,5 @@ async fn describe(cloud: &Cloud, stack: &mut Resource) -> Result<(), CloudError>
             document.insert(key.to_owned(), found);
         }
     }
-    Ok(())
+    Ok(stack)
 }

@@ -18,6 +18,7 @@ use super::options::ProjectOptions;
 use super::topology::{Kind, Missing, Resource, ResourceId, TOPOLOGY_VERSION, Topology};
 use crate::openstack::cloud::{Cloud, Service};
 use crate::openstack::error::CloudError;
+use futures_util::future::join_all;
 use keystone::KeystoneError;
 use serde_json::{Value, json};
 
@@ -30,7 +31,10 @@ pub struct Scope<'a> {
     pub own_container: Option<&'a str>,
 }
 
-/// Asks all services.
+/// Rows that are asked for more at a time.
+const AT_ONCE: usize = 8;
+
+/// Asks all services, all at the same time.
 pub async fn gather(cloud: &Cloud, scope: &Scope<'_>, now_secs: i64) -> Result<Topology, CloudError> {
     let mut topology = Topology {
         version: TOPOLOGY_VERSION,
@@ -41,7 +45,10 @@ pub async fn gather(cloud: &Cloud, scope: &Scope<'_>, now_secs: i64) -> Result<T
         absent: Vec::new(),
         excluded: Vec::new(),
     };
-    let (keypairs, groups, servers, stacks, containers, images, volumes) = tokio::join!(
+    let on_the_network =
+        join_all(neutron::KINDS.map(|kind| async move { (kind, neutron::list(cloud, scope, kind).await) }));
+    let (on_the_network, keypairs, groups, servers, stacks, containers, images, volumes) = tokio::join!(
+        on_the_network,
         nova::keypairs(cloud),
         nova::server_groups(cloud, scope),
         nova::servers(cloud, scope),
@@ -52,8 +59,8 @@ pub async fn gather(cloud: &Cloud, scope: &Scope<'_>, now_secs: i64) -> Result<T
     );
     topology.take(Service::Nova, Kind::Keypair, keypairs)?;
     topology.take(Service::Nova, Kind::ServerGroup, groups)?;
-    for kind in neutron::KINDS {
-        topology.take(Service::Neutron, kind, neutron::list(cloud, scope, kind).await)?;
+    for (kind, list) in on_the_network {
+        topology.take(Service::Neutron, kind, list)?;
     }
     topology.take(Service::Glance, Kind::Image, images)?;
     topology.take(Service::Cinder, Kind::Volume, volumes)?;

@@ -1,11 +1,12 @@
 //! Networks and what is on them. Ports that Neutron makes itself are not saved: it makes them again.
 
-use super::{Scope, by_id, is_of};
+use super::{AT_ONCE, Scope, by_id, is_of};
 use crate::openstack::cloud::{Cloud, Service};
 use crate::openstack::error::CloudError;
 use crate::openstack::neutron::ports;
 use crate::openstack::project::topology::{Kind, Resource};
 use crate::openstack::temporary::is_temporary;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value, json};
 
 const NEUTRON: Service = Service::Neutron;
@@ -36,9 +37,11 @@ pub async fn list(cloud: &Cloud, scope: &Scope<'_>, kind: Kind) -> Result<Vec<Re
             !is_neutrons && !is_temporary(&port.document, scope.temp_prefix)
         }),
         Kind::Router => {
-            for router in &mut found {
-                add_interfaces(cloud, router).await?;
-            }
+            found = stream::iter(found)
+                .map(|router| add_interfaces(cloud, router))
+                .buffered(AT_ONCE)
+                .try_collect()
+                .await?;
         }
         Kind::FloatingIp => {
             for address in &mut found {
@@ -51,7 +54,7 @@ pub async fn list(cloud: &Cloud, scope: &Scope<'_>, kind: Kind) -> Result<Vec<Re
 }
 
 /// Subnets that a router is on, and its addresses there.
-async fn add_interfaces(cloud: &Cloud, router: &mut Resource) -> Result<(), CloudError> {
+async fn add_interfaces(cloud: &Cloud, mut router: Resource) -> Result<Resource, CloudError> {
     let query = [("device_id", router.id.id.as_str())];
     let found = ports::list(cloud, &query).await?;
     let mut addresses = Map::new();
@@ -71,5 +74,5 @@ async fn add_interfaces(cloud: &Cloud, router: &mut Resource) -> Result<(), Clou
         document.insert("interface_subnets".into(), json!(subnets));
         document.insert("interface_addresses".into(), Value::Object(addresses));
     }
-    Ok(())
+    Ok(router)
 }

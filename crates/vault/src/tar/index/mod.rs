@@ -115,8 +115,9 @@ impl Index {
             return false;
         }
         if !entry.known {
-            // From a SNAR: names only. A directory that was moved here brings files that were never saved here.
-            return row.ino == dir_ino && entry.kind != Kind::Directory;
+            // From a SNAR: names only. A directory that was moved here brings files that were never saved here, and
+            // directories of two file systems may have one number: all roots of ext4 are 2.
+            return row.ino == dir_ino && row.dev == now.dev && entry.kind != Kind::Directory;
         }
         entry.kind == now.kind
             && entry.inode == now.ino
@@ -190,5 +191,39 @@ impl Builder {
     pub fn finish(mut self) -> Index {
         self.index.blob.shrink_to_fit();
         self.index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// All that a GNU snapshot has of a file is its name: roots of two file systems have one number, and trees made alike
+    /// have files of one name in them.
+    #[test]
+    fn a_root_of_another_device_is_another_root() {
+        let snapshot = b"GNU tar-1.34-2\n1700000000\x000\x000\x001\x000\x005\x002\x00.\x00Yfile\x00\0\0";
+        let index = Index::from_snar(snapshot).unwrap();
+        let row = index.row(b"").unwrap();
+        let entry = index.entries(row).next().unwrap();
+        let old = Stamp::new(1, 1);
+        let file = |dev| Facts {
+            kind: Kind::File,
+            mode: 0o100_644,
+            dev,
+            ino: 12,
+            links: 1,
+            uid: 0,
+            gid: 0,
+            size: 1,
+            allocated: 1,
+            rdev: (0, 0),
+            mtime: old,
+            ctime: old,
+        };
+        assert!(index.still_true(row, &entry, 2, &file(5)));
+        assert!(!index.still_true(row, &entry, 2, &file(6)));
+        assert!(!index.still_true(row, &entry, 3, &file(5)));
     }
 }

@@ -6,6 +6,7 @@ use super::extract::{Extractor, Target, safe_path, split, unsafe_member};
 use super::member::Member;
 use super::metadata::{Metadata, Stale};
 use super::remove::remove;
+use super::selection::{Part, is_within};
 use crate::tar::descent::sorted_names;
 use crate::tar::facts::{Facts, Kind};
 use crate::tar::index::compare_paths;
@@ -94,7 +95,11 @@ impl Extractor<'_> {
             Err(errno) => return self.problems.add(path, ProblemKind::Undeleted, errno),
         };
         let mut listed: HashMap<&[u8], u8> = HashMap::new();
+        let wanted = |name: &[u8]| self.options.only.part(&below(path, name)) != Part::Nothing;
         for (code, name) in dumpdir.iter().filter(|(code, _)| matches!(code, b'Y' | b'N' | b'D')) {
+            if !wanted(name) {
+                continue;
+            }
             listed.insert(name, *code);
         }
         for name in names {
@@ -158,6 +163,7 @@ impl Extractor<'_> {
                 _ => {}
             }
         }
+        self.refuse_half_renames(&renames)?;
         // GNU tar names some renames twice.
         let mut done: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         while !renames.is_empty() {
@@ -170,6 +176,22 @@ impl Extractor<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A folder that comes from outside of what is wanted was not restored by the levels below.
+    fn refuse_half_renames(&self, renames: &[(Vec<u8>, Vec<u8>)]) -> Result<(), TarError> {
+        let only = &self.options.only;
+        let is_half = |(from, to): &&(Vec<u8>, Vec<u8>)| {
+            let parts = (only.part(from), only.part(to));
+            parts != (Part::All, Part::All) && parts != (Part::Nothing, Part::Nothing)
+        };
+        match renames.iter().find(is_half) {
+            Some((from, to)) => Err(TarError::Renamed {
+                from: from.escape_ascii().to_string(),
+                to: to.escape_ascii().to_string(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// GNU tar does not always give renames in an order that works: a target that is still in use as the source
@@ -281,10 +303,4 @@ impl From<Errno> for Obstacle {
 
 fn below(path: &[u8], name: &[u8]) -> Vec<u8> {
     if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
-}
-
-/// Whether `path` is `directory` or lies below it.
-fn is_within(path: &[u8], directory: &[u8]) -> bool {
-    directory.is_empty()
-        || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }

@@ -2,6 +2,7 @@
 
 use super::directories::Pending;
 use super::member::{Member, Members, Shape};
+use super::selection::Part;
 use super::{Existing, Extract, Restored};
 use crate::tar::descent::Descent;
 use crate::tar::facts::Kind;
@@ -96,6 +97,11 @@ impl<'a> Extractor<'a> {
             self.finish_directories(Some(&path));
         }
         let directory = member.shape == Shape::Object(Kind::Directory);
+        match self.options.only.part(&path) {
+            Part::All => {}
+            Part::Way if directory => {}
+            Part::Way | Part::Nothing => return Ok(()),
+        }
         if let Shape::Unknown(typeflag) = member.shape {
             let reason = format!("a member of unknown type '{}'", typeflag.escape_ascii());
             self.problems.add(&path, ProblemKind::Unsupported, reason);

@@ -85,8 +85,10 @@ impl Metadata {
             return None;
         }
         let by_name = !options.numeric_owner;
-        let uid = by_name.then(|| owners.user_id(&self.member.user)).flatten().or(id(self.member.uid));
-        let gid = by_name.then(|| owners.group_id(&self.member.group)).flatten().or(id(self.member.gid));
+        let Member { user, uid, group, gid, .. } = &self.member;
+        let mapped = (options.owner_map.user(user, *uid), options.owner_map.group(group, *gid));
+        let uid = mapped.0.or_else(|| by_name.then(|| owners.user_id(user)).flatten()).or(id(*uid));
+        let gid = mapped.1.or_else(|| by_name.then(|| owners.group_id(group)).flatten()).or(id(*gid));
         Some((Uid::from_raw(uid?), Gid::from_raw(gid?)))
     }
 

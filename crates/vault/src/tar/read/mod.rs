@@ -11,11 +11,14 @@ mod member;
 mod metadata;
 mod objects;
 mod remove;
+mod selection;
 mod stream;
 
 use super::facts::Kind;
-use super::{Problem, Severity, Stamp, TarError, Watch};
+use super::{OwnerMap, Problem, Severity, Stamp, TarError, Watch};
 use member::{Member, Members, Shape};
+pub(crate) use remove::remove;
+pub use selection::Selection;
 use std::io::Read;
 use std::path::Path;
 use stream::Stream;
@@ -44,6 +47,10 @@ pub struct Extract {
     pub numeric_owner: bool,
     /// Give everything its owner and group (needs root).
     pub restore_owner: bool,
+    /// Other owners instead; needs `restore_owner`.
+    pub owner_map: OwnerMap,
+    /// Only these parts, and the folders they lie in.
+    pub only: Selection,
     /// Set extended attributes.
     pub restore_xattrs: bool,
     /// Set ACLs.
@@ -60,6 +67,8 @@ impl Default for Extract {
             existing: Existing::Replace,
             numeric_owner: false,
             restore_owner: rustix::process::geteuid().is_root(),
+            owner_map: OwnerMap::default(),
+            only: Selection::default(),
             restore_xattrs: true,
             restore_acls: true,
             sync: false,
@@ -139,6 +148,31 @@ pub fn list_archive(
         each(listed(member));
     }
     Ok(members.stream.offset)
+}
+
+/// Shows every member of an archive together with its content, to copy it. What is no plain file, folder or symbolic link has
+/// kinds of its own, which the caller refuses; sparse files are refused here.
+pub(in crate::tar) fn walk_archive(
+    input: &mut dyn Read,
+    each: &mut dyn FnMut(Listed, &mut dyn Read) -> Result<(), TarError>,
+) -> Result<(), TarError> {
+    let mut members = Members::new(Stream::new(input));
+    while let Some(member) = members.next(&mut || Ok(()))? {
+        if member.sparse.is_some() || matches!(member.shape, Shape::Unknown(_)) {
+            return Err(members.corrupt("it is neither a plain file nor a folder nor a link"));
+        }
+        each(listed(member), &mut Content(&mut members))?;
+    }
+    Ok(())
+}
+
+/// The content of the current member.
+struct Content<'a, 'b>(&'a mut Members<'b>);
+
+impl Read for Content<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer).map_err(|error| std::io::Error::other(error.to_string()))
+    }
 }
 
 fn listed(member: Member) -> Listed {

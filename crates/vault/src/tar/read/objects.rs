@@ -4,6 +4,7 @@ use super::extract::{Extractor, Target, safe_path, split, unsafe_member};
 use super::member::{Member, Members};
 use super::metadata::{Metadata, Stale};
 use super::remove::remove;
+use super::selection::Part;
 use crate::tar::facts::Kind;
 use crate::tar::{ProblemKind, TarError};
 use rustix::fd::OwnedFd;
@@ -126,7 +127,10 @@ impl Extractor<'_> {
         match linked {
             Ok(()) => self.put_in_place(member, target, &temporary, None)?,
             Err(Errno::NOENT) => {
-                let reason = format!("the file it is a link to is missing: '{}'", first.escape_ascii());
+                let mut reason = format!("the file it is a link to is missing: '{}'", first.escape_ascii());
+                if self.options.only.part(&first) != Part::All {
+                    reason.push_str(", which was not asked for: restore both");
+                }
                 self.problems.add(&target.path, ProblemKind::Unwritable, reason);
             }
             Err(errno) => self.failed(member, &target.path, errno)?,

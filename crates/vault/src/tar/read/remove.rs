@@ -12,7 +12,7 @@ const DEPTH: usize = 32;
 
 /// Deletes `name` in `parent`, whatever it is. Returns how many objects are gone. A mount point stops it
 /// with [`Errno::XDEV`].
-pub(super) fn remove(parent: &OwnedFd, name: &[u8]) -> Result<u64> {
+pub(crate) fn remove(parent: &OwnedFd, name: &[u8]) -> Result<u64> {
     let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         unlinkat(parent, name, AtFlags::empty())?;

@@ -85,9 +85,14 @@ impl Writer<'_> {
             if self.excludes.matches(&[b"./", full.as_slice()].concat()) {
                 continue;
             }
+            let now = self.look(dir, &name);
+            let is_folder = matches!(&now, Ok(Some(now)) if now.kind == Kind::Directory);
+            if self.source.rules.leave_out(&full, is_folder) {
+                continue;
+            }
             self.entries += 1;
             let old = before.as_mut().and_then(|before| before.find(&name));
-            match self.look(dir, &name) {
+            match now {
                 Ok(Some(now)) => {
                     let same = before.as_ref().zip(old).is_some_and(|(before, old)| {
                         before.base.still_true(before.row, &old, facts.ino, &now)

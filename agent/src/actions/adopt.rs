@@ -1,0 +1,186 @@
+//! Action adopt: what the storage holds is described as records of backups, for a service that has lost them or never had them.
+//!
+//! Only the storage is asked, so a record says less than that of the run that made the backup; what it takes to restore is
+//! there. The conductor writes those that are missing. Backups that are part of a set have no record of their own.
+
+use super::info::{all, is_meant};
+use super::{ActionError, Done, chains};
+use crate::options::typed::ActionOptions;
+use crate::storages::{Surroundings, open_store};
+use freezer_model::backup::ADOPTED;
+use freezer_storage::Store;
+use freezer_vault::catalogue::{self, Level};
+use freezer_vault::encryption::PassPhrase;
+use freezer_vault::set::{self, SetReadRequest};
+use freezer_vault::{Engine, Hbn, image};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// A report has to reach the conductor in one piece.
+const MOST_RECORD_BYTES: usize = 512 << 10;
+
+pub async fn adopt(options: &ActionOptions, around: &Surroundings) -> Result<Done, ActionError> {
+    let store = open_store(options, around).await?;
+    let pass = options.pass_phrase()?;
+    let search = Search { options, store: &store, pass };
+    let mut records = Vec::new();
+    for hbn in all(&store).await?.into_iter().filter(|hbn| is_meant(options, hbn.as_str())) {
+        let found = catalogue::list(&store, &hbn).await?;
+        for level in found.chains.iter().flat_map(|chain| chain.existing()) {
+            if level.manifest().is_none_or(|manifest| manifest.part_of.is_none()) {
+                records.push(search.record(&hbn, level).await);
+            }
+        }
+    }
+    // Of too many the newest count.
+    records.sort_by_key(|record| std::cmp::Reverse(record.get("time_stamp").and_then(Value::as_i64)));
+    let (mut bytes, found) = (0usize, records.len());
+    records.retain(|record| {
+        bytes = bytes.saturating_add(json!(record).to_string().len());
+        bytes <= MOST_RECORD_BYTES
+    });
+    let mut summary = vec![format!("Adopted      {} backups in {}", records.len(), store.describe())];
+    if records.len() < found {
+        let left = found - records.len();
+        summary.push(format!(
+            "PARTIAL      {left} older ones were left out: there are too many for one run, choose by hostname and backup_name"
+        ));
+    }
+    let partial = records.len() < found;
+    let mut result = Map::new();
+    result.insert(ADOPTED.into(), json!(records));
+    Ok(Done { result, summary, partial })
+}
+
+struct Search<'a> {
+    options: &'a ActionOptions,
+    store: &'a Arc<dyn Store>,
+    pass: Option<PassPhrase>,
+}
+
+impl Search<'_> {
+    async fn record(&self, hbn: &Hbn, level: &Level) -> Map<String, Value> {
+        let (hostname, backup_name) = names(self.options, hbn.as_str());
+        let mut record = self.place();
+        let mut add = |key: &str, value: Value| record.insert(key.to_owned(), value);
+        add("hostname", json!(hostname));
+        add("backup_name", json!(backup_name));
+        add("time_stamp", json!(level.id.timestamp));
+        add("chain_time_stamp", json!(level.id.chain_timestamp));
+        add("curr_backup_level", json!(level.id.level));
+        add("compression", json!(level.compression().map_or("", |codec| codec.name())));
+        add("encrypted", json!(level.is_encrypted()));
+        if let Some(manifest) = level.manifest() {
+            add("bytes_read", json!(manifest.totals.read_bytes));
+            add("bytes_stored", json!(manifest.totals.stored_bytes));
+            add("files", json!(manifest.totals.files));
+            add("problem_count", json!(manifest.problems.count));
+        }
+        let of_kind = match hbn.engine() {
+            Engine::Tar => of_folder(level),
+            Engine::Image => of_image(self.image(hbn, level).await),
+            Engine::Set => of_set(self.topology(&hostname, &backup_name, level).await),
+        };
+        record.extend(of_kind);
+        record
+    }
+
+    /// What all records of this storage say.
+    fn place(&self) -> Map<String, Value> {
+        let place = json!({
+            "action": "backup",
+            "storage": self.options.storage.kind(),
+            "container": self.options.container,
+            "is_adopted": true,
+        });
+        let mut place = place.as_object().cloned().unwrap_or_default();
+        place.extend(self.options.storage.place());
+        place
+    }
+
+    /// What the image is of; nothing without the pass phrase of an encrypted one.
+    async fn image(&self, hbn: &Hbn, level: &Level) -> Value {
+        image::describe(self.store, hbn, level, self.pass.as_ref()).await.unwrap_or_else(|error| {
+            tracing::warn!(%hbn, id = %level.id, "what this image is of cannot be read: {error}");
+            Value::Null
+        })
+    }
+
+    async fn topology(&self, hostname: &str, backup_name: &str, level: &Level) -> Value {
+        let wanted = SetReadRequest {
+            not_after_secs: Some(level.id.timestamp),
+            pass_phrase: self.pass.clone(),
+            ..SetReadRequest::new(hostname, backup_name)
+        };
+        match set::read(self.store, &wanted).await {
+            Ok(content) if content.timestamp == level.id.timestamp => content.topology,
+            Ok(_) => Value::Null,
+            Err(error) => {
+                tracing::warn!(%hostname, %backup_name, id = %level.id, "what this set is of cannot be read: {error}");
+                Value::Null
+            }
+        }
+    }
+}
+
+/// Host and name of `<hostname>_<backup_name>`: names of hosts hold no `_`, unless the action says so.
+fn names(options: &ActionOptions, hbn: &str) -> (String, String) {
+    let given = chains::own_name(options, hbn).filter(|_| !options.is_own_hostname);
+    let (host, name) = match given {
+        Some(name) => (options.hostname.as_str(), name),
+        None => hbn.split_once('_').unwrap_or((hbn, "")),
+    };
+    (host.to_owned(), name.to_owned())
+}
+
+type Fields = Vec<(String, Value)>;
+
+fn fields(mode: &str, engine: &str, more: &[(&str, Value)]) -> Fields {
+    let usual = [("mode", json!(mode)), ("backup_media", json!(mode)), ("engine_name", json!(engine))];
+    usual.iter().chain(more).map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+}
+
+/// An encrypted backup does not say what it is of.
+fn of_folder(level: &Level) -> Fields {
+    let source = level.manifest().and_then(|manifest| manifest.source.as_ref());
+    match source.and_then(|source| source.name.as_deref()) {
+        Some("the control plane") => fields("cloud", "tar", &[]),
+        Some("databases") => fields("mysql", "tar", &[]),
+        Some("a stream") => fields("stream", "tar", &[]),
+        path => {
+            let path = json!(path.unwrap_or_default());
+            fields("fs", "tar", &[("path_to_backup", path.clone()), ("fs_real_path", path)])
+        }
+    }
+}
+
+fn of_image(description: Value) -> Fields {
+    let text = |pointer: &str| description.pointer(pointer).cloned().unwrap_or_default();
+    match description.get("kind").and_then(Value::as_str) {
+        Some("volume") => {
+            let (id, name) = (text("/volume/id"), text("/volume/name"));
+            fields("cinder", "image", &[("cinder_vol_id", id), ("volume_name", name)])
+        }
+        Some("image") => {
+            let (id, name) = (text("/image/id"), text("/image/name"));
+            fields("glance", "image", &[("glance_image_id", id), ("image_name", name)])
+        }
+        Some("rbd") => {
+            let (pool, name) = (text("/image/pool"), text("/image/name"));
+            fields("rbd", "image", &[("rbd_pool", pool), ("rbd_image", name)])
+        }
+        _ => fields("", "image", &[]),
+    }
+}
+
+fn of_set(topology: Value) -> Fields {
+    let text = |pointer: &str| topology.pointer(pointer).cloned().unwrap_or_default();
+    if topology.get("kind").and_then(Value::as_str) == Some("server") {
+        let (id, name) = (text("/server/id"), text("/server/name"));
+        return fields("nova", "nova", &[("nova_inst_id", id), ("server_name", name)]);
+    }
+    match topology.get("project_id") {
+        Some(id) => fields("project", "set", &[("project_id", id.clone())]),
+        None => fields("", "set", &[]),
+    }
+}

@@ -1,0 +1,131 @@
+//! Commands that the action's owner wants run before and after it. The one after runs however the action ended; nothing of what an
+//! action did is hidden by a hook that fails.
+
+use super::commands::{self, Ending, Group};
+use super::{ActionError, Damage, Done};
+use crate::options::typed::ActionOptions;
+use freezer_vault::Monitor;
+use serde_json::{Map, Value, json};
+use std::future::Future;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Output of a hook that the result keeps, for each stream.
+const OUTPUT_TOLD_BYTES: usize = 8 << 10;
+/// Whoever aborts an action waits no longer for it.
+const AFTER_ABORT: Duration = Duration::from_secs(15);
+
+/// Does `action` between its hooks.
+pub async fn around(
+    options: &ActionOptions,
+    monitor: &Monitor,
+    action: impl Future<Output = Result<Done, ActionError>>,
+) -> Result<Done, ActionError> {
+    let hooks = &options.hooks;
+    if hooks.before.is_none() && hooks.after.is_none() {
+        return action.await;
+    }
+    let limit = Duration::from_secs(hooks.timeout_secs);
+    let mut told = Map::new();
+    let mut done = match &hooks.before {
+        Some(line) => match run(options, line, "", limit, monitor.token()).await {
+            Ok(ending) => {
+                told.insert("before".to_owned(), shown(&ending));
+                if ending.is_success() {
+                    action.await
+                } else {
+                    Err(ActionError::Failed(format!(
+                        "{}; the action was not done",
+                        ending.trouble("hook_before", Some(limit))
+                    )))
+                }
+            }
+            Err(error) => Err(error),
+        },
+        None => action.await,
+    };
+    if let Some(line) = &hooks.after {
+        let (outcome, limit) = match &done {
+            Ok(done) if done.partial => ("partial", limit),
+            Ok(_) => ("success", limit),
+            Err(ActionError::Aborted) => ("aborted", limit.min(AFTER_ABORT)),
+            Err(_) => ("fail", limit),
+        };
+        let trouble = match run(options, line, outcome, limit, &CancellationToken::new()).await {
+            Ok(ending) => {
+                told.insert("after".to_owned(), shown(&ending));
+                (!ending.is_success()).then(|| ending.trouble("hook_after", Some(limit)))
+            }
+            Err(error) => Some(format!("hook_after: {error}")),
+        };
+        if let Some(trouble) = trouble {
+            tracing::error!("{trouble}");
+            done = blamed(done, trouble);
+        }
+    }
+    with_hooks(done, told)
+}
+
+async fn run(
+    options: &ActionOptions,
+    line: &str,
+    outcome: &str,
+    limit: Duration,
+    token: &CancellationToken,
+) -> Result<Ending, ActionError> {
+    let stages = commands::stages(line, options.exec_shell)
+        .map_err(|cause| ActionError::Failed(format!("hook '{line}': {cause}")))?;
+    let path = options.path_to_backup.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let variables = [
+        ("FREEZER_ACTION", options.action.as_str().to_owned()),
+        ("FREEZER_BACKUP_NAME", options.backup_name.clone()),
+        ("FREEZER_PATH", path),
+        ("FREEZER_OUTCOME", outcome.to_owned()),
+    ];
+    commands::run(&stages, &variables, Some(limit), Group::Own, token).await
+}
+
+fn shown(ending: &Ending) -> Value {
+    let tail = |text: &str| {
+        let from = text.len().saturating_sub(OUTPUT_TOLD_BYTES);
+        let from = (from..text.len()).find(|place| text.is_char_boundary(*place)).unwrap_or(text.len());
+        text.get(from..).unwrap_or_default().to_owned()
+    };
+    json!({"exit_code": ending.code, "is_late": ending.is_late, "stdout": tail(&ending.stdout), "stderr": tail(&ending.stderr)})
+}
+
+/// What the action did stands; that all is not well shows, too.
+fn blamed(done: Result<Done, ActionError>, trouble: String) -> Result<Done, ActionError> {
+    match done {
+        Ok(mut done) => {
+            done.partial = true;
+            done.summary.push(format!("PARTIAL      the action is done, but {trouble}"));
+            Ok(done)
+        }
+        Err(ActionError::Damaged(mut damage)) => {
+            damage.text = format!("{}; {trouble}", damage.text);
+            Err(ActionError::Damaged(damage))
+        }
+        Err(ActionError::Aborted) => Err(ActionError::Aborted),
+        Err(error) => Err(ActionError::Failed(format!("{error}; {trouble}"))),
+    }
+}
+
+fn with_hooks(done: Result<Done, ActionError>, told: Map<String, Value>) -> Result<Done, ActionError> {
+    match done {
+        Ok(mut done) => {
+            done.result.insert("hooks".to_owned(), Value::Object(told));
+            Ok(done)
+        }
+        Err(ActionError::Aborted) => Err(ActionError::Aborted),
+        Err(ActionError::Damaged(mut damage)) => {
+            damage.result.insert("hooks".to_owned(), Value::Object(told));
+            Err(ActionError::Damaged(damage))
+        }
+        Err(error) => {
+            let (text, mut result) = (error.to_string(), Map::new());
+            result.insert("hooks".to_owned(), Value::Object(told));
+            Err(ActionError::Damaged(Box::new(Damage { text, summary: Vec::new(), result })))
+        }
+    }
+}

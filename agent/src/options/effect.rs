@@ -1,0 +1,171 @@
+//! What is worth a word about options that are accepted: those without effect here, and those that give up a protection.
+
+use super::keys;
+use super::medium::Medium;
+use super::typed::ActionKind;
+use super::values::{OptionsError, Values};
+
+/// Storages and the options that only they look at.
+const OF_STORAGES: [(&str, &[&str]); 3] = [
+    (
+        "ssh",
+        &[
+            "ssh_host",
+            "ssh_port",
+            "ssh_username",
+            "ssh_key",
+            "ssh_password",
+            "ssh_password_file",
+            "ssh_key_passphrase_file",
+        ],
+    ),
+    (
+        "ftp",
+        &[
+            "ftp_host",
+            "ftp_port",
+            "ftp_username",
+            "ftp_password",
+            "ftp_password_file",
+            "ftp_keyfile",
+            "ftp_certfile",
+        ],
+    ),
+    (
+        "s3",
+        &["access_key", "secret_key", "endpoint", "s3_region", "s3_bucket_in_host", "s3_credentials_file"],
+    ),
+];
+const OF_SNAPSHOTS: [&str; 6] =
+    ["lvm_srcvol", "lvm_snapname", "lvm_snapperm", "lvm_snapsize", "lvm_dirmount", "lvm_volgroup"];
+
+/// Sentences for the log and for the result.
+pub fn notes(values: &Values, action: ActionKind, medium: &Medium) -> Result<Vec<String>, OptionsError> {
+    let mut notes = Vec::new();
+    let mut useless = |key: &str, why: &str| -> Result<(), OptionsError> {
+        if said(values, key)? {
+            notes.push(format!("option {key} has no effect here: {why}"));
+        }
+        Ok(())
+    };
+    useless("max_priority", "run the agent under nice and ionice")?;
+    useless("rsync_block_size", "it is of engine rsyncv2")?;
+    useless("sql_server_conf", "it is of mode sqlserver")?;
+    if medium.mode() != "mysql" {
+        useless("mysql_conf", "it is of mode mysql")?;
+        useless("mysql_form", "it is of mode mysql")?;
+    }
+    if *medium != Medium::MysqlFiles {
+        useless("recovery_target_binlog", "it is of mode mysql with mysql_form physical")?;
+    }
+    if medium.has_logs() {
+        useless("overwrite", "a server is restored into an empty directory only")?;
+    }
+    if *medium != Medium::Postgresql {
+        useless("postgresql_conf", "it is of mode postgresql")?;
+        useless("recovery_target_lsn", "it is of mode postgresql")?;
+    }
+    if *medium != Medium::Stream {
+        useless("stream_command", "it is of mode stream")?;
+    }
+    if action != ActionKind::Exec {
+        let storage = values.text("storage")?.unwrap_or_default();
+        for (name, keys) in OF_STORAGES.iter().filter(|(name, _)| !storage.starts_with(name)) {
+            for key in *keys {
+                useless(key, &format!("it is of storage {name}"))?;
+            }
+        }
+        if storage == "ftp" {
+            for key in ["ftp_keyfile", "ftp_certfile"] {
+                useless(key, "it is of storage ftps")?;
+            }
+        }
+    }
+    if medium.mode() == "cindernative" {
+        for key in ["encrypt_pass_file", "encrypt_secret_ref"] {
+            useless(key, "Cinder's own backups are as Cinder makes them; mode cinder encrypts")?;
+        }
+    }
+    if values.text("snapshot")?.is_none() {
+        for key in OF_SNAPSHOTS {
+            useless(key, "no snapshot is taken")?;
+        }
+    }
+    let is_of_files = |kind| action == kind && *medium == Medium::Files;
+    if !is_of_files(ActionKind::Backup) {
+        for key in ["consistency_check", "exclude_rules", "exclude_rules_file", "include_rules"] {
+            useless(key, "it is of backups of folders")?;
+        }
+    }
+    if !is_of_files(ActionKind::Restore) {
+        useless("consistency_checksum", "it is of restores of folders")?;
+    }
+    if !(is_of_files(ActionKind::Restore) || action == ActionKind::Restore && medium.is_fed()) {
+        for key in ["restore_paths", "existing_files", "delete_foreign", "owners", "owner_map"] {
+            useless(key, "it is of restores of folders")?;
+        }
+    }
+    if action != ActionKind::Hold {
+        for key in ["hold_reason", "hold_until", "hold_by"] {
+            useless(key, "it is of action hold")?;
+        }
+    }
+    if action != ActionKind::Exec && values.text("storage")?.as_deref() == Some("ftp") {
+        notes.push(
+            "storage ftp sends the password and all data in the clear: use ftps where the server has TLS"
+                .to_owned(),
+        );
+    }
+    if values.flag("insecure")? && action != ActionKind::Exec {
+        notes.push(
+            "insecure: neither certificates nor host keys are verified, so that whoever is on the way can read and change what is sent".to_owned(),
+        );
+    }
+    Ok(notes)
+}
+
+/// Whether somebody wants something by the option: forms send defaults and `false` along.
+fn said(values: &Values, key: &str) -> Result<bool, OptionsError> {
+    let Some(row) = keys::find(key).filter(|_| values.is_set(key)) else { return Ok(false) };
+    // A list is no text, and no default.
+    let Ok(text) = values.text(key) else { return Ok(true) };
+    let usual = row.default.or((row.kind == keys::Kind::Bool).then_some("false"));
+    Ok(text.is_some_and(|text| Some(text.as_str()) != usual))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn told(action: ActionKind, options: Value) -> Vec<String> {
+        let mut values = Values::default();
+        values.fill(options.as_object().unwrap());
+        notes(&values, action, &Medium::Files).unwrap()
+    }
+
+    #[test]
+    fn what_has_no_effect_is_told_once() {
+        let quiet = json!({"ssh_port": 22, "max_priority": false, "lvm_snapsize": "1G", "consistency_check": true, "insecure": false});
+        assert_eq!(told(ActionKind::Backup, quiet), Vec::<String>::new());
+        let loud = json!({"max_priority": "idle", "lvm_volgroup": "vg", "ssh_host": "h", "endpoint": "e",
+            "rsync_block_size": 512, "consistency_checksum": "0", "insecure": "True"});
+        let told = told(ActionKind::Backup, loud.clone());
+        for key in loud.as_object().unwrap().keys() {
+            assert_eq!(told.iter().filter(|text| text.contains(key.as_str())).count(), 1, "{key}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_storage_looks_at_its_own() {
+        let used = json!({"storage": "ssh", "ssh_host": "h", "ssh_port": 2222, "ssh_password_file": "/f"});
+        assert_eq!(told(ActionKind::Backup, used), Vec::<String>::new());
+        let used = json!({"storage": "ftps", "ftp_host": "h", "ftp_port": 2121, "ftp_keyfile": "/k", "ftp_certfile": "/c"});
+        assert_eq!(told(ActionKind::Backup, used.clone()), Vec::<String>::new());
+        let mut plain = used;
+        plain["storage"] = json!("ftp");
+        let told = told(ActionKind::Backup, plain);
+        assert!(told.len() == 3 && told.iter().any(|text| text.contains("in the clear")), "{told:?}");
+    }
+}

@@ -1,0 +1,97 @@
+//! Mode mysql with mysql_form physical: the files of a server that is written to come back, and its binary logs bring them to the
+//! wanted moment.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use freezer_testkit::Said;
+use freezer_testkit::bank::{SETUP, ask, checked, moved, write_on};
+use freezer_testkit::private::PrivateMariadb;
+use serde_json::Value;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+async fn agent(work: &Path, arguments: &[&str]) -> Said {
+    Said::by_agent("mysql", &work.join("store"), &[], arguments).await
+}
+
+/// The rights that the documentation names.
+const RIGHTS: &str = "CREATE USER backup@127.0.0.1 IDENTIFIED BY 'se\"cret'; \
+    GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR, REPLICATION SLAVE ON *.* TO backup@127.0.0.1";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_a_server_come_back_at_any_moment() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    std::fs::set_permissions(work, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::create_dir(work.join("old")).unwrap();
+    let server = PrivateMariadb::start_with(&work.join("old"), &["--log-bin=log", "--server-id=7"]);
+    let port = server.port;
+    ask(port, SETUP);
+    ask(port, RIGHTS);
+    let conf = work.join("mysql.conf");
+    let text = format!("[default]\nhost = 127.0.0.1\nport = {port}\nuser = backup\npassword = se\"cret\n");
+    std::fs::write(&conf, text).unwrap();
+    let conf = conf.display().to_string();
+    let backup = async || {
+        let physical = ["--mysql-form", "physical", "--incremental", "--mysql-conf", &conf];
+        agent(work, &[&["--action", "backup"][..], &physical].concat()).await.document()
+    };
+    let in_place = |count: u64| {
+        while moved(port) < count {
+            std::thread::yield_now();
+        }
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(backup()))
+    };
+    let stop = AtomicBool::new(false);
+    let (base, log) = std::thread::scope(|scope| {
+        scope.spawn(|| write_on(port, &stop));
+        let base = in_place(50);
+        let log = in_place(moved(port) + 50);
+        stop.store(true, Ordering::Relaxed);
+        (base, log)
+    });
+    let levels = [&base["curr_backup_level"], &log["curr_backup_level"]];
+    assert_eq!(levels, [&Value::from(0), &Value::from(1)], "{base} {log}");
+
+    // A moment that is known, and what comes after it.
+    ask(port, "CREATE USER later@localhost IDENTIFIED BY 'x'");
+    let then = moved(port);
+    let place = ask(port, "SHOW MASTER STATUS").split('\t').take(2).collect::<Vec<_>>().join(":");
+    let now: i64 = ask(port, "SELECT CEIL(UNIX_TIMESTAMP(SYSDATE(6)))").parse().unwrap();
+    let moment = now.max(log["time_stamp"].as_i64().unwrap() + 1);
+    while ask(port, &format!("SELECT UNIX_TIMESTAMP(SYSDATE(6)) > {moment} + 1")) != "1" {
+        std::thread::yield_now();
+    }
+    ask(port, "INSERT INTO bank.moved (text) SELECT text FROM bank.moved LIMIT 7; DROP TABLE bank.account");
+    let last = backup().await;
+    assert_eq!(last["curr_backup_level"], 2, "{last}");
+
+    let restored = async |name: &str, more: &[&str]| {
+        let target = work.join(name);
+        let place = target.display().to_string();
+        let what = ["--action", "restore", "--mysql-form", "physical", "--restore-abs-path", &place];
+        agent(work, &[&what[..], more].concat()).await.document();
+        let run = work.join(format!("{name}.run"));
+        std::fs::create_dir(&run).unwrap();
+        PrivateMariadb::start_on(&run, &target, &[])
+    };
+    let time = chrono::DateTime::from_timestamp(moment, 0).unwrap().format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    for (name, more) in
+        [("time", ["--restore-from-date", &time]), ("place", ["--recovery-target-binlog", &place])]
+    {
+        let server = restored(name, &more).await;
+        assert_eq!(checked(server.port), then, "{name}");
+        assert_eq!(ask(server.port, "SELECT COUNT(*) FROM mysql.user WHERE user = 'later'"), "1");
+    }
+    let newest = restored("newest", &[]).await;
+    assert_eq!(moved(newest.port), then + 7);
+    assert_eq!(ask(newest.port, "SHOW TABLES FROM bank LIKE 'account'"), "");
+    drop(newest);
+    let left =
+        std::fs::read_dir(work).unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+    assert!(!left.into_iter().any(|name| name.starts_with(".freezer")), "nothing is left behind");
+    agent(work, &["--action", "verify", "--mysql-form", "physical"]).await.document();
+
+    // Logs that begin anew are not taken for those that were to come.
+    ask(port, "RESET MASTER");
+    assert_eq!(backup().await["curr_backup_level"], 0);
+}

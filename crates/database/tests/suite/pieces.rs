@@ -1,0 +1,161 @@
+//! Lists that are read piece by piece are the lists, whatever the sizes of their rows.
+
+use crate::place::*;
+use crate::rows::with_actions;
+use freezer_database::*;
+use freezer_model::*;
+use serde_json::json;
+
+fn pages() -> Vec<Page> {
+    let some = |offset, limit| Page { offset, limit: Some(limit) };
+    vec![Page::ALL, some(0, 1), some(0, 100), some(3, 101), some(250, 1000), some(0, 0), some(1000, 5)]
+}
+
+/// Reads a list in pieces; returns its ids and the largest number of rows that came at once.
+fn in_pieces(
+    db: &Database,
+    page: Page,
+    mut piece: impl FnMut(&mut Tx, &mut Cursor, &mut Vec<String>) -> Result<(), DbError>,
+) -> (Vec<String>, usize) {
+    let (mut cursor, mut all, mut most) = (Cursor::of(page), Vec::new(), 0);
+    while !cursor.is_over() {
+        let before = all.len();
+        db.read(|tx| piece(tx, &mut cursor, &mut all)).unwrap();
+        most = most.max(all.len() - before);
+    }
+    (all, most)
+}
+
+pub fn pieces_of_records(place: &Place) {
+    let db = &place.db;
+    db.transaction(|tx| -> Result<(), DbError> {
+        for number in 0..300 {
+            let mut record = backup("a", &format!("b{number:03}"), number / 7);
+            // Small ones first: what comes later is not known from them.
+            let bytes = if number < 120 { 10 } else { 60_000 };
+            record.metadata.insert("links".to_owned(), json!("x".repeat(bytes)));
+            tx.backups().insert(&record)?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    let (project, any) = (p("a"), BackupFilter::default());
+    let is_odd = |id: &BackupId| id.as_str().ends_with(['1', '3', '5', '7', '9']);
+    for page in pages() {
+        let all = db.read(|tx| tx.backups().list(&project, &any, None, page)).unwrap();
+        let expected: Vec<String> = all.iter().map(|record| record.backup_id.to_string()).collect();
+        let (found, most) = in_pieces(db, page, |tx, cursor, ids| {
+            tx.backups().advance(&project, &any, None, cursor, &mut |record| {
+                ids.push(record.backup_id.to_string());
+                Ok::<(), DbError>(())
+            })
+        });
+        assert_eq!(found, expected, "{page:?}");
+        assert!(most <= 120 + 70, "{page:?}: {most} rows at once");
+        let wanted = |record: &Backup| is_odd(&record.backup_id);
+        let all = db.read(|tx| tx.backups().list(&project, &any, Some(&wanted), page)).unwrap();
+        let expected: Vec<String> = all.iter().map(|record| record.backup_id.to_string()).collect();
+        let wanted = |record: &ShownBackup| is_odd(&record.backup_id);
+        let (found, _) = in_pieces(db, page, |tx, cursor, ids| {
+            tx.backups().advance(&project, &any, Some(&wanted), cursor, &mut |record| {
+                ids.push(record.backup_id.to_string());
+                Ok::<(), DbError>(())
+            })
+        });
+        assert_eq!(found, expected, "odd ones, {page:?}");
+    }
+}
+
+pub fn pieces_of_jobs(place: &Place) {
+    let db = &place.db;
+    let actions: Vec<String> = (0..40).map(|number| format!("x{number}")).collect();
+    let names: Vec<&str> = actions.iter().map(String::as_str).collect();
+    with_actions(db, "a", &names);
+    db.transaction(|tx| -> Result<(), DbError> {
+        for number in 0..130 {
+            // More lines than are read without having been weighed.
+            tx.jobs().insert(&job("a", &format!("j{number:03}"), &names))?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    let (project, any) = (p("a"), JobFilter::default());
+    for page in pages() {
+        let whole = db.read(|tx| tx.jobs().list(Scope::Project(&project), &any, None, page)).unwrap();
+        let found = db.read(|tx| shown(tx, Scope::Project(&project), &any, None, page)).unwrap();
+        let ids = |id: &JobId, actions: usize| (id.to_string(), actions);
+        let expected: Vec<_> = whole.iter().map(|job| ids(&job.job_id, job.actions.len())).collect();
+        let found: Vec<_> = found.iter().map(|job| ids(&job.job_id, job.actions.len())).collect();
+        assert_eq!(found, expected, "{page:?}");
+    }
+}
+
+pub fn runs_are_listed_without_what_is_large(place: &Place) {
+    let db = &place.db;
+    let mut large = run("a", "j", "r1");
+    let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
+    large.actions = vec![action("a", "x"), action("a", "y")];
+    large.actions[0].freezer_action.insert("deep".to_owned(), deep);
+    large.steps = vec![Step {
+        action_index: 0,
+        attempt: 1,
+        epoch: Epoch(1),
+        started_at: None,
+        finished_at: None,
+        outcome: None,
+        exit_code: None,
+        error: None,
+        result: serde_json::Map::from_iter([("files".to_owned(), json!("x".repeat(100_000)))]),
+        log: vec!["2026-01-01T00:00:00Z INFO saved".into()],
+    }];
+    let small = run("a", "j", "r2");
+    db.transaction(|tx| -> Result<(), DbError> {
+        tx.runs().insert(&large)?;
+        tx.runs().insert(&small)
+    })
+    .unwrap();
+    let mut seen = Vec::new();
+    in_pieces(db, Page::ALL, |tx, cursor, _| {
+        tx.runs().advance(&p("a"), &RunFilter::default(), None, cursor, &mut |listed| {
+            seen.push((listed.run.run_id.to_string(), listed.actions_total, listed.run.steps.len()));
+            Ok::<(), DbError>(())
+        })
+    });
+    seen.sort();
+    assert_eq!(seen, [("r1".to_owned(), 2, 0), ("r2".to_owned(), small.actions.len(), 0)]);
+    let handed = RunState::Dispatched;
+    let whole = Run { state: handed, ..large };
+    db.transaction(|tx| tx.runs().save(&whole)).unwrap();
+    let found = db.read(|tx| tx.runs().handed_to(Some(&p("a")), &whole.client_id)).unwrap();
+    let steps = Vec::new();
+    assert_eq!(found, [Run { steps, ..whole }]);
+}
+
+pub fn a_job_that_became_too_long_is_found(place: &Place) {
+    let db = &place.db;
+    with_actions(db, "a", &["x", "y"]);
+    db.transaction(|tx| tx.jobs().insert(&job("a", "j", &["x", "y", "x"]))).unwrap();
+    let longer = |id: &str, bytes: usize| {
+        db.read(|tx| tx.actions().job_longer_than(&p("a"), &ActionId::from(id), bytes)).unwrap()
+    };
+    assert_eq!(longer("x", 100_000), None);
+    let mut long = action("a", "y");
+    long.freezer_action.insert("text".to_owned(), json!("x".repeat(60_000)));
+    db.transaction(|tx| tx.actions().save(&long)).unwrap();
+    assert_eq!(longer("x", 60_000), Some(JobId::from("j")));
+    assert_eq!(longer("x", 61_000), None);
+    assert_eq!(longer("z", 0), None);
+    assert_eq!(db.read(|tx| tx.actions().job_longer_than(&p("b"), &ActionId::from("x"), 0)).unwrap(), None);
+}
+
+/// What older versions took for a time, and what is shown of it.
+pub fn impossible_times_are_shown_as_possible_ones(place: &Place) {
+    let db = &place.db;
+    for (id, secs, shown) in [("b1", i64::MAX, TIME_STAMP_MAX), ("b2", i64::MIN, 0), ("b3", 5, 5)] {
+        let mut record = backup("a", id, 1);
+        record.metadata.insert("time_stamp".to_owned(), json!(secs));
+        db.transaction(|tx| tx.backups().insert(&record)).unwrap();
+        let read = db.read(|tx| tx.backups().get(&p("a"), &BackupId::from(id))).unwrap().unwrap();
+        assert_eq!(read.metadata["time_stamp"], shown);
+    }
+}

@@ -1,0 +1,113 @@
+//! One listing of everything below an HBN: which levels there are, of what objects, and who is at work.
+//!
+//! It tells names and sizes only. What is decided by it must be read before it is believed.
+
+use super::Level;
+use super::ancestry::payload_objects;
+use crate::VaultError;
+use crate::layout::{Hbn, LOCKS, LevelId, parse_timestamp};
+use freezer_storage::{Entry, ObjectName, Store};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// With more objects than this one listing is no cheaper than to look at what matters.
+const MOST_OBJECTS: usize = 5000;
+
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    /// Objects of each level's data folder with their sizes.
+    levels: BTreeMap<LevelId, BTreeMap<String, u64>>,
+    chains: BTreeSet<i64>,
+    /// Objects in the folder of locks.
+    pub locks: Vec<ObjectName>,
+}
+
+impl Tree {
+    /// `None` when there is too much for one listing.
+    pub async fn read(store: &Arc<dyn Store>, hbn: &Hbn) -> Result<Option<Self>, VaultError> {
+        let folder = hbn.data_folder()?;
+        match store.list_tree(&folder, MOST_OBJECTS).await? {
+            Some(entries) => Self::parse(&folder, &entries).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What belongs to another HBN, whose name begins like this one and has a `/`, is passed over.
+    fn parse(folder: &ObjectName, entries: &[Entry]) -> Result<Self, VaultError> {
+        let mut tree = Self::default();
+        for entry in entries {
+            let Some((first, rest)) = entry.name.split_once('/') else { continue };
+            if first == LOCKS && !rest.contains('/') {
+                tree.locks.push(folder.join(&entry.name)?);
+                continue;
+            }
+            let level = parse_timestamp(first).and_then(|chain| {
+                let (level, part) = rest.split_once('/')?;
+                Some((LevelId::parse(chain, level)?, part))
+            });
+            if let Some((id, part)) = level {
+                tree.chains.insert(id.chain_timestamp);
+                tree.levels.entry(id).or_default().insert(part.to_owned(), entry.size_bytes);
+            }
+        }
+        Ok(tree)
+    }
+
+    /// The greatest timestamp in use by anything, finished or not.
+    pub fn greatest_timestamp(&self) -> Option<i64> {
+        self.levels.keys().map(|id| id.timestamp).chain(self.chains.iter().copied()).max()
+    }
+
+    /// Levels of the chain that the newest level is in, if that is the newest chain.
+    pub fn newest_chain(&self) -> Vec<LevelId> {
+        let newest = self.levels.keys().max_by_key(|id| id.timestamp).map(|id| id.chain_timestamp);
+        let Some(chain) = newest.filter(|chain| self.chains.last() == Some(chain)) else { return Vec::new() };
+        self.levels.keys().filter(|id| id.chain_timestamp == chain).copied().collect()
+    }
+
+    pub fn has(&self, id: &LevelId, part: &str) -> bool {
+        self.levels.get(id).is_some_and(|parts| parts.contains_key(part))
+    }
+
+    /// Whether the payload is there with the recorded sizes. A listing that lags behind says no.
+    pub fn has_payload(&self, level: &Level) -> bool {
+        let Some((manifest, parts)) = level.manifest().zip(self.levels.get(&level.id)) else { return false };
+        payload_objects(manifest).into_iter().all(|(object, size)| parts.get(object) == Some(&size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_of_this_name_counts() {
+        let entry = |name: &str| Entry { name: name.into(), is_folder: false, size_bytes: 7 };
+        let names = [
+            "10/0_10/data",
+            "10/0_10/manifest",
+            "10/1_20/segments/00000000",
+            "10/x/0_99/data",
+            "10/0_99",
+            "other/30/0_30/data",
+            "010/0_40/data",
+            "locks/abc",
+            "locks/50/0_50/data",
+        ];
+        let folder = ObjectName::new("data/tar/h_n").unwrap();
+        let tree = Tree::parse(&folder, &names.map(entry)).unwrap();
+        let id = |level, timestamp| LevelId { chain_timestamp: 10, timestamp, level };
+        assert_eq!(tree.newest_chain(), [id(0, 10), id(1, 20)]);
+        assert_eq!(tree.greatest_timestamp(), Some(20));
+        assert_eq!(tree.locks, [ObjectName::new("data/tar/h_n/locks/abc").unwrap()]);
+        assert!(tree.has(&id(0, 10), "manifest") && !tree.has(&id(1, 20), "manifest"));
+    }
+
+    #[test]
+    fn a_new_level_of_an_old_chain_is_no_newest_chain() {
+        let entry = |name: &str| Entry { name: name.into(), is_folder: false, size_bytes: 7 };
+        let folder = ObjectName::new("data/tar/h_n").unwrap();
+        let tree = Tree::parse(&folder, &["10/1_30/data", "20/0_20/data"].map(entry)).unwrap();
+        assert!(tree.newest_chain().is_empty());
+    }
+}

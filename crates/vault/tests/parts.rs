@@ -1,0 +1,160 @@
+//! Restores of parts, and what happens to files that are in the target.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use freezer_vault::restore::{Existing, OwnerMap, Selection};
+use freezer_vault::tar::Extract;
+use freezer_vault::{RestoreRequest, VaultError};
+use std::os::unix::fs::MetadataExt;
+use support::*;
+
+/// Three levels of a tree that changes.
+async fn saved() -> Room {
+    let room = Room::new();
+    plant(&room.source());
+    room.backup(room.incremental(T0)).await.unwrap();
+    for round in 1..3u64 {
+        change(&room.source(), round);
+        room.backup(room.incremental(T0 + round as i64 * DAY)).await.unwrap();
+    }
+    room
+}
+
+fn only(paths: &[&str]) -> Extract {
+    Extract { only: Selection::of(paths).unwrap(), ..Extract::default() }
+}
+
+fn names(tree: &Tree) -> Vec<&str> {
+    tree.keys().map(String::as_str).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_come_back_as_they_were() {
+    let room = saved().await;
+    let whole = tree(&room.source());
+    let report = room
+        .restore(RestoreRequest { extract: only(&["sub/renamed", "./a"]), ..room.to("now") })
+        .await
+        .unwrap();
+    assert!(!report.is_partial, "{:?}", report.problems);
+    let found = tree(&room.path("now"));
+    assert_eq!(names(&found), [".", "a", "sub", "sub/renamed", "sub/renamed/text"]);
+    for (name, entry) in found.iter().filter(|(name, _)| *name != ".") {
+        assert_eq!(entry, &whole[name], "{name}");
+    }
+    let old = RestoreRequest { not_after_secs: Some(T0), extract: only(&["to go"]), ..room.to("old") };
+    room.restore(old).await.unwrap();
+    assert_eq!(names(&tree(&room.path("old"))), [".", "to go", "to go/away", "to go/away/file"]);
+
+    let one = RestoreRequest { extract: only(&["a", "to go/away/file"]), ..room.to("one") };
+    let report = room.restore(one).await.unwrap();
+    assert!(report.is_partial && report.problems[0].path == "to go/away/file", "{:?}", report.problems);
+    assert_eq!(names(&tree(&room.path("one"))), [".", "a"]);
+    let error =
+        room.restore(RestoreRequest { extract: only(&["to go"]), ..room.to("none") }).await.unwrap_err();
+    assert!(matches!(error, VaultError::NoSuchPath { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_leave_the_rest_of_the_target_alone() {
+    let room = saved().await;
+    plant(&room.path("target"));
+    std::fs::write(room.path("target/sub/big"), "mine").unwrap();
+    let request = RestoreRequest { overwrite: true, extract: only(&["a"]), ..room.to("target") };
+    room.restore(request).await.unwrap();
+    assert_eq!(std::fs::read(room.path("target/a")).unwrap(), b"hello in round 2\n");
+    assert_eq!(std::fs::read(room.path("target/sub/big")).unwrap(), b"mine");
+    assert!(room.path("target/to go/away/file").exists());
+    let request =
+        RestoreRequest { overwrite: true, delete_foreign: true, extract: only(&["a"]), ..room.to("target") };
+    let error = room.restore(request).await.unwrap_err();
+    assert!(error.to_string().contains("delete_foreign"), "{error}");
+}
+
+/// One of two hard links has the content.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_to_what_was_not_asked_for_is_told() {
+    let room = Room::new();
+    std::fs::write(room.source().join("first"), "content").unwrap();
+    std::fs::hard_link(room.source().join("first"), room.source().join("second")).unwrap();
+    std::fs::write(room.source().join("third"), "other").unwrap();
+    room.backup(room.request(T0)).await.unwrap();
+    let request = RestoreRequest { extract: only(&["second", "third"]), ..room.to("target") };
+    let report = room.restore(request).await.unwrap();
+    assert!(report.is_partial && report.problems[0].reason.contains("restore both"), "{:?}", report.problems);
+    assert_eq!(names(&tree(&room.path("target"))), [".", "third"]);
+}
+
+/// A target with a file of the backup's and a foreign one, in old and new folders.
+fn occupied(room: &Room) {
+    std::fs::create_dir_all(room.path("target/sub/deep/foreign")).unwrap();
+    for name in ["a", "foreign", "sub/foreign", "sub/deep/foreign/file"] {
+        std::fs::write(room.path("target").join(name), "mine").unwrap();
+    }
+}
+
+fn with(room: &Room, existing: Existing, delete_foreign: bool) -> RestoreRequest {
+    let extract = Extract { existing, ..Extract::default() };
+    RestoreRequest { overwrite: true, delete_foreign, extract, ..room.to("target") }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_the_target_are_kept_refused_or_deleted_as_asked() {
+    for levels in [1, 3] {
+        let room = Room::new();
+        plant(&room.source());
+        for level in 0..levels {
+            room.backup(room.incremental(T0 + level * DAY)).await.unwrap();
+            change(&room.source(), level as u64 + 1);
+        }
+        occupied(&room);
+        let before = tree(&room.path("target"));
+        let error = room.restore(with(&room, Existing::Refuse, false)).await.unwrap_err();
+        assert!(error.to_string().contains("'a' already exists"), "{error}");
+        let mut after = tree(&room.path("target"));
+        // A folder in which something was made and removed has other times.
+        after.get_mut(".").unwrap().mtime = before["."].mtime;
+        assert_same(&after, &before);
+
+        let report = room.restore(with(&room, Existing::Keep, false)).await.unwrap();
+        assert!(!report.is_partial && report.problems.iter().any(|problem| problem.kind == "kept"));
+        let read = |name: &str| std::fs::read_to_string(room.path("target").join(name)).unwrap();
+        assert_eq!(
+            (read("a"), read("foreign"), read("sub/foreign")),
+            ("mine".into(), "mine".into(), "mine".into())
+        );
+        assert!(room.path("target/sub/big").exists());
+
+        let report = room.restore(with(&room, Existing::Replace, true)).await.unwrap();
+        assert!(!report.is_partial, "{:?}", report.problems);
+        assert_eq!(report.deleted, 5, "foreign, sub/foreign, sub/deep, sub/deep/foreign and the file in it");
+        room.restore(room.to("fresh")).await.unwrap();
+        assert_same(&tree(&room.path("target")), &tree(&room.path("fresh")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_are_changed_as_asked() {
+    assert!(rustix::process::geteuid().is_root(), "owners are root's business");
+    let room = Room::new();
+    for (name, uid, gid) in [("one", 12_345, 54_321), ("two", 1, 1)] {
+        std::fs::write(room.source().join(name), name).unwrap();
+        std::os::unix::fs::chown(room.source().join(name), Some(uid), Some(gid)).unwrap();
+    }
+    room.backup(room.request(T0)).await.unwrap();
+    let owners = async |target: &str, extract: Extract| {
+        room.restore(RestoreRequest { extract, ..room.to(target) }).await.unwrap();
+        ["one", "two"].map(|name| {
+            let facts = std::fs::metadata(room.path(target).join(name)).unwrap();
+            (facts.uid(), facts.gid())
+        })
+    };
+    assert_eq!(owners("same", Extract::default()).await, [(12_345, 54_321), (1, 1)]);
+    let owner_map = OwnerMap::parse(&["user:12345=777", "user:daemon=778", "group:*=0"]).unwrap();
+    assert_eq!(owners("mapped", Extract { owner_map, ..Extract::default() }).await, [(777, 0), (778, 0)]);
+    assert_eq!(
+        owners("mine", Extract { restore_owner: false, ..Extract::default() }).await,
+        [(0, 0), (0, 0)]
+    );
+}

@@ -1,0 +1,99 @@
+//! A central agent at work on a tenant's servers and on the whole project: with the trust of the job, in the real Nova, Cinder, Glance,
+//! Neutron and Swift; and nowhere else.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+
+use cloud::one_shot::CEPH;
+use cloud::project::{Hands, Project, content, scribble};
+use cloud::secrets::Secrets;
+use cloud::servers::resources;
+use cloud::{Parts, User, login};
+use freezer_testkit::{TestDatabase, TestVhost, random_name, services};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_and_projects_are_saved_and_restored_under_the_trust_of_the_job() {
+    let (project, other) = (Project::create().await, Project::create().await);
+    let hands = Hands::of(&project).await;
+    let data = hands.volume("data", false).await;
+    scribble(&data);
+    let original = content(&data);
+    let server = hands.server_with(&data).await;
+    let before = resources(&hands).await;
+
+    let work = tempfile::tempdir().unwrap();
+    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let operators = login("freezer", "service").await.project_id;
+    let parts = Parts {
+        database_url: &database.url(),
+        rabbit_url: &vhost.url(),
+        project_id: &operators,
+        agent_login: ("freezer", "service"),
+    };
+    let keystone = services::keystone_url();
+    let central = cloud::central::start_with(work.path(), &parts, &keystone, "amqp", CEPH);
+    let user = User::new(central.api_port, &hands.login);
+    central.wait_for_agent(&user).await;
+    let container = format!("saved-{}", random_name());
+    let run = async |mut action: Value, more: Value| {
+        let fields = action.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        fields.extend([("storage".to_owned(), json!("swift")), ("container".to_owned(), json!(container))]);
+        let actions = json!([{"freezer_action": action, "max_retries": 0}]);
+        let job = json!({"client_id": central.client_id, "job_schedule": {}, "job_actions": actions});
+        let made = user.post("/jobs", &job).await;
+        user.finished_run(made["job_id"].as_str().unwrap(), 1).await
+    };
+
+    // The operator's host has no file with a tenant's pass phrase; Barbican keeps it.
+    let secrets = Secrets::of(&project).await;
+    let secret = secrets.store("known to the tenant").await;
+    let plain = json!({"mode": "nova", "engine_name": "nova", "backup_name": "web", "nova_inst_id": server});
+    let mut nova = plain.clone();
+    nova["encrypt_secret_ref"] = json!(secret);
+    let saved = run(nova.clone(), json!({"action": "backup"})).await;
+    assert_eq!(saved["state"], "success", "{saved:#}");
+    assert_eq!(resources(&hands).await, before);
+    let all = json!({"mode": "project", "engine_name": "set", "backup_name": "all"});
+    let saved = run(all.clone(), json!({"action": "backup", "incremental": true})).await;
+    assert_eq!(saved["state"], "success", "{saved:#}");
+    let metadata = &saved["steps"][0]["result"]["backup_metadata"];
+    assert_eq!((&metadata["project_id"], &metadata["resources"]["server"]), (&json!(project.id), &json!(1)));
+    assert_eq!(resources(&hands).await, before);
+
+    let refused = run(plain, json!({"action": "restore", "restore_name": "again"})).await;
+    assert_eq!(refused["state"], "fail", "{refused:#}");
+    assert!(refused["error"].as_str().unwrap().contains("encrypt"), "{refused:#}");
+    let restored = run(nova, json!({"action": "restore", "restore_name": "again"})).await;
+    assert_eq!(restored["state"], "success", "{restored:#}");
+    let (_, servers) = hands.nova(Method::GET, "/servers/detail", None).await;
+    let again = servers["servers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["name"] == "again")
+        .expect("a new server");
+    assert_eq!((&again["tenant_id"], &again["status"]), (&json!(project.id), &json!("ACTIVE")));
+    let disks = hands.disks_of(again["id"].as_str().unwrap()).await;
+    assert_eq!(content(disks[0].1["volumeId"].as_str().unwrap()), original);
+    let part = json!({"action": "restore", "project_select": "volume/data"});
+    let restored = run(all.clone(), part.clone()).await;
+    assert_eq!(restored["state"], "success", "{restored:#}");
+    let after = resources(&hands).await;
+    assert!(after.iter().any(|row| row.starts_with("volumes data~")), "{after:?}");
+    assert!(!after.iter().any(|row| row.contains(" freezer_")), "{after:?}");
+
+    // The trust is one project's, whatever the user may do elsewhere.
+    let mut elsewhere = part;
+    elsewhere["project_restore_to"] = json!(other.id);
+    let refused = run(all, elsewhere).await;
+    assert_eq!(refused["state"], "fail", "{refused:#}");
+    assert!(
+        refused["error"].as_str().unwrap().contains("under a trust, which is for one project"),
+        "{refused:#}"
+    );
+    assert_eq!(resources(&Hands::of(&other).await).await, Vec::<String>::new());
+    secrets.remove_all().await;
+}

@@ -1,0 +1,260 @@
+//! Faults of the cloud in the middle of the work, on the real services with something between them and the agent that breaks one
+//! answer: a clear error, nothing lost, and nothing left in the project but what was there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+#[allow(dead_code)]
+#[path = "../../crates/storage/tests/support/proxy.rs"]
+mod proxy;
+
+use cloud::detour::keystone_with;
+use cloud::one_shot::{Said, agent_of};
+use cloud::project::{CINDER, Hands, Project};
+use cloud::servers::resources;
+use cloud::stage::{PARTIAL, Stage, count};
+use cloud::{LOOK, PATIENCE};
+use proxy::{Action, Proxy};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// The agent of a project's user for a backup to a local folder, by way of `keystone`.
+fn saving(project: &Project, folder: &Path, keystone: u16, what: &[&str]) -> Command {
+    let mut command = agent_of(project, &project.user);
+    command
+        .env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"))
+        .args(["--action", "backup", "--storage", "local", "--container"])
+        .arg(folder)
+        .args(["--backup-name", "b", "--metadata-out", "-"])
+        .args(what);
+    command
+}
+
+/// A detour to the service at `usual` on this machine; answers it and the port of a Keystone that leads there.
+async fn before(usual: u16) -> (Proxy, u16) {
+    let proxy = Proxy::http(format!("127.0.0.1:{usual}")).await;
+    let keystone = keystone_with(&[(usual, proxy.port)]).await;
+    (proxy, keystone)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_cinder_cannot_make_is_told_and_removed() {
+    let project = Project::create().await;
+    let (hands, folder) = (Hands::of(&project).await, tempfile::tempdir().unwrap());
+    let volume = hands.volume("data", false).await;
+    let before_it = resources(&hands).await;
+    let (cinder, keystone) = before(8776).await;
+    // Whatever it really is, and however often it is looked at.
+    let in_error = Action::RewordAnswer("\"status\": \"", "\"status\": \"error\", \"was\": \"");
+    cinder.rule("GET", "/snapshots/", u32::MAX, in_error);
+    let what = ["--mode", "cinder", "--cinder-vol-id", &volume];
+    let said = Said::by(saving(&project, folder.path(), keystone, &what)).await;
+    said.fails_with(&["snapshot", "is error instead of available"]);
+    assert_eq!(resources(&hands).await, before_it);
+    let restore = ["--mode", "cinder", "--action", "restore", "--storage", "local", "--backup-name", "b"];
+    let mut command = agent_of(&project, &project.user);
+    command.args(restore).arg("--container").arg(folder.path());
+    Said::by(command).await.fails_with(&["no complete backup"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_being_deleted_is_refused_and_one_that_goes_meanwhile_leaves_nothing() {
+    let project = Project::create().await;
+    let (hands, folder) = (Hands::of(&project).await, tempfile::tempdir().unwrap());
+    let fields = json!({
+        "name": "web", "flavorRef": hands.flavor_id("tiny").await, "imageRef": hands.image_id().await, "networks": "none",
+    });
+    let server = hands.server(fields).await;
+    let before_it = resources(&hands).await;
+    let what = ["--mode", "nova", "--engine", "nova", "--nova-inst-id", &server];
+    let (nova, keystone) = before(8774).await;
+    let (rest, deleting) = ("\"OS-EXT-STS:task_state\": null", "\"OS-EXT-STS:task_state\": \"deleting\"");
+    nova.rule(
+        "GET",
+        &*Box::leak(format!("/servers/{server}").into_boxed_str()),
+        9,
+        Action::RewordAnswer(rest, deleting),
+    );
+    let said = Said::by(saving(&project, folder.path(), keystone, &what)).await;
+    said.fails_with(&[&server, "deleting"]);
+    assert_eq!(resources(&hands).await, before_it);
+
+    let (_, keystone) = before(8774).await;
+    let mut command = saving(&project, folder.path(), keystone, &what);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while !resources(&hands).await.iter().any(|row| row.starts_with("images freezer_")) {
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "no image was seen");
+        tokio::time::sleep(LOOK).await;
+    }
+    hands.delete_server(&server).await;
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    // Nova may have taken the disk by then: that is a backup.
+    match ended.status.code() {
+        Some(0) => {}
+        Some(1) => assert!(said.lines().last().unwrap_or_default().contains("server"), "{said}"),
+        other => panic!("{other:?}: {said}"),
+    }
+    assert_eq!(resources(&hands).await, Vec::<String>::new());
+}
+
+/// Rows of a container's list, as Swift tells them.
+fn rows(from: usize, count: usize) -> String {
+    let row = |number| json!({"name": format!("{number:07}"), "hash": "0", "bytes": 0, "last_modified": "2026-01-01T00:00:00.0"});
+    Value::Array((from..from + count).map(row).collect()).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_is_listed_to_its_end_and_one_with_too_many_objects_is_named() {
+    let stage = Stage::new().await;
+    let hands = &stage.hands;
+    hands.swift(Method::PUT, "/photos", &[], Vec::new()).await;
+    for number in 0..7 {
+        hands.swift(Method::PUT, &format!("/photos/{number}"), &[], vec![b'x'; number]).await;
+    }
+    let (swift, keystone) = before(8080).await;
+    let save = || {
+        let mut command = stage.command("backup", &["--metadata-out", "-"]);
+        command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
+        command
+    };
+    // An operator's pages are shorter than asked for.
+    swift.rule("GET", "limit=5000", 4, Action::RewordRequest("limit=5000", "limit=3"));
+    let saved = Said::by(save()).await.document();
+    assert_eq!((swift.unused_rules(), count(&saved, "missing")), (0, 0), "{saved:#}");
+    hands.clear().await;
+    stage.run("restore", &[]).await.document();
+    let names = hands.swift(Method::GET, "/photos", &[], Vec::new()).await.text().await.unwrap();
+    assert_eq!(names.lines().count(), 7, "{names}");
+
+    // One page after the other, and no more of them than may be kept.
+    for page in 0..21 {
+        swift.rule("GET", "limit=5000", 1, Action::Say(rows(page * 5000, 5000)));
+    }
+    let asked = swift.requests("GET", "limit=5000");
+    let saved = Said::by(save()).await.document_of(PARTIAL);
+    let reason = saved["missing"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("container photos") && reason.contains("more than 100000 objects"), "{saved:#}");
+    assert_eq!(swift.requests("GET", "limit=5000") - asked, 21);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_that_is_full_in_the_middle_holds_nothing_of_the_backup() {
+    let project = Project::create().await;
+    let (hands, folder) = (Hands::of(&project).await, tempfile::tempdir().unwrap());
+    let volume = hands.volume("data", true).await;
+    let before_it = resources(&hands).await;
+    hands.swift(Method::PUT, "/full", &[("X-Container-Meta-Quota-Bytes", "3000000")], Vec::new()).await;
+    let (swift, keystone) = before(8080).await;
+    let save = |container: &str| {
+        let mut command = agent_of(&project, &project.user);
+        command
+            .env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"))
+            .args([
+                "--action",
+                "backup",
+                "--mode",
+                "cinder",
+                "--cinder-vol-id",
+                &volume,
+                "--storage",
+                "swift",
+            ])
+            .args(["--container", container, "--backup-name", "b", "--max-segment-size", "1048576"]);
+        command.current_dir(folder.path());
+        command
+    };
+    Said::by(save("full")).await.fails_with(&["quota"]);
+    assert!(swift.requests("PUT", "/full") > 1, "in the middle");
+    assert_eq!(resources(&hands).await, before_it);
+    let left = hands.swift(Method::GET, "/full", &[], Vec::new()).await.text().await.unwrap();
+    assert_eq!(left, "");
+    // With room it is whole.
+    hands.swift(Method::POST, "/full", &[("X-Remove-Container-Meta-Quota-Bytes", "x")], Vec::new()).await;
+    let said = Said::by(save("full")).await;
+    assert_eq!(said.status, Some(0), "{}", said.err);
+}
+
+/// Ids and states of the project's backups in Cinder.
+async fn backups(hands: &Hands) -> Vec<(String, String)> {
+    let url = format!("{CINDER}/{}/backups/detail", hands.login.project_id);
+    let (status, list) = cloud::project::call(Method::GET, &url, &hands.login.token, None).await;
+    assert_eq!(status, 200, "{list}");
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+    list["backups"].as_array().unwrap().iter().map(|row| (text(row, "id"), text(row, "status"))).collect()
+}
+
+/// An agent of mode cindernative that is at work when `is_reached`.
+async fn at_work(mut command: Command, is_reached: impl AsyncFn() -> bool) -> std::process::Child {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while !is_reached().await {
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "it was never seen at work");
+        tokio::time::sleep(LOOK).await;
+    }
+    child
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_of_cinders_backups_that_is_killed_or_aborted_leaves_nothing() {
+    let project = Project::create().await;
+    let hands = Hands::of(&project).await;
+    let volume = hands.volume("data", false).await;
+    let native = |action: &str, more: &[&str]| {
+        let mut command = agent_of(&project, &project.user);
+        command.args(["--mode", "cindernative", "--cindernative-vol-id", &volume, "--metadata-out", "-"]);
+        command.args(["--action", action, "--backup-name", "nightly"]).args(more);
+        command
+    };
+    // The next one of this volume, whatever it does, finds what is left.
+    let next = async || Said::by(native("backup", &["--dry-run"])).await.document();
+    for is_killed in [true, false] {
+        let mut child = at_work(native("backup", &[]), async || !backups(&hands).await.is_empty()).await;
+        let signal = if is_killed { rustix::process::Signal::KILL } else { rustix::process::Signal::TERM };
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        let ended = child.wait().unwrap();
+        assert_eq!(ended.code(), if is_killed { None } else { Some(143) });
+        assert_eq!(backups(&hands).await.len(), 1, "Cinder goes on");
+        next().await;
+        assert_eq!(backups(&hands).await, []);
+        hands.volume_is(&volume, "available").await;
+    }
+    let saved = Said::by(native("backup", &[])).await.document();
+    let id = saved["cinder_backup_id"].as_str().unwrap().to_owned();
+    let metadata = hands.backups(&volume).await.remove(0)["metadata"].take();
+    assert_eq!(metadata.as_object().unwrap().len(), 2, "nobody takes it for one that was left: {metadata}");
+
+    let restore = || native("restore", &["--nooverwrite"]);
+    let is_new =
+        async || resources(&hands).await.iter().any(|row| row.starts_with("volumes freezer_restore_"));
+    let mut child = at_work(restore(), is_new).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    next().await;
+    assert_eq!(resources(&hands).await, ["volumes data"]);
+    assert_eq!(backups(&hands).await, [(id, "available".to_owned())]);
+    let restored = Said::by(restore()).await.document();
+    let mut names = resources(&hands).await;
+    names.sort();
+    assert!(names.len() == 2 && names[1].starts_with("volumes data~"), "{names:?}: {restored}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_cinders_into_a_container_that_is_full_in_the_middle_leaves_nothing() {
+    let project = Project::create().await;
+    let hands = Hands::of(&project).await;
+    let volume = hands.volume("data", false).await;
+    // A gigabyte of nothing is a megabyte in twenty objects.
+    hands.swift(Method::PUT, "/full", &[("X-Container-Meta-Quota-Bytes", "400000")], Vec::new()).await;
+    let mut command = agent_of(&project, &project.user);
+    command.args(["--mode", "cindernative", "--cindernative-vol-id", &volume, "--action", "backup"]);
+    command.args(["--backup-name", "nightly", "--cindernative-backup-container", "full"]);
+    Said::by(command).await.fails_with(&["ended in error", "it was removed", "413"]);
+    assert_eq!(backups(&hands).await, []);
+    assert_eq!(resources(&hands).await, ["volumes data"]);
+    let left = hands.swift(Method::GET, "/full", &[], Vec::new()).await.text().await.unwrap();
+    assert_eq!(left, "");
+}

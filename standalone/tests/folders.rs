@@ -1,0 +1,224 @@
+//! The agent of one host: names of folders that nobody named, checksums, commands around an action, streams.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+
+use cloud::one_shot::Said;
+use freezer_testkit::program;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+fn command(work: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program("freezer-agent"));
+    command.env_clear().env("PATH", "/usr/bin:/bin").current_dir(work);
+    command.args(["--storage", "local", "--hostname", "h", "--metadata-out", "-", "--container"]);
+    command.arg(work.join("store")).args(arguments);
+    command
+}
+
+async fn agent(work: &Path, arguments: &[&str]) -> Said {
+    Said::by(command(work, arguments)).await
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Folders of one name in two places, with a file of one name.
+fn two_folders(work: &Path) -> [String; 2] {
+    ["one", "two"].map(|place| {
+        let folder = work.join(place).join("data");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("file"), format!("content of {place}\n")).unwrap();
+        text(&folder)
+    })
+}
+
+fn restored(work: &Path, target: &str) -> String {
+    std::fs::read_to_string(work.join(target).join("file")).unwrap()
+}
+
+#[tokio::test]
+async fn folders_that_nobody_named_never_mix() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    let [one, two] = two_folders(work);
+    let mut levels = Vec::new();
+    for folder in [&one, &two, &one, &two] {
+        let said = agent(work, &["--action", "backup", "--incremental", "--path-to-backup", folder])
+            .await
+            .document();
+        levels.push(said["curr_backup_level"].as_u64().unwrap());
+    }
+    assert_eq!(levels, [0, 0, 1, 1]);
+    let to = |name: &str| text(&work.join(name));
+    let said = agent(work, &["--action", "restore", "--restore-abs-path", &to("any")]).await;
+    said.fails_with(&["several folders of h", "path_to_backup", "freezer_fs_h_data-"]);
+    let (first, second) = (to("first"), to("second"));
+    for (folder, target) in [(&one, &first), (&two, &second)] {
+        let restore = ["--action", "restore", "--path-to-backup", folder, "--restore-abs-path", target];
+        assert_eq!(agent(work, &restore).await.status, Some(0));
+    }
+    assert_eq!(restored(work, "first"), "content of one\n");
+    assert_eq!(restored(work, "second"), "content of two\n");
+
+    // Without a folder, verification and rotation are about all of them, each by itself.
+    let checked = agent(work, &["--action", "verify"]).await.document();
+    assert_eq!((&checked["is_sound"], &checked["levels"]), (&json!(true), &json!(4)), "{checked}");
+    agent(work, &["--action", "backup", "--path-to-backup", &one]).await.document();
+    let plans = agent(work, &["--action", "admin", "--keep-last", "1"]).await.document();
+    let removed: Vec<usize> =
+        plans.as_array().unwrap().iter().map(|plan| plan["remove"].as_array().unwrap().len()).collect();
+    assert_eq!(removed.iter().sum::<usize>(), 1, "{plans}");
+    let restore =
+        ["--action", "restore", "--path-to-backup", &two, "--restore-abs-path", &second, "--overwrite"];
+    assert_eq!(agent(work, &restore).await.status, Some(0));
+}
+
+/// As an agent of before has left it: under the name that all folders of the host shared.
+#[tokio::test]
+async fn backups_under_the_old_default_name_are_found() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    let [one, two] = two_folders(work);
+    let old = ["--action", "backup", "--backup-name", "freezer_fs_h", "--path-to-backup", &one];
+    agent(work, &old).await.document();
+    let to = |name: &str| text(&work.join(name));
+    let any = agent(work, &["--action", "restore", "--restore-abs-path", &to("any")]).await;
+    assert_eq!(any.status, Some(0), "{}", any.err);
+    let restore = async |folder: &str, target: &str| {
+        let target = to(target);
+        agent(work, &["--action", "restore", "--path-to-backup", folder, "--restore-abs-path", &target]).await
+    };
+    let found = restore(&one, "first").await.document();
+    assert!(found["warnings"].to_string().contains("shared"), "{found}");
+    assert_eq!(restored(work, "first"), "content of one\n");
+    restore(&two, "second").await.fails_with(&["h_freezer_fs_h holds no backup of"]);
+    assert_eq!(agent(work, &["--action", "verify", "--path-to-backup", &one]).await.document()["levels"], 1);
+    // What is saved from now on has its own name.
+    let said =
+        agent(work, &["--action", "backup", "--incremental", "--path-to-backup", &one]).await.document();
+    assert_eq!(said["curr_backup_level"], 0);
+    assert!(said["backup_name"].as_str().unwrap().starts_with("freezer_fs_h_data-"), "{said}");
+    let plans = agent(work, &["--action", "admin", "--keep-last", "1", "--dry-run"]).await.document();
+    assert_eq!(plans.as_array().unwrap().len(), 2, "old and new names are rotated: {plans}");
+}
+
+#[tokio::test]
+async fn the_consistency_checksum_is_made_and_compared() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    let [one, _] = two_folders(work);
+    let backup = ["--action", "backup", "--backup-name", "b", "--path-to-backup", &one];
+    let without = agent(work, &backup).await.document();
+    assert_eq!(without["consistency_checksum"], "");
+    let said = agent(work, &[&backup[..], &["--consistency-check"]].concat()).await.document();
+    let sum = said["consistency_checksum"].as_str().unwrap();
+    assert_eq!(sum.len(), 64, "{said}");
+    let restore = async |target: &str, sum: &str| {
+        let target = text(&work.join(target));
+        let arguments = ["--action", "restore", "--backup-name", "b", "--restore-abs-path", &target];
+        agent(work, &[&arguments[..], &["--consistency-checksum", sum]].concat()).await
+    };
+    assert_eq!(restore("same", sum).await.status, Some(0));
+    let other = "0".repeat(64);
+    restore("other", &other).await.fails_with(&["the data are written", "consistency_checksum"]);
+    assert_eq!(restored(work, "other"), "content of one\n");
+    restore("nonsense", "x").await.fails_with(&["64 hexadecimal digits"]);
+}
+
+#[tokio::test]
+async fn a_command_that_fails_shows_what_it_said() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    let exec = ["--action", "exec", "--exec-shell", "--command", "echo said; echo trouble >&2; exit 7"];
+    let said = agent(work, &exec).await;
+    said.fails_with(&["ended with status 7: trouble"]);
+    let told: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(told, json!({"exit_code": 7, "stdout": "said\n", "stderr": "trouble\n"}));
+    let loud = ["--action", "exec", "--command", "true", "--max-priority", "9", "--insecure"];
+    let said = agent(work, &loud).await;
+    assert!(said.err.contains("option max_priority has no effect"), "{}", said.err);
+}
+
+/// Lines that hooks have written.
+fn trace(work: &Path) -> String {
+    std::fs::read_to_string(work.join("trace")).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn hooks_run_before_and_after_whatever_happens() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    let [one, _] = two_folders(work);
+    let after = "echo after $FREEZER_ACTION $FREEZER_BACKUP_NAME $FREEZER_OUTCOME >> trace";
+    let backup = async |folder: &str, before: &str, after: &str| {
+        let arguments =
+            ["--action", "backup", "--backup-name", "b", "--path-to-backup", folder, "--exec-shell"];
+        let said =
+            agent(work, &[&arguments[..], &["--hook-before", before, "--hook-after", after]].concat()).await;
+        (said, std::mem::take(&mut trace(work)), std::fs::remove_file(work.join("trace")))
+    };
+    let (said, trace, _) =
+        backup(&one, "echo before $FREEZER_PATH >> trace; echo frozen > one/data/state", after).await;
+    assert_eq!(said.status, Some(0), "{}", said.err);
+    assert_eq!(trace, format!("before {one}\nafter backup b success\n"));
+
+    let (said, trace, _) = backup(&one, "echo no >&2; false", after).await;
+    said.fails_with(&["hook_before ended with status 1: no", "the action was not done"]);
+    assert_eq!(trace, "after backup b fail\n");
+    let (said, trace, _) = backup("/nonexistent/folder", "true", after).await;
+    assert_eq!((said.status, trace.as_str()), (Some(1), "after backup b fail\n"), "{}", said.err);
+    let (said, _, _) = backup(&one, "true", "exit 5").await;
+    assert_eq!(said.status, Some(3), "it is saved, and not all is well: {}", said.err);
+
+    let count = |name: &str| {
+        let found = Command::new("find").arg(work.join("store")).args(["-name", name]).output().unwrap();
+        String::from_utf8(found.stdout).unwrap().lines().count()
+    };
+    assert_eq!(count("manifest"), 2, "those whose hook before succeeded and whose source was there");
+    let target = text(&work.join("target"));
+    let restore = ["--action", "restore", "--backup-name", "b", "--restore-abs-path", &target];
+    agent(work, &restore).await.document();
+    assert_eq!(std::fs::read_to_string(work.join("target/state")).unwrap(), "frozen\n");
+}
+
+/// What `cat stream/*` gives of the newest backup.
+async fn stream_of(work: &Path, target: &str) -> Vec<u8> {
+    let folder = text(&work.join(target));
+    let restore =
+        ["--action", "restore", "--mode", "stream", "--backup-name", "s", "--restore-abs-path", &folder];
+    agent(work, &restore).await.document();
+    let mut parts: Vec<_> = std::fs::read_dir(work.join(target).join("stream"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    parts.sort();
+    parts.into_iter().flat_map(|part| std::fs::read(part).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_stream_is_saved_whole_or_not_at_all() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    let backup = ["--action", "backup", "--mode", "stream", "--backup-name", "s"];
+    let save = async |more: &[&str]| agent(work, &[&backup[..], more].concat()).await;
+    // More than one part, through a pipe of two programs.
+    save(&["--stream-command", "seq 1 3000000 | cat"]).await.document();
+    let saved = stream_of(work, "first").await;
+    let expected = Command::new("seq").args(["1", "3000000"]).output().unwrap().stdout;
+    assert!(saved == expected, "{} of {} bytes", saved.len(), expected.len());
+
+    let failing = ["--exec-shell", "--stream-command", "seq 1 3000000; echo disk is gone >&2; exit 4"];
+    save(&failing).await.fails_with(&["not whole", "disk is gone", "nothing was stored"]);
+    let hanging = ["--exec-shell", "--stream-command", "echo begun; sleep 1000", "--timeout", "2"];
+    save(&hanging).await.fails_with(&["did not end within 2 s"]);
+    save(&["--incremental", "--stream-command", "true"]).await.fails_with(&["incremental=false"]);
+    assert!(stream_of(work, "again").await == expected, "the failed ones have left nothing");
+
+    let mut child = command(work, &backup).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"piped in\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(stream_of(work, "piped").await, b"piped in\n");
+}

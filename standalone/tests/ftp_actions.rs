@@ -1,0 +1,131 @@
+//! Actions over storages ftp and ftps: a backup, its increment, a check and a restore by the agent's program.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use freezer_testkit::{Said, program, services};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn variable(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+/// A file of the server's.
+fn of_server(name: &str) -> PathBuf {
+    Path::new(&variable("FREEZER_TEST_FTP_DIR", "/var/lib/minicloud/ftp")).join(name)
+}
+
+/// The agent with nothing in its environment but the CA that the server's certificate is of.
+fn agent(storage: &str, port: &str, container: &str) -> Command {
+    let mut command = Command::new(program("freezer-agent"));
+    command.env_clear().envs([("PATH", "/usr/bin:/bin"), ("HOME", "/nonexistent")]);
+    command.env("OS_CACERT", of_server("ca.pem"));
+    command.args(["--storage", storage, "--ftp-host", "127.0.0.1", "--ftp-port", port]);
+    command.args(["--ftp-username", "freezer", "--container", container]);
+    command.args(["--hostname", "h", "--backup-name", "b"]);
+    command
+}
+
+fn port(name: &str, default: &str) -> String {
+    let address = variable(name, default);
+    address.rsplit_once(':').expect("host:port").1.to_owned()
+}
+
+/// What each of them leaves on the server goes with it.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn files_below(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_goes_to_an_ftp_server_and_comes_back() {
+    let work = tempfile::tempdir().unwrap();
+    let password = work.path().join("password");
+    std::fs::write(&password, format!("{}\n", services::password())).unwrap();
+    let port = port("FREEZER_TEST_FTP", "127.0.0.1:2121");
+    for storage in ["ftp", "ftps"] {
+        let name = freezer_testkit::random_name();
+        let home = variable("FREEZER_TEST_FTP_HOME", "/var/lib/minicloud/data/ftp");
+        let on_server = Folder(Path::new(&home).join(&name));
+        let source = work.path().join(storage);
+        std::fs::create_dir(&source).unwrap();
+        std::fs::write(source.join("first"), "worth saving\n".repeat(10_000)).unwrap();
+        let run = async |arguments: &[&str]| {
+            let mut command = agent(storage, &port, &format!("/{name}/store"));
+            command.args(["--ftp-password-file", password.to_str().unwrap()]).args(arguments);
+            Said::by(command).await
+        };
+        let backup = [
+            "--action",
+            "backup",
+            "--incremental",
+            "--max-level",
+            "5",
+            "--metadata-out",
+            "-",
+            "--path-to-backup",
+        ];
+        for (level, file) in [(0, "second"), (1, "third")] {
+            let saved = run(&[&backup[..], &[source.to_str().unwrap()]].concat()).await;
+            let record = saved.document();
+            assert_eq!(record["curr_backup_level"], level, "{record}");
+            assert_eq!((&record["storage"], &record["ftp_host"]), (&storage.into(), &"127.0.0.1".into()));
+            std::fs::write(source.join(file), file).unwrap();
+        }
+        let checked = run(&["--action", "verify"]).await;
+        assert!(checked.out.contains("everything is as it was written"), "{}{}", checked.out, checked.err);
+        let target = work.path().join(format!("{storage}-back"));
+        let restored = run(&["--action", "restore", "--restore-abs-path", target.to_str().unwrap()]).await;
+        assert_eq!(restored.status, Some(0), "{}", restored.err);
+        let read = |folder: &Path, file: &str| std::fs::read(folder.join(file)).unwrap();
+        for file in ["first", "second"] {
+            assert!(read(&source, file) == read(&target, file), "{file} comes back as it was");
+        }
+        assert!(!target.join("third").exists(), "it was saved by no level");
+        // A new chain, and the old one goes.
+        let saved = run(&["--action", "backup", "--path-to-backup", source.to_str().unwrap()]).await;
+        assert_eq!(saved.status, Some(0), "{}", saved.err);
+        let before = files_below(&on_server.0);
+        let rotated = run(&["--action", "admin", "--keep-last", "1"]).await;
+        assert_eq!(rotated.status, Some(0), "{}", rotated.err);
+        assert!(files_below(&on_server.0) < before, "{}", rotated.out);
+        assert!(run(&["--action", "verify"]).await.out.contains("everything is as it was written"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_is_said_without_the_password() {
+    let port = port("FREEZER_TEST_FTP", "127.0.0.1:2121");
+    let run = async |storage: &str, password: &str, cafile: &str, arguments: &[&str]| {
+        let mut command = agent(storage, &port, &format!("/{}", freezer_testkit::random_name()));
+        command
+            .env("FTP_PASSWORD", password)
+            .env("OS_CACERT", cafile)
+            .args(["--action", "info"])
+            .args(arguments);
+        Said::by(command).await
+    };
+    let ca = of_server("ca.pem");
+    let ca = ca.to_str().unwrap();
+    let wrong = run("ftps", "no-such-password", ca, &[]).await;
+    wrong.fails_with(&["user freezer", "password"]);
+    assert!(!format!("{}{}", wrong.out, wrong.err).contains("no-such-password"), "{}", wrong.err);
+    run("ftps", &services::password(), "", &[]).await.fails_with(&["certificate", "ftps:freezer@127.0.0.1"]);
+    let without = run("ftps", &services::password(), ca, &["--ftp-keyfile", "/nonexistent"]).await;
+    without.fails_with(&["ftp_certfile"]);
+    let known = run("ftps", &services::password(), ca, &[]).await;
+    assert_eq!(known.status, Some(0), "{}", known.err);
+    // Who asks for it gets it, and is told.
+    let insecure = run("ftps", &services::password(), "", &["--insecure"]).await;
+    assert_eq!(insecure.status, Some(0), "{}", insecure.err);
+    assert!(insecure.out.contains("insecure: neither certificates"), "{}", insecure.out);
+    let plain = run("ftp", &services::password(), "", &[]).await;
+    assert!(plain.status == Some(0) && plain.out.contains("in the clear"), "{}{}", plain.out, plain.err);
+}

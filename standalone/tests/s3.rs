@@ -1,0 +1,80 @@
+//! An action over storage s3, with keys that Keystone made, against Swift's own S3.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+
+use cloud::one_shot::Said;
+use cloud::{http, login, remove_container};
+use freezer_testkit::{program, services};
+use serde_json::{Value, json};
+use std::process::Command;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_goes_to_a_bucket_and_comes_back() {
+    let work = tempfile::tempdir().unwrap();
+    let demo = login("demo", "demo").await;
+    let tokens = format!("{}/auth/tokens", services::keystone_url());
+    let shown =
+        http().get(&tokens).header("X-Auth-Token", &demo.token).header("X-Subject-Token", &demo.token);
+    let shown: Value = shown.send().await.unwrap().json().await.unwrap();
+    let user = shown["token"]["user"]["id"].as_str().unwrap();
+    let address = format!("{}/users/{user}/credentials/OS-EC2", services::keystone_url());
+    let made = http()
+        .post(&address)
+        .header("X-Auth-Token", &demo.token)
+        .json(&json!({"tenant_id": demo.project_id}));
+    let made: Value = made.send().await.unwrap().json().await.unwrap();
+    let key = |name: &str| made["credential"][name].as_str().unwrap().to_owned();
+    let (access, secret) = (key("access"), key("secret"));
+
+    let file = work.path().join("credentials");
+    let lines = format!(
+        "[other]\naws_access_key_id = x\n[default]\naws_access_key_id = {access}\naws_secret_access_key = {secret}\n"
+    );
+    std::fs::write(&file, lines).unwrap();
+    let (source, target) = (work.path().join("source"), work.path().join("target"));
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("file"), "worth saving\n".repeat(10_000)).unwrap();
+    let bucket = freezer_testkit::random_name().replace('_', "-");
+    let run = async |keys: &[&str], arguments: &[&str]| {
+        let mut command = Command::new(program("freezer-agent"));
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent");
+        command.args([
+            "--storage",
+            "s3",
+            "--endpoint",
+            "http://127.0.0.1:8080",
+            "--hostname",
+            "h",
+            "--backup-name",
+            "b",
+        ]);
+        command.args(["--container", &format!("{bucket}/prefix")]).args(keys).args(arguments);
+        Said::by(command).await
+    };
+    let keys = ["--s3-credentials-file", file.to_str().unwrap()];
+    let saved = run(&keys, &["--action", "backup", "--path-to-backup", source.to_str().unwrap()]).await;
+    assert_eq!(saved.status, Some(0), "{}", saved.err);
+    assert!(run(&keys, &["--action", "verify"]).await.out.contains("everything is as it was written"));
+    let restored = run(&keys, &["--action", "restore", "--restore-abs-path", target.to_str().unwrap()]).await;
+    assert_eq!(restored.status, Some(0), "{}", restored.err);
+    let read = |folder: &std::path::Path| std::fs::read(folder.join("file")).unwrap();
+    assert!(read(&source) == read(&target), "it comes back as it was");
+    // What is wrong is said, and no key with it.
+    run(&[], &["--action", "info"])
+        .await
+        .fails_with(&["/nonexistent/.aws/credentials", "s3_credentials_file"]);
+    let wrong =
+        run(&["--access-key", &access, "--secret-key", "no-such-secret"], &["--action", "info"]).await;
+    wrong.fails_with(&["check the keys"]);
+    assert!(!wrong.err.contains("no-such-secret"), "{}", wrong.err);
+
+    remove_container(&demo, &bucket).await;
+    let gone = http()
+        .delete(format!("{address}/{access}"))
+        .header("X-Auth-Token", &demo.token)
+        .send()
+        .await
+        .unwrap();
+    assert!(gone.status().is_success(), "{}", gone.status());
+}
