@@ -7,11 +7,17 @@ from freezer_dashboard import kinds
 from freezer_dashboard import names
 
 
-def of_agents(request, mode=None):
+# How the service's own agents get their work. Others are schedulers of Freezer in Python.
+DRIVEN = ('amqp', 'http')
+
+
+def of_agents(request, mode=None, action=None):
     """Agents that may be given work; those that serve all projects first."""
     found = [one['client'] for one in api.client_list(request)]
     if mode:
         found = [client for client in found if supports(client, mode)]
+    if action:
+        found = [client for client in found if action in (client.get('supported_actions') or [])]
     found.sort(key=lambda client: (not client['is_central'], client['client_id']))
     return [(client['client_id'], shown(client)) for client in found]
 
@@ -26,6 +32,19 @@ def supports(client, mode):
     """Whether an agent says that it can do a mode; one that says nothing can do all."""
     modes = client.get('supported_modes')
     return not modes or mode in modes
+
+
+def has_action(request, client_id, action):
+    """Whether an agent says that it can do an action; older ones do not know all of them."""
+    return any(one['client']['client_id'] == client_id and
+               action in (one['client'].get('supported_actions') or [])
+               for one in api.client_list(request))
+
+
+def is_driven(request, client_id):
+    """Whether an agent does what it is told: one that polls could take a plan for an order to do it."""
+    return all(one['client'].get('link') in DRIVEN for one in api.client_list(request)
+               if one['client']['client_id'] == client_id)
 
 
 def resources(pair, empty):

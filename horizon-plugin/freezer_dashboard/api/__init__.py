@@ -3,6 +3,7 @@
 from freezer_dashboard.api.backups import backup_delete
 from freezer_dashboard.api.backups import backup_get
 from freezer_dashboard.api.backups import backup_list
+from freezer_dashboard.api.backups import retention_plan
 from freezer_dashboard.api.clients import client_delete
 from freezer_dashboard.api.clients import client_list
 from freezer_dashboard.api.jobs import job_create
@@ -29,7 +30,7 @@ from freezer_dashboard.api.transport import ServiceError
 
 __all__ = (
     'NotThere', 'ServiceError',
-    'backup_delete', 'backup_get', 'backup_list',
+    'backup_delete', 'backup_get', 'backup_list', 'retention_plan',
     'client_delete', 'client_list',
     'job_create', 'job_delete', 'job_event', 'job_get', 'job_list', 'job_update',
     'quota_reset', 'quota_set', 'quota_show', 'usage_show',

@@ -5,9 +5,12 @@ from freezer_dashboard.api.transport import items
 from freezer_dashboard.api.transport import path
 
 
-def backup_list(request, since=None, most=None):
-    """Records, those since an epoch time when given."""
-    search = {} if since is None else {'time_after': int(since)}
+def backup_list(request, since=None, until=None, most=None, match=None):
+    """Records: those of some epoch times, and those that have some values, when given."""
+    bounds = {'time_after': since, 'time_before': until}
+    search = {key: int(bound) for key, bound in bounds.items() if bound is not None}
+    if match:
+        search['match'] = [{key: value} for key, value in match.items()]
     return items(request, path(request, 'backups'), 'backups', search=search, most=most)
 
 
@@ -18,3 +21,8 @@ def backup_get(request, backup_id):
 def backup_delete(request, backup_id):
     """Deletes the record only."""
     call(request, 'DELETE', path(request, 'backups', backup_id))
+
+
+def retention_plan(request, question):
+    """What rules would remove, by the records alone: they know nothing of pins."""
+    return call(request, 'POST', path(request, 'backups', 'retention-plan'), body=question)

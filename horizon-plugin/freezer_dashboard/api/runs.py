@@ -5,9 +5,10 @@ from freezer_dashboard.api.transport import items
 from freezer_dashboard.api.transport import path
 
 
-def run_list(request, job_id=None, state=None, most=None):
+def run_list(request, job_id=None, state=None, most=None, project_id=None):
     match = [{'state': state}] if state else []
-    where = path(request, *(('jobs', job_id, 'runs') if job_id else ('runs',)))
+    where = path(request, *(('jobs', job_id, 'runs') if job_id else ('runs',)),
+                 project_id=project_id)
     return items(request, where, 'runs', search={'match': match}, most=most)
 
 

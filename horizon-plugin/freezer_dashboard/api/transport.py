@@ -62,7 +62,10 @@ def items(request, where, key, search=None, params=None, most=None):
     while len(found) < most:
         wanted = min(PAGE, most - len(found))
         page = call(request, 'GET', where, body=search,
-                    params=dict(params or {}, limit=wanted, offset=len(found)))[key]
+                    params=dict(params or {}, limit=wanted, offset=len(found)))
+        if not isinstance(page, dict) or not isinstance(page.get(key), list):
+            raise _not_the_service()
+        page = page[key]
         found.extend(page)
         if len(page) < wanted:
             break
@@ -85,8 +88,12 @@ def _document(answer):
     try:
         return answer.json()
     except ValueError:
-        raise ServiceError(_('What answers at the address of the backup service is not the '
-                             'backup service. Tell your administrator.'), answer.status_code)
+        raise _not_the_service(answer.status_code)
+
+
+def _not_the_service(status=None):
+    return ServiceError(_('What answers at the address of the backup service is not the backup '
+                          'service. Tell your administrator.'), status)
 
 
 def _refusal(answer):

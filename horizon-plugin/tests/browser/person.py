@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 from selenium.webdriver.support.ui import WebDriverWait
 
-PATIENCE_SECONDS = int(os.environ.get('FREEZER_PATIENCE', '90'))
+PATIENCE_SECONDS = int(os.environ.get('FREEZER_PATIENCE', '300'))
 AWAY = (exceptions.NoSuchElementException, exceptions.StaleElementReferenceException,
         exceptions.ElementNotInteractableException, exceptions.ElementClickInterceptedException)
 
@@ -107,6 +107,12 @@ class Person:
                     return True
             return False
         self.until(clicked, 'clicking on %r' % text)
+
+    def click_summary(self, text):
+        """Opens what is behind these words."""
+        self.until(lambda: self.driver.find_element(
+            By.XPATH, '//summary[normalize-space()="%s"]' % text).click() or True,
+            'opening %r' % text)
 
     def act_on(self, row_text, action):
         """Chooses an action of a row, behind its menu if need be."""

@@ -2,99 +2,16 @@
 
 import filecmp
 import os
-import shutil
-import tempfile
 import unittest
-import uuid
 
 from selenium.webdriver.common.by import By
 
-from tests.browser.horizon import Horizon
-from tests.browser.person import Person
-from tests.browser.service import Service
-from tests.browser.service import Volume
-
-PLUGIN = os.environ.get('FREEZER_DASHBOARD', os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__)))))
-# Where pictures for the documents go; without it none are made.
-PICTURES = os.environ.get('FREEZER_PICTURES')
-# A Horizon that has the plugin already; without it one is started.
-URL = os.environ.get('FREEZER_HORIZON_URL')
-STATE = '#freezer-run-state'
-HORIZON = None
-FOLDER = None
+from tests.browser import service
+from tests.browser.journey import Journey
 
 
-def setUpModule():
-    global HORIZON, FOLDER
-    FOLDER = tempfile.mkdtemp(prefix='freezer-dashboard-')
-    if URL:
-        return
-    HORIZON = Horizon(PLUGIN, os.path.join(FOLDER, 'horizon.log'))
-    try:
-        HORIZON.wait()
-    except BaseException:
-        with open(os.path.join(FOLDER, 'horizon.log'), encoding='utf-8') as log:
-            print(log.read()[-4000:])
-        tearDownModule()
-        raise
-
-
-def tearDownModule():
-    if HORIZON:
-        HORIZON.end()
-    shutil.rmtree(FOLDER, ignore_errors=True)
-
-
-class Journey(unittest.TestCase):
-    """Each test has a name of its own for all it makes, and removes it."""
-
-    def setUp(self):
-        self.word = 'e2e-' + uuid.uuid4().hex[:8]
-        self.folder = tempfile.mkdtemp(prefix=self.word, dir=FOLDER)
-        self.source = os.path.join(self.folder, 'source')
-        self.store = os.path.join(self.folder, 'store')
-        os.makedirs(self.source)
-        self.demo = Service('demo', 'demo')
-        self.addCleanup(self.demo.forget, self.word)
-        self.person = Person((URL or HORIZON.url), tempfile.mkdtemp(dir=FOLDER))
-        self.addCleanup(self.person.leave)
-
-    def write_source(self):
-        with open(os.path.join(self.source, 'small'), 'w', encoding='utf-8') as file:
-            file.write('what is to be saved: %s\n' % self.word)
-        with open(os.path.join(self.source, 'large'), 'wb') as file:
-            file.write(os.urandom(24 << 20))
-
-    def made_job(self, **changes):
-        """A job that the API has made, stopped."""
-        action = dict({'action': 'backup', 'mode': 'fs', 'path_to_backup': self.source,
-                       'storage': 'local', 'container': self.store, 'backup_name': self.word},
-                      **changes)
-        return self.demo.call('POST', '/jobs', {
-            'description': self.word, 'client_id': self.demo.agent(),
-            'job_actions': [{'freezer_action': action, 'max_retries': 0}],
-            'job_schedule': {'event': 'stop'}})['job_id']
-
-    def central(self):
-        return next(one['client']['client_id']
-                    for one in self.demo.call('GET', '/clients?limit=1000')['clients']
-                    if one['client']['is_central'])
-
-    def picture(self, name):
-        if PICTURES:
-            self.person.picture(os.path.join(PICTURES, name + '.png'))
-
-    def run_ends(self, state):
-        """Waits at the page of a run until it shows this end, by itself."""
-        person = self.person
-        person.find(STATE)
-        person.driver.execute_script('window.neverLoadedAgain = true')
-        ended = ('success', 'partial', 'fail', 'aborted')
-        person.until(lambda: person.find(STATE).get_attribute('data-state') in ended,
-                     'the end of the run', 300)
-        self.assertEqual(person.find(STATE).get_attribute('data-state'), state, person.text())
-        self.assertTrue(person.driver.execute_script('return window.neverLoadedAgain'))
+class Panels(Journey):
+    """Each panel, as members, readers, strangers and administrators find it."""
 
     def wizard(self, name, agent, container, **what):
         person = self.person
@@ -187,13 +104,14 @@ class Journey(unittest.TestCase):
         self.assertEqual([job['description'] for job in self.demo.jobs(self.word + ' weekly')], [])
 
     def test_an_unprotected_volume_becomes_protected(self):
-        volume = Volume(self.demo, self.word)
+        volume = service.Volume(self.demo, self.word)
         self.addCleanup(volume.forget)
         # Its plan is a job named after the backup, which is named after the volume.
         self.addCleanup(self.demo.forget, volume.id)
+        content = {0: os.urandom(4096), 3 << 20: os.urandom(1 << 20), 700 << 20: b'far away'}
+        volume.write(content)
         self.write_source()
-        files = self.made_job()
-        self.demo.call('POST', '/jobs/%s/event' % files, {'start': None})
+        self.started(self.made_job())
         self.demo.call('POST', '/jobs', {
             'description': self.word + ' nightly', 'client_id': self.central(),
             'job_actions': [{'freezer_action': {'action': 'backup', 'mode': 'project'}}],
@@ -225,6 +143,8 @@ class Journey(unittest.TestCase):
         self.assertIn(self.word, person.find('#freezer-last').text)
         self.assertIn('Protected', person.row(self.word).text)
         self.assertIn('Stored bytes from', person.find('svg title').get_attribute('textContent'))
+        person.click_summary('As a table')
+        person.until(lambda: person.find('#freezer-stored').is_displayed(), 'the table of the chart')
         self.picture('overview')
 
         # The way back: a plan that the agent makes, and a warning where something is lost.
@@ -240,6 +160,17 @@ class Journey(unittest.TestCase):
         self.assertIn(self.word, person.find('#freezer-run').text)
         person.click('#freezer-run summary')
         person.sees(self.word + ' again')
+        self.picture('plan')
+        self.assertEqual(volume.named(self.word + ' again'), [])
+
+        # And for real: a new volume with the old one's content.
+        person.click_text('Restore Now')
+        person.sees('Restore: What Will Be Done')
+        person.click('#freezer-restore button')
+        self.run_ends('success')
+        (again,) = volume.named(self.word + ' again')
+        self.addCleanup(again.forget)
+        self.assertEqual(again.read(content), content)
         person.go('/project/backup_backups/')
         person.act_on(self.word, 'Restore')
         person.choose('target', 'over')
@@ -249,12 +180,12 @@ class Journey(unittest.TestCase):
     def test_another_project_sees_nothing_of_it(self):
         self.write_source()
         job_id = self.made_job()
-        self.demo.call('POST', '/jobs/%s/event' % job_id, {'start': None})
+        self.started(job_id)
         person = self.person
         person.log_in('demo')
         person.go('/project/backup_runs/of/%s/' % job_id)
         self.run_ends('success')
-        run_url = person.driver.current_url[len((URL or HORIZON.url)):]
+        run_url = person.driver.current_url[len(self.url):]
         backup_id = self.demo.backups({job_id})[0]['backup_id']
 
         person.log_in('other')
@@ -265,7 +196,13 @@ class Journey(unittest.TestCase):
             self.assertNotIn(job_id, person.driver.page_source)
         for path in ('/project/backup_jobs/%s/' % job_id, run_url, run_url + 'state',
                      '/project/backup_backups/%s/' % backup_id,
-                     '/project/backup_backups/%s/restore' % backup_id):
+                     '/project/backup_backups/%s/restore' % backup_id,
+                     '/project/backup_backups/%s/check' % backup_id,
+                     '/project/backup_backups/%s/pin' % backup_id,
+                     '/project/backup_backups/%s/unpin' % backup_id,
+                     '/project/backup_backups/%s/delete' % backup_id,
+                     '/project/backup_jobs/%s/retention?keep_last=1' % job_id,
+                     '/project/backup_backups/plan/' + run_url.strip('/').split('/')[-1]):
             person.go(path)
             person.sees('not there')
             self.assertNotIn(self.word, person.driver.page_source)
@@ -292,8 +229,7 @@ class Journey(unittest.TestCase):
 
     def test_a_failed_run_says_why(self):
         missing = os.path.join(self.folder, 'never-there')
-        job_id = self.made_job(path_to_backup=missing)
-        self.demo.call('POST', '/jobs/%s/event' % job_id, {'start': None})
+        job_id = self.started(self.made_job(path_to_backup=missing))
         person = self.person
         person.log_in('demo')
         person.go('/project/backup_runs/of/%s/' % job_id)
@@ -343,6 +279,11 @@ class Journey(unittest.TestCase):
         person.told('Asked to stop Job')
         person.until(lambda: self.demo.jobs(self.word)[0]['job_schedule']['status'] == 'stop',
                      'the job to be stopped')
+        person.go('/admin/all_backup_jobs/')
+        person.act_on(self.word, 'Start Job')
+        person.told('Asked to start Job')
+        person.until(lambda: self.demo.jobs(self.word)[0]['job_schedule']['status'] == 'scheduled',
+                     'the job to be started')
         person.go('/admin/backup_quotas/')
         person.row('demo')
         # And nobody else gets there.
@@ -350,6 +291,26 @@ class Journey(unittest.TestCase):
         person.go('/admin/all_backup_jobs/')
         person.find('body')
         self.assertNotIn(self.word, person.driver.page_source)
+
+    def test_an_administrator_starts_a_job_and_sees_why_it_failed(self):
+        missing = os.path.join(self.folder, 'never-there')
+        job_id = self.made_job(path_to_backup=missing)
+        person = self.person
+        person.log_in('admin')
+        person.go('/admin/all_backup_jobs/')
+        person.act_on(self.word, 'Start Job')
+        person.told('Asked to start Job')
+        person.until(lambda: self.demo.jobs(self.word)[0]['job_schedule']['result'] == 'fail',
+                     'the run that fails')
+        person.click_text(self.word, 'table')
+        self.assertIn('Failed', person.row('never-there').text)
+        self.judge('runs of a job of any project')
+        runs = '/admin/all_backup_jobs/%s/%s/' % (self.demo.project_id, job_id)
+        self.assertIn(runs, person.driver.current_url)
+        person.log_in('other')
+        person.go(runs)
+        person.find('body')
+        self.assertNotIn('never-there', person.driver.page_source)
 
 
 if __name__ == '__main__':

@@ -72,3 +72,56 @@ def session(session_id='session1'):
 
 USAGE = {'jobs': {'used': 1, 'limit': 10}, 'runs': {'used': 0, 'limit': -1},
          'stored_bytes': {'used': 1048576, 'limit': -1}}
+
+
+def plan(**changes):
+    """The run of a plan of a project, as the agent tells it."""
+    action = {'action': 'restore', 'mode': 'project', 'backup_name': 'all', 'dry_run': True}
+    restore = {
+        'dry_run': True, 'backup': 'h_all', 'timestamp': 1795686001, 'project_id': PROJECT,
+        'steps': [
+            {'resource': {'kind': 'network', 'id': 'n1'}, 'name': 'net',
+             'deed': {'use': {'id': 'n1'}}, 'reason': 'still there'},
+            {'resource': {'kind': 'volume', 'id': 'v9'}, 'name': 'data',
+             'deed': {'create': {'name': 'data~1795686001'}}, 'reason': 'gone'},
+            {'resource': {'kind': 'image', 'id': 'i9'}, 'name': 'tiny', 'deed': 'keep',
+             'reason': 'still there'}],
+        'refused': [{'resource': {'kind': 'router', 'id': 'r1'}, 'name': 'gate',
+                     'reason': 'it needs network x', 'is_lost': False}],
+        'quotas': [{'service': 'Cinder', 'resource': 'volumes', 'needed': 1, 'left': 9}],
+        'missing': [], 'notes': [], 'documents': {}}
+    restore.update(changes)
+    step = {'action_index': 0, 'attempt': 1, 'outcome': 'success', 'exit_code': 0, 'error': None,
+            'started_at': 1795686001, 'finished_at': 1795686002, 'result': {'restore': restore}}
+    return run(state='success', job_actions=[{'freezer_action': action}], steps=[step])
+
+
+RETENTION = {'rules': [{'keep_last': 1}],
+             'notes': ['2 backups of mode cindernative are not in this plan'],
+             'backups': [{
+                 'storage': 'swift', 'container': 'vault', 'hostname': 'db1', 'backup_name': 'etc',
+                 'engine_name': 'tar',
+                 'remove': [{'chain_time_stamp': 1795000000, 'levels': 2, 'backup_ids': ['b1', 'b2'],
+                             'bytes_stored': 3 << 20, 'reason': 'older than the newest 1'}],
+                 'keep': [{'chain_time_stamp': 1795686001, 'levels': 1, 'backup_ids': ['backup1'],
+                           'bytes_stored': 1 << 20, 'reason': 'one of the newest'}]}]}
+
+
+def pinning(action='hold', result='success', ended=1795690000, **changes):
+    """A job that has pinned `backup()`, or let it go."""
+    freezer_action = dict({
+        'action': action, 'mode': 'fs', 'storage': 'swift', 'container': 'vault', 'hostname': 'db1',
+        'backup_name': 'etc', 'restore_from_date': '2026-11-26T09:40:01Z'}, **changes)
+    if action == 'hold':
+        freezer_action.setdefault('hold_reason', 'case 17')
+    return job('pin%d' % ended, job_schedule={'result': result, 'time_ended': ended},
+               job_actions=[{'freezer_action': freezer_action}])
+
+
+def server(**metadata):
+    """A record of a server with a disk of its own and a volume."""
+    return backup(**dict({
+        'mode': 'nova', 'nova_inst_id': 's1', 'server_name': 'web', 'consistency': 'per-volume',
+        'container': 'saved', 'backup_name': 'web', 'path_to_backup': '', 'disks': {
+            'v1': {'size_bytes': (2 << 30) + 1, 'level': 0}, 'root': {'size_bytes': 1 << 30}}},
+        **metadata))

@@ -44,6 +44,21 @@ class Jobs(SimpleTestCase):
         self.assertEqual(native['fullbackup_rotation'], 2)
         self.assertNotIn('keep_last', native)
 
+    def test_a_storage_by_ssh_is_told_only_where_it_is_wanted(self):
+        how = dict(HOW, ssh_host='vault', ssh_port=22, ssh_username='keeper', ssh_key='')
+        self.assertNotIn('ssh_host', documents.backup_action(kinds.FILES, '/etc', how))
+        backup = documents.backup_action(kinds.FILES, '/etc', dict(
+            how, storage='ssh', container='/srv', encrypt_pass_file='/etc/freezer/pass'))
+        self.assertEqual((backup['ssh_host'], backup['ssh_port'], backup['ssh_username']),
+                         ('vault', 22, 'keeper'))
+        self.assertEqual((backup['container'], backup['encrypt_pass_file']),
+                         ('/srv', '/etc/freezer/pass'))
+        self.assertNotIn('ssh_key', backup)
+        # Removing old backups takes the place, and no pass phrase.
+        rotation = documents.rotation_action(backup, 3)
+        self.assertEqual(rotation['ssh_host'], 'vault')
+        self.assertNotIn('encrypt_pass_file', rotation)
+
     def test_a_job_that_waits_is_made_stopped(self):
         self.assertEqual(documents.backup_job('n', 'a', {}, {}, is_started=False)
                          ['job_schedule'], {'event': 'stop'})
@@ -73,10 +88,31 @@ class Restores(SimpleTestCase):
         self.assertEqual((action['cindernative_backup_id'], action['overwrite']), ('b', False))
         self.assertNotIn('restore_from_date', action)
 
+    def test_the_way_to_a_backup_is_known_from_the_job_that_made_it(self):
+        job = answers.job()
+        made = job['job_actions'][0]['freezer_action']
+        made.update(encrypt_pass_file='/etc/freezer/pass', ssh_key='/root/key')
+        metadata = answers.backup()['backup_metadata']
+        self.assertEqual(documents.access(job, metadata), {
+            'encrypt_pass_file': '/etc/freezer/pass', 'ssh_key': '/root/key'})
+        self.assertEqual(documents.access(job, dict(metadata, backup_name='other')), {})
+        self.assertEqual(documents.access({'job_actions': []}, metadata), {})
+
     def test_a_check_writes_nothing(self):
         for mode in ('fs', 'cinder'):
             self.assertIs(restores.check(answers.backup(mode=mode))['dry_run'], True)
         self.assertTrue(restores.is_check(restores.check(answers.backup())))
+
+    def test_an_agent_that_can_reads_every_kind_back_but_cinders_own(self):
+        for mode in ('fs', 'cinder', 'nova', 'project'):
+            action = restores.check(answers.backup(mode=mode), {'ssh_key': '/key'}, True)
+            self.assertEqual((action['action'], action['mode'], action['backup_name']),
+                             ('verify', mode, 'etc'))
+            self.assertNotIn('dry_run', action)
+            self.assertTrue(restores.is_check(action) and restores.is_read_back(action))
+        action = restores.check(answers.backup(mode='cindernative'), {}, True)
+        self.assertEqual((action['action'], action['dry_run']), ('restore', True))
+        self.assertFalse(restores.is_read_back(action))
 
     def test_what_was_sealed_comes_back_and_nothing_else(self):
         sealed = restores.sealed('agent', {'action': 'restore'})

@@ -1,67 +1,24 @@
 """The panels in Horizon, with the service's answers given: what is shown, and what is sent."""
 
-import copy
+import os
+import pathlib
+import re
 import types
 from unittest import mock
+from urllib import parse
 
 from django.test import SimpleTestCase
-from django.urls import reverse
-from openstack_dashboard.test import helpers
 
 from freezer_dashboard import api
 from freezer_dashboard import names
 from freezer_dashboard import restores
+from freezer_dashboard.content.backups import plan_form
+from freezer_dashboard.content.jobs import tables as job_tables
 from tests.unit import answers
+from tests.unit.panel import AWAY
+from tests.unit.panel import PanelTest
 
-AWAY = api.ServiceError('the service says why', 422)
-SERVICE = {'type': 'backup', 'name': 'freezer', 'endpoints_links': [], 'endpoints': [
-    {'interface': 'public', 'region': 'RegionOne', 'url': 'http://127.0.0.1:9', 'id': 'e'}]}
 PANELS = ('overview', 'jobs', 'runs', 'backups', 'agents', 'sessions')
-
-
-class PanelTest(helpers.TestCase):
-    """Everything of the service is given; a test changes what it is about."""
-
-    def setUp(self):
-        super().setUp()
-        self.setActiveUser(
-            id=self.user.id, token=self.token, username=self.user.name,
-            tenant_id=self.tenant.id, authorized_tenants=self.tenants.list(),
-            service_catalog=list(self.service_catalog) + [SERVICE])
-        self.given = {
-            'job_list': [answers.job()], 'job_get': answers.job(), 'job_create': 'job2',
-            'job_update': {}, 'job_delete': None, 'job_event': {},
-            'run_list': [answers.run()], 'run_get': answers.run(),
-            'backup_list': [answers.backup()], 'backup_get': answers.backup(),
-            'backup_delete': None, 'client_list': answers.CLIENTS, 'client_delete': None,
-            'session_list': [answers.session()], 'session_get': answers.session(),
-            'session_create': 's', 'session_update': {}, 'usage_show': answers.USAGE,
-        }
-        self.api = {}
-        for name, value in self.given.items():
-            patcher = mock.patch.object(api, name, return_value=copy.deepcopy(value))
-            self.api[name] = patcher.start()
-            self.addCleanup(patcher.stop)
-        for name, found in (('servers', [('s1', 'web')]), ('volumes', [('v1', 'data')]),
-                            ('images', [('i1', 'tiny')])):
-            patcher = mock.patch('freezer_dashboard.names.' + name, return_value=(found, True))
-            patcher.start()
-            self.addCleanup(patcher.stop)
-
-    def url(self, panel, view='index', *args):
-        return reverse('horizon:project:backup_%s:%s' % (panel, view), args=args)
-
-    def shown(self, *where, **data):
-        response = self.client.get(self.url(*where), data)
-        self.assertEqual(response.status_code, 200)
-        return response.content.decode()
-
-    def said(self, response):
-        """The messages that the user sees next."""
-        return ' '.join(str(message) for message in response.wsgi_request._messages)
-
-    def sent(self, name):
-        return self.api[name].call_args[0][1:]
 
 
 class Shown(PanelTest):
@@ -189,11 +146,24 @@ class Jobs(PanelTest):
                 ({'volume': ''}, 'Say what is to be protected'),
                 ({'kind': 'files', 'folder': 'etc'}, 'Give the whole path'),
                 ({'storage': 'local', 'container': 'x'}, 'Give the whole path of the folder'),
+                ({'storage': 'ssh', 'container': '/srv'}, 'A storage by SSH needs this'),
+                ({'kind': 'tagged'}, 'Say what is to be protected'),
+                ({'encrypt_pass_file': 'pass'}, 'Give the whole path, from / on'),
+                ({'kind': 'native', 'encrypt_pass_file': '/pass'}, 'does not encrypt'),
                 ({'kind': 'image', 'image': 'i1'}, 'cannot save this'),
                 ({'every': ''}, 'An interval needs a number'),
                 ({'first': '2027-01-02T00:00', 'last': '2027-01-01T00:00'}, 'must be after')):
             self.assertIn(words, self.wizard(**changes).content.decode(), changes)
         self.assertFalse(self.api['job_create'].called)
+
+    def test_the_wizard_knows_tags_ssh_and_encryption(self):
+        self.wizard(kind='tagged', tag='nightly', storage='ssh', container='/srv/backups',
+                    ssh_host='vault', ssh_username='keeper', encrypt_pass_file='/etc/pass')
+        backup = self.sent('job_create')[0]['job_actions'][0]['freezer_action']
+        self.assertEqual(backup, {
+            'action': 'backup', 'mode': 'nova', 'nova_inst_tag': 'nightly', 'storage': 'ssh',
+            'container': '/srv/backups', 'ssh_host': 'vault', 'ssh_username': 'keeper',
+            'encrypt_pass_file': '/etc/pass', 'incremental': True, 'max_level': 6})
 
     def test_an_edit_changes_name_agent_and_plan_only(self):
         self.client.post(self.url('jobs', 'edit', 'job1'), {
@@ -217,6 +187,16 @@ class Jobs(PanelTest):
         said = self.said(response)
         self.assertEqual(said.count('the service says why'), 1, said)
         self.assertIn('nightly', said)
+
+    def test_a_refusal_is_said_whatever_others_look_at_meanwhile(self):
+        """Horizon shares actions between requests: another page may take hold of them."""
+        def refused(request, *_args):
+            job_tables.JobsTable(request)
+            raise AWAY
+        self.api['job_list'].return_value = [answers.job(job_schedule={'status': 'stop'})]
+        self.api['job_event'].side_effect = refused
+        response = self.client.post(self.url('jobs'), {'action': 'jobs__start__job1'})
+        self.assertIn('the service says why', self.said(response))
 
     def test_a_row_is_asked_for_again_while_something_happens(self):
         for status, is_asked in (('running', True), ('scheduled', False), ('completed', False)):
@@ -273,6 +253,22 @@ class Backups(PanelTest):
             self.assertNotIn('unused', action.values())
             self.assertEqual(action['action'], 'restore')
 
+    def test_an_encrypted_backup_is_restored_with_the_pass_phrase_of_its_job(self):
+        job = answers.job()
+        job['job_actions'][0]['freezer_action']['encrypt_pass_file'] = '/etc/pass'
+        self.api['job_get'].return_value = job
+        encrypted = {'encrypted': True, 'path_to_backup': '/etc'}
+        self.api['backup_get'].return_value = answers.backup(**encrypted)
+        self.assertIn('value="/etc/pass"', self.shown('backups', 'restore', 'backup1'))
+        action = self.restored(encrypted, {'folder': '/new', 'pass_file': '/etc/other'})
+        self.assertEqual(action['encrypt_pass_file'], '/etc/other')
+        self.client.post(self.url('backups', 'check', 'backup1'),
+                         {'agent': 'central', 'pass_file': '/etc/pass'})
+        action = self.sent('job_create')[0]['job_actions'][0]['freezer_action']
+        self.assertEqual((action['encrypt_pass_file'], action['dry_run']), ('/etc/pass', True))
+        self.api['backup_get'].return_value = answers.backup()
+        self.assertNotIn('pass_file', self.shown('backups', 'restore', 'backup1'))
+
     def test_a_plan_writes_nothing_and_leads_on(self):
         sealed = restores.sealed('central', {'action': 'restore', 'mode': 'fs',
                                              'backup_name': 'etc', 'restore_abs_path': '/new'})
@@ -284,6 +280,82 @@ class Backups(PanelTest):
         text = self.shown('runs', 'detail', 'run1')
         self.assertIn('Nothing was written', text)
         self.assertIn('Restore Now', text)
+
+    def test_a_plan_of_a_project_is_shown_and_chosen_from(self):
+        self.api['run_get'].return_value = answers.plan()
+        text = self.shown('runs', 'detail', 'run1')
+        for word in ('Network', 'Used as it is', 'data~1795686001',
+                     'Cannot be restored', 'it needs network x', 'something has to be decided'):
+            self.assertIn(word, text)
+        # With something open nothing would be restored; so it is not offered.
+        self.assertNotIn('Restore Now', text)
+        where = self.url('backups', 'plan', 'run1')
+        self.assertIn(where, text)
+        lists = {'network': lambda request: [('n1', 'net'), ('n2', 'other net')],
+                 'router': lambda request: [('r2', 'other gate')]}
+        with mock.patch.dict(plan_form.LISTS, lists):
+            page = self.client.get(where).content.decode()
+            self.assertIn('other gate', page)
+            self.assertNotIn('<option value="n1"', page)
+            response = self.client.post(where, {
+                'what': 'chosen', 'take_1': 'on', 'map_0': 'n2', 'map_3': 'r2',
+                'more': 'flavor/a=b'})
+            (client_id, action) = self.sealed(response)
+            self.assertEqual((client_id, action['project_select'], action['project_map']),
+                             ('central', 'volume/v9',
+                              'network/n1=n2,router/r1=r2,flavor/a=b'))
+            self.assertNotIn('dry_run', action)
+            _client_id, action = self.sealed(self.client.post(where, {
+                'what': 'all', 'take_1': 'on'}))
+            self.assertNotIn('project_select', action)
+            self.assertNotIn('project_map', action)
+            self.assertIn('Tick what is to be restored', self.client.post(
+                where, {'what': 'chosen'}).content.decode())
+            # Not one of those that are there.
+            self.assertEqual(self.client.post(where, {'what': 'all', 'map_0': 'x'}).status_code,
+                             200)
+        self.assertFalse(self.api['job_create'].called)
+
+    def sealed(self, response):
+        """Agent and action that the page which asks is about."""
+        self.assertEqual(response.status_code, 302, response.content.decode()[-3000:])
+        query = parse.parse_qs(parse.urlsplit(response['Location']).query)
+        return restores.opened(query['restore'][0])
+
+    def test_a_plan_with_nothing_open_is_restored_at_once(self):
+        self.api['run_get'].return_value = answers.plan(refused=[])
+        self.assertIn('Restore Now', self.shown('runs', 'detail', 'run1'))
+
+    def test_what_is_no_plan_cannot_be_chosen_from(self):
+        response = self.client.get(self.url('backups', 'plan', 'run1'))
+        self.assertRedirects(response, self.url('runs'), fetch_redirect_response=False)
+        self.assertIn('no plan', self.said(response))
+        self.api['run_get'].side_effect = api.NotThere('it is not there', 404)
+        response = self.client.get(self.url('backups', 'plan', 'run1'))
+        self.assertIn('it is not there', self.said(response))
+
+    def test_a_server_gets_other_networks(self):
+        """Where it is still there, its networks are known and have a field each."""
+        nets = [types.SimpleNamespace(id=one, name_or_id='name of ' + one)
+                for one in ('n1', 'n2', 'n3')]
+        ports = [types.SimpleNamespace(network_id=one) for one in ('n1', 'n2', 'n1')]
+        neutron = 'openstack_dashboard.api.neutron.'
+        with mock.patch(neutron + 'network_list_for_tenant', return_value=nets), \
+                mock.patch(neutron + 'port_list', return_value=ports) as listed, \
+                mock.patch('openstack_dashboard.api.nova.flavor_list', return_value=[]):
+            metadata = {'mode': 'nova', 'nova_inst_id': 's1'}
+            action = self.restored(metadata, {'network_n1': 'n3', 'mapping': 'n2=gone'})
+            self.assertEqual(action['nova_restore_network'], 'n1=n3,n2=gone')
+            self.assertEqual(listed.call_args[1], {'device_id': 's1'})
+            text = self.shown('backups', 'restore', 'backup1')
+            self.assertIn('In the Place of name of n2', text)
+            response = self.client.post(self.url('backups', 'restore', 'backup1'), {
+                'agent': 'central', 'network': 'n3', 'network_n1': 'n3'})
+            self.assertIn('Choose either one network', response.content.decode())
+            # Of several servers nobody knows which.
+            listed.reset_mock()
+            self.restored({'mode': 'nova', 'servers': {'s1': {}, 's2': {}}}, {'server': 's1'})
+            self.assertFalse(listed.called)
 
     def test_what_was_changed_on_the_way_is_refused(self):
         sealed = restores.sealed('central', {'action': 'restore'})
@@ -305,6 +377,20 @@ class Backups(PanelTest):
         self.client.post(self.url('backups', 'check', 'backup1'), {'agent': 'central'})
         action = self.sent('job_create')[0]['job_actions'][0]['freezer_action']
         self.assertEqual((action['action'], action['dry_run']), ('restore', True))
+
+    def test_a_check_by_an_agent_that_can_verify(self):
+        able = answers.client(modes=[])
+        able['client']['supported_actions'].append('verify')
+        self.api['client_list'].return_value = [able]
+        self.api['backup_get'].return_value = answers.backup(mode='cinder')
+        self.client.post(self.url('backups', 'check', 'backup1'), {'agent': 'central'})
+        action = self.sent('job_create')[0]['job_actions'][0]['freezer_action']
+        self.assertEqual((action['action'], action['mode']), ('verify', 'cinder'))
+        self.api['run_get'].return_value = answers.run(
+            state='success', job_actions=[{'freezer_action': action}])
+        text = self.shown('runs', 'detail', 'run1')
+        self.assertIn('read back and checked', text)
+        self.assertNotIn('Restore Now', text)
 
     def test_a_kind_that_only_operators_restore_is_not_offered(self):
         self.api['backup_get'].return_value = answers.backup(mode='cloud')
@@ -331,6 +417,17 @@ class Sessions(PanelTest):
     def test_its_jobs_are_shown(self):
         text = self.shown('sessions', 'detail', 'session1')
         self.assertIn('nightly', text)
+
+
+class Colours(SimpleTestCase):
+    def test_they_are_left_to_the_theme(self):
+        package = os.path.dirname(api.__path__[0])
+        for folder in ('templates', 'static'):
+            for path in pathlib.Path(package, folder).rglob('*.*'):
+                found = re.findall(r'(?<![\w-])(?:color|background(?:-color)?|fill|stroke)'
+                                   r'(?:\s*:\s*|=")(?!none|currentColor)[^;"]+',
+                                   path.read_text(encoding='utf-8'))
+                self.assertEqual(found, [], path)
 
 
 class Resources(SimpleTestCase):

@@ -103,6 +103,10 @@ class Transport(SimpleTestCase):
         self.answers((200, b'<html>'))
         with self.assertRaisesMessage(api.ServiceError, 'not the backup service'):
             api.job_list(self.request)
+        for other in ({'versions': []}, [], {'jobs': 'none'}):
+            self.answers((200, other))
+            with self.assertRaisesMessage(api.ServiceError, 'not the backup service'):
+                api.job_list(self.request)
         self.answers((502, b'<html>'))
         with self.assertRaisesMessage(api.ServiceError, 'status 502'):
             api.job_list(self.request)
@@ -113,8 +117,26 @@ class Transport(SimpleTestCase):
             api.job_list(self.request)
 
     def test_only_an_administrators_calls_name_other_projects(self):
-        self.answers((200, {'usage': {}}), (200, {'jobs': []}))
+        self.answers((200, {'usage': {}}), (200, {'jobs': []}), (200, {'runs': []}), (202, {}))
         api.usage_show(self.request, 'p2')
         api.job_list(self.request, all_projects=True)
-        self.assertEqual(self.server.seen[0]['path'], '/v2/p2/usage')
-        self.assertIn('all_projects=true', self.server.seen[1]['path'])
+        api.run_list(self.request, job_id='j', project_id='p2')
+        api.job_event(self.request, 'j', 'start', 'p2')
+        paths = [seen['path'] for seen in self.server.seen]
+        self.assertEqual(paths[0], '/v2/p2/usage')
+        self.assertIn('all_projects=true', paths[1])
+        self.assertTrue(paths[2].startswith('/v2/p2/jobs/j/runs?'), paths)
+        self.assertEqual(paths[3], '/v2/p2/jobs/j/event')
+
+    def test_a_plan_of_retention_is_asked_for(self):
+        self.answers((200, {'rules': [], 'backups': [], 'notes': []}))
+        api.retention_plan(self.request, {'job_id': 'j', 'keep_last': 3})
+        seen = self.server.seen[0]
+        self.assertEqual((seen['method'], seen['path'], seen['body']),
+                         ('POST', '/v2/p1/backups/retention-plan', {'job_id': 'j', 'keep_last': 3}))
+
+    def test_records_are_looked_for_by_time_and_values(self):
+        self.answers((200, {'backups': []}))
+        api.backup_list(self.request, since=5, until=7, match={'container': 'c'})
+        self.assertEqual(self.server.seen[0]['body'], {
+            'time_after': 5, 'time_before': 7, 'match': [{'container': 'c'}]})

@@ -5,6 +5,7 @@ from django.utils.translation import ngettext_lazy
 from horizon import tables
 
 from freezer_dashboard import api
+from freezer_dashboard import columns
 from freezer_dashboard import kinds
 from freezer_dashboard import saying
 from freezer_dashboard import schedules
@@ -64,15 +65,15 @@ class Delete(saying.Told, tables.DeleteAction):
 
 
 class AgentsTable(tables.DataTable):
-    name = tables.Column('name', verbose_name=_('Agent'))
-    hostname = tables.Column('hostname', verbose_name=_('Host'))
-    seen = tables.Column('seen', verbose_name=_('Seen'))
-    serves = tables.Column('serves', verbose_name=_('Serves'))
-    link = tables.Column('link', verbose_name=_('Connected by'))
-    version = tables.Column('version', verbose_name=_('Version'))
-    modes = tables.Column('modes', verbose_name=_('Can Save'),
-                          filters=(lambda modes: ', '.join(str(mode) for mode in modes),))
-    storages = tables.Column('storages', verbose_name=_('Storages'))
+    name = columns.Column('name', verbose_name=_('Agent'))
+    hostname = columns.Column('hostname', verbose_name=_('Host'))
+    seen = columns.Column('seen', verbose_name=_('Seen'))
+    serves = columns.Column('serves', verbose_name=_('Serves'))
+    link = columns.Column('link', verbose_name=_('Connected by'))
+    version = columns.Column('version', verbose_name=_('Version'))
+    modes = columns.Column('modes', verbose_name=_('Can Save'),
+                           filters=(lambda modes: ', '.join(str(mode) for mode in modes),))
+    storages = columns.Column('storages', verbose_name=_('Storages'))
 
     class Meta:
         name = 'agents'

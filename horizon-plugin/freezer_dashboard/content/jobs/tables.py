@@ -7,10 +7,12 @@ from django.utils.translation import pgettext_lazy
 from horizon import tables
 
 from freezer_dashboard import api
+from freezer_dashboard import columns
 from freezer_dashboard import kinds
 from freezer_dashboard import names
 from freezer_dashboard import saying
 from freezer_dashboard import schedules
+from freezer_dashboard import searching
 from freezer_dashboard import times
 
 UNSETTLED = ('running', 'aborting')
@@ -50,6 +52,8 @@ class Job:
         self.started = times.shown(schedule.get('time_started'))
         self.next_run = times.shown(document.get('next_run_at'))
         actions = [action['freezer_action'] for action in document['job_actions']]
+        self.is_saving = any(action.get('action', 'backup') in ('backup', 'admin')
+                             for action in actions)
         self.what = [kinds.describe(action, known) for action in actions] or ['-']
 
     @property
@@ -59,11 +63,12 @@ class Job:
         is_due = self.status == 'scheduled' and 0 < due <= times.now() + SOON_SECONDS
         return None if self.event or is_due or self.status in UNSETTLED else True
 
+    def searched(self):
+        return [self.name, self.client_id, self.id] + self.what
 
-class UpdateRow(tables.Row):
-    ajax = True
 
-    def get_data(self, request, job_id):
+class UpdateRow(saying.Row):
+    def asked(self, request, job_id):
         return Job(api.job_get(request, job_id), names.by_id(request))
 
 
@@ -156,6 +161,16 @@ class Clone(tables.LinkAction):
     icon = 'clone'
 
 
+class Retention(tables.LinkAction):
+    name = 'retention'
+    verbose_name = _('Show What Retention Removes')
+    url = 'horizon:project:backup_jobs:retention'
+    icon = 'calendar-times-o'
+
+    def allowed(self, request, job=None):
+        return job is None or job.is_saving
+
+
 class Delete(saying.Told, tables.DeleteAction):
     failed = _('Not deleted')
     help_text = _('The job goes; backups it has made stay and can be restored.')
@@ -172,14 +187,6 @@ class Delete(saying.Told, tables.DeleteAction):
         api.job_delete(request, job_id)
 
 
-class Filter(tables.FilterAction):
-    def filter(self, table, jobs, wanted):
-        wanted = wanted.lower()
-        return [job for job in jobs
-                if any(wanted in str(text).lower()
-                       for text in [job.name, job.client_id, job.id] + job.what)]
-
-
 def _lines(texts):
     return format_html_join(
         '', '<div style="overflow-wrap: anywhere">{}</div>', ((text,) for text in texts))
@@ -187,24 +194,24 @@ def _lines(texts):
 
 def what_column():
     """The actions of a job, one line each."""
-    return tables.Column('what', verbose_name=_('What'), filters=(_lines,))
+    return columns.Column('what', verbose_name=_('What'), filters=(_lines,))
 
 
 class JobsTable(tables.DataTable):
-    name = tables.Column('name', verbose_name=_('Name'), link='horizon:project:backup_jobs:detail')
+    name = columns.Column('name', verbose_name=_('Name'), link='horizon:project:backup_jobs:detail')
     what = what_column()
-    client_id = tables.Column('client_id', verbose_name=_('Agent'), filters=(kinds.agent,))
-    plan = tables.Column('plan', verbose_name=_('When'))
-    status = tables.Column('status', verbose_name=_('Status'), display_choices=STATUSES)
-    result = tables.Column('result', verbose_name=_('Last Result'), display_choices=RESULTS)
-    started = tables.Column('started', verbose_name=_('Last Run'), classes=('text-nowrap',))
-    next_run = tables.Column('next_run', verbose_name=_('Next Run'), classes=('text-nowrap',))
-    unsettled = tables.Column('unsettled', status=True, hidden=True)
+    client_id = columns.Column('client_id', verbose_name=_('Agent'), filters=(kinds.agent,))
+    plan = columns.Column('plan', verbose_name=_('When'))
+    status = columns.Column('status', verbose_name=_('Status'), display_choices=STATUSES)
+    result = columns.Column('result', verbose_name=_('Last Result'), display_choices=RESULTS)
+    started = columns.Column('started', verbose_name=_('Last Run'), classes=('text-nowrap',))
+    next_run = columns.Column('next_run', verbose_name=_('Next Run'), classes=('text-nowrap',))
+    unsettled = columns.Column('unsettled', status=True, hidden=True)
 
     class Meta:
         name = 'jobs'
         verbose_name = _('Backup Jobs')
         status_columns = ('unsettled',)
         row_class = UpdateRow
-        table_actions = (Filter, Create, Start, Stop, Delete)
-        row_actions = (Start, Stop, Abort, Edit, Clone, Delete)
+        table_actions = (searching.Filter, Create, Start, Stop, Delete)
+        row_actions = (Start, Stop, Abort, Edit, Clone, Retention, Delete)

@@ -10,4 +10,5 @@ urlpatterns = [
     re_path(JOB + r'$', views.DetailView.as_view(), name='detail'),
     re_path(JOB + r'edit$', views.EditView.as_view(), name='edit'),
     re_path(JOB + r'clone$', views.CloneView.as_view(), name='clone'),
+    re_path(JOB + r'retention$', views.RetentionView.as_view(), name='retention'),
 ]

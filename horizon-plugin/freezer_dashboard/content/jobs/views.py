@@ -1,28 +1,36 @@
 """Pages of jobs."""
 
+from django import shortcuts
 from django.urls import reverse
 from django.urls import reverse_lazy
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from horizon import forms
+from horizon import messages
 from horizon import tables
 from horizon import tabs
+from horizon import views
 from horizon import workflows
 from horizon.utils import memoized
 
 from freezer_dashboard import api
+from freezer_dashboard import choices
+from freezer_dashboard import facts
+from freezer_dashboard import kinds
 from freezer_dashboard import names
+from freezer_dashboard import restores
+from freezer_dashboard import retention
 from freezer_dashboard import saying
-from freezer_dashboard import schedules
 from freezer_dashboard.content.jobs import forms as job_forms
 from freezer_dashboard.content.jobs import tables as job_tables
 from freezer_dashboard.content.jobs import tabs as job_tabs
+from freezer_dashboard.content.jobs import when
 from freezer_dashboard.content.jobs import workflows as job_workflows
 
 INDEX = 'horizon:project:backup_jobs:index'
+RULE_KEYS = [key for key, _label in retention.RULES]
 
 
-class IndexView(tables.DataTableView):
+class IndexView(saying.Refreshed, tables.DataTableView):
     table_class = job_tables.JobsTable
     page_title = _('Backup Jobs')
 
@@ -82,15 +90,12 @@ class EditView(JobForm):
                   'is: for another thing, make another job.')
 
     def get_form_kwargs(self):
-        plan = schedules.form_values(self.get_job()['job_schedule'])
+        plan = when.initial(self.get_job()['job_schedule'])
         return dict(super().get_form_kwargs(), has_form_plan=plan is not None)
 
     def get_initial(self):
         job = self.get_job()
-        values = schedules.form_values(job['job_schedule']) or {}
-        for key in ('first', 'last'):
-            if key in values:
-                values[key] = timezone.localtime(values[key])
+        values = when.initial(job['job_schedule']) or {}
         return dict(values, name=job.get('description') or '', agent=job['client_id'])
 
 
@@ -107,7 +112,54 @@ class CloneView(JobForm):
         return {'name': _('%s (copy)') % (job.get('description') or job['job_id'])}
 
 
-class DetailView(OneJob, tabs.TabbedTableView):
+class RetentionView(OneJob, views.HorizonTemplateView):
+    """What would be removed of what a job has saved, by its own rules or by others that are tried."""
+
+    template_name = 'freezer_dashboard/retention.html'
+    page_title = _('Retention: {{ job.name }}')
+
+    def get_context_data(self, **kwargs):
+        context = super().get_context_data(**kwargs)
+        job, asked = self.get_job(), self.request.GET
+        form = job_forms.RulesForm(asked if any(key in asked for key in RULE_KEYS) else None)
+        rules = form.rules() if form.is_valid() else {}
+        own = retention.of_job(job)
+        context.update(job=job_tables.Job(job), form=form, is_own=bool(own) and not rules,
+                       own=[retention.words(action) for action in own])
+        if not form.errors and (rules or own):
+            context.update(self.get_plan(job, rules))
+            context['can_set'] = bool(rules) and retention.can_be_set(job)
+        return context
+
+    def post(self, request, *args, **kwargs):
+        """Gives the job the rules that were tried."""
+        job, form = self.get_job(), job_forms.RulesForm(request.POST)
+        rules = form.rules() if form.is_valid() else {}
+        if rules and retention.can_be_set(job):
+            api.job_update(request, job['job_id'], {'job_actions': retention.replaced(job, rules)})
+            messages.success(request, _('The job removes by these rules after each run.'))
+        return shortcuts.redirect(reverse('horizon:project:backup_jobs:retention',
+                                          args=(job['job_id'],)))
+
+    def get_plan(self, job, rules):
+        question = dict(rules, job_id=job['job_id'])
+        try:
+            plan = api.retention_plan(self.request, question)
+        except api.NotThere:
+            raise
+        except api.ServiceError as error:
+            return {'refused': str(error)}
+        backups, size = retention.totals(plan)
+        is_driven = choices.is_driven(self.request, job['client_id'])
+        return {
+            'plan': retention.recorded(plan), 'notes': plan['notes'], 'backups': backups,
+            'size': facts.people(size), 'polls': None if is_driven else restores.POLLS,
+            'removals': [(action.get('backup_name') or kinds.describe(action),
+                          restores.confirm_url(job['client_id'], action))
+                         for action in retention.removals(job, rules)] if is_driven else []}
+
+
+class DetailView(saying.Refreshed, OneJob, tabs.TabbedTableView):
     tab_group_class = job_tabs.JobTabs
     template_name = 'horizon/common/_detail.html'
     page_title = '{{ job.name }}'

@@ -1,8 +1,10 @@
 """The fields that say when a job runs; in the wizard and where a job is edited."""
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from horizon import forms
 
+from freezer_dashboard import saying
 from freezer_dashboard import schedules
 
 FORMATS = ['%Y-%m-%dT%H:%M', '%Y-%m-%dT%H:%M:%S', '%Y-%m-%d %H:%M', '%Y-%m-%d %H:%M:%S']
@@ -37,6 +39,44 @@ def unit_field():
     return forms.ChoiceField(
         label=_('Unit'), choices=schedules.UNITS, required=False, initial='hours',
         widget=forms.Select(attrs=switched('repeat', custom=_('Unit'))))
+
+
+class PlanForm(saying.Asked, forms.SelfHandlingForm):
+    """What has a plan: jobs and sessions."""
+
+    repeat = repeat_field()
+    every = every_field()
+    unit = unit_field()
+    first = moment_field(_('First Time'))
+    last = moment_field(_('Not after'))
+    field_order = ('name', 'agent')
+
+    def __init__(self, request, *args, **kwargs):
+        has_form_plan = kwargs.pop('has_form_plan', True)
+        super().__init__(request, *args, **kwargs)
+        if not has_form_plan:
+            # A plan made elsewhere that these fields cannot hold is left alone.
+            for field in ('repeat', 'every', 'unit', 'first', 'last'):
+                del self.fields[field]
+
+    def clean(self):
+        data = super().clean()
+        if 'repeat' in self.fields:
+            cleaned(self, data)
+        return data
+
+    def plan_of(self, data, key):
+        """The plan under its key, or nothing where these fields could not hold it."""
+        return {key: plan(data)} if 'repeat' in self.fields else {}
+
+
+def initial(schedule):
+    """What the fields show of a plan; None of a plan that they cannot hold."""
+    values = schedules.form_values(schedule)
+    for key in ('first', 'last'):
+        if values and key in values:
+            values[key] = timezone.localtime(values[key])
+    return values
 
 
 def cleaned(form, data):

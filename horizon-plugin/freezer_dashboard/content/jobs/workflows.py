@@ -11,8 +11,8 @@ from freezer_dashboard import kinds
 from freezer_dashboard.content.jobs import when
 
 # Which field holds the resource of a kind.
-FIELDS = {'server': 'server', 'volume': 'volume', 'native': 'volume', 'image': 'image',
-          'files': 'folder', 'project': None}
+FIELDS = {'server': 'server', 'tagged': 'tag', 'volume': 'volume', 'native': 'volume',
+          'image': 'image', 'files': 'folder', 'project': None}
 
 
 class WhatAction(workflows.Action):
@@ -22,6 +22,10 @@ class WhatAction(workflows.Action):
     server = forms.ChoiceField(
         label=_('Server'), required=False,
         widget=forms.Select(attrs=when.switched('kind', server=_('Server'))))
+    tag = forms.CharField(
+        label=_('Tag'), required=False, max_length=80,
+        help_text=_('Servers that get the tag later are saved, too.'),
+        widget=forms.TextInput(attrs=when.switched('kind', tagged=_('Tag'))))
     volume = forms.ChoiceField(
         label=_('Volume'), required=False, widget=forms.Select(
             attrs=when.switched('kind', volume=_('Volume'), native=_('Volume'))))
@@ -62,7 +66,13 @@ class WhatAction(workflows.Action):
 
 class What(workflows.Step):
     action_class = WhatAction
-    contributes = ('kind', 'server', 'volume', 'image', 'folder')
+    contributes = ('kind', 'server', 'tag', 'volume', 'image', 'folder')
+
+
+def _by_ssh(label, help_text=''):
+    return forms.CharField(
+        label=label, max_length=4096, required=False, help_text=help_text,
+        widget=forms.TextInput(attrs=when.switched('storage', ssh=label)))
 
 
 class HowAction(workflows.Action):
@@ -72,12 +82,27 @@ class HowAction(workflows.Action):
                                       'machine, all else by any agent that can.'))
     storage = forms.ChoiceField(
         label=_('Keep the Backups in'),
-        choices=[('swift', _('Object storage (Swift)')), ('local', _('A folder of the agent'))],
+        choices=[('swift', _('Object storage (Swift)')), ('local', _('A folder of the agent')),
+                 ('ssh', _('A folder of another machine, by SSH'))],
         widget=forms.Select(attrs={'class': 'switchable', 'data-slug': 'storage'}))
     container = forms.CharField(
         label=_('Container'), max_length=255, required=False, initial='freezer_backups',
         widget=forms.TextInput(attrs=when.switched('storage', swift=_('Container'),
-                                                   local=_('Folder'))))
+                                                   local=_('Folder'), ssh=_('Folder'))))
+    ssh_host = _by_ssh(_('Machine'))
+    ssh_port = forms.IntegerField(
+        label=_('Port'), min_value=1, max_value=65535, required=False, initial=22,
+        widget=forms.NumberInput(attrs=when.switched('storage', ssh=_('Port'))))
+    ssh_username = _by_ssh(_('User'))
+    ssh_key = _by_ssh(_('File of the Private Key'), _(
+        "On the agent's machine. Empty: ~/.ssh/id_rsa of the agent."))
+    ssh_known_hosts = _by_ssh(_('File of Known Hosts'), _(
+        "On the agent's machine; has the key of the machine. Empty: ~/.ssh/known_hosts of the "
+        'agent.'))
+    encrypt_pass_file = forms.CharField(
+        label=_('Encrypt with the Pass Phrase in the File'), max_length=4096, required=False,
+        help_text=_("On the agent's machine; its first line is the pass phrase. Who loses it "
+                    'loses the backups. Empty: not encrypted.'))
     incremental = forms.BooleanField(
         label=_('Save only what has changed'), required=False, initial=True,
         help_text=_('Each backup holds what is new since the one before; the first is full.'))
@@ -106,9 +131,22 @@ class HowAction(workflows.Action):
         able = dict(choices.of_agents(self.request, kind.mode)) if kind else {}
         if kind and data.get('agent') and data['agent'] not in able:
             self.add_error('agent', _cannot(data['agent'], kind, able))
-        if data.get('storage') == 'local' and not (data.get('container') or '').startswith('/'):
+        storage = data.get('storage')
+        if storage != 'swift' and not (data.get('container') or '').startswith('/'):
             self.add_error('container', _('Give the whole path of the folder, from / on.'))
+        for field in ('ssh_host', 'ssh_username') if storage == 'ssh' else ():
+            if not data.get(field):
+                self.add_error(field, _('A storage by SSH needs this.'))
+        self._clean_encryption(data, kind)
         return data
+
+    def _clean_encryption(self, data, kind):
+        path = data.get('encrypt_pass_file')
+        if path and kind is kinds.NATIVE:
+            self.add_error('encrypt_pass_file', _(
+                "Cinder's own backup service does not encrypt. Protect the volume as such."))
+        elif path and not path.startswith('/'):
+            self.add_error('encrypt_pass_file', _('Give the whole path, from / on.'))
 
 
 def _cannot(agent, kind, able):
@@ -121,7 +159,7 @@ def _cannot(agent, kind, able):
 class How(workflows.Step):
     action_class = HowAction
     contributes = ('name', 'agent', 'storage', 'container', 'incremental', 'max_level',
-                   'keep_last')
+                   'keep_last', 'encrypt_pass_file') + documents.SSH
 
 
 class WhenAction(workflows.Action):

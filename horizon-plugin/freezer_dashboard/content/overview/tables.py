@@ -5,6 +5,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from horizon import tables
 
+from freezer_dashboard import columns
 from freezer_dashboard import coverage
 from freezer_dashboard import times
 
@@ -53,11 +54,11 @@ def resource_link(resource):
 
 
 class CoverageTable(tables.DataTable):
-    name = tables.Column('name', verbose_name=_('Name'), link=resource_link)
-    kind = tables.Column('kind', verbose_name=_('Kind'))
-    state = tables.Column('state', verbose_name=_('Protection'), display_choices=STATES)
-    moment = tables.Column('moment', verbose_name=_('Last Backup'), classes=('text-nowrap',))
-    good = tables.Column('good', status=True, hidden=True)
+    name = columns.Column('name', verbose_name=_('Name'), link=resource_link)
+    kind = columns.Column('kind', verbose_name=_('Kind'))
+    state = columns.Column('state', verbose_name=_('Protection'), display_choices=STATES)
+    moment = columns.Column('moment', verbose_name=_('Last Backup'), classes=('text-nowrap',))
+    good = columns.Column('good', status=True, hidden=True)
 
     class Meta:
         name = 'coverage'

@@ -10,6 +10,7 @@ from horizon import tables
 from horizon.utils import memoized
 
 from freezer_dashboard import api
+from freezer_dashboard import columns
 from freezer_dashboard import facts
 from freezer_dashboard import projects
 from freezer_dashboard import saying
@@ -68,10 +69,10 @@ class Reset(saying.Told, tables.BatchAction):
 
 
 class QuotasTable(tables.DataTable):
-    name = tables.Column('name', verbose_name=_('Project'))
-    jobs = tables.Column('jobs', verbose_name=_('Jobs'))
-    runs = tables.Column('runs', verbose_name=_('Runs at Work'))
-    stored_bytes = tables.Column('stored_bytes', verbose_name=_('Stored'))
+    name = columns.Column('name', verbose_name=_('Project'))
+    jobs = columns.Column('jobs', verbose_name=_('Jobs'))
+    runs = columns.Column('runs', verbose_name=_('Runs at Work'))
+    stored_bytes = columns.Column('stored_bytes', verbose_name=_('Stored'))
 
     class Meta:
         name = 'backup_quotas'
@@ -99,7 +100,7 @@ class IndexView(tables.DataTableView):
         return rows
 
 
-class QuotaForm(forms.SelfHandlingForm):
+class QuotaForm(saying.Asked, forms.SelfHandlingForm):
     jobs = forms.IntegerField(label=LIMITS[0][1], min_value=-1, required=False)
     runs = forms.IntegerField(label=LIMITS[1][1], min_value=-1, required=False)
     stored_bytes = forms.IntegerField(label=LIMITS[2][1], min_value=-1, required=False)
@@ -109,13 +110,9 @@ class QuotaForm(forms.SelfHandlingForm):
         self.project_id = kwargs.pop('project_id')
         super().__init__(request, *args, **kwargs)
 
-    def handle(self, request, data):
+    def act(self, request, data):
         limits = {key: data[key] for key, _label in LIMITS if data[key] is not None}
-        try:
-            api.quota_set(request, self.project_id, limits)
-        except api.ServiceError as error:
-            self.api_error(str(error))
-            return False
+        api.quota_set(request, self.project_id, limits)
         messages.success(request, _('Changed the limits.'))
         return True
 

@@ -6,6 +6,8 @@ from django.utils.translation import gettext_lazy as _
 
 from freezer_dashboard import facts
 from freezer_dashboard import kinds
+from freezer_dashboard import plans
+from freezer_dashboard import retention
 from freezer_dashboard import times
 
 OUTCOMES = {
@@ -16,8 +18,11 @@ CLASSES = {'success': 'text-success', 'fail': 'text-danger', 'lost': 'text-dange
            'partial': 'text-warning', 'aborted': 'text-warning'}
 TITLES = {
     'backup_metadata': _('Backup'), 'report': _('Report'), 'restore': _('Restore'),
-    'plan': _('Plan'), 'info': _('Storage'), 'prune': _('Removed'),
+    'plan': _('Plan'), 'verify': _('Check'), 'info': _('Storage'), 'prune': _('Removed'),
+    'removed': _('Removed'), 'hold': _('Pinned'), 'release': _('Let go'),
 }
+# What a plan shows as its table.
+IN_PLAN = ('steps', 'refused')
 # Of a list, this many lines are shown.
 LINES = 100
 
@@ -26,19 +31,24 @@ def of_actions(run):
     """The run's actions, each with the attempts at it."""
     shown = []
     for index, action in enumerate(run.get('job_actions', [])):
-        steps = [_step(step) for step in run.get('steps', []) if step['action_index'] == index]
+        steps = [_step(step, run.get('log')) for step in run.get('steps', [])
+                 if step['action_index'] == index]
         shown.append({'words': kinds.describe(action['freezer_action']), 'steps': steps,
                       'asked': facts.of(action['freezer_action'])})
     return shown
 
 
-def _step(step):
+def _step(step, run_log):
     result = step.get('result') or {}
+    plan, removals = plans.of(result), retention.planned(result)
     pairs, lists = [], []
     for key, value in result.items():
         title = TITLES.get(key, key)
         # The report says the same as the record and more.
         if key == 'backup_metadata' and 'report' in result:
+            continue
+        # It has a table.
+        if key == 'plan' and removals is not None:
             continue
         if isinstance(value, dict):
             pairs.append((title, facts.of(value)))
@@ -47,6 +57,8 @@ def _step(step):
                 if isinstance(inner, dict) and inner:
                     pairs.append((inner_title, facts.of(inner)))
                 elif isinstance(inner, list) and inner:
+                    if plan is not None and name in IN_PLAN:
+                        continue
                     lists.append((inner_title, _lines(inner)))
         elif isinstance(value, list) and value:
             lists.append((title, _lines(value)))
@@ -57,6 +69,9 @@ def _step(step):
         'finished': times.shown(step.get('finished_at')),
         'outcome': OUTCOMES.get(outcome, outcome or _('At work')),
         'outcome_class': CLASSES.get(outcome, ''), 'results': pairs, 'lists': lists,
+        # What is being done now has its lines in the run itself.
+        'log': step.get('log') or ([] if outcome else run_log or []), 'is_at_work': not outcome,
+        'plan': plans.table(plan) if plan is not None else None, 'removals': removals,
     }
 
 
@@ -69,5 +84,7 @@ def _lines(values):
 
 def _line(value):
     if isinstance(value, dict):
+        if value.get('kind') in plans.KINDS and value.get('name'):
+            value = dict(value, kind=plans.KINDS[value['kind']])
         return ', '.join('%s: %s' % pair for pair in facts.of(value)) or json.dumps(value)
     return str(value)

@@ -8,11 +8,14 @@ from django.utils.translation import pgettext_lazy
 from horizon import tables
 
 from freezer_dashboard import api
+from freezer_dashboard import columns
 from freezer_dashboard import facts
 from freezer_dashboard import kinds
 from freezer_dashboard import saying
 from freezer_dashboard import schedules
+from freezer_dashboard import searching
 from freezer_dashboard import times
+from freezer_dashboard.content.jobs import tables as job_tables
 
 ENDED = ('success', 'partial', 'fail', 'aborted')
 STATES = (
@@ -115,6 +118,9 @@ class Run:
         """For Horizon: None while the row is asked for again and again."""
         return True if self.state in ENDED else None
 
+    def searched(self):
+        return (self.job, self.client_id, self.words, self.id, dict(STATES)[self.state])
+
 
 def bar(run):
     return render_to_string('freezer_dashboard/_bar.html', {'run': run, 'progress': run.progress})
@@ -126,10 +132,8 @@ def job_link(run):
     return reverse('horizon:project:backup_jobs:detail', args=(run.job_id,))
 
 
-class UpdateRow(tables.Row):
-    ajax = True
-
-    def get_data(self, request, run_id):
+class UpdateRow(saying.Row):
+    def asked(self, request, run_id):
         run = api.run_get(request, run_id)
         return Run(run, job_names(request, [run]))
 
@@ -148,12 +152,8 @@ def job_names(request, runs):
     return {job['job_id']: job.get('description') for job in jobs}
 
 
-class Abort(saying.Told, tables.BatchAction):
-    name = 'abort'
-    icon = 'ban'
-    action_type = 'danger'
-    failed = _('Not aborted')
-    help_text = _('What runs is broken off; a backup that is being made is not kept.')
+class Abort(job_tables.Abort):
+    """As of a job, whose run it is."""
 
     @staticmethod
     def action_present(count):
@@ -164,30 +164,21 @@ class Abort(saying.Told, tables.BatchAction):
         return ngettext_lazy('Asked to abort Run', 'Asked to abort Runs', count)
 
     def act(self, request, run_id):
-        api.job_event(request, self.table.get_object_by_id(run_id).job_id, 'abort')
+        api.job_event(request, saying.table_of(request).get_object_by_id(run_id).job_id, 'abort')
 
     def allowed(self, request, run=None):
         return run is None or run.state not in ENDED
 
 
-class Filter(tables.FilterAction):
-    def filter(self, table, runs, wanted):
-        wanted = wanted.lower()
-        return [run for run in runs
-                if any(wanted in str(text).lower()
-                       for text in (run.job, run.client_id, run.words, run.id,
-                                    dict(STATES)[run.state]))]
-
-
 class JobRunsTable(tables.DataTable):
-    created = tables.Column('created', verbose_name=_('Run of'), classes=('text-nowrap',),
-                            link='horizon:project:backup_runs:detail')
-    state = tables.Column('state', verbose_name=_('State'), display_choices=STATES)
-    progress = tables.Column(bar, verbose_name=_('Progress'))
-    took = tables.Column('took', verbose_name=_('Took'))
-    client_id = tables.Column('client_id', verbose_name=_('Agent'), filters=(kinds.agent,))
-    words = tables.Column('words', verbose_name=_('What the Service Says'))
-    settled = tables.Column('settled', status=True, hidden=True)
+    created = columns.Column('created', verbose_name=_('Run of'), classes=('text-nowrap',),
+                             link='horizon:project:backup_runs:detail')
+    state = columns.Column('state', verbose_name=_('State'), display_choices=STATES)
+    progress = columns.Column(bar, verbose_name=_('Progress'))
+    took = columns.Column('took', verbose_name=_('Took'))
+    client_id = columns.Column('client_id', verbose_name=_('Agent'), filters=(kinds.agent,))
+    words = columns.Column('words', verbose_name=_('What the Service Says'))
+    settled = columns.Column('settled', status=True, hidden=True)
 
     class Meta:
         name = 'runs'
@@ -199,8 +190,8 @@ class JobRunsTable(tables.DataTable):
 
 
 class RunsTable(JobRunsTable):
-    job = tables.Column('job', verbose_name=_('Job'), link=job_link)
+    job = columns.Column('job', verbose_name=_('Job'), link=job_link)
 
     class Meta(JobRunsTable.Meta):
         columns = ('created', 'job', 'state', 'progress', 'took', 'client_id', 'words', 'settled')
-        table_actions = (Filter,)
+        table_actions = (searching.Filter,)

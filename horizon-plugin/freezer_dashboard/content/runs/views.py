@@ -10,8 +10,11 @@ from horizon import tables
 from horizon import views
 
 from freezer_dashboard import api
+from freezer_dashboard import plans
 from freezer_dashboard import restores
 from freezer_dashboard import saying
+from freezer_dashboard.content.backups import server_facts
+from freezer_dashboard.content.backups import words
 from freezer_dashboard.content.runs import results
 from freezer_dashboard.content.runs import tables as run_tables
 
@@ -22,9 +25,10 @@ STATE_CLASSES = {'success': 'text-success', 'fail': 'text-danger', 'partial': 't
                  'aborted': 'text-warning'}
 CHECKED = _('Nothing was written. The backup was found whole enough to be restored.')
 READ_BACK = _('Nothing was written. All of the backup was read back and checked.')
+PLANNED = _('Nothing was removed. This is what would be; pins are known to it.')
 
 
-class IndexView(tables.DataTableView):
+class IndexView(saying.Refreshed, tables.DataTableView):
     table_class = run_tables.RunsTable
     page_title = _('Backup Runs')
 
@@ -51,10 +55,25 @@ def shown(request, run_id):
     context['live'] = aloud(run, context['state'])
     tried = restores.tried(document)
     if tried and run.state == 'success':
-        context['note'] = READ_BACK if tried['mode'] == 'fs' else CHECKED
+        context['note'] = note(tried)
         if not restores.is_check(tried):
-            context['restore_url'] = restores.confirm_url(run.client_id, tried)
+            rows = plans.of_run(document)
+            context['is_open'] = plans.is_open(rows or [])
+            if not context['is_open']:
+                context['restore_url'] = restores.confirm_url(run.client_id, tried)
+                context['go'] = words.asked(tried)['go']
+            context['server'] = server_facts.plan(request, tried)
+            if rows is not None:
+                context['plan_url'] = reverse('horizon:project:backup_backups:plan',
+                                              args=(run_id,))
     return context
+
+
+def note(tried):
+    """What a plan or a check that ended well means."""
+    if tried['action'] == 'admin':
+        return PLANNED
+    return READ_BACK if restores.is_read_back(tried) else CHECKED
 
 
 def aloud(run, state):

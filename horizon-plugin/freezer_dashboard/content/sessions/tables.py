@@ -7,6 +7,7 @@ from django.utils.translation import pgettext_lazy
 from horizon import tables
 
 from freezer_dashboard import api
+from freezer_dashboard import columns
 from freezer_dashboard import kinds
 from freezer_dashboard import saying
 from freezer_dashboard import schedules
@@ -78,15 +79,15 @@ class Delete(saying.Told, tables.DeleteAction):
 
 
 class SessionsTable(tables.DataTable):
-    name = tables.Column('name', verbose_name=_('Name'),
-                         link='horizon:project:backup_sessions:detail')
-    plan = tables.Column('plan', verbose_name=_('When'))
-    jobs = tables.Column('jobs', verbose_name=_('Jobs'))
-    status = tables.Column('status', verbose_name=_('Status'), display_choices=STATUSES)
-    result = tables.Column('result', verbose_name=_('Last Result'),
-                           display_choices=job_tables.RESULTS)
-    started = tables.Column('started', verbose_name=_('Last Begun'), classes=('text-nowrap',))
-    ended = tables.Column('ended', verbose_name=_('Last Ended'), classes=('text-nowrap',))
+    name = columns.Column('name', verbose_name=_('Name'),
+                          link='horizon:project:backup_sessions:detail')
+    plan = columns.Column('plan', verbose_name=_('When'))
+    jobs = columns.Column('jobs', verbose_name=_('Jobs'))
+    status = columns.Column('status', verbose_name=_('Status'), display_choices=STATUSES)
+    result = columns.Column('result', verbose_name=_('Last Result'),
+                            display_choices=job_tables.RESULTS)
+    started = columns.Column('started', verbose_name=_('Last Begun'), classes=('text-nowrap',))
+    ended = columns.Column('ended', verbose_name=_('Last Ended'), classes=('text-nowrap',))
 
     class Meta:
         name = 'sessions'
@@ -127,7 +128,7 @@ class Detach(saying.Told, tables.DeleteAction):
         return ngettext_lazy('Took Job out', 'Took Jobs out', count)
 
     def act(self, request, job_id):
-        api.session_remove_job(request, self.table.kwargs['session_id'], job_id)
+        api.session_remove_job(request, saying.table_of(request).kwargs['session_id'], job_id)
 
 
 def job_link(member):
@@ -135,13 +136,13 @@ def job_link(member):
 
 
 class MembersTable(tables.DataTable):
-    name = tables.Column('name', verbose_name=_('Job'), link=job_link)
-    client_id = tables.Column('client_id', verbose_name=_('Agent'), filters=(kinds.agent,))
-    status = tables.Column('status', verbose_name=_('Status'),
-                           display_choices=job_tables.STATUSES)
-    result = tables.Column('result', verbose_name=_('Result'), display_choices=job_tables.RESULTS)
-    started = tables.Column('started', verbose_name=_('Begun'), classes=('text-nowrap',))
-    ended = tables.Column('ended', verbose_name=_('Ended'), classes=('text-nowrap',))
+    name = columns.Column('name', verbose_name=_('Job'), link=job_link)
+    client_id = columns.Column('client_id', verbose_name=_('Agent'), filters=(kinds.agent,))
+    status = columns.Column('status', verbose_name=_('Status'),
+                            display_choices=job_tables.STATUSES)
+    result = columns.Column('result', verbose_name=_('Result'), display_choices=job_tables.RESULTS)
+    started = columns.Column('started', verbose_name=_('Begun'), classes=('text-nowrap',))
+    ended = columns.Column('ended', verbose_name=_('Ended'), classes=('text-nowrap',))
 
     class Meta:
         name = 'members'

@@ -2,7 +2,6 @@
 
 from django.urls import reverse
 from django.urls import reverse_lazy
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from horizon import forms
 from horizon import tables
@@ -10,7 +9,7 @@ from horizon.utils import memoized
 
 from freezer_dashboard import api
 from freezer_dashboard import saying
-from freezer_dashboard import schedules
+from freezer_dashboard.content.jobs import when
 from freezer_dashboard.content.sessions import forms as session_forms
 from freezer_dashboard.content.sessions import tables as session_tables
 
@@ -65,16 +64,13 @@ class EditView(OneSession, SessionFormView):
     submit_url = 'horizon:project:backup_sessions:edit'
 
     def get_form_kwargs(self):
-        plan = schedules.form_values(self.get_session().get('schedule') or {})
+        plan = when.initial(self.get_session().get('schedule') or {})
         return dict(super().get_form_kwargs(), session_id=self.kwargs['session_id'],
                     has_form_plan=plan is not None)
 
     def get_initial(self):
         session = self.get_session()
-        values = schedules.form_values(session.get('schedule') or {}) or {}
-        for key in ('first', 'last'):
-            if key in values:
-                values[key] = timezone.localtime(values[key])
+        values = when.initial(session.get('schedule') or {}) or {}
         return dict(values, name=session.get('description') or '',
                     hold_off=session.get('hold_off'))
 

@@ -1,0 +1,129 @@
+"""What the journeys through the panels share: one Horizon, and for each a person with a browser."""
+
+import atexit
+import os
+import shutil
+import tempfile
+import unittest
+import uuid
+
+from tests.browser.horizon import Horizon
+from tests.browser.person import Person
+from tests.browser.service import Service
+
+PLUGIN = os.environ.get('FREEZER_DASHBOARD', os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__)))))
+# Where pictures for the documents go; without it none are made.
+PICTURES = os.environ.get('FREEZER_PICTURES')
+# A Horizon that has the plugin already; without it one is started.
+URL = os.environ.get('FREEZER_HORIZON_URL')
+STATE = '#freezer-run-state'
+ENDED = ('success', 'partial', 'fail', 'aborted')
+# What a page is judged by: its own part, without what Horizon draws for every panel (menus of rows
+# without a name, tabs of its wizard, buttons of numbers and selects).
+MAIN = {'include': [['#content_body']], 'exclude': [
+    ['.page-breadcrumb'], ['.dropdown-toggle'], ['.wizard-tabs'], ['.themable-spinner-btn'],
+    ['.themable-select > button']]}
+# Violations of WCAG 2 A and AA that weigh, each with what they are about.
+JUDGE = '''
+var done = arguments[arguments.length - 1];
+axe.run(arguments[0], {
+    runOnly: ['wcag2a', 'wcag2aa'], resultTypes: ['violations'],
+    // Colours are the theme's; the role of tables is that of the script that sorts them.
+    rules: {'color-contrast': {enabled: false}, 'aria-required-children': {enabled: false}}}).then(
+  function (results) {
+    var found = [];
+    results.violations.forEach(function (violation) {
+      if (['serious', 'critical'].indexOf(violation.impact) < 0) { return; }
+      violation.nodes.forEach(function (node) {
+        found.push(violation.id + ': ' + node.html.slice(0, 200));
+      });
+    });
+    done(found);
+  }, function (error) { done(['axe: ' + error]); });
+'''
+_started = []
+
+
+def place():
+    """Horizon's address and a folder; both are made at first use and end with the process."""
+    if not _started:
+        folder = tempfile.mkdtemp(prefix='freezer-dashboard-')
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _started.extend((URL or _start(os.path.join(folder, 'horizon.log')), folder))
+    return _started
+
+
+def _start(log):
+    horizon = Horizon(PLUGIN, log)
+    atexit.register(horizon.end)
+    try:
+        horizon.wait()
+    except BaseException:
+        with open(log, encoding='utf-8') as said:
+            print(said.read()[-4000:])
+        raise
+    return horizon.url
+
+
+class Journey(unittest.TestCase):
+    """Each test has a name of its own for all it makes, and removes it."""
+
+    def setUp(self):
+        self.word = 'e2e-' + uuid.uuid4().hex[:8]
+        self.url, folder = place()
+        self.folder = tempfile.mkdtemp(prefix=self.word, dir=folder)
+        self.source = os.path.join(self.folder, 'source')
+        self.store = os.path.join(self.folder, 'store')
+        os.makedirs(self.source)
+        self.demo = Service('demo', 'demo')
+        self.addCleanup(self.demo.forget, self.word)
+        self.person = Person(self.url, tempfile.mkdtemp(dir=folder))
+        self.addCleanup(self.person.leave)
+
+    def write_source(self):
+        with open(os.path.join(self.source, 'small'), 'w', encoding='utf-8') as file:
+            file.write('what is to be saved: %s\n' % self.word)
+        with open(os.path.join(self.source, 'large'), 'wb') as file:
+            file.write(os.urandom(24 << 20))
+
+    def made_job(self, **changes):
+        """A job that the API has made, stopped."""
+        action = dict({'action': 'backup', 'mode': 'fs', 'path_to_backup': self.source,
+                       'storage': 'local', 'container': self.store, 'backup_name': self.word},
+                      **changes)
+        return self.demo.call('POST', '/jobs', {
+            'description': self.word, 'client_id': self.demo.agent(),
+            'job_actions': [{'freezer_action': action, 'max_retries': 0}],
+            'job_schedule': {'event': 'stop'}})['job_id']
+
+    def started(self, job_id):
+        self.demo.call('POST', '/jobs/%s/event' % job_id, {'start': None})
+        return job_id
+
+    def central(self):
+        return next(one['client']['client_id']
+                    for one in self.demo.call('GET', '/clients?limit=1000')['clients']
+                    if one['client']['is_central'])
+
+    def picture(self, name):
+        if PICTURES:
+            self.person.picture(os.path.join(PICTURES, name + '.png'))
+
+    def run_ends(self, state):
+        """Waits at the page of a run until it shows this end, by itself."""
+        person = self.person
+        person.find(STATE)
+        person.driver.execute_script('window.neverLoadedAgain = true')
+        person.until(lambda: person.find(STATE).get_attribute('data-state') in ENDED,
+                     'the end of the run', 900)
+        self.assertEqual(person.find(STATE).get_attribute('data-state'), state, person.text())
+        self.assertTrue(person.driver.execute_script('return window.neverLoadedAgain'))
+
+    def judge(self, where):
+        """Nothing of weight is wrong with what is shown now, by axe-core."""
+        driver = self.person.driver
+        with open(os.environ['FREEZER_AXE'], encoding='utf-8') as script:
+            driver.execute_script(script.read())
+        found = driver.execute_async_script(JUDGE, MAIN)
+        self.assertEqual([], found, where)

@@ -1,0 +1,131 @@
+"""The panels without a mouse, without eyes, in another language and in other colours."""
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.journey import Journey
+
+PANELS = ('overview', 'jobs', 'runs', 'backups', 'agents', 'sessions')
+
+
+class Access(Journey):
+    def one_of_each(self):
+        """A job that has run, so that each panel has something to show."""
+        self.write_source()
+        job = self.started(self.made_job())
+        person = self.person
+        person.log_in('demo')
+        person.go('/project/backup_runs/of/%s/' % job)
+        self.run_ends('success')
+        return job
+
+    def test_axe_finds_nothing_of_weight(self):
+        job = self.one_of_each()
+        person = self.person
+        self.judge('a run')
+        pages = ['/project/backup_%s/' % panel for panel in PANELS]
+        pages.append('/project/backup_jobs/%s/' % job)
+        backup = self.demo.backups({job})[0]['backup_id']
+        pages += ['/project/backup_backups/%s/%s' % (backup, view)
+                  for view in ('', 'restore', 'check', 'pin', 'delete')]
+        pages += ['/project/backup_jobs/%s' % view
+                  for view in ('create', job + '/edit', job + '/clone',
+                               job + '/retention?keep_last=1')]
+        pages.append('/project/backup_sessions/create')
+        for page in pages:
+            with self.subTest(page=page):
+                person.go(page)
+                person.find('#main_content')
+                self.judge(page)
+        person.go('/project/backup_backups/%s/restore' % backup)
+        person.write('folder', '/nowhere')
+        person.submit('backup_restore_form')
+        person.find('#freezer-confirm')
+        self.judge('what will be done')
+
+    def focused(self):
+        """What has the focus: the name of a field, or what a button says."""
+        one = self.person.driver.switch_to.active_element
+        said = one.get_attribute('name') or one.text or one.get_attribute('value') or one.tag_name
+        return ' '.join(said.split())
+
+    def press(self, key):
+        self.person.driver.switch_to.active_element.send_keys(key)
+
+    def tab_to(self, wanted, most=40):
+        """Tabs until something has the focus; returns all that had it on the way."""
+        passed = []
+        for _step in range(most):
+            passed.append(self.focused())
+            if passed[-1] == wanted:
+                return passed
+            self.press(Keys.TAB)
+        raise AssertionError('never came to %r, only to %r' % (wanted, passed))
+
+    def test_a_job_is_made_with_keys_alone(self):
+        person = self.person
+        person.log_in('demo')
+        person.go('/project/backup_jobs/')
+        person.find('#jobs__action_create').send_keys(Keys.ENTER)
+        person.find('.modal-dialog [name=kind]')
+        person.until(lambda: person.driver.execute_script(
+            "return !!document.activeElement.closest('.modal')"), 'the focus in the wizard')
+        self.tab_to('kind')
+        # Everything on a machine with an agent: the last but two of the choices.
+        self.press('Files')
+        passed = self.tab_to('folder')
+        self.assertEqual([name for name in passed if name in ('server', 'volume', 'image', 'tag')],
+                         [], 'fields of other kinds are passed over')
+        self.press('/etc')
+        self.tab_to('Next »')
+        self.press(Keys.ENTER)
+        person.until(lambda: person.find('[name=name]').is_displayed(), 'the second step')
+        self.tab_to('name')
+        self.press(self.word)
+        passed = self.tab_to('Next »')
+        self.assertNotIn('ssh_host', passed)
+        self.assertIn('encrypt_pass_file', passed)
+        # Away again: nothing was made.
+        self.press(Keys.ESCAPE)
+        person.until(lambda: not person.driver.find_elements(By.CSS_SELECTOR, '.modal-dialog'),
+                     'the wizard to be gone')
+        self.assertEqual(self.demo.jobs(self.word), [])
+
+    def test_a_backup_is_pinned_with_keys_alone(self):
+        job = self.one_of_each()
+        person = self.person
+        backup = self.demo.backups({job})[0]['backup_id']
+        person.go('/project/backup_backups/%s/pin' % backup)
+        person.find('[name=reason]')
+        self.tab_to('reason', 200)
+        self.press('case 17')
+        passed = self.tab_to('Pin')
+        self.assertIn('until', passed)
+        self.assertIn('agent', passed)
+        self.press(Keys.ENTER)
+        self.run_ends('success')
+        person.go('/project/backup_backups/')
+        self.assertIn('until let go', person.row(self.word).text)
+
+    def test_it_speaks_german(self):
+        job = self.one_of_each()
+        person = self.person
+        person.driver.add_cookie({'name': 'horizon_language', 'value': 'de'})
+        for page, words in (
+                ('/project/backup_overview/', ('Backup-Übersicht', 'Nächste Läufe')),
+                ('/project/backup_jobs/', ('Backup-Aufträge', 'Auftrag anlegen', 'Sichern')),
+                ('/project/backup_runs/', ('Backup-Läufe', 'Erfolg')),
+                ('/project/backup_backups/', ('Zeitpunkt', 'Verfügbar')),
+                ('/project/backup_jobs/%s/retention?keep_last=1' % job,
+                 ('0 Backups gingen', 'Bleibt', 'Diese zu den Regeln des Auftrags machen')),
+                ('/project/backup_jobs/%s/' % job, ('Letzter Lauf',))):
+            person.go(page)
+            for word in words:
+                person.sees(word)
+
+    def test_another_theme_is_followed(self):
+        person = self.person
+        person.log_in('demo')
+        person.driver.add_cookie({'name': 'theme', 'value': 'material'})
+        person.go('/project/backup_overview/')
+        self.assertIn('themes/material', person.driver.page_source)
