@@ -15,42 +15,18 @@
 from osc_lib.i18n import _
 
 from freezer_osc import columns
-from freezer_osc import find
-from freezer_osc import follow
-from freezer_osc import one_shot
-from freezer_osc import retention_rules
-from freezer_osc import verdict
-
-POLLS = _('it could take a plan for an order to remove')
+from freezer_osc import retention_run
 
 
-class PlanRetention(verdict.ListVerdict):
+class PlanRetention(retention_run.RetentionRun):
     _description = _('Show which backups of a job retention would remove, and remove nothing')
 
-    def get_parser(self, prog_name):
-        parser = super().get_parser(prog_name)
-        parser.add_argument(
-            'job', metavar='<job>', help=_('Job whose backups are meant (name or id)')
-        )
-        retention_rules.add_arguments(parser)
-        return parser
+    polls = _('it could take a plan for an order to remove')
 
     def take_action(self, parsed_args):
-        service = self.app.client_manager.freezer
-        job = find.job(service, parsed_args.job)
-        actions = retention_rules.to_apply(job, parsed_args)
-        agent = find.agent(service, job['client_id'])
-        one_shot.ensure_driven(agent, POLLS)
         found = []
-        for action in actions:
-            run = one_shot.run(
-                service,
-                agent,
-                dict(action, dry_run=True),
-                'Plan of retention of %s' % job['job_id'],
-            )
-            self.failure = self.failure or follow.failure(run)
-            found += rows(one_shot.last_result(run).get('plan'))
+        for _action, result in self.results(parsed_args, 'Plan of retention of %s', dry_run=True):
+            found += rows(result.get('plan'))
         return ('Backup', 'Chain Since', 'Levels', 'Decision', 'Reason'), found
 
 
@@ -59,7 +35,9 @@ def rows(plan):
     if plan is None:
         return []
     if isinstance(plan, list):
-        return [row for one in plan for part in [one['set']] + one['members'] for row in rows(part)]
+        return [row for one in plan for row in rows(one)]
+    if 'set' in plan:
+        return [row for part in [plan['set']] + plan['members'] for row in rows(part)]
     if 'skipped' in plan:
         return list(_of_cinder(plan))
     return [

@@ -20,36 +20,11 @@ from osc_lib import exceptions
 from osc_lib.cli import parseractions
 from osc_lib.i18n import _
 
+from freezer_osc import action_keys
 from freezer_osc import columns
 from freezer_osc import find
 from freezer_osc import when
 
-# Of the record: where the data are.
-PLACE = (
-    'mode',
-    'engine_name',
-    'storage',
-    'container',
-    'backup_name',
-    'hostname',
-    'ssh_host',
-    'ssh_port',
-    'ssh_username',
-    'cindernative_vol_id',
-)
-# Of the job's action: how its agent gets there.
-ACCESS = (
-    'encrypt_pass_file',
-    'ssh_host',
-    'ssh_port',
-    'ssh_username',
-    'ssh_key',
-    'ssh_password',
-    'ssh_known_hosts',
-    'insecure',
-    'proxy',
-    'download_limit',
-)
 FILES = ('fs', 'cloud')
 # Option of this command, key of the action, modes that know it.
 TARGETS = (
@@ -166,7 +141,7 @@ def build(service, record, parsed_args):
     metadata = record['backup_metadata']
     action = {'action': 'restore'}
     action.update(_access(service, metadata))
-    action.update({key: metadata[key] for key in PLACE if metadata.get(key) not in (None, '')})
+    action.update(action_keys.taken(metadata, action_keys.PLACE, ('cindernative_vol_id',)))
     action['backup_name'] = _name(metadata, parsed_args.resource)
     if metadata.get('time_stamp'):
         action['restore_from_date'] = columns.time_text(metadata['time_stamp'])
@@ -223,14 +198,8 @@ def _name(metadata, resource):
 def _access(service, metadata):
     job_id = metadata.get('job_id')
     job = service.find('jobs', job_id) if job_id else None
-    for entry in (job or {}).get('job_actions', []):
-        action = entry['freezer_action']
-        same = all(
-            action.get(key) in (None, metadata.get(key)) for key in ('backup_name', 'container')
-        )
-        if action.get('action') == 'backup' and same:
-            return {key: action[key] for key in ACCESS if action.get(key) not in (None, '')}
-    return {}
+    groups = (action_keys.REACH, action_keys.SECRETS, action_keys.READING)
+    return action_keys.access(job, metadata, *groups)
 
 
 def other_time(record, restored):

@@ -14,40 +14,21 @@
 
 from osc_lib.i18n import _
 
-from freezer_osc import find
-from freezer_osc import follow
-from freezer_osc import one_shot
-from freezer_osc import retention_rules
-from freezer_osc import verdict
-
-POLLS = _('set its retention in the job instead')
+from freezer_osc import retention_run
 
 
-class ApplyRetention(verdict.ListVerdict):
+class ApplyRetention(retention_run.RetentionRun):
     _description = _(
         'Remove old backups of a job now, and wait for it; "openstack backup plan retention" shows '
         'beforehand which'
     )
 
-    def get_parser(self, prog_name):
-        parser = super().get_parser(prog_name)
-        parser.add_argument(
-            'job', metavar='<job>', help=_('Job whose backups are meant (name or id)')
-        )
-        retention_rules.add_arguments(parser)
-        return parser
+    polls = _('set its retention in the job instead')
 
     def take_action(self, parsed_args):
-        service = self.app.client_manager.freezer
-        job = find.job(service, parsed_args.job)
-        actions = retention_rules.to_apply(job, parsed_args)
-        agent = find.agent(service, job['client_id'])
-        one_shot.ensure_driven(agent, POLLS)
         found = []
-        for action in actions:
-            run = one_shot.run(service, agent, action, 'Retention of %s' % job['job_id'])
-            self.failure = self.failure or follow.failure(run)
-            for removed in parts(one_shot.last_result(run).get('removed') or {}):
+        for action, result in self.results(parsed_args, 'Retention of %s'):
+            for removed in parts(result.get('removed') or {}):
                 found.append((action.get('backup_name'),) + removed)
         return ('Backup Name', 'Chains', 'Levels', 'Leftovers', 'Objects', 'Remarks'), found
 

@@ -15,45 +15,27 @@
 from osc_lib import exceptions
 from osc_lib.i18n import _
 
+from freezer_osc import action_keys
 from freezer_osc import when
 
+PERIODS = (
+    ('hourly', _('hours')),
+    ('daily', _('days')),
+    ('weekly', _('weeks')),
+    ('monthly', _('months')),
+    ('yearly', _('years')),
+)
+NO_RULES = _('Give a rule, such as --keep-last, --older-than or --keep-daily')
 # Option of the commands and key of the action.
 RULES = (
     ('keep_last', 'keep_last'),
     ('older_than', 'remove_older_than'),
     ('keep_full', 'fullbackup_rotation'),
-)
-# What says which backups are meant, and how to get there; all else is about making them.
-ABOUT = (
-    'mode',
-    'engine_name',
-    'storage',
-    'container',
-    'backup_name',
-    'hostname',
-    'ssh_host',
-    'ssh_port',
-    'ssh_username',
-    'ssh_key',
-    'ssh_password',
-    'ssh_known_hosts',
-    'insecure',
-    'proxy',
-    'project_id',
-    'nova_inst_id',
-    'nova_inst_name',
-    'nova_inst_tag',
-    'nova_inst_metadata',
-    'cinder_vol_id',
-    'cinder_vol_name',
-    'cindernative_vol_id',
-    'cindernative_freezer_only',
-    'glance_image_id',
-    'glance_image_name',
-    'glance_image_name_filter',
-    'rbd_pool',
-    'rbd_image',
-    'path_to_backup',
+    ('keep_hourly', 'keep_hourly'),
+    ('keep_daily', 'keep_daily'),
+    ('keep_weekly', 'keep_weekly'),
+    ('keep_monthly', 'keep_monthly'),
+    ('keep_yearly', 'keep_yearly'),
 )
 
 
@@ -77,6 +59,13 @@ def add_arguments(parser):
         type=when.count,
         help=_('Of Cinder\'s own backups: keep this many full ones'),
     )
+    for period, text in PERIODS:
+        parser.add_argument(
+            '--keep-' + period,
+            metavar='<count>',
+            type=when.count,
+            help=_('Keep the newest backup of this many %s (UTC) that have one') % text,
+        )
 
 
 def given(parsed_args):
@@ -97,6 +86,7 @@ def text(rules):
         'remove_older_than': _('remove what is older than %s days'),
         'fullbackup_rotation': _('keep %s full backups'),
     }
+    words.update(('keep_' + period, _('keep one of %%s %s') % text) for period, text in PERIODS)
     return ', '.join(words[key] % value for key, value in rules.items()) or '-'
 
 
@@ -125,7 +115,8 @@ def is_same(one, other):
 
 def rotation(backup, rules):
     """The admin action for what a backup action makes."""
-    action = {key: backup[key] for key in ABOUT if backup.get(key) not in (None, '')}
+    keys = (action_keys.PLACE, action_keys.REACH, action_keys.SECRETS, action_keys.RESOURCE)
+    action = action_keys.taken(backup, *keys)
     action.update(rules, action='admin')
     return action
 
@@ -138,7 +129,7 @@ def to_apply(job, parsed_args):
     own = [rotation(action, of_action(action)) for action in rotations_of(job)]
     if not own:
         raise exceptions.CommandError(
-            _('Job %s has no retention; give --keep-last, --older-than or --keep-full')
-            % job['job_id']
+            _('Job %(job)s has no retention. %(next)s')
+            % {'job': job['job_id'], 'next': NO_RULES}
         )
     return own

@@ -33,7 +33,7 @@ class SetRetention(command.Command):
         service = self.app.client_manager.freezer
         rules = retention_rules.given(parsed_args)
         if not rules:
-            raise exceptions.CommandError(_('Give --keep-last, --older-than or --keep-full'))
+            raise exceptions.CommandError(retention_rules.NO_RULES)
         job = find.job(service, parsed_args.job)
         backups = retention_rules.backups_of(job)
         kept = [entry for entry in job['job_actions'] if not _is_replaced(entry, backups)]

@@ -12,6 +12,8 @@
 
 """The REST API: requests, lists page by page, and errors in the service's own words."""
 
+import copy
+import re
 from urllib import parse
 
 from keystoneauth1 import adapter
@@ -42,6 +44,13 @@ class Service:
         )
         self._base = None
 
+    def of_project(self, project_id):
+        """The same service for another project; it refuses whoever is no administrator."""
+        other = copy.copy(self)
+        other._base = re.sub(r'/v2(/.*)?$', '', self._project_url())
+        other._base += '/v2/' + parse.quote(project_id, safe='')
+        return other
+
     def get(self, *path):
         """The document at this path; its parts may be any text."""
         return self._call('GET', path)
@@ -55,6 +64,9 @@ class Service:
 
     def post(self, *path, body):
         return self._call('POST', path, body=body)
+
+    def put(self, *path, body):
+        return self._call('PUT', path, body=body)
 
     def patch(self, *path, body):
         return self._call('PATCH', path, body=body)

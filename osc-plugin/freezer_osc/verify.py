@@ -21,15 +21,13 @@ from freezer_osc import one_shot
 from freezer_osc import restore_action
 from freezer_osc import verdict
 
-# Nothing is written there.
-NOWHERE = '/tmp/freezer-verify'
 POLLS = _('it could take a check for a restore')
 
 
 class Verify(verdict.ShowVerdict):
     _description = _(
-        'Check that a backup can be restored: its agent reads all of it back and compares '
-        'checksums, writing nothing'
+        'Check that a backup is as it was written: an agent reads all of it, and of what it is '
+        'built on, and compares checksums; nothing is restored'
     )
 
     def get_parser(self, prog_name):
@@ -50,21 +48,21 @@ class Verify(verdict.ShowVerdict):
         one_shot.ensure_driven(agent, POLLS)
         if parsed_args.quick:
             return self._listed(service, record, action, agent)
-        if action.get('mode', 'fs') not in restore_action.FILES:
+        if action.get('mode') == 'cindernative':
             raise exceptions.CommandError(
-                _(
-                    'Backups of mode %s can only be read back by restoring them; '
-                    'with --quick the command looks at what the storage lists'
-                )
-                % action['mode']
+                _('Only Cinder reads its own backups: restore this one into a new volume')
             )
         return self._read_back(service, record, action, agent)
 
     def _read_back(self, service, record, action, agent):
-        action.update({'dry_run': True, 'restore_abs_path': NOWHERE})
+        action['action'] = 'verify'
         run = one_shot.run(service, agent, action, restore_action.title('Check', action))
-        report = one_shot.last_result(run).get('restore') or {}
-        self.failure = follow.failure(run) or restore_action.other_time(record, report)
+        report = one_shot.last_result(run).get('verify') or {}
+        levels = list(_levels(report))
+        newest = max((level['timestamp'] for level in levels), default=None)
+        self.failure = follow.failure(run)
+        if not self.failure and not _is_several(report):
+            self.failure = restore_action.other_time(record, {'timestamp': newest})
         return (
             (
                 'backup_id',
@@ -73,21 +71,19 @@ class Verify(verdict.ShowVerdict):
                 'method',
                 'result',
                 'levels',
-                'files',
                 'bytes_read',
-                'problems',
+                'faults',
                 'run_id',
             ),
             (
                 record['backup_id'],
                 action['backup_name'],
-                columns.Time(report.get('timestamp')),
+                columns.Time(newest),
                 'all data read back',
                 run['state'],
-                len(report.get('levels') or []),
-                report.get('files'),
-                columns.Size(report.get('bytes_fetched')),
-                report.get('problem_count'),
+                report.get('levels'),
+                columns.Size(report.get('bytes_checked')),
+                '\n'.join(_faults(report)),
                 run['run_id'],
             ),
         )
@@ -114,6 +110,28 @@ class Verify(verdict.ShowVerdict):
                 run['run_id'],
             ),
         )
+
+
+def _levels(report):
+    """The levels of the backup itself, without those of a set's members."""
+    for one in report.get('reports') or []:
+        yield from one.get('set', one)['levels']
+
+
+def _is_several(report):
+    return len(report.get('reports') or []) != 1
+
+
+def _faults(report):
+    for one in report.get('reports') or []:
+        members = one.get('members') or []
+        parts = [one.get('set', one)] + members
+        for part in parts:
+            for level in part['levels']:
+                yield from level['faults']
+        for member in members:
+            if member.get('fault'):
+                yield member['fault']
 
 
 def _standing(result, action, record):

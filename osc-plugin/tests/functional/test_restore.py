@@ -123,24 +123,24 @@ class VerifyTest(base.FunctionalTest):
         self.assertGreater(shown['bytes_read'], 0)
         quick = self.json('verify', 'proof', '--quick')
         self.assertEqual(('complete', 'list of the storage'), (quick['result'], quick['method']))
-        self.assertFalse(os.path.exists('/tmp/freezer-verify'))
         _flip_a_byte(_largest(self.world.store, 'proof'))
-        answer = self.refused('verify', 'proof', text='ended as fail')
+        answer = self.refused('verify', 'proof', text='damaged in one place')
         self.assertRegex(answer.out, r'\| result +\| fail ')
+        self.assertRegex(answer.out, r'\| faults +\| \w')
 
-    def test_modes_that_cannot_be_read_back(self):
+    def test_what_only_cinder_reads(self):
         record = {
             'container': 'c',
             'hostname': 'h',
             'backup_name': 'disk',
-            'mode': 'cinder',
+            'mode': 'cindernative',
             'storage': 'swift',
             'job_id': self.job_id,
-            'cinder_vol_id': 'v',
+            'cindernative_vol_id': 'v',
         }
         made = self.world.api('member').post('/backups', json=record).json()['backup_id']
         self.addCleanup(self.world.api('member').delete, '/backups/' + made)
-        self.refused('verify', made, text='mode cinder can only be read back by restoring them')
+        self.refused('verify', made, text='Only Cinder reads its own backups')
 
     def test_schedulers_that_poll(self):
         name = self.world.tag + '-poller'

@@ -33,6 +33,12 @@ class RetentionTest(base.FunctionalTest):
         answer = self.world.run('member', 'backup', 'restore', oldest, '--to', target, '--wait')
         self.assertEqual(1, answer.status)
         self.assertFalse(os.path.exists(target))
+        # By days there is one to keep, however many backups this day has.
+        self.do('retention', 'set', 'kept', '--keep-daily', '7', '--keep-monthly', '12')
+        (row,) = [row for row in self.json('retention', 'list') if row['Job'] == self.job_id]
+        self.assertEqual('keep one of 7 days, keep one of 12 months', row['Retention'])
+        plan = self.json('plan', 'retention', 'kept')
+        self.assertEqual(['keep'], [row['Decision'] for row in plan])
         self.do('retention', 'unset', 'kept')
         (row,) = [row for row in self.json('retention', 'list') if row['Job'] == self.job_id]
         self.assertEqual('-', row['Retention'])
@@ -62,9 +68,7 @@ class RetentionTest(base.FunctionalTest):
             )
 
     def test_bad_input(self):
-        self.refused(
-            'retention', 'set', 'kept', text='Give --keep-last, --older-than or --keep-full'
-        )
+        self.refused('retention', 'set', 'kept', text='Give a rule, such as --keep-last')
         self.refused(
             'retention',
             'set',

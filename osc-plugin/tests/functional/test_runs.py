@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 
 from tests.functional import base
 
@@ -55,6 +56,22 @@ class RunTest(base.FunctionalTest):
         shown = self.world.run_on_terminal('member', 'backup', 'run', 'watch', 'runs')
         self.assertIn('\r\033[K[%s] 100%% success, ' % ('=' * 30), shown)
 
+    def test_a_run_that_crawls_is_let_go(self):
+        self.world.source('crawls')
+        # Days, at this rate.
+        job_id = self.world.job('crawls', upload_limit='1')
+        self.world.until(
+            'the run has begun',
+            lambda: self.json('run', 'list', '--job', job_id, '--state', 'running'),
+        )
+        self.refused(
+            'run', 'set', job_id, '--upload-limit', 'fast', text="'fast' is no rate", status=2
+        )
+        self.refused('run', 'set', job_id, text='Give --upload-limit or --download-limit')
+        self.do('run', 'set', job_id, '--upload-limit', '1G', '--download-limit', '-1')
+        self.do('run', 'watch', job_id)
+        self.refused('run', 'set', job_id, '--upload-limit', '10M', text='has ended: success')
+
     def test_a_service_that_is_away(self):
         conf = os.path.join(self.world.folder, 'clouds.yaml')
         login = self.world.login('member')
@@ -89,11 +106,48 @@ class RunTest(base.FunctionalTest):
         self.assertEqual('fail', step['Outcome'])
         self.assertIn('/nowhere/at/all', step['Error'])
 
+    def test_logs_tell_what_happened_in_the_order_of_time(self):
+        rows = self.json('run', 'logs', 'runs')
+        logged = [row for row in rows if row['Message'].startswith(('INFO ', 'WARNING '))]
+        self.assertTrue(logged, rows)
+        rows = [row for row in rows if row not in logged]
+        said = [row['Message'] for row in rows]
+        self.assertIn('run made', said[0])
+        self.assertEqual(['backup runs begins', 'backup runs: success', 'success'], said[1:])
+        times = [row['Time'] for row in rows]
+        self.assertEqual(sorted(times), times)
+        tail = self.json('run', 'logs', 'runs', '--tail', '1')
+        self.assertEqual(['success'], [row['Message'] for row in tail])
+        self.refused('run', 'logs', 'nobody', text='with a name or id of "nobody" exists')
+
+    def test_bash_completes_commands_and_options(self):
+        for words, wanted in (
+            (('backup', 'run', ''), {'list', 'show', 'watch', 'logs', 'step'}),
+            (('backup', ''), {'restore', 'verify', 'plan', 'retention', 'coverage', 'agent'}),
+            (('backup', 'restore', '--w'), {'--wait'}),
+        ):
+            self.assertLessEqual(wanted, self._completed('openstack', *words), words)
+
+    def _completed(self, *words):
+        """What bash offers for the last word."""
+        script = self.world.run('member', 'complete').out + (
+            '\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _openstack; echo "${COMPREPLY[@]}"\n'
+        )
+        # Of bash-completion only this is used: the words around the cursor.
+        head = (
+            '_get_comp_words_by_ref() { cur=${COMP_WORDS[COMP_CWORD]}; '
+            'prev=${COMP_WORDS[COMP_CWORD-1]}; words=("${COMP_WORDS[@]}"); }\n'
+        )
+        done = subprocess.run(
+            ['bash', '-s', *words], input=head + script, capture_output=True, text=True
+        )
+        return set(done.stdout.split())
+
     def test_another_project_sees_nothing(self):
         (row,) = self.json('run', 'list', '--job', self.job_id)
         self.assertEqual([], self.json('run', 'list', user='stranger'))
         for name in (row['ID'], self.job_id, 'runs'):
-            for command in ('show', 'watch'):
+            for command in ('show', 'watch', 'logs'):
                 self.refused(
                     'run',
                     command,

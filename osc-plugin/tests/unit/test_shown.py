@@ -11,6 +11,7 @@ from freezer_osc import plan_restore
 from freezer_osc import plan_retention
 from freezer_osc import restore_action
 from freezer_osc import retention_rules
+from freezer_osc import run_logs
 from freezer_osc import when
 
 
@@ -130,6 +131,33 @@ class PlanTest(unittest.TestCase):
         rows = [(row[0], row[2], row[3], row[4]) for row in plan_retention.rows(plan)]
         expected = [('f1', 2, 'remove', None), ('f2', None, 'keep', None)]
         self.assertEqual(expected + [(None, None, 'keep', 'f0 has a dependant')], rows)
+
+
+class LogsTest(unittest.TestCase):
+
+    def test_errors_and_what_is_missing_are_told(self):
+        step = {
+            'action_index': 0,
+            'attempt': 2,
+            'outcome': 'partial',
+            'error': 'one file',
+            'started_at': 11,
+            'finished_at': 12,
+            'result': {'report': {'problems': [{'kind': 'file', 'path': '/x', 'reason': 'gone'}]}},
+        }
+        action = {'freezer_action': {'backup_name': 'etc'}}
+        made = run('partial', error='one file', created_at=10, finished_at=13, cause='schedule')
+        made.update(steps=[step], job_actions=[action])
+        self.assertEqual(
+            [
+                (10, None, None, 'run made, cause: schedule'),
+                (11, 1, 2, 'backup etc begins'),
+                (12, 1, 2, 'file /x: gone'),
+                (12, 1, 2, 'backup etc: partial: one file'),
+                (13, None, None, 'partial: one file'),
+            ],
+            list(run_logs.of_run(made)),
+        )
 
 
 class OtherTimeTest(unittest.TestCase):
