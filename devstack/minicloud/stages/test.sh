@@ -4,7 +4,7 @@
 
 install_test() {
     apt_install build-essential pkg-config libmariadb-dev python3-venv python3-oslo.messaging \
-        tar gzip bzip2 xz-utils zstd openssl acl attr curl shellcheck
+        tar gzip bzip2 xz-utils zstd openssl acl attr curl git shellcheck postgresql mariadb-backup
 }
 
 TEST_DB=freezer_test
@@ -30,6 +30,11 @@ export FREEZER_TEST_MEMCACHED=$HOST:11211
 export FREEZER_TEST_SSH=$HOST:2222
 export FREEZER_TEST_SSH_KEY=$MINICLOUD_DIR/ssh/id_ed25519
 export FREEZER_TEST_SSH_KNOWN_HOSTS=$MINICLOUD_DIR/ssh/known_hosts
+export FREEZER_TEST_FTP=$HOST:2121
+export FREEZER_TEST_FTP_OLD=$HOST:2122
+export FREEZER_TEST_FTP_CLIENT=$HOST:2123
+export FREEZER_TEST_FTP_DIR=$MINICLOUD_DIR/ftp
+export FREEZER_TEST_FTP_HOME=$MINICLOUD_DIR/data/ftp
 END
 }
 
