@@ -163,6 +163,20 @@ class IsolationTest(base.BackupTest):
             self.check_refused(403, self.stranger.call('POST', path, hello))
         self.assertEqual(-1, self.client.show('clients', made)['client']['last_seen_at'])
 
+    @decorators.idempotent_id('b1c4b6c7-6f06-4c63-8b5c-3a0a1d0e0013')
+    def test_plans_of_retention(self):
+        """Neither the name of another project's backups nor its job leads to what is stored."""
+        document = base.document_of('backups')
+        self.make('backups', document)
+        rules = {'backup_name': document['backup_name'], 'keep_last': 1}
+        path = self.stranger.path('backups', 'retention-plan')
+        status, _headers, plan = self.stranger.call('POST', path, rules)
+        self.assertEqual((200, []), (status, plan['backups']))
+        theirs = dict(rules, job_id=self.make('jobs'))
+        self.assertEqual(404, self.stranger.call('POST', path, theirs)[0])
+        foreign = self.stranger.path('backups', 'retention-plan', project=self.client.tenant_id)
+        self.check_refused(403, self.stranger.call('POST', foreign, rules))
+
     @decorators.idempotent_id('b1c4b6c7-6f06-4c63-8b5c-3a0a1d0e0012')
     def test_quotas_and_usage(self):
         for noun in ('quotas', 'usage'):

@@ -48,6 +48,7 @@ TABLE = tuple(
         ('list_runs_of_job', 'runs:get_all', 'GET', 'jobs/{job}/runs', None, 200, READ),
         # Nobody can make a run; who may look is told that it is not there.
         ('show_run', 'runs:get', 'GET', 'runs/none', None, 404, READ),
+        ('limit_run', 'runs:update', 'PATCH', 'runs/none', {'upload_limit': 1}, 404, WRITE),
         ('list_actions', 'actions:get_all', 'GET', 'actions', None, 200, READ),
         ('show_action', 'actions:get', 'GET', 'actions/{action}', None, 200, READ),
         ('create_action', 'actions:create', 'POST', 'actions', 'action', 201, WRITE),
@@ -128,6 +129,15 @@ TABLE = tuple(
         ('list_backups', 'backups:get_all', 'GET', 'backups', None, 200, READ),
         ('show_backup', 'backups:get', 'GET', 'backups/{backup}', None, 200, READ),
         ('create_backup', 'backups:create', 'POST', 'backups', 'backup', 201, RECORD),
+        (
+            'plan_retention',
+            'backups:plan_retention',
+            'POST',
+            'backups/retention-plan',
+            {'backup_name': 'none', 'keep_last': 1},
+            200,
+            READ,
+        ),
         (
             'update_backup',
             'backups:update',

@@ -12,6 +12,7 @@
 
 """A central agent of the cloud works for the project, under a trust that the job's maker gives."""
 
+from tempest.common import waiters
 from tempest import config
 from tempest.lib.common.utils import test_utils
 
@@ -35,6 +36,7 @@ class CentralTest(base.ScenarioTest):
         cls.worker_id = CONF.freezer.central_client
         cls.images = cls.os_project_member.image_client_v2
         cls.volumes = cls.os_project_member.volumes_client_latest
+        cls.servers = cls.os_project_member.servers_client
 
     @classmethod
     def resource_setup(cls):
@@ -59,6 +61,11 @@ class CentralTest(base.ScenarioTest):
         """At the end of the test."""
         self.addCleanup(self.volumes.wait_for_resource_deletion, volume)
         self.addCleanup(test_utils.call_and_ignore_notfound_exc, self.volumes.delete_volume, volume)
+
+    def remove_server(self, server):
+        """At the end of the test."""
+        self.addCleanup(waiters.wait_for_server_termination, self.servers, server)
+        self.addCleanup(test_utils.call_and_ignore_notfound_exc, self.servers.delete_server, server)
 
     def wait_for_volume(self, volume):
         self.wait_until(

@@ -17,10 +17,13 @@ import shutil
 
 from tempest.lib import decorators
 
+from freezer_tempest_tests.tests import base
 from freezer_tempest_tests.tests.scenario import agent
 
 
 class FilesTest(agent.AgentTest):
+
+    credentials = ['project_member', 'project_alt_member']
 
     @decorators.idempotent_id('c1c4b6c7-6f06-4c63-8b5c-3a0a1d0e0001')
     def test_backup_change_restore(self):
@@ -51,6 +54,30 @@ class FilesTest(agent.AgentTest):
             )
         )
         self.check_same(was, older)
+
+    @decorators.idempotent_id('c1c4b6c7-6f06-4c63-8b5c-3a0a1d0e0006')
+    def test_another_project_sees_nothing_of_a_run(self):
+        source = self.source('ours')
+        run = self.done(self.action('ours', path_to_backup=source))
+        stranger = self.os_project_alt_member.freezer.BackupClient()
+        own = self.client.tenant_id
+        for parts in (('runs', run['run_id']), ('jobs', run['job_id'], 'runs')):
+            self.assertEqual(404, stranger.call('GET', stranger.path(*parts))[0])
+            foreign = stranger.path(*parts, project=own)
+            self.check_refused(403, stranger.call('GET', foreign))
+        self.assertEqual([], stranger.list('runs', search={'match': [{'job_id': run['job_id']}]}))
+        self.assertNotIn(run['run_id'], [row['run_id'] for row in stranger.list('runs')])
+        # Nor can it have a restore of what it has heard the name of.
+        record = self.client.list('backups', search={'match': [{'backup_name': 'ours'}]})[0]
+        path = stranger.path('backups', record['backup_id'])
+        self.assertEqual(404, stranger.call('GET', path)[0])
+        job = dict(
+            base.document_of('jobs'),
+            client_id=self.worker_id,
+            job_actions=[{'freezer_action': self.action('ours', 'restore', restore_abs_path='/x')}],
+        )
+        refused = stranger.call('POST', stranger.path('jobs'), job)
+        self.check_refused(422, refused, 'Client not found with ID %s' % self.worker_id)
 
     def _check_records(self, name, *runs):
         search = {'match': [{'backup_name': name}]}
