@@ -3,7 +3,7 @@
 MINICLOUD := devstack/minicloud
 export MINICLOUD_DIR ?= /var/lib/minicloud
 
-.PHONY: help demo build test nextest faces lint services services-down tools bench
+.PHONY: help demo build test nextest faces lint services services-down tools bench packages agent-static
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,12 @@ demo: ## the whole service in one process: a scheduled backup and its restore
 build: ## all programs, with MySQL (needs libmariadb-dev), under target/release
 	cargo build --release --features mysql
 
+packages: build ## Debian packages of all parts, under target/packages (Debian 12; as root it installs what that takes)
+	FREEZER_BIN=$(abspath $(or $(CARGO_TARGET_DIR),target)/release) packaging/build-debs $(or $(CARGO_TARGET_DIR),target)/packages
+
+agent-static: ## the agent's programs without libraries, under target/x86_64-unknown-linux-musl/release (needs musl-tools)
+	packaging/build-agent-static
+
 test: tools ## every test against real services (root): starts them, stops what it started
 	$(MINICLOUD)/run-tests $(MAKE) --no-print-directory nextest faces
 
@@ -21,16 +27,22 @@ nextest: ## the tests alone; the services must be up (make services)
 	cargo build --workspace --all-features
 	cargo nextest run --workspace --all-features
 
+# The longest first.
+FACES := horizon-plugin tempest-tests heat-plugin osc-plugin packaging docs devstack
+
 faces: export FREEZER_BIN ?= $(abspath $(or $(CARGO_TARGET_DIR),target)/debug)
-faces: ## alert rules, and the plugins for the openstack command, tempest and Horizon, on the development build (make services first)
-	$(MINICLOUD)/up horizon freezer
-	packaging/run-tests
-	osc-plugin/run-tests
-	tempest-tests/run-tests
-	horizon-plugin/run-tests
+faces: ## documents, packages, and the plugins for the openstack command, tempest, Horizon, Heat and DevStack, two at a time, on the development build (make services first)
+	$(MINICLOUD)/up horizon freezer heat
+	$(MAKE) --no-print-directory --keep-going --jobs 2 $(FACES:%=face-%)
+
+# Each line of what they print says whose it is. They wait more than they work.
+face-%: SHELL := /bin/bash
+face-%: .SHELLFLAGS := -o pipefail -c
+face-%:
+	@env -u MAKEFLAGS -u MFLAGS $*/run-tests 2>&1 | sed -u 's/^/$*: /'
 
 services: ## start Keystone, Swift, Glance, Cinder, Nova and what they need on this machine (root)
-	$(MINICLOUD)/up base glance cinder nova ssh test
+	$(MINICLOUD)/up base glance cinder nova heat barbican ssh ftp test
 
 services-down: ## stop them; their data stay under $(MINICLOUD_DIR)
 	$(MINICLOUD)/down
