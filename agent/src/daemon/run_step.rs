@@ -120,6 +120,34 @@ async fn run_child(
     ended
 }
 
+/// The progress of a step on its way to a conductor.
+#[derive(Default)]
+struct Reports {
+    sending: Option<tokio::task::JoinHandle<()>>,
+    last: Option<(Progress, Instant)>,
+}
+
+impl Reports {
+    /// Sends it, unless a report is under way still or this one is known there.
+    fn send(&mut self, agent: &Arc<Executor>, entry: &Entry, progress: &Progress) {
+        let idle = self.sending.as_ref().is_none_or(tokio::task::JoinHandle::is_finished);
+        let is_known =
+            self.last.as_ref().is_some_and(|(last, at)| last == progress && at.elapsed() < UNCHANGED_MAX);
+        if idle && !is_known {
+            self.last = Some((progress.clone(), Instant::now()));
+            self.sending = Some(tokio::spawn(report_progress(agent.clone(), entry.clone(), progress.clone())));
+        }
+    }
+}
+
+impl Drop for Reports {
+    fn drop(&mut self) {
+        if let Some(task) = &self.sending {
+            task.abort();
+        }
+    }
+}
+
 /// Reads the child's lines to their end, reporting progress now and then.
 async fn follow(
     agent: &Arc<Executor>,
@@ -138,8 +166,7 @@ async fn follow(
     }
     let mut report_timer = tokio::time::interval(agent.options().progress_interval);
     report_timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut reporting: Option<tokio::task::JoinHandle<()>> = None;
-    let mut reported: Option<(Progress, Instant)> = None;
+    let mut reports = Reports::default();
     loop {
         let mut fresh = None;
         tokio::select! {
@@ -151,14 +178,7 @@ async fn follow(
                 Some(StepLine::Error(error)) => last.error = Some(error),
                 None => break,
             },
-            _ = report_timer.tick() => {
-                let idle = reporting.as_ref().is_none_or(tokio::task::JoinHandle::is_finished);
-                let is_known = reported.as_ref().is_some_and(|(last, at)| *last == progress && at.elapsed() < UNCHANGED_MAX);
-                if idle && !is_known {
-                    reported = Some((progress.clone(), Instant::now()));
-                    reporting = Some(tokio::spawn(report_progress(agent.clone(), entry.clone(), progress.clone())));
-                }
-            }
+            _ = report_timer.tick() => reports.send(agent, entry, &progress),
             changed = next_limits(&mut limits), if limits.is_some() => match changed {
                 Some(changed) => fresh = Some(changed),
                 None => limits = None,
@@ -175,9 +195,7 @@ async fn follow(
             child.limit(&limits).await;
         }
     }
-    if let Some(task) = reporting {
-        task.abort();
-    }
+    drop(reports);
     let aborted = *order.borrow() != Order::GoOn;
     let mut ended = child.wait(last, aborted).await;
     // However it has ended: what is gone is gone.
