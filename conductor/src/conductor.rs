@@ -221,20 +221,24 @@ async fn look_once(
     let mut is_elsewhere;
     loop {
         is_elsewhere = false;
-        let (mut looked, errands) = claim_jobs(desk).await?;
-        post.take(desk, errands);
-        // Without a bus nothing can be handed out, and the silence of agents means nothing.
-        if is_connected {
-            looked += claim_runs(desk).await?;
-            post.only(AHEAD).await;
-            match hand_out(desk).await? {
-                Turn::Mine { looked: handed, errands } => {
-                    looked += handed;
-                    post.take(desk, errands);
-                }
-                Turn::Elsewhere => is_elsewhere = true,
+        // Side by side: what was fired is handed out while the next jobs are looked at.
+        let (fired, handed) = tokio::join!(claim_jobs(desk), hand_on(desk, is_connected, post));
+        // What either has committed is sent, whatever became of the other.
+        let fired = fired.map(|(looked, errands)| {
+            post.take(desk, errands);
+            looked
+        });
+        let handed = handed.map(|(claimed, turn)| match turn {
+            Turn::Mine { looked, errands } => {
+                post.take(desk, errands);
+                claimed + looked
             }
-        }
+            Turn::Elsewhere => {
+                is_elsewhere = true;
+                claimed
+            }
+        });
+        let looked = fired? + handed?;
         if looked == 0 {
             break;
         }
@@ -251,4 +255,19 @@ async fn look_once(
         .await?;
     let pause = desk.pause(next);
     Ok(if is_elsewhere { pause.min(PAUSE_FOR_TURN) } else { pause })
+}
+
+/// Makes runs ready whose time has come, and hands out what is ready. Without a bus nothing can be handed out, and the silence of
+/// agents means nothing.
+async fn hand_on(
+    desk: &Arc<Desk>,
+    is_connected: bool,
+    post: &mut Post,
+) -> Result<(usize, Turn), ConductorError> {
+    if !is_connected {
+        return Ok((0, Turn::Mine { looked: 0, errands: Vec::new() }));
+    }
+    let claimed = claim_runs(desk).await?;
+    post.only(AHEAD).await;
+    Ok((claimed, hand_out(desk).await?))
 }
