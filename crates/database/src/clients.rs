@@ -4,7 +4,9 @@ use crate::connect::{AnyConnection, either};
 use crate::limits::{self, fits, fits_if_any};
 use crate::page::{Cursor, Cut, Piece, Place, Rows, advance, collect};
 use crate::quotas::{QuotaRow, quota};
-use crate::schema::{client_names, clients, quotas};
+#[cfg(feature = "mysql")]
+use crate::schema::client_names;
+use crate::schema::{clients, quotas};
 use crate::{DbError, Page, Residual, Tx, json};
 use diesel::dsl::sql;
 use diesel::helper_types::IntoBoxed;

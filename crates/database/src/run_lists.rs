@@ -47,6 +47,7 @@ macro_rules! columns {
 }
 
 /// How many actions a run has, where the database can tell: it does not read JSON of any depth.
+#[cfg(feature = "mysql")]
 const COUNT_MYSQL: &str = "CASE WHEN JSON_VALID(actions) THEN JSON_LENGTH(actions) END";
 const COUNT_SQLITE: &str = "CASE WHEN json_valid(actions) THEN json_array_length(actions) END";
 
