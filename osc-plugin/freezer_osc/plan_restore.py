@@ -53,10 +53,7 @@ def rows(plan, action):
         return list(_of_project(plan))
     moment = columns.time_text(plan.get('timestamp'))
     if 'servers' in plan:
-        return [
-            ('server', row['name'], 'create', _('as of %s') % columns.time_text(row['timestamp']))
-            for row in plan['servers']
-        ]
+        return list(_of_servers(plan))
     if 'volume' in plan:
         volume = plan['volume']
         return [
@@ -80,6 +77,26 @@ def rows(plan, action):
     name = action.get('restore_name') or action['backup_name']
     moment = _('as of %s') % action.get('restore_from_date')
     return [(action.get('mode', 'fs'), name, 'restore', moment)]
+
+
+def _of_servers(plan):
+    for row in plan['servers']:
+        moment = _('as of %s') % columns.time_text(row['timestamp'])
+        yield 'server', row['name'], 'create', moment
+        # Older agents say no more than that.
+        if 'flavor_id' in row:
+            yield 'flavor', row['flavor_id'], 'use', ''
+        for disk in row.get('disks') or []:
+            yield 'disk', disk['role'], 'create', disk['device'] or ''
+        for port in row.get('ports') or []:
+            remark = ', '.join(port['addresses']) or _('an address that Neutron chooses')
+            yield 'interface', port['network_was'], 'create', remark
+        for note in row.get('notes') or []:
+            yield 'note', '', '', note
+        for what in row.get('missing') or []:
+            yield 'missing', '', '', what
+    for failure in plan.get('failed') or []:
+        yield 'server', '', 'REFUSED', failure
 
 
 def _of_project(plan):

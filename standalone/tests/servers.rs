@@ -109,6 +109,7 @@ async fn a_server_comes_back_with_its_disks_its_address_and_its_names() {
     let (old, old_port) = (hands.shown_server(&server).await, hands.ports_of(&server).await.remove(0));
     hands.delete_server(&server).await;
     hands.neutron(Method::DELETE, &format!("/ports/{}", old_port["id"].as_str().unwrap()), None).await;
+    plans(&project, &hands, folder.path(), (&volume, &old)).await;
     fails_half_way(&project, &hands, folder.path()).await;
     let restored = run("restore", &["--restore-name", "again"]).await.document();
     assert_eq!(restored["missing"], json!([]), "{restored}");
@@ -131,6 +132,26 @@ async fn a_server_comes_back_with_its_disks_its_address_and_its_names() {
     let own = ["volumes data", "volumes data~", "images again~disk", "ports eth", "servers again"];
     assert_eq!(after.len(), own.len(), "{after:?}");
     assert!(own.iter().all(|name| after.iter().any(|row| row.starts_with(name))), "{after:?}");
+}
+
+/// A dry run tells what the restore would make, and makes nothing.
+async fn plans(project: &Project, hands: &Hands, folder: &Path, (volume, old): (&str, &Value)) {
+    let before = resources(hands).await;
+    let plan = async |more: &[&str]| {
+        let flags = [&["--dry-run", "--restore-name", "again"], more].concat();
+        agent(project, folder, "restore", &flags).await
+    };
+    let planned = plan(&[]).await.document();
+    let server = &planned["servers"][0];
+    assert_eq!((&server["name"], &server["missing"]), (&"again".into(), &json!([])), "{planned}");
+    assert!(server["flavor_id"].as_str().is_some_and(|id| !id.is_empty()), "{planned}");
+    let roles: Vec<_> = server["disks"].as_array().unwrap().iter().map(|disk| &disk["role"]).collect();
+    assert_eq!(roles, ["root", volume], "{planned}");
+    assert_eq!(server["disks"][1]["device"], "/dev/vdb", "{planned}");
+    let address = old["addresses"].as_object().unwrap().values().next().unwrap()[0]["addr"].clone();
+    assert_eq!(server["ports"][0]["addresses"], json!([address]), "{planned}");
+    plan(&["--nova-restore-network", "nowhere"]).await.fails_with(&["network 'nowhere'", "nova_restore_network"]);
+    assert_eq!(resources(hands).await, before);
 }
 
 /// A restore that Nova refuses when disks and ports are there, and one that is killed: nothing is left of either.

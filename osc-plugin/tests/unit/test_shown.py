@@ -108,6 +108,37 @@ class PlanTest(unittest.TestCase):
             plan_restore.rows(plan, {}),
         )
 
+    def test_of_servers(self):
+        server = {
+            'name': 'web',
+            'timestamp': 0,
+            'flavor_id': 'small',
+            'disks': [{'role': 'root', 'device': None}, {'role': 'v1', 'device': '/dev/vdb'}],
+            'ports': [
+                {'network_was': 'lan', 'addresses': ['10.0.0.5']},
+                {'network_was': 'wan', 'addresses': []},
+            ],
+            'notes': [],
+            'missing': ['keypair key'],
+        }
+        rows = plan_restore.rows({'servers': [server], 'failed': ['server 2: no flavor']}, {})
+        self.assertEqual(
+            [
+                ('server', 'web', 'create'),
+                ('flavor', 'small', 'use'),
+                ('disk', 'root', 'create'),
+                ('disk', 'v1', 'create'),
+                ('interface', 'lan', 'create'),
+                ('interface', 'wan', 'create'),
+                ('missing', '', ''),
+                ('server', '', 'REFUSED'),
+            ],
+            [row[:3] for row in rows],
+        )
+        self.assertEqual('10.0.0.5', rows[4][3])
+        # What an older agent says.
+        self.assertEqual(1, len(plan_restore.rows({'servers': [{'name': 'a', 'timestamp': 0}]}, {})))
+
     def test_of_retention_of_sets(self):
         def one(name):
             return {

@@ -11,6 +11,7 @@ pub mod description;
 mod freeze;
 mod pick;
 mod place;
+mod plan;
 mod plug;
 mod restore;
 mod save;

@@ -4,7 +4,9 @@ use super::bring_back::{BringingBack, DiskLevel, Restored, Wishes, bring_back};
 use super::chain_of_one;
 use super::description::ServerDescription;
 use super::place::NetworkChoice;
+use super::plan::plan;
 use crate::actions::{ActionError, Done};
+use crate::openstack::cloud::Cloud;
 use crate::openstack::volume::open_cloud;
 use crate::options::cloud::VolumeTarget;
 use crate::options::medium::{Pick, ServerPick};
@@ -48,11 +50,13 @@ pub async fn restore(
             found.len()
         )));
     }
+    let networks = networks.unwrap_or_default();
+    let cloud = open_cloud(options, around, &monitor).await?;
     if options.dry_run {
-        return Ok(planned(options, &found));
+        return planned(&cloud, options, pick, &networks, &found, failed).await;
     }
     let work = BringingBack {
-        cloud: open_cloud(options, around, &monitor).await?,
+        cloud,
         store,
         monitor: monitor.clone(),
         ceph: around.ceph.clone(),
@@ -61,7 +65,6 @@ pub async fn restore(
         temp_prefix: options.cloud.temp_prefix.clone(),
         run_id: around.run_id.clone(),
     };
-    let networks = networks.unwrap_or_default();
     let (work, networks) = (&work, &networks);
     let made: Vec<(&Found, Result<Restored, ActionError>)> = stream::iter(&found)
         .map(|found| async move { (found, Box::pin(again(work, options, networks, found)).await) })
@@ -87,15 +90,21 @@ async fn again(
     networks: &NetworkChoice,
     found: &Found,
 ) -> Result<Restored, ActionError> {
-    let wishes = Wishes {
+    bring_back(work, &found.server, &levels(found), &wishes(options, networks, found)).await
+}
+
+fn wishes(options: &ActionOptions, networks: &NetworkChoice, found: &Found) -> Wishes {
+    Wishes {
         name: name(options, found),
         suffix: format!("~{}", found.content.timestamp),
         flavor: options.cloud.flavor.clone(),
         networks: networks.clone(),
         ..Wishes::default()
-    };
-    let disks: Vec<DiskLevel> = found.content.members.iter().map(DiskLevel::of).collect();
-    bring_back(work, &found.server, &disks, &wishes).await
+    }
+}
+
+fn levels(found: &Found) -> Vec<DiskLevel> {
+    found.content.members.iter().map(DiskLevel::of).collect()
 }
 
 fn name(options: &ActionOptions, found: &Found) -> String {
@@ -185,28 +194,41 @@ async fn read(options: &ActionOptions, store: &Arc<dyn Store>) -> Result<Found, 
     Ok(Found { content, server })
 }
 
-fn planned(options: &ActionOptions, found: &[Found]) -> Done {
-    let mut summary = Vec::new();
-    let mut rows = Vec::new();
+/// What would come back, found out in the cloud as the restore itself does it. Of several servers, one that cannot come back is told
+/// with its cause among the others.
+async fn planned(
+    cloud: &Cloud,
+    options: &ActionOptions,
+    pick: &ServerPick,
+    networks: &NetworkChoice,
+    found: &[Found],
+    mut failed: Vec<String>,
+) -> Result<Done, ActionError> {
+    let (mut summary, mut rows) = (Vec::new(), Vec::new());
     for one in found {
-        let (server, set) = (&one.server, &one.content);
-        summary.push(format!(
-            "Would restore {} as of {} as '{}'",
-            set.hbn,
-            set.timestamp,
-            name(options, one)
-        ));
-        let disks = server.disks.len();
-        summary.push(format!(
-            "Server       {} '{}', {disks} disks, {}",
-            server.id, server.name, server.consistency
-        ));
-        rows.push(json!({"timestamp": set.timestamp, "server": server.id, "name": name(options, one)}));
+        let set = &one.content;
+        let planned = match plan(cloud, &one.server, &levels(one), &wishes(options, networks, one)).await {
+            Ok(planned) => planned,
+            Err(error) if matches!(pick, ServerPick::One(_)) => return Err(error.into()),
+            Err(error) => {
+                failed.push(format!("server {}: {error}", one.server.id));
+                continue;
+            }
+        };
+        summary.push(format!("Would restore {} as of {}", set.hbn, set.timestamp));
+        summary.extend(planned.lines);
+        let mut row = planned.document;
+        row["timestamp"] = json!(set.timestamp);
+        rows.push(row);
     }
+    if rows.is_empty() {
+        return Err(ActionError::Failed(format!("nothing can be restored: {}", failed.join("; "))));
+    }
+    summary.extend(failed.iter().map(|what| format!("WOULD FAIL   {what}")));
     summary.push("Dry run      nothing was made".to_owned());
     let mut result = Map::new();
-    result.insert("restore".into(), json!({"dry_run": true, "servers": rows}));
-    Done { result, summary, partial: false }
+    result.insert("restore".into(), json!({"dry_run": true, "servers": rows, "failed": failed}));
+    Ok(Done { result, summary, partial: !failed.is_empty() })
 }
 
 fn done(
