@@ -8,6 +8,7 @@ use freezer_storage::suite::{SuiteStore, assert_same, name, noise, read, write_l
 use freezer_storage::*;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
+use support::far;
 use support::proxy::Proxy;
 use support::{SshFixture, quick_retry, ssh_config, ssh_known_hosts};
 
@@ -156,40 +157,15 @@ async fn cuttable(fixture: &SshFixture) -> (Arc<dyn Store>, Proxy, Retry) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_connections_are_made_again() {
     let fixture = SshFixture::new("lost");
-    let (store, proxy, retry) = cuttable(&fixture).await;
-    let body = noise(1, 500_000);
-    store.put(&name("x"), body.clone()).await.unwrap();
-    proxy.cut();
-    assert_same(&read(store.as_ref(), &name("x"), None).await.unwrap(), &body, "after a cut");
-    proxy.cut();
-    store.put(&name("y"), body.clone()).await.unwrap();
-    proxy.cut();
-    assert_eq!(store.list(None).await.unwrap().len(), 2);
-    proxy.cut();
-    assert_eq!(store.head(&name("y")).await.unwrap().unwrap().size_bytes, 500_000);
-    proxy.cut();
-    assert_eq!(store.delete_tree(&name("y")).await.unwrap(), 1);
-    assert!(proxy.connections() >= 5, "{}", proxy.connections());
-    drop(retry);
+    let (store, proxy, _) = cuttable(&fixture).await;
+    far::connections_are_made_again(store.as_ref(), &proxy).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_go_on_where_they_broke() {
-    use futures_util::TryStreamExt;
     let fixture = SshFixture::new("resume");
     let (store, proxy, retry) = cuttable(&fixture).await;
-    let body = noise(2, 20 << 20);
-    store.put(&name("x"), body.clone()).await.unwrap();
-    let mut stream = store.get(&name("x"), None).await.unwrap();
-    let (mut all, mut cuts) = (Vec::new(), 0);
-    while let Some(piece) = stream.try_next().await.unwrap() {
-        all.extend_from_slice(&piece);
-        if all.len() > (cuts + 1) * (5 << 20) && cuts < 3 {
-            cuts += 1;
-            proxy.cut();
-        }
-    }
-    assert_same(&all, &body, "20 MiB with three cuts");
+    far::reads_go_on(store.as_ref(), &proxy).await;
     assert!(retry.repeated() >= 3, "{}", retry.repeated());
 }
 
@@ -239,15 +215,7 @@ async fn data_the_host_lost_is_noticed() {
 #[tokio::test]
 async fn nobody_there_is_unavailable() {
     let folder = tempfile::tempdir().unwrap();
-    let mut config = ssh_config(folder.path());
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    config.port = free.local_addr().unwrap().port();
-    drop(free);
-    let (retry, clock) = quick_retry();
-    let store = open_with(StoreConfig::Ssh(config), Limits::none(), retry.clone()).unwrap();
-    let error = store.prepare().await.unwrap_err();
-    assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
-    assert_eq!((retry.repeated(), clock.slept().len()), (7, 7));
+    far::nobody_there(|port| StoreConfig::Ssh(SshConfig { port, ..ssh_config(folder.path()) })).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -269,17 +237,7 @@ async fn a_full_disk_is_named_and_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_count_at_the_socket() {
     let fixture = SshFixture::new("limits");
-    let clock = Arc::new(ManualClock::default());
-    let limiter = |rate| Limiter::with_clock(Some(rate), clock.clone());
-    let limits = Limits::none().upload(limiter(100_000)).download(limiter(200_000));
-    let store = open_with(StoreConfig::Ssh(fixture.config.clone()), limits, quick_retry().0).unwrap();
-    let body = noise(1, 1_000_000);
-    store.put(&name("x"), body.clone()).await.unwrap();
-    let seconds = clock.now().as_secs_f64();
-    assert!((9.6..10.1).contains(&seconds), "{seconds}");
-    assert_same(&read(store.as_ref(), &name("x"), None).await.unwrap(), &body, "slow");
-    let seconds = clock.now().as_secs_f64() - seconds;
-    assert!((4.7..5.1).contains(&seconds), "{seconds}");
+    far::limits_count_at_the_socket(StoreConfig::Ssh(fixture.config.clone())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+pub mod far;
 pub mod proxy;
 
 use async_trait::async_trait;
