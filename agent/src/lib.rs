@@ -19,6 +19,7 @@ pub mod options;
 mod progress;
 pub mod scheduler;
 pub mod serve;
+pub mod snapshots;
 pub mod step;
 pub mod step_process;
 pub mod storages;

@@ -67,6 +67,7 @@ fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String
         run_id: uuid::Uuid::new_v4().simple().to_string(),
         ceph: config::ceph(&loaded),
         is_step: false,
+        state_dir: PathBuf::from(loaded.str("agent", "state_dir")),
         logins: Arc::default(),
         now_secs: chrono::Utc::now().timestamp(),
     };

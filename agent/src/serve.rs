@@ -7,6 +7,7 @@ use crate::links::http::{self, HttpLink};
 use crate::links::pull::pull_forever;
 use crate::links::{Backoff, ConductorLink};
 use crate::openstack::temporary;
+use crate::snapshots;
 use clap::ArgMatches;
 use freezer_model::bytes::parse_bytes;
 use freezer_model::{Capabilities, ClientId, Link, ProjectId};
@@ -186,6 +187,7 @@ async fn take_up(options: ExecutorOptions, link: Arc<dyn ConductorLink>) -> Resu
     })?;
     let left =
         executor.recover().await.map_err(|error| format!("journal in {}: {error}", state_dir.display()))?;
+    tokio::spawn(snapshots::tidy_up_after_a_kill(state_dir));
     if left > 0 {
         tracing::warn!("{left} steps were left by a former start; reporting them");
         if let Some(auth) = own_login {

@@ -10,6 +10,7 @@ use freezer_model::{Progress, RemovedBackups};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// First line on the child's standard input.
 #[derive(Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct StepInput {
     /// How this host reaches a Ceph cluster, if it does.
     #[serde(default)]
     pub ceph: Option<CephAccess>,
+    /// The daemon's folder of what must be undone after a crash.
+    #[serde(default)]
+    pub state_dir: PathBuf,
     /// Log options of the daemon (`log_file`, `debug`, …): the child writes to the same place.
     #[serde(default)]
     pub log: BTreeMap<String, String>,

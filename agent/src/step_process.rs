@@ -75,6 +75,7 @@ async fn work(
         acts_for: input.project_id,
         run_id: input.run_id,
         ceph: input.ceph,
+        state_dir: input.state_dir,
         is_step: true,
         logins: Arc::new(Logins::after(input.login)),
     };
@@ -155,12 +156,16 @@ fn options(input: &StepInput) -> Result<ActionOptions, String> {
         );
     }
     let runs_commands = [&options.hooks.before, &options.hooks.after, &options.stream_command];
+    let snapshots_by_command =
+        options.snapshot.as_ref().is_some_and(crate::options::snapshot::SnapshotOptions::runs_commands);
     if input.disable_exec
-        && (options.action == ActionKind::Exec || runs_commands.iter().any(|one| one.is_some()))
+        && (options.action == ActionKind::Exec
+            || snapshots_by_command
+            || runs_commands.iter().any(|one| one.is_some()))
     {
-        return Err(
-            "action exec, hooks and stream_command are disabled on this agent (disable_exec)".to_owned()
-        );
+        return Err("action exec, hooks, stream_command and snapshot_command are disabled on this agent \
+                    (disable_exec)"
+            .to_owned());
     }
     if options.medium == Medium::Stream
         && options.action == ActionKind::Backup

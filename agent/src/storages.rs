@@ -64,6 +64,8 @@ pub struct Surroundings {
     pub ceph: Option<CephAccess>,
     /// Whoever started this process ends its whole process group when it is done, whatever happens to it.
     pub is_step: bool,
+    /// Folder where this host's agent remembers what it must undo.
+    pub state_dir: PathBuf,
     /// What the step has logged in to.
     pub logins: Arc<Logins>,
 }

@@ -1,11 +1,12 @@
 //! Action backup: a folder or file becomes the next level of its chain.
 
-use super::{ActionError, Done, stream};
+use super::{ActionError, Done, snapshot, stream};
 use crate::databases::mariadb::Files;
 use crate::databases::postgresql::{Cluster, PostgresqlConf};
 use crate::openstack::control_plane::{ControlPlaneConf, Parts};
 use crate::options::medium::Medium;
 use crate::options::typed::ActionOptions;
+use crate::snapshots::Held;
 use crate::storages::{Surroundings, open_store};
 use freezer_vault::backup::{BackupReport, BackupRequest, Dereference, Feed, Rules, Source};
 use freezer_vault::codecs::{Compression, CompressionOptions};
@@ -28,10 +29,28 @@ pub async fn backup(
     around: &Surroundings,
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
-    let mut request = request(options, around)?;
+    match &options.snapshot {
+        Some(wanted) if !options.dry_run => snapshot::backup(options, wanted, around, monitor).await,
+        Some(_) => {
+            let mut done = read(options, around, monitor, None).await?;
+            done.summary.push("Dry run      no snapshot was taken".to_owned());
+            Ok(done)
+        }
+        None => read(options, around, monitor, None).await,
+    }
+}
+
+/// Reads what is to be saved, or `held`, a snapshot of it.
+pub(super) async fn read(
+    options: &ActionOptions,
+    around: &Surroundings,
+    monitor: Arc<Monitor>,
+    held: Option<&Held>,
+) -> Result<Done, ActionError> {
+    let mut request = request(options, around, held)?;
     let cluster = feed(options, around, &mut request, &monitor).await?;
     let store = open_store(options, around).await?;
-    let checksum = checksum(options).await;
+    let checksum = checksum(options, held).await;
     let mut report = freezer_vault::backup::backup(store, request, monitor).await?;
     if let Some(cluster) = cluster {
         report.warnings.extend(cluster.warning());
@@ -100,8 +119,9 @@ async fn feed(
 }
 
 /// Upstream's checksum of the source as it is now, if it is asked for. The backup does not hang on it.
-async fn checksum(options: &ActionOptions) -> Option<Result<String, String>> {
+async fn checksum(options: &ActionOptions, held: Option<&Held>) -> Option<Result<String, String>> {
     let path = options.path_to_backup.clone().filter(|_| options.consistency_check)?;
+    let path = held.map_or(path, |held| held.path.clone());
     let links = match options.dereference.as_str() {
         "soft" | "all" => Links::Follow,
         _ => Links::Ignore,
@@ -113,7 +133,11 @@ async fn checksum(options: &ActionOptions) -> Option<Result<String, String>> {
     })
 }
 
-fn request(options: &ActionOptions, around: &Surroundings) -> Result<BackupRequest, ActionError> {
+fn request(
+    options: &ActionOptions,
+    around: &Surroundings,
+    held: Option<&Held>,
+) -> Result<BackupRequest, ActionError> {
     let path = options
         .path_to_backup
         .clone()
@@ -121,7 +145,7 @@ fn request(options: &ActionOptions, around: &Surroundings) -> Result<BackupReque
         .ok_or_else(|| ActionError::Failed("path_to_backup is not set".into()))?;
     let mut source = Source::new(path);
     source.excludes = options.exclude.iter().map(|pattern| pattern.clone().into_bytes()).collect();
-    source.rules = rules(options)?;
+    source.rules = rules(options, &held.map(Held::places_of_others).unwrap_or_default())?;
     source.one_file_system = options.one_file_system;
     source.sync = options.sync;
     source.dereference = match options.dereference.as_str() {
@@ -130,6 +154,11 @@ fn request(options: &ActionOptions, around: &Surroundings) -> Result<BackupReque
         "all" => Dereference::All,
         _ => Dereference::None,
     };
+    if let Some(held) = held {
+        source.root = held.path.clone();
+        source.snapshot = Some(held.source());
+        source.sync = false;
+    }
     let mut request = BackupRequest::new(&options.hostname, &options.backup_name, source, around.now_secs);
     request.compression = CompressionOptions::of(options.compression.parse::<Compression>()?);
     request.compression.level = compression_level(options)?;
@@ -144,8 +173,9 @@ fn request(options: &ActionOptions, around: &Surroundings) -> Result<BackupReque
 /// Longer files are no lists of rules.
 const MOST_RULES_BYTES: u64 = 1 << 20;
 
-fn rules(options: &ActionOptions) -> Result<Rules, ActionError> {
-    let mut exclude = Vec::new();
+/// `places` are names at the root which are left out before all rules.
+fn rules(options: &ActionOptions, places: &[String]) -> Result<Rules, ActionError> {
+    let mut exclude: Vec<String> = places.iter().map(|name| format!("/{name}/")).collect();
     if let Some(file) = &options.exclude_rules_file {
         let bad =
             |cause: String| ActionError::Failed(format!("exclude_rules_file {}: {cause}", file.display()));

@@ -72,7 +72,18 @@ pub async fn run(
     group: Group,
     token: &CancellationToken,
 ) -> Result<Ending, ActionError> {
-    let mut running = Running::start(stages, variables, group)?;
+    run_with(Stdio::null(), stages, variables, limit, (group, token)).await
+}
+
+/// The same with something to read, or to hold open as long as they run.
+pub(crate) async fn run_with(
+    input: Stdio,
+    stages: &[Vec<String>],
+    variables: &[(&str, String)],
+    limit: Option<Duration>,
+    (group, token): (Group, &CancellationToken),
+) -> Result<Ending, ActionError> {
+    let mut running = Running::start(input, stages, variables, group)?;
     let forever = Duration::from_secs(u64::MAX / 4);
     let ended = tokio::select! {
         ended = running.wait() => ended.map(|code| (code, false)),
@@ -95,19 +106,21 @@ struct Running {
 
 impl Running {
     fn start(
+        input: Stdio,
         stages: &[Vec<String>],
         variables: &[(&str, String)],
         group: Group,
     ) -> Result<Self, ActionError> {
         let mut running =
             Self { children: Vec::new(), group: None, stdout: Tail::default(), stderr: Tail::default() };
+        let mut input = Some(input);
         for (number, words) in stages.iter().enumerate() {
             let Some((program, arguments)) = words.split_first() else { continue };
             let stdin = match running.children.last_mut().and_then(|child| child.stdout.take()) {
                 Some(output) => output
                     .try_into()
                     .map_err(|error| ActionError::Failed(format!("joining the pipe: {error}")))?,
-                None => Stdio::null(),
+                None => input.take().unwrap_or_else(Stdio::null),
             };
             let mut command = Command::new(program);
             command

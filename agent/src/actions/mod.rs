@@ -4,13 +4,14 @@ mod admin;
 mod adopt;
 pub(crate) mod backup;
 pub(crate) mod chains;
-mod commands;
+pub(crate) mod commands;
 mod exec;
 mod hold;
 mod hooks;
 mod info;
 mod recover;
 mod restore;
+mod snapshot;
 mod stream;
 mod verify;
 

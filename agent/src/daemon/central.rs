@@ -17,7 +17,7 @@ const HOST_MODES: [&str; 5] = ["fs", "cloud", "stream", "mysql", "postgresql"];
 const HOST_STORAGES: [&str; 5] = ["local", "ssh", "s3", "ftp", "ftps"];
 
 /// Options that name files of the host, or lead the agent's own login elsewhere.
-const HOST_OPTIONS: [&str; 18] = [
+const HOST_OPTIONS: [&str; 25] = [
     "cloud_conf",
     "mysql_conf",
     "postgresql_conf",
@@ -35,6 +35,13 @@ const HOST_OPTIONS: [&str; 18] = [
     "ftp_keyfile",
     "ftp_certfile",
     "snapshot",
+    "snapshot_command",
+    "snapshot_mount_command",
+    "snapshot_remove_command",
+    "lvm_srcvol",
+    "lvm_snapname",
+    "lvm_dirmount",
+    "lvm_volgroup",
     "proxy",
 ];
 
@@ -89,6 +96,9 @@ fn refused(options: &ExecutorOptions, order: &RunAction) -> Result<(), String> {
     }
     if let Some(key) = HOST_OPTIONS.iter().find(|key| values.is_set(key)) {
         return Err(format!("option {key} concerns the operator's host"));
+    }
+    if values.flag("fsfreeze").map_err(|error| error.to_string())? {
+        return Err("option fsfreeze concerns the operator's host".to_owned());
     }
     if values.flag("insecure").map_err(|error| error.to_string())? {
         return Err("option insecure would show the agent's own login to anybody on the way".to_owned());
@@ -173,6 +183,15 @@ mod tests {
             (json!({"action": "info", "metadata_out": "/etc/passwd"}), "metadata_out"),
             (json!({"action": "info", "log-file": "/etc/passwd"}), "log_file"),
             (json!({"action": "info", "insecure": true}), "insecure"),
+            (json!({"action": "info", "lvm_auto_snap": "/srv"}), "snapshot"),
+            (json!({"action": "info", "snapshot_command": "id"}), "snapshot_command"),
+            (json!({"action": "info", "snapshot_mount_command": "id"}), "snapshot_mount_command"),
+            (json!({"action": "info", "snapshot_remove_command": "id"}), "snapshot_remove_command"),
+            (json!({"action": "info", "lvm_dirmount": "/etc"}), "lvm_dirmount"),
+            (json!({"action": "info", "lvm_srcvol": "a"}), "lvm_srcvol"),
+            (json!({"action": "info", "lvm_volgroup": "a"}), "lvm_volgroup"),
+            (json!({"action": "info", "lvm_snapname": "a"}), "lvm_snapname"),
+            (json!({"action": "info", "fsfreeze": "true"}), "fsfreeze"),
             (json!({"action": "backup", "mode": "cinder"}), "mode cinder"),
             (json!({"action": "info", "storage": "s3", "endpoint": "https://s3"}), "storage s3"),
             (json!({"action": "info", "storage": "ftp"}), "storage ftp"),
@@ -207,7 +226,7 @@ mod tests {
             assert!(why.contains("no trust") && why.contains("job j"), "{why}");
         }
         assert_eq!(refusal(&options(true), &order(info, Some("t"))), None);
-        let admin = json!({"action": "admin", "keep_last": 1, "insecure": false, "snapshot": false, "path_to_backup": ""});
+        let admin = json!({"action": "admin", "keep_last": 1, "insecure": false, "snapshot": false, "fsfreeze": false, "lvm_snapsize": "1G", "path_to_backup": ""});
         assert_eq!(refusal(&options(true), &order(admin, Some("t"))), None);
         let nova = json!({"action": "backup", "mode": "nova", "nova_inst_id": "x", "engine_name": "nova"});
         assert_eq!(refusal(&options(true), &order(nova, Some("t"))), None);

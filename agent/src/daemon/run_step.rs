@@ -4,6 +4,7 @@ use super::central;
 use super::child::{Ended, LastWords, StepChild};
 use super::executor::{Executor, Order};
 use super::journal::Entry;
+use crate::snapshots;
 use crate::step::{StepInput, StepLine};
 use freezer_model::rpc::{HeldStep, LimitRun, ReportReply, StepFinished, StepProgress, StepStarted, Verdict};
 use freezer_model::{Progress, RateLimits, RemovedBackups, StepOutcome};
@@ -84,6 +85,7 @@ async fn run_child(
         parallel_limit: Some(options.parallel_limit),
         run_id: entry.order.run_id.to_string(),
         ceph: options.ceph.clone(),
+        state_dir: options.state_dir.clone(),
         log: options.log.clone(),
         login: agent.logins.of(&entry.order.run_id, &options.auth),
         takes_login: true,
@@ -198,6 +200,9 @@ async fn follow(
     drop(reports);
     let aborted = *order.borrow() != Order::GoOn;
     let mut ended = child.wait(last, aborted).await;
+    if ended.exit_code.is_none() {
+        tokio::spawn(snapshots::tidy_up_after_a_kill(agent.options().state_dir.clone()));
+    }
     // However it has ended: what is gone is gone.
     if let Some(removed) = removed {
         ended.result.insert(RemovedBackups::KEY.to_owned(), json!(removed));

@@ -36,8 +36,10 @@ const OF_STORAGES: [(&str, &[&str]); 3] = [
         &["access_key", "secret_key", "endpoint", "s3_region", "s3_bucket_in_host", "s3_credentials_file"],
     ),
 ];
-const OF_SNAPSHOTS: [&str; 6] =
+const OF_LVM: [&str; 6] =
     ["lvm_srcvol", "lvm_snapname", "lvm_snapperm", "lvm_snapsize", "lvm_dirmount", "lvm_volgroup"];
+const OF_COMMANDS: [&str; 4] =
+    ["snapshot_mount_command", "snapshot_remove_command", "fsfreeze", "fsfreeze_timeout"];
 
 /// Sentences for the log and for the result.
 pub fn notes(values: &Values, action: ActionKind, medium: &Medium) -> Result<Vec<String>, OptionsError> {
@@ -86,10 +88,8 @@ pub fn notes(values: &Values, action: ActionKind, medium: &Medium) -> Result<Vec
             useless(key, "Cinder's own backups are as Cinder makes them; mode cinder encrypts")?;
         }
     }
-    if values.text("snapshot")?.is_none() {
-        for key in OF_SNAPSHOTS {
-            useless(key, "no snapshot is taken")?;
-        }
+    for (key, why) in of_snapshots(values, action)? {
+        useless(key, why)?;
     }
     let is_of_files = |kind| action == kind && *medium == Medium::Files;
     if !is_of_files(ActionKind::Backup) {
@@ -110,6 +110,12 @@ pub fn notes(values: &Values, action: ActionKind, medium: &Medium) -> Result<Vec
             useless(key, "it is of action hold")?;
         }
     }
+    if is_of_files(ActionKind::Backup)
+        && (values.text("snapshot")?.is_some() || values.is_set("snapshot_command"))
+        && matches!(values.text("dereference_symlink")?.as_deref(), Some("soft" | "all" | "true"))
+    {
+        notes.push("dereference_symlink: links with an absolute target lead out of the snapshot, to files as they are now".to_owned());
+    }
     if action != ActionKind::Exec && values.text("storage")?.as_deref() == Some("ftp") {
         notes.push(
             "storage ftp sends the password and all data in the clear: use ftps where the server has TLS"
@@ -122,6 +128,31 @@ pub fn notes(values: &Values, action: ActionKind, medium: &Medium) -> Result<Vec
         );
     }
     Ok(notes)
+}
+
+/// Options of snapshots that nobody looks at, and why.
+fn of_snapshots(
+    values: &Values,
+    action: ActionKind,
+) -> Result<Vec<(&'static str, &'static str)>, OptionsError> {
+    let (kind, has_command) = (values.text("snapshot")?, values.is_set("snapshot_command"));
+    let mut useless = Vec::new();
+    if action != ActionKind::Backup {
+        useless.extend(["snapshot", "snapshot_command"].map(|key| (key, "it is of backups of folders")));
+    }
+    let is_taken = action == ActionKind::Backup && (kind.is_some() || has_command);
+    if !is_taken || has_command || matches!(kind.as_deref(), Some("btrfs" | "zfs")) {
+        let why = if is_taken { "the snapshot is not of LVM" } else { "no snapshot is taken" };
+        useless.extend(OF_LVM.map(|key| (key, why)));
+    }
+    if !is_taken {
+        useless.push(("snapshot_timeout", "no snapshot is taken"));
+    }
+    if !is_taken || !has_command {
+        let why = "it is of snapshot_command; LVM, Btrfs and ZFS freeze by themselves";
+        useless.extend(OF_COMMANDS.map(|key| (key, why)));
+    }
+    Ok(useless)
 }
 
 /// Whether somebody wants something by the option: forms send defaults and `false` along.

@@ -15,6 +15,7 @@ pub mod medium;
 mod name;
 pub mod pass_phrase;
 pub mod placing;
+pub mod snapshot;
 pub mod typed;
 pub mod values;
 

@@ -9,6 +9,7 @@ use super::medium::{self, ImagePick, Medium, Pick, ServerPick};
 use super::name::{self, Name};
 use super::pass_phrase::secret_id;
 use super::placing::Placing;
+use super::snapshot::SnapshotOptions;
 use super::values::{OptionsError, Values};
 use crate::databases::mariadb::LogPlace;
 use crate::databases::postgresql::Lsn;
@@ -234,6 +235,8 @@ pub struct ActionOptions {
     pub stream_command: Option<String>,
     pub stream_timeout_secs: Option<u64>,
     pub hooks: Hooks,
+    /// Of the file system, before it is read.
+    pub snapshot: Option<SnapshotOptions>,
     /// Set when the medium is a project.
     pub project: Option<ProjectOptions>,
     /// HBN of the set that the backup is made for; nobody's option, but what an action that makes several backups says.
@@ -344,6 +347,7 @@ impl ActionOptions {
             stream_command: text("stream_command")?,
             stream_timeout_secs: exec_timeout(values)?.filter(|_| values.is_set("timeout")),
             hooks: Hooks::from_values(values)?,
+            snapshot: SnapshotOptions::from_values(values, action, &medium)?,
             project: matches!(medium, Medium::Project)
                 .then(|| ProjectOptions::from_values(values, action))
                 .transpose()?,
@@ -456,9 +460,6 @@ fn verify_sample(values: &Values) -> Result<Option<f64>, OptionsError> {
 fn medium_of(values: &Values, action: ActionKind) -> Result<Medium, OptionsError> {
     if matches!(action, ActionKind::Exec) {
         return Ok(Medium::Files);
-    }
-    if values.text("snapshot")?.is_some() {
-        return Err(OptionsError::bad("snapshot", "file-system snapshots are not available in this agent"));
     }
     medium::choose(values)
 }

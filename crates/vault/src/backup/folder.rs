@@ -37,7 +37,7 @@ pub async fn backup(
         part_of: None,
         source: Some(match &request.feed {
             Some(_) => request.fed_from,
-            None => source_of_path(&request.source.root),
+            None => source_of_path(request.source.path()),
         }),
     };
     match request.feed {
@@ -87,7 +87,11 @@ impl Work for Folder {
         if let Some(scanning) = scanning {
             scanning.stop();
         }
-        written.map(|written| outcome(&written))
+        let written = written?;
+        if let Some(snapshot) = &self.source.snapshot {
+            snapshot.witness.vouch().map_err(|cause| VaultError::Source { cause })?;
+        }
+        Ok(outcome(&written))
     }
 }
 

@@ -16,7 +16,9 @@ mod stages;
 mod upload;
 mod work;
 
-pub use crate::tar::{Dereference, Feed, Members, Owner, Rules, Source, Streamed, TarError};
+pub use crate::tar::{
+    Dereference, Feed, Members, Owner, Rules, SnapshotSource, Source, Streamed, TarError, Witness,
+};
 pub use folder::backup;
 pub(crate) use index::{attachment_fault, index_within, unpack};
 pub(crate) use run::course;

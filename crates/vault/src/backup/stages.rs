@@ -61,7 +61,7 @@ pub(super) fn archive(
 ) -> Result<Written, VaultError> {
     // The one place that reads a clock: file times are compared with this, and they come from the
     // kernel's clock, whatever time the caller believes it is.
-    let started_at = SystemTime::now();
+    let started_at = source.snapshot.as_ref().map_or_else(SystemTime::now, |snapshot| snapshot.taken_after);
     let mut watch = MonitorWatch(monitor);
     let written = write_archive(source, base, started_at, &mut compressor, &mut watch)?;
     compressor.finish().map_err(|error| VaultError::from(TarError::Output(error)))?;

@@ -38,7 +38,7 @@ pub use problem::{Problem, ProblemKind, Severity};
 pub(crate) use read::remove;
 pub use read::{Existing, Extract, Listed, Restored, Selection, list_archive, read_archive};
 pub use rules::Rules;
-pub use source::{Dereference, Source};
+pub use source::{Dereference, SnapshotSource, Source, Witness};
 pub use stamp::Stamp;
 pub use write::{Written, write_archive};
 

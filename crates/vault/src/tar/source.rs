@@ -1,7 +1,10 @@
 //! What to archive and how to look at it.
 
 use super::rules::Rules;
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Which links are stored as what they point to (upstream's `dereference_symlink`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +45,31 @@ pub struct Source {
     pub one_file_system: bool,
     /// Flush the file system of the root first (upstream's `sync`); failure is ignored.
     pub sync: bool,
+    /// Set when `root` lies in a snapshot.
+    pub snapshot: Option<SnapshotSource>,
+}
+
+/// What a snapshot at the root of a [`Source`] is of.
+#[derive(Clone)]
+pub struct SnapshotSource {
+    /// The folder or file as everybody knows it: names and records say this.
+    pub of: PathBuf,
+    /// A moment before the snapshot was taken. What changes from then on, the next level looks at again.
+    pub taken_after: SystemTime,
+    /// Asked when all has been read, before anything is committed.
+    pub witness: Arc<dyn Witness>,
+}
+
+/// Knows whether a snapshot was whole to the last byte that was read of it.
+pub trait Witness: Send + Sync {
+    /// May block. An error is the cause, and ends the backup.
+    fn vouch(&self) -> Result<(), String>;
+}
+
+impl fmt::Debug for SnapshotSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotSource").field("of", &self.of).finish_non_exhaustive()
+    }
 }
 
 impl Source {
@@ -54,6 +82,12 @@ impl Source {
             dereference: Dereference::None,
             one_file_system: true,
             sync: false,
+            snapshot: None,
         }
+    }
+
+    /// What it is called.
+    pub fn path(&self) -> &Path {
+        self.snapshot.as_ref().map_or(&self.root, |snapshot| &snapshot.of)
     }
 }

@@ -58,7 +58,7 @@ impl Written {
 
 /// Archives `source` into `out`: everything, or with `base` what changed since that level.
 ///
-/// `started_at` must be the time just before this call (it becomes [`Index::started_at`] and decides what the
+/// `started_at` must be the time just before this call, or before a snapshot that is read was taken (it becomes [`Index::started_at`] and decides what the
 /// next level must look at again). The base is ignored where it does not fit (a file instead of a directory).
 /// `out` is flushed at the end, not closed.
 pub fn write_archive(
@@ -68,7 +68,7 @@ pub fn write_archive(
     out: &mut dyn Write,
     watch: &mut dyn Watch,
 ) -> Result<Written, TarError> {
-    let refuse = |cause: io::Error| TarError::Source { path: source.root.clone(), cause };
+    let refuse = |cause: io::Error| TarError::Source { path: source.path().to_path_buf(), cause };
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let root = rustix::fs::open(&source.root, flags, Mode::empty()).map_err(|errno| refuse(errno.into()))?;
     let stat = rustix::fs::fstat(&root).map_err(|errno| refuse(errno.into()))?;
@@ -158,8 +158,8 @@ impl Writer<'_> {
     /// The source is one file: the member is its base name.
     fn single_file(&mut self, fd: OwnedFd, facts: &Facts) -> Result<(), TarError> {
         let refuse = |cause: io::Error| TarError::Source { path: self.source.root.clone(), cause };
-        let path = match self.source.root.file_name() {
-            Some(_) => self.source.root.clone(),
+        let path = match self.source.path().file_name() {
+            Some(_) => self.source.path().to_path_buf(),
             None => self.source.root.canonicalize().map_err(refuse)?,
         };
         let name = path.file_name().map(|name| name.as_bytes().to_vec()).unwrap_or_default();
