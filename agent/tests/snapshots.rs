@@ -165,11 +165,9 @@ async fn btrfs_is_read_as_it_was_and_left_as_it_is() {
     // Both ways of reading are of one chain, and see what changed while the other was at work.
     std::fs::remove_file(stage.at("bin/btrfs")).unwrap();
     let second = stage.save(&["--snapshot", "btrfs"]).await.document();
-    assert_eq!(
-        (&second["curr_backup_level"], &second["files"]),
-        (&Value::from(1), &Value::from(4)),
-        "{second}"
-    );
+    assert_eq!(second["curr_backup_level"], 1);
+    // The file that was written right before the first snapshot may be read once more.
+    assert!([12, 16].contains(&second["bytes_read"].as_u64().unwrap()), "{second}");
     let third = stage.save(&[]).await.document();
     assert_eq!(
         (&third["curr_backup_level"], &third["bytes_read"]),
@@ -216,6 +214,8 @@ async fn a_killed_agents_snapshot_goes_with_the_next() {
     stage.is_clean();
 }
 
+/// Lets a test know that it is at work, and ends when that says so.
+const HANG: &str = "touch $STAGE/held; while [ -e $STAGE/held ]; do sleep 0.02; done\n";
 /// A copy of the volume is its snapshot; without a freeze it would be none.
 const TAKE: &str = "cp $STAGE/volume $STAGE/copy";
 const MOUNT: &str = "mount -o ro,loop$MORE $STAGE/copy $FREEZER_SNAPSHOT_DIR";
@@ -223,8 +223,8 @@ const REMOVE: &str = "umount $FREEZER_SNAPSHOT_DIR 2>/dev/null || true; rm -f $S
 
 async fn by_commands(kind: &str) {
     let stage = Stage::new(kind);
-    // Two of one identity, which xfs refuses otherwise.
-    let more = if kind == "xfs" { "MORE=,nouuid\n" } else { "" };
+    // Xfs refuses two of one identity, and keeps something in its log, which a device that cannot be written keeps.
+    let more = if kind == "xfs" { "MORE=,nouuid,norecovery\n" } else { "" };
     // A write does not come through while the first command runs, and does afterwards.
     stage.stand_in(
         "take",
@@ -252,6 +252,7 @@ async fn by_commands(kind: &str) {
     assert!(!back.join("new").exists() && !back.join("late").exists());
     assert_eq!(text(stage.at("removed")).lines().count(), 1);
     stage.is_clean();
+    stage.stand_in("take", TAKE);
     // What is not mounted is not taken for an empty folder, and the living one not for its snapshot.
     stage.stand_in("attach", "");
     stage.save(&frozen).await.fails_with(&["has mounted nothing"]);
@@ -276,7 +277,7 @@ async fn a_frozen_xfs_is_copied_by_commands() {
 #[tokio::test]
 async fn nothing_stays_frozen() {
     let stage = Stage::new("ext4");
-    stage.stand_in("take", "touch $STAGE/held; while [ -e $STAGE/held ]; do sleep 0.02; done\n");
+    stage.stand_in("take", HANG);
     stage.stand_in("remove", REMOVE);
     let late = [
         "--snapshot-command",
@@ -300,13 +301,41 @@ async fn nothing_stays_frozen() {
     let touched = stage.name("live/data/touched");
     ran(&["timeout", "-s", "KILL", "20", "touch", &touched]);
     std::fs::remove_file(stage.at("held")).unwrap();
-    for note in stage.notes() {
+    ended(&stage);
+    stage.stand_in("take", &format!("{HANG}\n{TAKE}\n"));
+    stage.stand_in("attach", MOUNT);
+    let good = [&late[..], &["600", "--snapshot-mount-command", "attach"]].concat();
+
+    // Not even with the watchdog gone: the next agent knows.
+    let mut agent = stage.at_work(&good);
+    awaited("the freeze", || stage.at("held").exists());
+    agent.kill().unwrap();
+    kill_watchdog(&stage.name("live"));
+    agent.wait().unwrap();
+    std::fs::remove_file(stage.at("held")).unwrap();
+    ended(&stage);
+    stage.stand_in("take", TAKE);
+    stage.save(&good).await.document();
+    std::fs::write(stage.at("live/data/file"), "it moves").unwrap();
+    stage.is_clean();
+}
+
+/// Waits until no program works with a snapshot any more.
+fn ended(stage: &Stage) {
+    for note in stage.notes().iter().filter(|path| path.extension().is_some_and(|end| end == "json")) {
         ran(&["flock", note.to_str().unwrap(), "true"]);
     }
-    stage.stand_in("take", TAKE);
-    stage.stand_in("attach", MOUNT);
-    stage.save(&[&late[..], &["20", "--snapshot-mount-command", "attach"]].concat()).await.document();
-    stage.is_clean();
+}
+
+/// With its whole group, as the kernel or systemd may end all that an agent has started.
+fn kill_watchdog(point: &str) {
+    let of = |process: &Path| {
+        let words = std::fs::read_to_string(process.join("cmdline")).unwrap_or_default();
+        words.split('\0').any(|word| word == "freezer-thaw") && words.split('\0').any(|word| word == point)
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().map(|item| item.unwrap().path());
+    let watchdog = processes.into_iter().find(|process| of(process)).expect("a watchdog");
+    ran(&["kill", "-KILL", "--", &format!("-{}", watchdog.file_name().unwrap().to_str().unwrap())]);
 }
 
 /// LVM's programs over an image: `vg/lv` is the loop device of `live`.
@@ -400,9 +429,7 @@ async fn what_an_aborted_or_killed_agent_has_of_lvm_goes() {
     agent.wait().unwrap();
     std::fs::remove_file(stage.at("held")).unwrap();
     std::fs::remove_file(stage.at("hang")).unwrap();
-    for note in stage.notes().iter().filter(|path| path.extension().is_some_and(|end| end == "json")) {
-        ran(&["flock", note.to_str().unwrap(), "true"]);
-    }
+    ended(&stage);
     assert!(stage.at("snap.dev").exists(), "it was left");
     let done = stage.save(&["--snapshot", "lvm", "--lvm-snapname", "snap"]).await;
     done.document();

@@ -23,6 +23,8 @@ pub(super) async fn backup(
 ) -> Result<Done, ActionError> {
     let path = options.path_to_backup.as_deref();
     let path = path.ok_or_else(|| ActionError::Failed("path_to_backup is not set".to_owned()))?;
+    // First, as a freeze that was left would hold up all that follows.
+    snapshots::tidy_up(&around.state_dir).await;
     if options.sync {
         sync(path).await;
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 const TAG: &str = "freezer";
 /// A volume is busy for a moment after the last reader.
 const TRIES: u32 = 5;
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1000 });
 const FIELDS: &str =
     "vg_name,lv_name,lv_path,lv_attr,lv_tags,lv_kernel_major,lv_kernel_minor,data_percent,pool_lv";
 

@@ -148,7 +148,7 @@ async fn what_others_made_stays() {
     assert_eq!(host.heard().len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_busy_volume_is_tried_again_and_told() {
     let folder = tempfile::tempdir().unwrap();
     let host = Recorded::new(TABLE).then(Answer::ok("lvs", origin("-wi-ao----")));

@@ -45,7 +45,7 @@ pub(crate) enum Made {
 }
 
 /// Where a path lies, without links.
-struct Place {
+pub(crate) struct Place {
     path: PathBuf,
     mount: mounts::Mount,
 }
@@ -167,7 +167,6 @@ pub struct Held {
 
 /// Takes the snapshot that `options` want of the file system that `path` lies on. What fails leaves nothing behind.
 pub async fn take(options: &SnapshotOptions, path: &Path, state_dir: &Path) -> Result<Held, String> {
-    tidy_up(state_dir).await;
     let looking = Machine { lock: open_null()? };
     let place = Place::of(&looking, path)?;
     let tag = uuid::Uuid::new_v4().simple().to_string();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// ZFS refuses to destroy what it still unmounts.
 const TRIES: u32 = 5;
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1000 });
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     /// As ZFS answers, recorded: the kernels of the machines that run tests have none.
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_dataset_is_snapshotted_and_let_go() {
         let point = tempfile::tempdir().unwrap();
         let point = point.path().canonicalize().unwrap();
