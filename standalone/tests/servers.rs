@@ -150,7 +150,9 @@ async fn plans(project: &Project, hands: &Hands, folder: &Path, (volume, old): (
     assert_eq!(server["disks"][1]["device"], "/dev/vdb", "{planned}");
     let address = old["addresses"].as_object().unwrap().values().next().unwrap()[0]["addr"].clone();
     assert_eq!(server["ports"][0]["addresses"], json!([address]), "{planned}");
-    plan(&["--nova-restore-network", "nowhere"]).await.fails_with(&["network 'nowhere'", "nova_restore_network"]);
+    plan(&["--nova-restore-network", "nowhere"])
+        .await
+        .fails_with(&["network 'nowhere'", "nova_restore_network"]);
     assert_eq!(resources(hands).await, before);
 }
 

@@ -137,7 +137,8 @@ impl Reports {
             self.last.as_ref().is_some_and(|(last, at)| last == progress && at.elapsed() < UNCHANGED_MAX);
         if idle && !is_known {
             self.last = Some((progress.clone(), Instant::now()));
-            self.sending = Some(tokio::spawn(report_progress(agent.clone(), entry.clone(), progress.clone())));
+            self.sending =
+                Some(tokio::spawn(report_progress(agent.clone(), entry.clone(), progress.clone())));
         }
     }
 }

@@ -93,7 +93,8 @@ fn next_step(status: u16) -> &'static str {
     }
 }
 
-/// `{"badRequest": {"message": "…"}}`, `{"NeutronError": {"message": …}}` or Glance's `<title>` page: what of it is for people.
+/// `{"badRequest": {"message": "…"}}`, `{"NeutronError": {"message": …}}`, Barbican's `{"description": …}` or Glance's `<title>` page:
+/// what of it is for people.
 fn message(text: &str) -> Option<String> {
     let plain = |text: &str| {
         let text = text.replace("<br />", " ").replace(['\n', '\r'], " ");
@@ -103,7 +104,8 @@ fn message(text: &str) -> Option<String> {
     };
     let Ok(document) = serde_json::from_str::<serde_json::Value>(text) else { return plain(text) };
     let object = document.as_object()?;
-    let inner = object.values().find_map(|value| value.get("message")).or_else(|| object.get("message"))?;
+    let inner = object.values().find_map(|value| value.get("message")).or_else(|| object.get("message"));
+    let inner = inner.or_else(|| object.get("description"))?;
     inner.as_str().and_then(plain)
 }
 

@@ -3,6 +3,7 @@
 //! [`cloud::Cloud`] speaks with the services under one login of the action; the folders named after services hold thin typed
 //! calls and decide nothing; [`temporary::Ledger`] knows every resource that was made only for the work and takes it away.
 
+mod barbican;
 pub mod ceph;
 pub mod cinder;
 pub mod cindernative;

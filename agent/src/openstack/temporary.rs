@@ -5,6 +5,7 @@
 //! also a resource whose making was under way when the agent died is found. It says which process works with it: only
 //! what no living process works with is removed.
 
+use super::barbican;
 use super::cinder::backups::Backups;
 use super::cinder::{groups, snapshots, volumes};
 use super::cloud::{Cloud, Service};
@@ -102,6 +103,8 @@ pub enum Temporary {
     Backup(String),
     Volume(String),
     Snapshot(String),
+    /// A key, for what is made with it to have a copy of. One that is left expires.
+    Secret(String),
     /// With the snapshots of all volumes of a group.
     GroupSnapshot(String),
 }
@@ -116,6 +119,7 @@ impl Temporary {
             Self::Backup(_) => 3,
             Self::Volume(_) => 4,
             Self::Snapshot(_) | Self::GroupSnapshot(_) => 5,
+            Self::Secret(_) => 6,
         }
     }
 }
@@ -130,6 +134,7 @@ impl fmt::Display for Temporary {
             Self::Volume(id) => write!(f, "volume {id}"),
             Self::Snapshot(id) => write!(f, "snapshot {id}"),
             Self::GroupSnapshot(id) => write!(f, "group snapshot {id}"),
+            Self::Secret(id) => write!(f, "secret {id}"),
         }
     }
 }
@@ -276,6 +281,9 @@ async fn remove(cloud: &Cloud, entry: &Temporary) -> Result<(), CloudError> {
                 Temporary::GroupSnapshot(id) => {
                     let asked = groups::delete_snapshot(cloud, id).await;
                     (asked, status(groups::show_snapshot(cloud, id).await)?)
+                }
+                Temporary::Secret(id) => {
+                    (barbican::delete(cloud, id).await, status(barbican::show(cloud, id).await)?)
                 }
                 Temporary::Snapshot(id) => {
                     (snapshots::delete(cloud, id).await, status(snapshots::show(cloud, id).await)?)

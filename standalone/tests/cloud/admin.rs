@@ -95,13 +95,26 @@ pub struct VolumeType {
 impl VolumeType {
     /// For volumes of several servers at a time.
     pub async fn multiattach() -> Self {
+        Self::with(json!({"multiattach": "<is> True"})).await.0
+    }
+
+    /// For volumes that Cinder encrypts, with keys in Barbican.
+    pub async fn encrypted() -> Self {
+        let (kind, id) = Self::with(json!({})).await;
+        let luks = json!({"provider": "luks", "cipher": "aes-xts-plain64", "key_size": 256, "control_location": "front-end"});
+        post(&format!("{CINDER}/{{admin}}/types/{id}/encryption"), json!({ "encryption": luks })).await;
+        kind
+    }
+
+    async fn with(mut specs: Value) -> (Self, String) {
         let name = random_name();
-        let specs = json!({"volume_backend_name": "rbd", "multiattach": "<is> True"});
+        specs["volume_backend_name"] = json!("rbd");
         let body = json!({"volume_type": {"name": name, "extra_specs": specs}});
         let made = post(&format!("{CINDER}/{{admin}}/types"), body).await;
         let project = login("admin", "admin").await.project_id;
-        let undo = Undo(vec![format!("{CINDER}/{project}/types/{}", id(&made))]);
-        Self { name, _undo: undo }
+        let id = id(&made);
+        let undo = Undo(vec![format!("{CINDER}/{project}/types/{id}")]);
+        (Self { name, _undo: undo }, id)
     }
 }
 

@@ -48,6 +48,15 @@ pub async fn set_image_metadata(
     act(cloud, id, &body, "the image metadata").await.map(|_| ())
 }
 
+/// What is not there is no error.
+pub async fn unset_image_metadata(cloud: &Cloud, id: &str, name: &str) -> Result<(), CloudError> {
+    let body = json!({"os-unset_image_metadata": {"key": name}});
+    match act(cloud, id, &body, "the image metadata").await {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Gives a volume its name and exactly this metadata.
 pub async fn rename(
     cloud: &Cloud,

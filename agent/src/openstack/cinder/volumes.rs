@@ -72,6 +72,14 @@ pub async fn show(cloud: &Cloud, id: &str) -> Result<Volume, CloudError> {
     Ok(Volume { document: answer.get_mut("volume").map(Value::take).unwrap_or_default() })
 }
 
+/// Id of the key that an encrypted volume is read with.
+pub async fn key_id(cloud: &Cloud, id: &str) -> Result<Option<String>, CloudError> {
+    let id = checked_id(SERVICE, "volume", id)?;
+    let what = format!("the encryption of volume {id}");
+    let answer = cloud.get(SERVICE, &format!("/volumes/{id}/encryption"), &[], &what).await?;
+    Ok(answer.get("encryption_key_id").and_then(Value::as_str).map(str::to_owned))
+}
+
 /// The one volume of this name.
 pub async fn find(cloud: &Cloud, name: &str) -> Result<Volume, CloudError> {
     let query = [("name", name), ("limit", PAGE)];

@@ -27,7 +27,10 @@ pub(super) async fn plan(
 ) -> Result<Plan, CloudError> {
     let place = place::find(cloud, saved, wishes).await?;
     let mut lines = vec![
-        format!("Server       {} '{}' comes back as '{}', {}", saved.id, saved.name, wishes.name, saved.consistency),
+        format!(
+            "Server       {} '{}' comes back as '{}', {}",
+            saved.id, saved.name, wishes.name, saved.consistency
+        ),
         format!("Flavor       {}", place.flavor_id),
     ];
     lines.extend(disks.iter().map(|disk| format!("Disk         {}", disk_line(saved, disk))));
@@ -88,7 +91,9 @@ fn addresses(port: &PortPlace) -> Vec<&str> {
 
 fn port_line(port: &PortPlace) -> String {
     match addresses(port).join(", ") {
-        none if none.is_empty() => format!("in network {}, at an address that Neutron chooses", port.network_id),
+        none if none.is_empty() => {
+            format!("in network {}, at an address that Neutron chooses", port.network_id)
+        }
         some => format!("in network {}, at {some}", port.network_id),
     }
 }

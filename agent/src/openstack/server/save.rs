@@ -14,7 +14,9 @@ use crate::openstack::error::CloudError;
 use crate::openstack::image::{ImageDescription, opener};
 use crate::openstack::nova::servers::{self, Server};
 use crate::openstack::temporary::Ledger;
-use crate::openstack::volume::{Kept, VolumeDescription, check, snapshot_opener, with_leftovers};
+use crate::openstack::volume::{
+    Kept, VolumeDescription, check, key_of_volume, put_key, snapshot_opener, with_leftovers,
+};
 use crate::openstack::waiting::{Look, Wanted};
 use freezer_storage::Store;
 use freezer_vault::image::{self, ImageRequest, OpenImage};
@@ -107,7 +109,7 @@ pub async fn save(work: &Saving, server_id: &str, wanted: &Volumes) -> Result<Sa
     let is_whole = volumes.len() == attached;
     let project = work.cloud.project_id().await?;
     for volume in &volumes {
-        check(volume, &project)?;
+        check(volume, &project, &work.disks)?;
     }
     let ledger = Arc::new(Ledger::new(&work.cloud, &work.temp_prefix, &work.run_id));
     let mut kept = Vec::new();
@@ -216,7 +218,10 @@ async fn each(
         // What a disk is copied through is needed no longer than for this disk.
         let own = Arc::new(Ledger::new(&work.cloud, &work.temp_prefix, &work.run_id));
         let open = match source {
-            Source::Cluster(kept) => kept.opener(VolumeDescription::of(&volume).to_value()),
+            Source::Cluster(kept) => {
+                let key = key_of_volume(&work.cloud, &volume).await?;
+                kept.opener(put_key(VolumeDescription::of(&volume).to_value(), key.as_ref()))
+            }
             Source::Snapshot(id) => snapshot_opener(work.cloud.clone(), own.clone(), volume, Some(id)),
         };
         let report = level(work, &role, open).await;

@@ -2,7 +2,7 @@
 
 use super::cluster::Kept;
 use super::description::VolumeDescription;
-use super::{open_cloud, picked, through_image, with_leftovers};
+use super::{key, open_cloud, picked, through_image, with_leftovers};
 use crate::actions::{ActionError, Done, backup as action};
 use crate::openstack::ceph::{Ceph, CephAccess, RbdImage};
 use crate::openstack::cinder::volumes::Volume;
@@ -13,7 +13,7 @@ use crate::options::medium::Pick;
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
 use freezer_storage::Store;
-use freezer_vault::image::{self, OpenImage};
+use freezer_vault::image::{self, ImageRequest, OpenImage};
 use freezer_vault::{BackupReport, Monitor};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -51,12 +51,13 @@ pub(in crate::openstack) async fn save(
     store: &Arc<dyn Store>,
     volume: &Volume,
 ) -> Result<Saved, ActionError> {
-    check(volume, &cloud.project_id().await?)?;
+    check(volume, &cloud.project_id().await?, &action::image_request(options, around)?)?;
     let monitor = cloud.monitor();
     let ((report, left), way) = match in_cluster(around.ceph.as_ref(), monitor, volume).await? {
         Some((ceph, image)) => {
             let kept = Kept::new(&ceph, image, &chain(options, cloud).await?, around.now_secs);
-            let description = VolumeDescription::of(volume).to_value();
+            let key = key::of_volume(cloud, volume).await?;
+            let description = key::put(VolumeDescription::of(volume).to_value(), key.as_ref());
             (from_cluster(options, around, (store, monitor), &kept, description).await?, "rbd")
         }
         None => (from_image(options, around, store, cloud, volume).await?, "glance"),
@@ -64,8 +65,12 @@ pub(in crate::openstack) async fn save(
     Ok(Saved { report, left, way })
 }
 
-/// Whether it is the project's and its content can be read.
-pub(in crate::openstack) fn check(volume: &Volume, project: &str) -> Result<(), CloudError> {
+/// Whether it is the project's and its content can be saved.
+pub(in crate::openstack) fn check(
+    volume: &Volume,
+    project: &str,
+    request: &ImageRequest,
+) -> Result<(), CloudError> {
     let resource = format!("volume {}", volume.id());
     // A login with the role of an administrator sees volumes of all projects.
     if !volume.is_of(project) {
@@ -76,12 +81,12 @@ pub(in crate::openstack) fn check(volume: &Volume, project: &str) -> Result<(), 
         let state = volume.status().to_owned();
         return Err(CloudError::BadState { resource, state, wanted, detail: String::new() });
     }
-    if volume.is_encrypted() {
+    if volume.is_encrypted() && request.encryption.is_none() {
         return Err(CloudError::Choice {
             what: resource,
-            cause:
-                "is encrypted by Cinder: its image could not be read without the key; use mode cindernative"
-                    .to_owned(),
+            cause: "is encrypted by Cinder, so that its key must go into the backup: encrypt that too (encrypt_pass_file or \
+                    encrypt_secret_ref), or use mode cindernative"
+                .to_owned(),
         });
     }
     Ok(())

@@ -5,7 +5,7 @@
 
 use super::description::VolumeDescription;
 use super::new_volume::{GIB, NewVolume};
-use super::{open_cloud, with_leftovers};
+use super::{key, open_cloud, with_leftovers};
 use crate::actions::backup::people;
 use crate::actions::{ActionError, Done};
 use crate::openstack::ceph::{Ceph, zeros_diff};
@@ -176,6 +176,7 @@ impl Restore {
             )));
         }
         let id = old.id().to_owned();
+        self.has_its_key(&old).await?;
         let ceph = match &self.new.ceph {
             Some(ceph) => ceph.facts(&ceph.image_of_volume(&id)).await?.map(|_| ceph),
             None => None,
@@ -193,13 +194,28 @@ impl Restore {
             }
             None => {
                 let (image_id, report) =
-                    self.new.upload(&self.new.ledger.name(&format!("restore_{id}"))).await?;
+                    self.new.upload(&self.new.ledger.name(&format!("restore_{id}")), &json!({})).await?;
                 volume_actions::reimage(&self.cloud, &id, &image_id).await?;
                 volumes::wait(&self.cloud, &id, &["available"], self.new.gib()).await?;
                 report
             }
         };
         Ok((id, report, Vec::new()))
+    }
+
+    /// What is written over a volume is read with the key that the volume has now.
+    async fn has_its_key(&self, old: &volumes::Volume) -> Result<(), ActionError> {
+        let was = key::get(&self.new.plan.description);
+        if was.is_none() && !old.is_encrypted() {
+            return Ok(());
+        }
+        if was.is_some() && was == key::of_volume(&self.cloud, old).await? {
+            return Ok(());
+        }
+        Err(ActionError::Failed(format!(
+            "volume {} is encrypted otherwise than the backup; restore it into a new volume",
+            old.id()
+        )))
     }
 
     async fn in_place_of_old(&self) -> Result<Made, ActionError> {

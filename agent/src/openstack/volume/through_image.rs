@@ -1,7 +1,8 @@
 //! A volume's content through Glance: works with every back end, and asks nothing of this host.
 
 use super::description::VolumeDescription;
-use super::source_failed;
+use super::{key, source_failed};
+use crate::openstack::barbican::Key;
 use crate::openstack::cinder::volumes::Volume;
 use crate::openstack::cinder::{snapshots, volume_actions, volumes};
 use crate::openstack::cloud::Cloud;
@@ -19,8 +20,9 @@ use std::sync::Arc;
 pub fn opener(cloud: Cloud, ledger: Arc<Ledger>, volume: Volume, snapshot: Option<String>) -> OpenImage {
     Box::new(move |_base| {
         Box::pin(async move {
-            let description = VolumeDescription::of(&volume).to_value();
-            let input = open(&cloud, &ledger, &volume, snapshot.as_deref()).await.map_err(source_failed)?;
+            let opened = open(&cloud, &ledger, &volume, snapshot.as_deref()).await;
+            let (input, key) = opened.map_err(source_failed)?;
+            let description = key::put(VolumeDescription::of(&volume).to_value(), key.as_ref());
             let source = json!({"kind": "glance", "volume_id": volume.id()});
             Ok::<_, VaultError>(OpenedImage { input, source, description })
         })
@@ -32,7 +34,7 @@ async fn open(
     ledger: &Ledger,
     volume: &Volume,
     snapshot: Option<&str>,
-) -> Result<ImageInput, CloudError> {
+) -> Result<(ImageInput, Option<Key>), CloudError> {
     let snapshot = match snapshot {
         Some(snapshot) => snapshot.to_owned(),
         None => {
@@ -52,8 +54,9 @@ async fn open(
             detail: String::new(),
         });
     }
+    let key = key::of_image(cloud, volume, &image).await?;
     let stream = download::download(cloud, id, size).await?;
-    Ok(ImageInput::Whole { reader: pipe::reader(stream), size_bytes: Some(size) })
+    Ok((ImageInput::Whole { reader: pipe::reader(stream), size_bytes: Some(size) }, key))
 }
 
 /// Orders a snapshot, which is the ledger's.

@@ -1,0 +1,157 @@
+//! Volumes that Cinder encrypts: what is saved is what is stored, and the key with it; a restored volume opens with its own key.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+
+use cloud::admin::VolumeType;
+use cloud::one_shot::{CEPH, Said, agent_of};
+use cloud::project::{Hands, Project, content};
+use cloud::secrets::Secrets;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+
+const PLAIN: &str = "what nobody may read without the key\n";
+
+struct Stage {
+    project: Project,
+    hands: Hands,
+    secrets: Secrets,
+    folder: tempfile::TempDir,
+    volume: String,
+}
+
+impl Stage {
+    async fn new(kind: &VolumeType, agent_conf: &str) -> Self {
+        let project = Project::create().await;
+        let (hands, secrets) = (Hands::of(&project).await, Secrets::of(&project).await);
+        let volume = hands.volume_of(json!({"name": "data", "size": 1, "volume_type": kind.name})).await;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("agent.conf"), agent_conf).unwrap();
+        std::fs::write(folder.path().join("pass"), "correct horse battery staple\n").unwrap();
+        Self { project, hands, secrets, folder, volume }
+    }
+
+    async fn run(&self, action: &str, more: &[&str]) -> Said {
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        let mut command = agent_of(&self.project, &self.project.user);
+        command.args(["--config-file", &path("agent.conf"), "--action", action, "--mode", "cinder"]);
+        command.args(["--storage", "local", "--container", &path("store"), "--backup-name", "b"]);
+        command.args(["--metadata-out", "-"]).args(more);
+        Said::by(command).await
+    }
+
+    async fn sealed(&self, action: &str, more: &[&str]) -> Said {
+        let pass = self.folder.path().join("pass").display().to_string();
+        self.run(action, &[&["--encrypt-pass-file", &pass], more].concat()).await
+    }
+
+    async fn shown(&self, volume: &str) -> Value {
+        self.hands.cinder(Method::GET, &format!("/volumes/{volume}"), None).await.1["volume"].take()
+    }
+
+    /// Has qemu open a volume with the key that Cinder names for it, to do this.
+    async fn qemu_io(&self, volume: &str, order: &str) -> String {
+        let (_, encryption) =
+            self.hands.cinder(Method::GET, &format!("/volumes/{volume}/encryption"), None).await;
+        let key = self.secrets.key(encryption["encryption_key_id"].as_str().unwrap()).await;
+        let key_file = self.folder.path().join("luks");
+        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::write(&key_file, hex).unwrap();
+        let copy = self.folder.path().join("copy");
+        rbd("export", volume, &copy);
+        let secret = format!("secret,id=key,file={}", key_file.display());
+        let image = format!("driver=luks,key-secret=key,file.driver=file,file.filename={}", copy.display());
+        let output = Command::new("qemu-io")
+            .args(["--object", &secret, "--image-opts", &image, "-c", order])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        if order.starts_with("write") {
+            rbd("import", volume, &copy);
+        }
+        std::fs::remove_file(&copy).unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Writes the text into the volume as a guest would.
+    async fn write(&self, text: &str) {
+        let source = self.folder.path().join("text");
+        std::fs::write(&source, text.repeat(4096 / text.len() + 1)).unwrap();
+        let order = format!("write -s {} 1M 4k", source.display());
+        self.qemu_io(&self.volume, &order).await;
+    }
+
+    async fn has(&self, volume: &str, text: &str) {
+        let said = self.qemu_io(volume, "read -v 1M 64").await;
+        let hex: String = text.bytes().take(8).map(|byte| format!("{byte:02x} ")).collect();
+        assert!(said.contains(hex.trim_end()), "{hex} in {said}");
+    }
+}
+
+/// Between a volume in Ceph and a file.
+fn rbd(verb: &str, volume: &str, file: &Path) {
+    let image = format!("volumes/volume-{volume}");
+    let mut command = Command::new("rbd");
+    command.args(["-c", "/etc/ceph/ceph.conf", verb, "--no-progress"]);
+    match verb {
+        "export" => command.arg(&image).arg(file),
+        _ => {
+            let gone = Command::new("rbd")
+                .args(["-c", "/etc/ceph/ceph.conf", "rm", "--no-progress", &image])
+                .output();
+            assert!(gone.unwrap().status.success());
+            command.arg(file).arg(&image)
+        }
+    };
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+async fn comes_back(agent_conf: &str, way: &str) {
+    let kind = VolumeType::encrypted().await;
+    let stage = Stage::new(&kind, agent_conf).await;
+    stage.write(PLAIN).await;
+    let save = ["--cinder-vol-id", stage.volume.as_str(), "--incremental"];
+    // Its key does not go into a backup that anybody can read.
+    stage.run("backup", &save).await.fails_with(&["is encrypted by Cinder", "encrypt_pass_file"]);
+    assert_eq!(stage.secrets.ends().await, [Value::Null]);
+    let full = stage.sealed("backup", &save).await.document();
+    assert_eq!((&full["read_through"], &full["encrypted"]), (&way.into(), &true.into()), "{full}");
+    assert_eq!(stage.secrets.ends().await, [Value::Null], "keys of copies are gone with them");
+    if way == "rbd" {
+        let increment = stage.sealed("backup", &save).await.document();
+        assert_eq!(increment["curr_backup_level"], 1, "{increment}");
+    }
+    // The key of the old one goes with it.
+    let old = stage.shown(&stage.volume).await;
+    let was = content(&stage.volume);
+    stage.hands.cinder(Method::DELETE, &format!("/volumes/{}", stage.volume), None).await;
+    let restored = stage.sealed("restore", &["--restore-name", "again"]).await.document();
+    assert!(!restored.to_string().contains("bytes\":\""), "the key is not told: {restored}");
+    let new = restored["volume_id"].as_str().unwrap();
+    let shown = stage.shown(new).await;
+    for key in ["volume_type", "encrypted", "metadata"] {
+        assert_eq!(shown[key], old[key], "{key}");
+    }
+    assert!(!shown.to_string().contains("cinder_encryption_key"), "{shown}");
+    stage.has(new, PLAIN).await;
+    if way == "rbd" {
+        assert_eq!(shown["size"], old["size"]);
+        assert_eq!(content(new), was);
+    }
+    // The new volume's own, which Cinder made.
+    assert_eq!(stage.secrets.ends().await, [Value::Null]);
+    stage.hands.volume_is(new, "available").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_encrypted_volume_comes_back_from_the_cluster() {
+    comes_back(CEPH, "rbd").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_encrypted_volume_comes_back_through_glance() {
+    comes_back("[DEFAULT]\n", "glance").await;
+}
