@@ -7,6 +7,7 @@
 //! data/tar/<HBN>/<T0>/<L>_<T>/segments/%08d            payload on object stores
 //! data/tar/<HBN>/<T0>/<L>_<T>/engine_metadata          GNU tar snapshot file
 //! data/tar/<HBN>/<T0>/<L>_<T>/index                    ours: what the next level compares with
+//! data/tar/<HBN>/<T0>/<L>_<T>/contents                 ours: where each member lies in the payload
 //! data/tar/<HBN>/<T0>/<L>_<T>/manifest                 ours: the commit of this project's backups
 //! data/tar/<HBN>/locks/<id>                            ours: who is working on this HBN
 //! data/tar/<HBN>/holds/<T0>-<L>-<T>                    ours: what must not be removed
@@ -21,6 +22,7 @@ use std::fmt;
 pub const DATA: &str = "data";
 pub const ENGINE_METADATA: &str = "engine_metadata";
 pub const INDEX: &str = "index";
+pub const CONTENTS: &str = "contents";
 pub const MANIFEST: &str = "manifest";
 pub const METADATA: &str = "metadata";
 pub const SEGMENTS: &str = "segments";

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod catalogue;
 pub mod codecs;
 pub mod consistency;
+mod contents;
 pub mod encryption;
 mod error;
 pub mod hold;

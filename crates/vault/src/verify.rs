@@ -2,10 +2,10 @@
 
 use crate::Sample;
 use crate::VaultError;
-use crate::backup::{attachment_fault, index_within};
+use crate::backup::{attachment_fault, contents_within, index_within};
 use crate::catalogue::{self, Catalogue, Chain, Level, Standing, read_whole};
 use crate::encryption::{KeyRing, MacKey, PassPhrase};
-use crate::layout::{DATA, ENGINE_METADATA, Hbn, INDEX, LevelId};
+use crate::layout::{CONTENTS, DATA, ENGINE_METADATA, Hbn, INDEX, LevelId};
 use crate::manifest::{Manifest, Piece};
 use crate::monitor::{Monitor, Phase};
 use crate::restore::fetch_piece;
@@ -191,11 +191,14 @@ async fn check_level(
         verdict.faults.extend(presence);
         return Ok(verdict);
     };
-    let parts = [
+    let mut parts = vec![
         (id.object(&request.hbn, ENGINE_METADATA)?, &manifest.engine_metadata, None),
         (id.object(&request.hbn, INDEX)?, &manifest.index, index_within(manifest)),
         (id.metadata(&request.hbn)?, &manifest.metadata, None),
     ];
+    if let Some(contents) = &manifest.contents {
+        parts.push((id.object(&request.hbn, CONTENTS)?, contents, contents_within(manifest)));
+    }
     for (name, expected, within) in parts {
         let body = match within {
             Some(body) => Some(body),

@@ -20,7 +20,7 @@ fn compress(options: CompressionOptions, data: &[u8]) -> Vec<u8> {
             }
             compressor.finish().unwrap();
         });
-        packed.flat_map(Result::unwrap).collect()
+        packed.flat_map(|frame| frame.unwrap().bytes).collect()
     })
 }
 

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use freezer_storage::{Counted, Counts, ObjectName, SessionAccess, Store, StoreConfig, SwiftConfig, open};
 use freezer_vault::codecs::{Compression, CompressionOptions};
 use freezer_vault::prune::{PruneRequest, Retention, apply, plan};
-use freezer_vault::{BackupRequest, Monitor, RestoreRequest, VaultError, backup, catalogue};
+use freezer_vault::restore::Selection;
+use freezer_vault::tar::Extract;
+use freezer_vault::{BackupRequest, Monitor, RestoreRequest, VaultError, backup, catalogue, restore};
 use futures_util::TryStreamExt;
 use keystone::{Auth, Domain, Named, Scope, Secret, Session, SessionOptions};
 use std::sync::Arc;
@@ -163,6 +165,31 @@ async fn an_unchanged_increment_takes_eight_requests() {
     // What Freezer in Python and people read.
     assert!(!cloud.read(&format!("data/{}/data", folder(1))).await.is_empty());
     room.expect(room.to("target"), &tree(&room.source())).await;
+    cloud.remove().await;
+}
+
+/// Parts of a payload lie anywhere in its segments, and begin in the middle of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_file_comes_out_of_the_segments_it_is_in() {
+    let cloud = Cloud::new("parts").await;
+    let room = &cloud.room;
+    for number in 0..8u64 {
+        std::fs::write(room.source().join(format!("file {number}")), noise(number, 1_500_000)).unwrap();
+    }
+    let request = BackupRequest {
+        encryption: encryption("secret words"),
+        max_segment_size_bytes: 400_000,
+        ..room.request(T0)
+    };
+    room.backup(request).await.unwrap();
+    let counts = Counts::default();
+    let store: Arc<dyn Store> = Arc::new(Counted::new(room.store.clone(), counts.clone()));
+    let extract = Extract { only: Selection::of(&["file 5"]).unwrap(), ..Extract::default() };
+    let request = RestoreRequest { extract, pass_phrase: Some(pass("secret words")), ..room.to("target") };
+    let report = restore(store, request, Arc::new(Monitor::new())).await.unwrap();
+    assert!(!report.is_partial && report.warnings.is_empty(), "{:?}", report.warnings);
+    assert!(tree(&room.path("target"))["file 5"].content == noise(5, 1_500_000));
+    assert!(counts.received_bytes() < 5_500_000, "{} of 12 MB", counts.received_bytes());
     cloud.remove().await;
 }
 

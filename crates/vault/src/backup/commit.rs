@@ -1,14 +1,14 @@
 //! Making a backup visible: small objects in a fixed order, the manifest last.
 
-use super::index::{attachment, index_text, pack};
+use super::index::{attachment, pack, seal_packed, text_within};
 use super::run::Plan;
-use super::stages::HashedPiece;
+use super::stages::Sealed;
 use super::upload::{Destination, place_pieces};
 use super::work::{Outcome, Settings};
 use crate::VaultError;
 use crate::catalogue::mark;
 use crate::encryption::{EncryptionOptions, MacKey};
-use crate::layout::{ENGINE_METADATA, INDEX, MANIFEST};
+use crate::layout::{CONTENTS, ENGINE_METADATA, INDEX, MANIFEST};
 use crate::manifest::{
     Attachment, CIPHER, EncryptionRecord, MANIFEST_VERSION, Manifest, Metadata, MetadataKind, Totals, seal,
 };
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// The payload was sent: what the threads answered.
 pub(super) struct Transferred {
     pub outcome: Outcome,
-    pub pieces: Vec<HashedPiece>,
+    pub sealed: Sealed,
     pub destination: Destination,
 }
 
@@ -31,12 +31,14 @@ pub(super) async fn commit(
     transferred: Transferred,
     packs_metadata: bool,
 ) -> Result<(), VaultError> {
-    let Transferred { outcome, pieces, destination } = transferred;
+    let Transferred { mut outcome, sealed, destination } = transferred;
     let (hbn, id) = (&plan.hbn, &plan.id);
     let segments = destination.finish().await?;
-    let pieces = place_pieces(hbn, id, pieces, &segments)?;
-    let (engine_metadata, index, outcome) =
-        small_objects(outcome, request.encryption.clone(), packs_metadata).await?;
+    let pieces = place_pieces(hbn, id, sealed.pieces, &segments)?;
+    // A payload that is read in one go has no stretches, and needs no table of contents.
+    let contents = outcome.members_list.take().zip(sealed.stretches);
+    let (SmallObjects { engine_metadata, index, contents }, outcome) =
+        small_objects(outcome, contents, request.encryption.clone(), packs_metadata).await?;
     let metadata = Metadata {
         kind: MetadataKind::Ours,
         compression: Some(request.compression.format),
@@ -47,18 +49,23 @@ pub(super) async fn commit(
     let attachments = Attachments {
         engine_metadata: attachment(&engine_metadata, key)?,
         index: attachment(&index, key)?,
+        contents: contents.as_deref().map(|contents| attachment(contents, key)).transpose()?,
         metadata: attachment(&metadata, key)?,
     };
     let source = request.source.as_ref().map(|source| mark(hbn.as_str(), source, key)).transpose()?;
-    let index_body = index_text(&index);
-    let is_own_object = index_body.is_none();
-    let manifest =
-        Manifest { source, index_body, ..manifest_of(request, plan, pieces, attachments, &outcome) };
+    let index_body = text_within(&index);
+    let index = index_body.is_none().then_some(index);
+    let contents_body = contents.as_deref().and_then(text_within);
+    let contents = contents.filter(|_| contents_body.is_none());
+    let rest = manifest_of(request, plan, pieces, attachments, &outcome);
+    let manifest = Manifest { source, index_body, contents_body, ..rest };
     let (body, _) = seal(&manifest, key)?;
 
     store.put(&id.object(hbn, ENGINE_METADATA)?, engine_metadata).await?;
-    if is_own_object {
-        store.put(&id.object(hbn, INDEX)?, index).await?;
+    for (part, body) in [(INDEX, index), (CONTENTS, contents)] {
+        if let Some(body) = body {
+            store.put(&id.object(hbn, part)?, body).await?;
+        }
     }
     store.put(&id.metadata(hbn)?, metadata).await?;
     plan.lock_still_held().await?;
@@ -69,22 +76,35 @@ pub(super) async fn commit(
 struct Attachments {
     engine_metadata: Attachment,
     index: Attachment,
+    contents: Option<Attachment>,
     metadata: Attachment,
+}
+
+/// As they are stored.
+struct SmallObjects {
+    engine_metadata: Bytes,
+    index: Bytes,
+    contents: Option<Bytes>,
 }
 
 /// Packing takes a while for large trees and images.
 async fn small_objects(
     mut outcome: Outcome,
+    contents: Option<(Vec<u8>, Vec<u8>)>,
     encryption: Option<EncryptionOptions>,
     packs_metadata: bool,
-) -> Result<(Bytes, Bytes, Outcome), VaultError> {
+) -> Result<(SmallObjects, Outcome), VaultError> {
     let work = move || -> Result<_, VaultError> {
         let engine_metadata = match packs_metadata {
             true => pack(&outcome.engine_metadata, encryption.as_ref())?,
             false => Bytes::from(std::mem::take(&mut outcome.engine_metadata)),
         };
         let index = pack(&std::mem::take(&mut outcome.index), encryption.as_ref())?;
-        Ok((engine_metadata, index, outcome))
+        let contents = contents.map(|(mut members, stretches)| {
+            members.extend_from_slice(&stretches);
+            seal_packed(members, encryption.as_ref())
+        });
+        Ok((SmallObjects { engine_metadata, index, contents: contents.transpose()? }, outcome))
     };
     tokio::task::spawn_blocking(work)
         .await
@@ -121,6 +141,8 @@ fn manifest_of(
         engine_metadata: attachments.engine_metadata,
         index: attachments.index,
         index_body: None,
+        contents: attachments.contents,
+        contents_body: None,
         metadata: attachments.metadata,
         totals: Totals {
             files: outcome.members,

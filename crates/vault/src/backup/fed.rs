@@ -21,6 +21,7 @@ pub(super) struct FedWork {
 impl Work for FedWork {
     type Index = Vec<u8>;
     const PACKS_METADATA: bool = false;
+    const LISTS_MEMBERS: bool = true;
 
     fn piece_bytes(_: u32) -> u64 {
         MOST_PIECE_BYTES
@@ -48,7 +49,7 @@ impl Work for FedWork {
         out: Compressor,
         monitor: Arc<Monitor>,
     ) -> Result<Outcome, VaultError> {
-        let fed = archive_feed(&*self.feed, base.as_deref(), out, monitor)?;
-        Ok(Outcome { index: [NOTE, &fed.note].concat(), ..outcome(&fed.written) })
+        let (fed, members_list) = archive_feed(&*self.feed, base.as_deref(), out, monitor)?;
+        Ok(Outcome { index: [NOTE, &fed.note].concat(), ..outcome(&fed.written, members_list) })
     }
 }

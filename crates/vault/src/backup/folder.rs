@@ -58,6 +58,7 @@ impl Work for Folder {
     type Index = Index;
     // Upstream's agent must be able to read it.
     const PACKS_METADATA: bool = false;
+    const LISTS_MEMBERS: bool = true;
 
     fn piece_bytes(_: u32) -> u64 {
         MOST_PIECE_BYTES
@@ -87,16 +88,16 @@ impl Work for Folder {
         if let Some(scanning) = scanning {
             scanning.stop();
         }
-        let written = written?;
+        let (written, members_list) = written?;
         if let Some(snapshot) = &self.source.snapshot {
             snapshot.witness.vouch().map_err(|cause| VaultError::Source { cause })?;
         }
-        Ok(outcome(&written))
+        Ok(outcome(&written, members_list))
     }
 }
 
 /// Snapshot file and index take a while for large trees.
-pub(super) fn outcome(written: &Written) -> Outcome {
+pub(super) fn outcome(written: &Written, members_list: Option<Vec<u8>>) -> Outcome {
     Outcome {
         members: written.members,
         content_bytes: written.content_bytes,
@@ -105,6 +106,7 @@ pub(super) fn outcome(written: &Written) -> Outcome {
         is_partial: written.is_partial(),
         engine_metadata: written.index.to_snar(),
         index: written.index.to_bytes(),
+        members_list,
         image_bytes: None,
         set_members: Vec::new(),
     }

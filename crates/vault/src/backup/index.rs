@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// An index or snapshot file longer than this is taken for damage.
 const MOST_INDEX_BYTES: u64 = 16 << 30;
 
-/// A longer index is an object of its own: manifests are read in great numbers.
+/// A longer index or table of contents is an object of its own: manifests are read in great numbers.
 const MOST_BYTES_WITHIN: usize = 16 << 10;
 
 /// Hashes of a small object.
@@ -53,7 +53,14 @@ pub(crate) fn attachment_fault(
 
 /// The object to store.
 pub(super) fn pack(clear: &[u8], encryption: Option<&EncryptionOptions>) -> Result<Bytes, VaultError> {
-    let mut packed = compress_all(Compression::Zstd, clear)?;
+    seal_packed(compress_all(Compression::Zstd, clear)?, encryption)
+}
+
+/// The same of what is compressed already.
+pub(super) fn seal_packed(
+    mut packed: Vec<u8>,
+    encryption: Option<&EncryptionOptions>,
+) -> Result<Bytes, VaultError> {
     let Some(options) = encryption else { return Ok(Bytes::from(packed)) };
     let mut encryptor = Encryptor::new(&options.pass_phrase, options.derivation)?;
     encryptor.encrypt(&mut packed);
@@ -69,34 +76,41 @@ pub(crate) fn unpack(
     manifest: &Manifest,
     pass: Option<&PassPhrase>,
 ) -> Result<Vec<u8>, VaultError> {
-    let packed = match (&manifest.encryption, pass) {
-        (None, _) => body,
-        (Some(record), Some(pass)) => decrypt_all(&body, record.derivation, pass)?,
-        (Some(_), None) => return Err(VaultError::PassPhraseMissing { backup: manifest.hbn.clone() }),
-    };
-    decompress_all(Compression::Zstd, packed, MOST_INDEX_BYTES)
+    decompress_all(Compression::Zstd, decrypt(body, manifest, pass)?, MOST_INDEX_BYTES)
 }
 
-fn decrypt_all(
-    body: &[u8],
-    derivation: crate::encryption::KeyDerivation,
-    pass: &PassPhrase,
+/// Still compressed.
+pub(crate) fn decrypt(
+    mut body: Vec<u8>,
+    manifest: &Manifest,
+    pass: Option<&PassPhrase>,
 ) -> Result<Vec<u8>, VaultError> {
-    let fail = || VaultError::Codec { cause: "the index has no encryption header".into() };
-    let (header, rest) = body.split_first_chunk::<HEADER_BYTES>().ok_or_else(fail)?;
-    let mut decryptor = Decryptor::new(pass, derivation, header)?.ok_or_else(fail)?;
-    let mut rest = rest.to_vec();
-    decryptor.decrypt(&mut rest);
-    Ok(rest)
+    let Some(record) = &manifest.encryption else { return Ok(body) };
+    let pass = pass.ok_or_else(|| VaultError::PassPhraseMissing { backup: manifest.hbn.clone() })?;
+    let fail = || VaultError::Codec { cause: "it has no encryption header".into() };
+    let (header, rest) = body.split_first_chunk_mut::<HEADER_BYTES>().ok_or_else(fail)?;
+    let mut decryptor = Decryptor::new(pass, record.derivation, header)?.ok_or_else(fail)?;
+    decryptor.decrypt(rest);
+    body.drain(..HEADER_BYTES);
+    Ok(body)
 }
 
 /// The index as the manifest holds it, when it does. What cannot be read is empty, and does not fit its hash.
 pub(crate) fn index_within(manifest: &Manifest) -> Option<Vec<u8>> {
-    manifest.index_body.as_ref().map(|text| STANDARD.decode(text).unwrap_or_default())
+    within(manifest.index_body.as_deref())
 }
 
-/// The form in which a short index is kept in the manifest; `None`: it is an object of its own.
-pub(super) fn index_text(packed: &[u8]) -> Option<String> {
+/// The same of the table of contents.
+pub(crate) fn contents_within(manifest: &Manifest) -> Option<Vec<u8>> {
+    within(manifest.contents_body.as_deref())
+}
+
+fn within(text: Option<&str>) -> Option<Vec<u8>> {
+    text.map(|text| STANDARD.decode(text).unwrap_or_default())
+}
+
+/// The form in which what is short is kept in the manifest; `None`: it is an object of its own.
+pub(super) fn text_within(packed: &[u8]) -> Option<String> {
     (packed.len() <= MOST_BYTES_WITHIN).then(|| STANDARD.encode(packed))
 }
 

@@ -20,7 +20,7 @@ pub use crate::tar::{
     Dereference, Feed, Members, Owner, Rules, SnapshotSource, Source, Streamed, TarError, Witness,
 };
 pub use folder::backup;
-pub(crate) use index::{attachment_fault, index_within, unpack};
+pub(crate) use index::{attachment_fault, contents_within, decrypt, index_within, unpack};
 pub(crate) use run::course;
 pub(crate) use stages::MonitorWatch;
 pub(crate) use work::{Outcome, Settings, StoredIndex, Work};

@@ -1,7 +1,7 @@
 //! The course of a backup from request to report.
 
 use super::commit::{NewMac, Transferred, commit};
-use super::stages::{Sealer, start_compressor};
+use super::stages::{Sealed, Sealer, start_compressor};
 use super::upload::{Destination, upload};
 use super::work::{Outcome, Settings, Work};
 use super::{BackupReport, base, quick};
@@ -163,7 +163,7 @@ async fn transfer_and_commit<W: Work>(
     let mut destination = Destination::new(place);
     let transferred = transfer(request, plan, source, &mut destination, monitor).await;
     monitor.set_phase(Phase::Committing);
-    let (outcome, pieces) = match transferred {
+    let (outcome, sealed) = match transferred {
         Ok(done) => done,
         Err(error) => {
             if destination.abandon().await {
@@ -172,15 +172,15 @@ async fn transfer_and_commit<W: Work>(
             return Err(error);
         }
     };
-    let stored_bytes = pieces.iter().map(|piece| piece.size_bytes).sum();
-    let segments = pieces.last().map_or(0, |piece| piece.segment as u64 + 1);
+    let stored_bytes = sealed.pieces.iter().map(|piece| piece.size_bytes).sum();
+    let segments = sealed.pieces.last().map_or(0, |piece| piece.segment as u64 + 1);
     let report = report(request, plan, &outcome, stored_bytes, segments);
     monitor.add_errors(report.problem_count);
     let packs_metadata =
         W::PACKS_METADATA || request.encryption.as_ref().is_some_and(|options| options.hides_names);
     if !request.dry_run
         && let Err(error) =
-            commit(store, request, plan, Transferred { outcome, pieces, destination }, packs_metadata).await
+            commit(store, request, plan, Transferred { outcome, sealed, destination }, packs_metadata).await
     {
         remove_leftovers(store, plan).await;
         return Err(error);
@@ -204,7 +204,7 @@ async fn transfer<W: Work>(
     (work, base): (W, Option<W::Index>),
     destination: &mut Destination,
     monitor: &Arc<Monitor>,
-) -> Result<(Outcome, Vec<super::stages::HashedPiece>), VaultError> {
+) -> Result<(Outcome, Sealed), VaultError> {
     let (compressor, packed) = start_compressor(&request.compression)?;
     let (parts, incoming) = mpsc::channel(WAITING_PARTS);
     let encryptor = match &request.encryption {
@@ -213,7 +213,7 @@ async fn transfer<W: Work>(
     };
     let key = plan.mac.as_ref().map(|mac| mac.key.clone());
     let sizes = (request.max_segment_size_bytes, W::piece_bytes(plan.id.level));
-    let sealer = Sealer::new(encryptor, key, sizes, parts)?;
+    let sealer = Sealer::new(encryptor, key, sizes, parts, W::LISTS_MEMBERS)?;
     let sealing = spawn_blocking(move || sealer.run(packed));
     let watch = monitor.clone();
     let writing = spawn_blocking(move || work.write(base, compressor, watch));

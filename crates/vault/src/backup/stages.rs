@@ -5,10 +5,13 @@
 
 use crate::VaultError;
 use crate::codecs::{CompressionOptions, Compressor, Packed};
+use crate::contents::{MembersWriter, StretchWriter};
 use crate::encryption::{Encryptor, MacKey};
 use crate::monitor::Monitor;
 use crate::problem::readable;
-use crate::tar::{Fed, Feed, Index, Source, TarError, Watch, Written, write_archive, write_feed};
+use crate::tar::{
+    Fed, Feed, Index, MemberForm, Source, TarError, Watch, Written, write_archive, write_feed,
+};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -52,20 +55,56 @@ impl Watch for MonitorWatch {
     }
 }
 
+/// A [`MonitorWatch`] that also writes down where the members lie.
+struct Recorder {
+    monitor: MonitorWatch,
+    members: MembersWriter,
+}
+
+impl Recorder {
+    fn start(monitor: Arc<Monitor>) -> Result<Self, VaultError> {
+        let members = MembersWriter::start().map_err(contents_error)?;
+        Ok(Self { monitor: MonitorWatch(monitor), members })
+    }
+}
+
+impl Watch for Recorder {
+    fn on_bytes(&mut self, count: u64) {
+        self.monitor.on_bytes(count);
+    }
+    fn on_file(&mut self, path: &[u8]) {
+        self.monitor.on_file(path);
+    }
+    fn on_member(&mut self, path: &[u8], form: MemberForm, offset: u64) {
+        self.members.add(path, form, offset);
+    }
+    fn cancelled(&mut self) -> bool {
+        self.monitor.cancelled()
+    }
+}
+
+fn contents_error(error: std::io::Error) -> VaultError {
+    VaultError::Internal { what: "the table of contents", cause: error.to_string() }
+}
+
+/// What was archived, and the packed list of members.
+pub(super) type Archived<T> = (T, Option<Vec<u8>>);
+
 /// First thread: archives `source` into the compressor.
 pub(super) fn archive(
     source: &Source,
     base: Option<&Index>,
     mut compressor: Compressor,
     monitor: Arc<Monitor>,
-) -> Result<Written, VaultError> {
+) -> Result<Archived<Written>, VaultError> {
     // The one place that reads a clock: file times are compared with this, and they come from the
     // kernel's clock, whatever time the caller believes it is.
     let started_at = source.snapshot.as_ref().map_or_else(SystemTime::now, |snapshot| snapshot.taken_after);
-    let mut watch = MonitorWatch(monitor);
+    let mut watch = Recorder::start(monitor)?;
     let written = write_archive(source, base, started_at, &mut compressor, &mut watch)?;
     compressor.finish().map_err(|error| VaultError::from(TarError::Output(error)))?;
-    Ok(written)
+    let members = watch.members.finish(written.archive_bytes).map_err(contents_error)?;
+    Ok((written, members))
 }
 
 /// The same of what a feed gives.
@@ -74,11 +113,12 @@ pub(super) fn archive_feed(
     base: Option<&[u8]>,
     mut compressor: Compressor,
     monitor: Arc<Monitor>,
-) -> Result<Fed, VaultError> {
-    let mut watch = MonitorWatch(monitor);
+) -> Result<Archived<Fed>, VaultError> {
+    let mut watch = Recorder::start(monitor)?;
     let fed = write_feed(feed, base, SystemTime::now(), &mut compressor, &mut watch)?;
     compressor.finish().map_err(|error| VaultError::from(TarError::Output(error)))?;
-    Ok(fed)
+    let members = watch.members.finish(fed.written.archive_bytes).map_err(contents_error)?;
+    Ok((fed, members))
 }
 
 /// Starts the compressor for [`archive`] and [`seal`].
@@ -98,6 +138,15 @@ pub(super) struct Sealer {
     offset_in_segment: u64,
     offset_in_payload: u64,
     current: PieceState,
+    /// When the engine lists members.
+    stretches: Option<StretchWriter>,
+}
+
+/// What is known of the payload when all of it has passed.
+pub(super) struct Sealed {
+    pub pieces: Vec<HashedPiece>,
+    /// The packed list of stretches.
+    pub stretches: Option<Vec<u8>>,
 }
 
 struct PieceState {
@@ -119,7 +168,11 @@ impl Sealer {
         key: Option<MacKey>,
         (segment_bytes, piece_bytes): (u64, u64),
         parts: mpsc::Sender<Part>,
+        lists_stretches: bool,
     ) -> Result<Self, VaultError> {
+        let header = encryptor.as_ref().map(Encryptor::header);
+        let stretches = lists_stretches.then(|| StretchWriter::start(header.as_ref()));
+        let stretches = stretches.transpose().map_err(contents_error)?;
         let current = PieceState::new(key.as_ref())?;
         let (segment, offset_in_segment, offset_in_payload) = (0, 0, 0);
         let pieces = Vec::new();
@@ -134,27 +187,32 @@ impl Sealer {
             offset_in_segment,
             offset_in_payload,
             current,
+            stretches,
         })
     }
 
     /// Runs to the end of `packed`; answers the pieces in order.
-    pub(super) fn run(mut self, packed: Packed) -> Result<Vec<HashedPiece>, VaultError> {
+    pub(super) fn run(mut self, packed: Packed) -> Result<Sealed, VaultError> {
         if let Some(encryptor) = &self.encryptor {
             let header = Bytes::copy_from_slice(&encryptor.header());
             self.pass(header)?;
         }
-        for block in packed {
-            let mut block = block.map_err(|error| VaultError::Codec { cause: error.to_string() })?;
+        for frame in packed {
+            let mut frame = frame.map_err(|error| VaultError::Codec { cause: error.to_string() })?;
             if let Some(encryptor) = &mut self.encryptor {
-                encryptor.encrypt(&mut block);
+                encryptor.encrypt(&mut frame.bytes);
             }
-            self.pass(Bytes::from(block))?;
+            if let Some(stretches) = &mut self.stretches {
+                stretches.frame(&frame.bytes, frame.clear_bytes).map_err(contents_error)?;
+            }
+            self.pass(Bytes::from(frame.bytes))?;
         }
         self.end_piece()?;
         if self.offset_in_segment > 0 {
             self.send(Part::EndSegment)?;
         }
-        Ok(self.pieces)
+        let stretches = self.stretches.map(StretchWriter::finish).transpose().map_err(contents_error)?;
+        Ok(Sealed { pieces: self.pieces, stretches: stretches.flatten() })
     }
 
     /// Hashes and sends `block`, ending pieces and segments where they are full.

@@ -18,6 +18,9 @@ pub(crate) trait Work: Send + 'static {
     /// Whether `engine_metadata` is stored as the index is, compressed and encrypted.
     const PACKS_METADATA: bool;
 
+    /// Whether the payload is an archive with members, which can be found again one by one.
+    const LISTS_MEMBERS: bool = false;
+
     /// Longest piece of a level's payload with hashes of its own: what a restore holds in memory before using it.
     fn piece_bytes(level: u32) -> u64;
 
@@ -61,6 +64,8 @@ pub(crate) struct Outcome {
     pub engine_metadata: Vec<u8>,
     /// Not packed yet.
     pub index: Vec<u8>,
+    /// Where the members lie, packed; see [`crate::contents`].
+    pub members_list: Option<Vec<u8>>,
     /// Length of a disk image.
     pub image_bytes: Option<u64>,
     /// Backups that a set names.

@@ -1,7 +1,7 @@
 //! Compressing with several threads.
 //!
-//! gzip, bzip2 and xz are cut into blocks that become independent members (streams), which their
-//! tools read one after the other. zstd has threads of its own. At most a handful of blocks is in
+//! The stream is cut into blocks that become independent members (streams, frames), which the formats' tools read one
+//! after the other, and of which a part can be read without the rest. At most a handful of blocks is in
 //! memory at once: whoever writes waits while the reader of [`Packed`] is behind.
 
 use super::probe::level_for;
@@ -15,17 +15,28 @@ use std::sync::{Arc, Mutex};
 const BLOCK_BYTES: usize = 1 << 20;
 /// xz finds repetitions only inside a block, so it gets a longer one; its memory is ten times that.
 const XZ_BLOCK_BYTES: usize = 3 << 20;
-/// zstd works on so much input per thread.
-const ZSTD_JOB_BYTES: u32 = 4 << 20;
+/// So far back zstd looks at its usual levels, and at those that are asked for when size counts.
+const ZSTD_BLOCK_BYTES: usize = 2 << 20;
+const ZSTD_LONG_BLOCK_BYTES: usize = 8 << 20;
+/// The highest level that gets the shorter blocks.
+const ZSTD_SHORT_UNTIL: u32 = 9;
 /// More threads than this only cost memory.
 const MOST_THREADS: usize = 64;
 
-type Block = io::Result<Vec<u8>>;
+/// A part of the compressed stream that can be read without what comes before it.
+#[derive(Debug)]
+pub struct Frame {
+    pub bytes: Vec<u8>,
+    /// How many bytes come out of it.
+    pub clear_bytes: u64,
+}
+
+type Block = io::Result<Frame>;
 
 enum Step {
     /// A worker will answer here.
     Promised(Receiver<Block>),
-    Ready(Vec<u8>),
+    Ready(Frame),
     /// Everything was written and finished.
     End,
 }
@@ -42,7 +53,6 @@ pub struct Compressor {
 
 enum Kind {
     Pool(Pool),
-    Zstd(Box<zstd::stream::write::Encoder<'static, Outlet>>),
     Plain(Outlet),
 }
 
@@ -61,9 +71,6 @@ impl Compressor {
         let outlet = Outlet { block: Vec::new(), steps: sender };
         let kind = match options.format {
             Compression::None => Kind::Plain(outlet),
-            Compression::Zstd => {
-                Kind::Zstd(Box::new(zstd_encoder(outlet, level, threads).map_err(codec_error)?))
-            }
             format => Kind::Pool(Pool::start(format, level, threads, outlet.steps).map_err(codec_error)?),
         };
         Ok((Self { kind }, Packed { steps, ended: false }))
@@ -73,7 +80,6 @@ impl Compressor {
     pub fn finish(self) -> io::Result<()> {
         match self.kind {
             Kind::Pool(pool) => pool.finish(),
-            Kind::Zstd(encoder) => encoder.finish()?.finish(),
             Kind::Plain(outlet) => outlet.finish(),
         }
     }
@@ -83,7 +89,6 @@ impl Write for Compressor {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         match &mut self.kind {
             Kind::Pool(pool) => pool.write(data),
-            Kind::Zstd(encoder) => encoder.write(data),
             Kind::Plain(outlet) => outlet.write(data),
         }
     }
@@ -117,7 +122,7 @@ impl Iterator for Packed {
     }
 }
 
-/// Collects small writes into blocks.
+/// Collects small writes into blocks that stay as they are.
 struct Outlet {
     block: Vec<u8>,
     steps: SyncSender<Step>,
@@ -125,18 +130,10 @@ struct Outlet {
 
 impl Outlet {
     fn send(&mut self) -> io::Result<()> {
-        let block = std::mem::take(&mut self.block);
-        self.steps.send(Step::Ready(block)).map_err(|_| reader_gone())
+        let bytes = std::mem::take(&mut self.block);
+        let clear_bytes = bytes.len() as u64;
+        self.steps.send(Step::Ready(Frame { bytes, clear_bytes })).map_err(|_| reader_gone())
     }
-    fn finish(mut self) -> io::Result<()> {
-        if !self.block.is_empty() {
-            self.send()?;
-        }
-        self.steps.send(Step::End).map_err(|_| reader_gone())
-    }
-}
-
-impl Write for Outlet {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let taken = fill(&mut self.block, data, BLOCK_BYTES);
         if self.block.len() >= BLOCK_BYTES {
@@ -144,8 +141,11 @@ impl Write for Outlet {
         }
         Ok(taken)
     }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn finish(mut self) -> io::Result<()> {
+        if !self.block.is_empty() {
+            self.send()?;
+        }
+        self.steps.send(Step::End).map_err(|_| reader_gone())
     }
 }
 
@@ -171,7 +171,9 @@ impl Pool {
                     let Ok(Ok(Job { input, answer })) = job else { return };
                     // Nobody waits for the answer any more when the other end gave up.
                     let level = level_for(format, level, &input);
-                    let _ = answer.send(compress_block(format, level, &input));
+                    let clear_bytes = input.len() as u64;
+                    let packed = compress_block(format, level, &input);
+                    let _ = answer.send(packed.map(|bytes| Frame { bytes, clear_bytes }));
                 }
             })?;
         }
@@ -219,7 +221,9 @@ fn block_bytes(format: Compression, level: u32) -> usize {
         // One block of bzip2 itself; its first stage may grow the input a little.
         Compression::Bzip2 => usize::try_from(level).unwrap_or(9) * 100_000 - 1_000,
         Compression::Xz => XZ_BLOCK_BYTES,
-        _ => BLOCK_BYTES,
+        Compression::Zstd if level <= ZSTD_SHORT_UNTIL => ZSTD_BLOCK_BYTES,
+        Compression::Zstd => ZSTD_LONG_BLOCK_BYTES,
+        Compression::Gzip | Compression::None => BLOCK_BYTES,
     }
 }
 
@@ -229,20 +233,6 @@ fn reader_gone() -> io::Error {
 
 fn codec_error(error: io::Error) -> VaultError {
     VaultError::Codec { cause: error.to_string() }
-}
-
-fn zstd_encoder<W: Write>(
-    out: W,
-    level: u32,
-    threads: usize,
-) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
-    let mut encoder = zstd::stream::write::Encoder::new(out, i32::try_from(level).unwrap_or(3))?;
-    encoder.include_checksum(true)?;
-    if threads > 1 {
-        encoder.multithread(u32::try_from(threads).unwrap_or(1))?;
-        encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(ZSTD_JOB_BYTES))?;
-    }
-    Ok(encoder)
 }
 
 fn xz_stream(level: u32) -> io::Result<liblzma::stream::Stream> {
@@ -270,7 +260,7 @@ fn preset_dictionary_bytes(level: u32) -> u32 {
 }
 
 /// One complete member, stream or frame.
-fn compress_block(format: Compression, level: u32, input: &[u8]) -> Block {
+fn compress_block(format: Compression, level: u32, input: &[u8]) -> io::Result<Vec<u8>> {
     let mut packed = match format {
         Compression::Gzip => {
             let level = flate2::Compression::new(level);
@@ -291,9 +281,9 @@ fn compress_block(format: Compression, level: u32, input: &[u8]) -> Block {
             encoder.finish()?
         }
         Compression::Zstd => {
-            let mut encoder = zstd_encoder(Vec::with_capacity(input.len() / 2), level, 1)?;
-            encoder.write_all(input)?;
-            encoder.finish()?
+            let mut encoder = zstd::bulk::Compressor::new(i32::try_from(level).unwrap_or(3))?;
+            encoder.include_checksum(true)?;
+            encoder.compress(input)?
         }
         Compression::None => input.to_vec(),
     };

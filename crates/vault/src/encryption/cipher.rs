@@ -7,6 +7,9 @@ use aes::Aes256;
 use cfb_mode::cipher::KeyIvInit;
 use cfb_mode::{BufDecryptor, BufEncryptor};
 
+/// AES works on so much at once.
+pub(crate) const BLOCK_BYTES: usize = 16;
+
 /// Encrypts a stream piece by piece.
 pub struct Encryptor {
     state: BufEncryptor<Aes256>,
@@ -67,6 +70,38 @@ impl Decryptor {
     }
 }
 
+/// Decrypts parts of a stream without what comes before them.
+pub(crate) struct PartDecryptor {
+    keys: KeyAndIv,
+}
+
+impl PartDecryptor {
+    /// As [`Decryptor::new`].
+    pub(crate) fn new(
+        pass: &PassPhrase,
+        derivation: KeyDerivation,
+        header: &[u8; HEADER_BYTES],
+    ) -> Option<Self> {
+        let salt = <[u8; SALT_BYTES]>::try_from(header.strip_prefix(SALTED_MAGIC.as_slice())?).ok()?;
+        Some(Self { keys: derivation.derive(pass, &salt) })
+    }
+
+    /// Decrypts `data` where it is, but for a whole block of ciphertext at its beginning. It begins on a multiple of the
+    /// cipher's block; at the stream's own beginning (`is_first`) there is no block before.
+    pub(crate) fn decrypt(&self, data: &mut [u8], is_first: bool) -> Result<(), VaultError> {
+        let (before, data) = if is_first {
+            (None, data)
+        } else {
+            let (before, data) = data.split_first_chunk_mut::<BLOCK_BYTES>().ok_or_else(wrong_lengths)?;
+            (Some(before), data)
+        };
+        let iv = before.as_deref().map_or(self.keys.iv(), |before| before);
+        let state = BufDecryptor::<Aes256>::new_from_slices(self.keys.key(), iv);
+        state.map_err(|_| wrong_lengths())?.decrypt(data);
+        Ok(())
+    }
+}
+
 fn wrong_lengths() -> VaultError {
     VaultError::Internal { what: "encryption", cause: "key or initial vector of a wrong length".into() }
 }
@@ -92,6 +127,23 @@ mod tests {
             back.decrypt(&mut text);
             assert_eq!(text, b"hello\n");
         }
+    }
+
+    #[test]
+    fn any_part_decrypts_by_itself() {
+        let pass = PassPhrase::new("secret").unwrap();
+        let clear: Vec<u8> = (0..200).collect();
+        let mut encryptor = Encryptor::new(&pass, KeyDerivation::EvpSha256).unwrap();
+        let mut stored = clear.clone();
+        encryptor.encrypt(&mut stored);
+        let parts = PartDecryptor::new(&pass, KeyDerivation::EvpSha256, &encryptor.header()).unwrap();
+        for start in 0..clear.len() {
+            let from = (start / 16 * 16).saturating_sub(16);
+            let mut part = stored[from..].to_vec();
+            parts.decrypt(&mut part, start < 16).unwrap();
+            assert_eq!(part[start - from..], clear[start..], "{start}");
+        }
+        assert!(PartDecryptor::new(&pass, KeyDerivation::EvpSha256, b"0123456789abcdef").is_none());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod pass_phrase;
 
 pub(crate) use authenticate::MacState;
 pub use authenticate::{MacKey, MacParameters};
+pub(crate) use cipher::{BLOCK_BYTES, PartDecryptor};
 pub use cipher::{Decryptor, Encryptor};
 pub use derive::{KeyDerivation, SALT_BYTES};
 pub(crate) use key_ring::KeyRing;

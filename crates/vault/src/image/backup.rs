@@ -123,6 +123,7 @@ fn outcome(
         is_partial: false,
         engine_metadata: facts,
         index: index.into_bytes(),
+        members_list: None,
         image_bytes: Some(size_bytes),
         set_members: Vec::new(),
     })

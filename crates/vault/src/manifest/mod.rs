@@ -138,6 +138,13 @@ pub struct Manifest {
     /// The index itself in Base64 when it is short; then there is no such object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_body: Option<String>,
+    /// Where each member of the archive lies in the payload. Missing where the payload is read in one go, of other engines,
+    /// and in backups of before there was such a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Attachment>,
+    /// As `index_body`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents_body: Option<String>,
     pub metadata: Attachment,
     pub totals: Totals,
     pub problems: ProblemSummary,
@@ -173,8 +180,11 @@ impl Manifest {
             return Some("level and parent contradict each other".into());
         }
         let unsigned = |hmac: &Option<String>| hmac.is_none();
+        let contents_unsigned = self.contents.as_ref().is_some_and(|contents| unsigned(&contents.hmac));
         if self.encryption.is_some()
-            && (self.pieces.iter().any(|piece| unsigned(&piece.hmac)) || unsigned(&self.index.hmac))
+            && (self.pieces.iter().any(|piece| unsigned(&piece.hmac))
+                || unsigned(&self.index.hmac)
+                || contents_unsigned)
         {
             return Some("it is encrypted but a piece has no authentication code".into());
         }

@@ -69,6 +69,7 @@ impl Sealed {
     pub fn thin(mut self) -> Self {
         self.manifest.pieces = Vec::new();
         self.manifest.index_body = None;
+        self.manifest.contents_body = None;
         self.canonical = Vec::new();
         self.is_thin = true;
         self

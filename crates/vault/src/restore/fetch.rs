@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// A piece that is not right is fetched once more: it may have been damaged on its way.
-const ATTEMPTS: usize = 2;
+pub(super) const ATTEMPTS: usize = 2;
 
 /// What the reading side gets.
 #[derive(Debug)]

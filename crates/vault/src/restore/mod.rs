@@ -2,10 +2,12 @@
 //!
 //! Invariants: no byte of one of our backups is used before the SHA-256 (and, when encrypted, the HMAC)
 //! of its piece was checked; a wrong pass phrase is recognised before anything is written; a chain with
-//! a hole is refused as a whole. Upstream's backups are restored too; they carry nothing to check.
+//! a hole is refused as a whole. Where only parts are wanted and a level has a table of contents, only what holds them is
+//! read, and checked by the hashes in that table, which is itself checked like a piece. Upstream's backups are restored too; they carry nothing to check.
 
 mod fetch;
 mod merge;
+mod parts;
 mod plan;
 mod replay;
 mod stream;
@@ -58,6 +60,8 @@ pub struct RestoreRequest {
     pub authenticity: Authenticity,
     /// Taken when a backup of upstream does not say how it is compressed and its bytes do not tell either.
     pub compression_fallback: Compression,
+    /// Read whole archives, even if only parts of them are wanted and their tables of contents say where these are.
+    pub reads_whole: bool,
     /// Choose and check, and read everything, but write nothing.
     pub dry_run: bool,
 }
@@ -77,6 +81,7 @@ impl RestoreRequest {
             pass_phrase: None,
             authenticity: Authenticity::WhenRecorded,
             compression_fallback: Compression::Gzip,
+            reads_whole: false,
             dry_run: false,
         }
     }

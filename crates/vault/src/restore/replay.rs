@@ -2,10 +2,12 @@
 
 use super::fetch::{Arrival, Payload};
 use super::merge::{Rules, Staging, merge};
+use super::parts;
 use super::plan::{PlannedLevel, RestorePlan, plan};
 use super::{RestoreReport, RestoreRequest, open_payload};
 use crate::VaultError;
 use crate::backup::MonitorWatch;
+use crate::contents::Located;
 use crate::encryption::PassPhrase;
 use crate::monitor::{Monitor, Phase};
 use crate::problem::{FileProblem, Weight, readable};
@@ -76,7 +78,8 @@ async fn run(
     for level in plan.levels {
         tracing::info!(hbn = %plan.hbn, level = level.id.level, timestamp = level.id.timestamp, "restoring level");
         let payload = Payload { store: store.clone(), hbn: plan.hbn.clone(), level };
-        let restored = replay_level(payload, &request, target, &monitor).await?;
+        let located = locate(&payload, &request, &monitor, &mut report.warnings).await?;
+        let restored = replay_level(payload, located, &request, target, &monitor).await?;
         add(&mut report, restored, &monitor);
     }
     if !request.dry_run {
@@ -186,17 +189,39 @@ fn stage(request: &RestoreRequest, levels: usize) -> Result<Option<Staging>, Vau
     if occupied { Staging::inside(&request.target).map(Some) } else { Ok(None) }
 }
 
+/// Where the wanted parts are, if only parts are wanted and the level's table of contents tells.
+async fn locate(
+    payload: &Payload,
+    request: &RestoreRequest,
+    monitor: &Monitor,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Located>, VaultError> {
+    let selection = &request.extract.only;
+    if selection.is_everything() || request.reads_whole || request.dry_run {
+        return Ok(None);
+    }
+    let Payload { store, hbn, level } = payload;
+    let finding = parts::find(store, hbn, level, selection, request.pass_phrase.as_ref());
+    match monitor.token().run_until_cancelled(finding).await.ok_or(VaultError::Cancelled)? {
+        Ok(located) => Ok(located),
+        Err(cause) => {
+            let warning = format!("{} was read whole: {cause}", level.id);
+            tracing::warn!(%hbn, "{warning}");
+            warnings.push(warning);
+            Ok(None)
+        }
+    }
+}
+
 /// Fetch (async) → decrypt and decompress (thread) → extract (thread).
 async fn replay_level(
     payload: Payload,
+    located: Option<Located>,
     request: &RestoreRequest,
     target: &Path,
     monitor: &Arc<Monitor>,
 ) -> Result<Restored, VaultError> {
-    let (arrivals, incoming) = mpsc::channel(WAITING_PIECES);
     let (blocks, stream) = sync_channel(WAITING_BLOCKS);
-    let (level, pass) = (payload.level.clone(), request.pass_phrase.clone());
-    let unpacking = spawn_blocking(move || unpack(incoming, &level, pass.as_ref(), &blocks));
     let target = (!request.dry_run).then(|| target.to_path_buf());
     let (level, watch) = (payload.level.id.level, monitor.clone());
     // Deletions replay from level 1 on; level 0 has nothing before it to delete, so that files
@@ -205,8 +230,11 @@ async fn replay_level(
     let extracting =
         spawn_blocking(move || extract(BlockReader::new(stream), target, &options, level, watch));
 
-    let fetched = payload.fetch(arrivals, monitor).await;
-    let unpacked = join("unpacking", unpacking).await;
+    let pass = request.pass_phrase.clone();
+    let (fetched, unpacked) = match located {
+        None => read_all(payload, pass, blocks, monitor).await,
+        Some(located) => read_parts(payload, located, pass, blocks, monitor).await,
+    };
     let extracted = join("extracting", extracting).await;
     // The first cause counts: what fails early makes what comes after it fail.
     fetched?;
@@ -219,6 +247,35 @@ async fn replay_level(
         (Err(error), Ok(_)) => Err(error),
         (Ok(()), Ok(restored)) => Ok(restored),
     }
+}
+
+/// How fetching and unpacking ended.
+type Ends = (Result<(), VaultError>, Result<(), VaultError>);
+
+async fn read_all(
+    payload: Payload,
+    pass: Option<PassPhrase>,
+    blocks: SyncSender<Option<Vec<u8>>>,
+    monitor: &Monitor,
+) -> Ends {
+    let (arrivals, incoming) = mpsc::channel(WAITING_PIECES);
+    let level = payload.level.clone();
+    let unpacking = spawn_blocking(move || unpack(incoming, &level, pass.as_ref(), &blocks));
+    (payload.fetch(arrivals, monitor).await, join("unpacking", unpacking).await)
+}
+
+async fn read_parts(
+    payload: Payload,
+    mut located: Located,
+    pass: Option<PassPhrase>,
+    blocks: SyncSender<Option<Vec<u8>>>,
+    monitor: &Monitor,
+) -> Ends {
+    let (arrivals, incoming) = mpsc::channel(WAITING_PIECES);
+    let (level, stretches) = (payload.level.clone(), std::mem::take(&mut located.stretches));
+    let unpacking =
+        spawn_blocking(move || parts::unpack(incoming, (&level, &located), pass.as_ref(), &blocks));
+    (parts::fetch(&payload, stretches, arrivals, monitor).await, join("unpacking", unpacking).await)
 }
 
 fn unpack(

@@ -105,6 +105,7 @@ impl Work for Set {
             },
             engine_metadata: b"{}".to_vec(),
             index: Vec::new(),
+            members_list: None,
             image_bytes: None,
             set_members: links,
         })

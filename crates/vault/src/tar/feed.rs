@@ -9,7 +9,7 @@ use super::index::Builder;
 use super::problem::{ProblemKind, Problems};
 use super::read::walk_archive;
 use super::write::Output;
-use super::{Stamp, TarError, Watch, Written};
+use super::{MemberForm, Stamp, TarError, Watch, Written};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
@@ -224,6 +224,8 @@ impl Members<'_> {
         size: u64,
         link: &[u8],
     ) -> Result<(), TarError> {
+        let path = name.trim_end_matches('/').as_bytes();
+        self.watch.on_member(path, MemberForm::of(typeflag), self.out.written());
         let name = [b"./", name.as_bytes()].concat();
         for (flag, text) in [(b'K', link), (b'L', name.as_slice())] {
             if text.len() > NAME_FIELD {

@@ -35,7 +35,7 @@ pub use feed::{Fed, Feed, Members, Owner, Streamed, write_feed};
 pub use index::{Index, Kept};
 pub use owner_map::OwnerMap;
 pub use problem::{Problem, ProblemKind, Severity};
-pub(crate) use read::remove;
+pub(crate) use read::{remove, safe_path};
 pub use read::{Existing, Extract, Listed, Restored, Selection, list_archive, read_archive};
 pub use rules::Rules;
 pub use source::{Dereference, SnapshotSource, Source, Witness};
@@ -50,9 +50,30 @@ pub trait Watch {
     fn on_bytes(&mut self, _count: u64) {}
     /// Work on this member begins; the path is relative to the root, without a leading `./`.
     fn on_file(&mut self, _path: &[u8]) {}
+    /// A member begins at this byte of the archive that is written. It ends where the next one begins, or the archive ends.
+    fn on_member(&mut self, _path: &[u8], _form: MemberForm, _offset: u64) {}
     /// Asked often; `true` ends the work with [`TarError::Cancelled`].
     fn cancelled(&mut self) -> bool {
         false
+    }
+}
+
+/// What of a member decides whether it is read when only parts are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberForm {
+    Directory,
+    /// Another name of a file.
+    HardLink,
+    Other,
+}
+
+impl MemberForm {
+    fn of(typeflag: u8) -> Self {
+        match typeflag {
+            b'D' | b'5' => Self::Directory,
+            b'1' => Self::HardLink,
+            _ => Self::Other,
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::directories::Pending;
 use super::member::{Member, Members, Shape};
-use super::selection::Part;
 use super::{Existing, Extract, Restored};
 use crate::tar::descent::Descent;
 use crate::tar::facts::Kind;
@@ -97,10 +96,8 @@ impl<'a> Extractor<'a> {
             self.finish_directories(Some(&path));
         }
         let directory = member.shape == Shape::Object(Kind::Directory);
-        match self.options.only.part(&path) {
-            Part::All => {}
-            Part::Way if directory => {}
-            Part::Way | Part::Nothing => return Ok(()),
+        if !self.options.only.wants(&path, directory) {
+            return Ok(());
         }
         if let Shape::Unknown(typeflag) = member.shape {
             let reason = format!("a member of unknown type '{}'", typeflag.escape_ascii());
@@ -183,7 +180,7 @@ pub(super) fn unsafe_member(member: &Member, reason: &str) -> TarError {
 }
 
 /// A member's name as names with single slashes between them; empty for the root.
-pub(super) fn safe_path(name: &[u8]) -> Result<Vec<u8>, &'static str> {
+pub(crate) fn safe_path(name: &[u8]) -> Result<Vec<u8>, &'static str> {
     if name.starts_with(b"/") {
         return Err("its name is absolute");
     }

@@ -17,6 +17,7 @@ mod stream;
 use super::facts::Kind;
 use super::{OwnerMap, Problem, Severity, Stamp, TarError, Watch};
 use member::{Member, Members, Shape};
+pub(crate) use extract::safe_path;
 pub(crate) use remove::remove;
 pub use selection::Selection;
 use std::io::Read;

@@ -40,6 +40,15 @@ impl Selection {
         &self.0
     }
 
+    /// Whether a member of this path is restored.
+    pub(crate) fn wants(&self, path: &[u8], is_directory: bool) -> bool {
+        match self.part(path) {
+            Part::All => true,
+            Part::Way => is_directory,
+            Part::Nothing => false,
+        }
+    }
+
     pub(in crate::tar) fn part(&self, path: &[u8]) -> Part {
         if self.is_everything() || self.0.iter().any(|wanted| is_within(path, wanted)) {
             return Part::All;

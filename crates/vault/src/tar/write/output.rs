@@ -16,6 +16,11 @@ impl<'a> Output<'a> {
         Self { out: BufWriter::with_capacity(256 * 1024, out), written: 0 }
     }
 
+    /// Bytes of the archive so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), TarError> {
         self.written += bytes.len() as u64;
         self.out.write_all(bytes).map_err(TarError::Output)

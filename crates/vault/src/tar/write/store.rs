@@ -9,7 +9,7 @@ use super::{FirstName, Writer};
 use crate::tar::attributes::{Attributes, Holder};
 use crate::tar::facts::{Facts, Kind};
 use crate::tar::index::Place;
-use crate::tar::{ProblemKind, TarError};
+use crate::tar::{MemberForm, ProblemKind, TarError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, readlinkat, statat};
 use rustix::io::Errno;
@@ -218,6 +218,8 @@ impl Writer<'_> {
         let mut blocks = Vec::with_capacity(2048);
         member::encode(&mut blocks, head, &mut self.owners);
         self.members += 1;
+        let path = head.name.strip_prefix(b"./").unwrap_or(head.name);
+        self.watch.on_member(path, MemberForm::of(head.typeflag), self.out.written());
         self.out.write(&blocks)
     }
 

@@ -9,7 +9,7 @@ use crate::tar::attributes::{Attributes, Holder};
 use crate::tar::descent::Descent;
 use crate::tar::facts::{Facts, Kind};
 use crate::tar::header::BLOCK;
-use crate::tar::{ProblemKind, TarError};
+use crate::tar::{MemberForm, ProblemKind, TarError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, fstat, statat};
 use rustix::io::Errno;
@@ -212,6 +212,7 @@ impl Writer<'_> {
                 Item::Directory { path, blocks } => {
                     self.watch.on_file(&path);
                     self.members += 1;
+                    self.watch.on_member(&path, MemberForm::Directory, self.out.written());
                     self.out.write(&blocks)?;
                 }
                 Item::Other { dir, path, file } => self.store_other(&dir, &path, file)?,

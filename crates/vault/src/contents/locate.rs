@@ -1,0 +1,134 @@
+//! Finding out what of an archive, and of its payload, holds the parts that are wanted.
+
+use super::bytes::Source;
+use super::stretches::Stretch;
+use super::{BLOCK, FORMS, MAGIC, lead_of};
+use crate::encryption::HEADER_BYTES;
+use crate::manifest::Totals;
+use crate::tar::{MemberForm, Selection, safe_path};
+use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
+
+/// Where the wanted parts are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Located {
+    /// Of the archive, in order, not touching each other: what comes before the first member, and the members that are wanted.
+    pub ranges: Vec<Range<u64>>,
+    /// What holds these ranges, in order.
+    pub stretches: Vec<Stretch>,
+    /// What the payload's cipher begins with, if it is encrypted.
+    pub header: Option<[u8; HEADER_BYTES]>,
+}
+
+/// Reads a packed table, whose hash was checked, in little memory. Errors are causes: the archive must be read whole then.
+pub(crate) fn locate(
+    packed: impl Read,
+    selection: &Selection,
+    totals: &Totals,
+    is_encrypted: bool,
+) -> Result<Located, String> {
+    let decoder = zstd::stream::read::Decoder::new(packed).map_err(|error| error.to_string())?;
+    let mut source = Source(BufReader::with_capacity(64 << 10, decoder));
+    if source.array()? != *MAGIC {
+        return Err("it is of another version".into());
+    }
+    let ranges = members(&mut source, selection, totals.tar_bytes)?;
+    let header = match source.number()? {
+        0 => None,
+        length if length == HEADER_BYTES as u64 => Some(source.array()?),
+        _ => return Err("it names a cipher that is not known".into()),
+    };
+    if header.is_some() != is_encrypted {
+        return Err("it disagrees with the manifest on whether the payload is encrypted".into());
+    }
+    let stretches = stretches(&mut source, &ranges, totals, header.is_some())?;
+    if !source.is_at_end()? {
+        return Err("something follows its end".into());
+    }
+    Ok(Located { ranges, stretches, header })
+}
+
+fn members<R: BufRead>(
+    source: &mut Source<R>,
+    selection: &Selection,
+    archive_bytes: u64,
+) -> Result<Vec<Range<u64>>, String> {
+    let too_long = || "its members are longer than the archive".to_owned();
+    let end_of = |start: u64, blocks: u64| {
+        let end = blocks.checked_mul(BLOCK).and_then(|bytes| bytes.checked_add(start));
+        end.filter(|end| *end <= archive_bytes).ok_or_else(too_long)
+    };
+    let mut place = end_of(0, source.number()?)?;
+    let mut ranges = Vec::new();
+    add(&mut ranges, 0..place);
+    let mut path = Vec::new();
+    loop {
+        let code = source.number()?;
+        if code == 0 {
+            break;
+        }
+        let form = usize::try_from(code & 3).ok().and_then(|code| FORMS.get(code));
+        let form = *form.ok_or("it holds a member of an unknown form")?;
+        let shared = usize::try_from(source.number()?).ok().filter(|shared| *shared <= path.len());
+        path.truncate(shared.ok_or("it holds a name that goes on from nothing")?);
+        source.append(&mut path)?;
+        let end = end_of(place, code >> 2)?;
+        let is_directory = form == MemberForm::Directory;
+        if selection.wants(&safe_path(&path).map_err(str::to_owned)?, is_directory) {
+            add(&mut ranges, place..end);
+        }
+        place = end;
+    }
+    if place != archive_bytes {
+        return Err("its members are shorter than the archive".into());
+    }
+    Ok(ranges)
+}
+
+/// Puts a range behind the others, which it may touch.
+fn add(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
+    match ranges.last_mut().filter(|last| last.end == range.start) {
+        Some(last) => last.end = range.end,
+        None if range.is_empty() => {}
+        None => ranges.push(range),
+    }
+}
+
+fn stretches<R: BufRead>(
+    source: &mut Source<R>,
+    ranges: &[Range<u64>],
+    totals: &Totals,
+    is_encrypted: bool,
+) -> Result<Vec<Stretch>, String> {
+    let mut found = Vec::new();
+    let mut waiting = ranges.iter().peekable();
+    let header = if is_encrypted { HEADER_BYTES as u64 } else { 0 };
+    let (mut clear, mut stored) = (0u64, 0u64);
+    loop {
+        let stored_bytes = source.number()?;
+        if stored_bytes == 0 {
+            break;
+        }
+        let clear_end = clear.checked_add(source.number()?).filter(|end| *end <= totals.tar_bytes);
+        let stored_end = stored.checked_add(stored_bytes).filter(|end| *end <= totals.stored_bytes);
+        let sha256 = source.array()?;
+        let Some((clear_end, stored_end)) = clear_end.zip(stored_end) else {
+            return Err("its stretches are longer than the payload".into());
+        };
+        while waiting.next_if(|range| range.end <= clear).is_some() {}
+        if waiting.peek().is_some_and(|range| range.start < clear_end) {
+            let lead = if is_encrypted { lead_of(stored) } else { 0 };
+            found.push(Stretch {
+                clear: clear..clear_end,
+                stored: header + stored - lead..header + stored_end,
+                lead_bytes: usize::try_from(lead).unwrap_or_default(),
+                sha256,
+            });
+        }
+        (clear, stored) = (clear_end, stored_end);
+    }
+    if clear != totals.tar_bytes || header + stored != totals.stored_bytes {
+        return Err("its stretches are shorter than the payload".into());
+    }
+    Ok(found)
+}
