@@ -9,9 +9,7 @@ use crate::contents::{MembersWriter, StretchWriter};
 use crate::encryption::{Encryptor, MacKey};
 use crate::monitor::Monitor;
 use crate::problem::readable;
-use crate::tar::{
-    Fed, Feed, Index, MemberForm, Source, TarError, Watch, Written, write_archive, write_feed,
-};
+use crate::tar::{Fed, Feed, Index, MemberForm, Source, TarError, Watch, Written, write_archive, write_feed};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;

@@ -83,7 +83,8 @@ impl StretchWriter {
 
     fn keep_tail(&mut self, stored: &[u8]) {
         const LONGEST_LEAD: usize = 31;
-        self.tail.extend_from_slice(stored.get(stored.len().saturating_sub(LONGEST_LEAD)..).unwrap_or_default());
+        self.tail
+            .extend_from_slice(stored.get(stored.len().saturating_sub(LONGEST_LEAD)..).unwrap_or_default());
         let surplus = self.tail.len().saturating_sub(LONGEST_LEAD);
         self.tail.drain(..surplus);
     }

@@ -305,8 +305,7 @@ fn open(
     }
     let length = stretch.clear.end.saturating_sub(stretch.clear.start);
     let clear = decompress_all(level.compression, packed, length);
-    let unreadable =
-        |cause: String| VaultError::Unreadable { backup: level.id.to_string(), cause };
+    let unreadable = |cause: String| VaultError::Unreadable { backup: level.id.to_string(), cause };
     let clear = clear.map_err(|error| unreadable(error.to_string()))?;
     if clear.len() as u64 != length {
         return Err(unreadable(format!("{} bytes come out of a part that has {length}", clear.len())));

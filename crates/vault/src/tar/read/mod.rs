@@ -16,8 +16,8 @@ mod stream;
 
 use super::facts::Kind;
 use super::{OwnerMap, Problem, Severity, Stamp, TarError, Watch};
-use member::{Member, Members, Shape};
 pub(crate) use extract::safe_path;
+use member::{Member, Members, Shape};
 pub(crate) use remove::remove;
 pub use selection::Selection;
 use std::io::Read;
