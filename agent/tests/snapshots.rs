@@ -309,8 +309,9 @@ async fn nothing_stays_frozen() {
     // Not even with the watchdog gone: the next agent knows.
     let mut agent = stage.at_work(&good);
     awaited("the freeze", || stage.at("held").exists());
-    agent.kill().unwrap();
+    // It would let go at once if it outlived the agent by a moment.
     kill_watchdog(&stage.name("live"));
+    agent.kill().unwrap();
     agent.wait().unwrap();
     std::fs::remove_file(stage.at("held")).unwrap();
     ended(&stage);
