@@ -85,9 +85,13 @@ fn fill_from_environment(values: &mut Values) {
         ("s3", "secret_key", &["AWS_SECRET_ACCESS_KEY", "SECRET_KEY"]),
         ("s3", "endpoint", &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "ENDPOINT"]),
     ];
-    let storage = values.text("storage").ok().flatten().unwrap_or_default();
+    let mut storages = vec![values.text("storage").ok().flatten().unwrap_or_default()];
+    let entries = values.objects("storages").unwrap_or_default();
+    storages.extend(entries.iter().filter_map(|entry| entry.get("storage")?.as_str().map(str::to_owned)));
     let mut layer = serde_json::Map::new();
-    for (_, key, variables) in VARIABLES.iter().filter(|(of, ..)| *of == storage) {
+    for (_, key, variables) in
+        VARIABLES.iter().filter(|(of, ..)| storages.iter().any(|storage| storage == of))
+    {
         if let Some(text) = variables.iter().find_map(|variable| std::env::var(variable).ok()) {
             layer.insert((*key).to_owned(), Value::String(text));
         }
@@ -115,7 +119,11 @@ fn watch_signals(monitor: Arc<Monitor>) -> tokio::task::JoinHandle<()> {
 }
 
 fn finish(options: &ActionOptions, done: &Done) -> ExitCode {
-    let document = done.result.get("backup_metadata").or_else(|| done.result.values().next());
+    let whole = Value::Object(done.result.clone());
+    let document = match done.result.get("backup_metadata") {
+        None if !options.storages.is_empty() => Some(&whole),
+        metadata => metadata.or_else(|| done.result.values().next()),
+    };
     let written = match (options.metadata_out.as_deref(), document) {
         (Some("-"), Some(document)) => writeln!(std::io::stdout(), "{document}"),
         (Some(file), Some(document)) => std::fs::write(file, format!("{document}\n")),

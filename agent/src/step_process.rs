@@ -5,6 +5,7 @@ use crate::actions::{ActionError, Done, perform};
 use crate::logins::Logins;
 use crate::options::ftp::FtpPassword;
 use crate::options::medium::Medium;
+use crate::options::mirror::Place;
 use crate::options::typed::{ActionKind, StorageOptions};
 use crate::options::{ActionOptions, Values};
 use crate::progress::Meter;
@@ -14,6 +15,7 @@ use crate::storages::{OwnRates, Surroundings};
 use freezer_model::{Progress, RemovedBackups};
 use freezer_vault::Monitor;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -124,6 +126,22 @@ fn tell_end(done: Result<Done, ActionError>) -> ExitCode {
     }
 }
 
+/// What to say when a storage's secret stands in the job itself.
+fn secret_in_job(options: &ActionOptions) -> Option<&'static str> {
+    match &options.storage {
+        StorageOptions::Ssh { .. } if options.ssh_password.is_some() => Some(
+            "ssh_password stands in the job, where every reader of the project sees it: put it into a file on the agent's host (ssh_password_file)",
+        ),
+        StorageOptions::Ftp(ftp) if matches!(ftp.password, FtpPassword::Text(_)) => Some(
+            "ftp_password stands in the job, where every reader of the project sees it: put it into a file on the agent's host (ftp_password_file)",
+        ),
+        StorageOptions::S3(s3) if s3.keys.is_some() => Some(
+            "secret_key stands in the job, where every reader of the project sees it: put it into a file on the agent's host (s3_credentials_file)",
+        ),
+        _ => None,
+    }
+}
+
 fn options(input: &StepInput) -> Result<ActionOptions, String> {
     let mut values = Values::default();
     let mut forced = Map::new();
@@ -140,21 +158,9 @@ fn options(input: &StepInput) -> Result<ActionOptions, String> {
     }
     let mut options =
         ActionOptions::from_values(&values, &serve::hostname()).map_err(|error| error.to_string())?;
-    if options.ssh_password.is_some() {
-        options.notes.push(
-            "ssh_password stands in the job, where every reader of the project sees it: put it into a file on the agent's host (ssh_password_file)".to_owned(),
-        );
-    }
-    if matches!(&options.storage, StorageOptions::Ftp(ftp) if matches!(ftp.password, FtpPassword::Text(_))) {
-        options.notes.push(
-            "ftp_password stands in the job, where every reader of the project sees it: put it into a file on the agent's host (ftp_password_file)".to_owned(),
-        );
-    }
-    if matches!(&options.storage, StorageOptions::S3(s3) if s3.keys.is_some()) {
-        options.notes.push(
-            "secret_key stands in the job, where every reader of the project sees it: put it into a file on the agent's host (s3_credentials_file)".to_owned(),
-        );
-    }
+    let notes: BTreeSet<&str> =
+        options.places().iter().filter_map(|place| secret_in_job(&options.at(place))).collect();
+    options.notes.extend(notes.into_iter().map(str::to_owned));
     let runs_commands = [&options.hooks.before, &options.hooks.after, &options.stream_command];
     let snapshots_by_command =
         options.snapshot.as_ref().is_some_and(crate::options::snapshot::SnapshotOptions::runs_commands);
@@ -214,28 +220,32 @@ fn end_group() {
     }
 }
 
-/// Tells what is gone from the storage when more of it is.
+/// Tells what is gone from the storages when more of it is.
 struct Removed {
     options: ActionOptions,
     /// Folders that nobody named: each has records under a name of its own.
     is_of_folders: bool,
-    /// Without levels.
-    place: RemovedBackups,
+    /// Of each storage, without levels.
+    places: Vec<RemovedBackups>,
     told: AtomicUsize,
 }
 
 impl Removed {
     fn of(options: &ActionOptions) -> Self {
-        let place = RemovedBackups {
-            storage: options.storage.kind().to_owned(),
-            ssh_host: options.storage.machine().to_owned(),
-            container: options.container.clone(),
-            hostname: options.hostname.clone(),
-            backup_name: options.backup_name.clone(),
-            ..RemovedBackups::default()
+        let removed = |place: &Place| {
+            let options = options.at(place);
+            RemovedBackups {
+                storage: options.storage.kind().to_owned(),
+                ssh_host: options.storage.machine().to_owned(),
+                container: options.container,
+                hostname: options.hostname,
+                backup_name: options.backup_name,
+                ..RemovedBackups::default()
+            }
         };
+        let places = options.places().iter().map(removed).collect();
         let is_of_folders = options.is_default_name && options.medium == Medium::Files;
-        Self { options: options.clone(), is_of_folders, place, told: AtomicUsize::new(0) }
+        Self { options: options.clone(), is_of_folders, places, told: AtomicUsize::new(0) }
     }
 
     fn tell(&self, monitor: &Monitor) {
@@ -243,13 +253,17 @@ impl Removed {
         if self.told.swap(gone.len(), Ordering::Relaxed) == gone.len() {
             return;
         }
-        let mut all = self.place.clone();
-        for (hbn, level) in gone {
+        let mut places = self.places.clone();
+        for (position, hbn, level) in gone {
+            let Some(all) = places.get_mut(position) else { continue };
             let name = own_name(&self.options, hbn.as_str()).filter(|_| self.is_of_folders);
             all.also_named.extend(name.filter(|name| *name != all.backup_name).map(str::to_owned));
             all.levels.entry(hbn.to_string()).or_default().insert((level.chain_timestamp, level.timestamp));
         }
-        say(&StepLine::Removed(all));
+        let mut places = places.into_iter();
+        let first = places.next().unwrap_or_default();
+        let elsewhere = places.filter(|place| !place.levels.is_empty()).collect();
+        say(&StepLine::Removed(RemovedBackups { elsewhere, ..first }));
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::logins::Logins;
 use crate::openstack::ceph::CephAccess;
 use crate::options::ftp::{FtpOptions, FtpPassword};
+use crate::options::mirror::Place;
 use crate::options::typed::{ActionOptions, S3Options, StorageOptions};
 use freezer_model::RateLimits;
 use freezer_storage::{
@@ -89,7 +90,28 @@ pub async fn open_store(
     options: &ActionOptions,
     around: &Surroundings,
 ) -> Result<Arc<dyn Store>, StorageError> {
+    open_limited(options, around, limits(options, around)).await
+}
+
+/// Opens each storage the options name. All together keep the limits: a byte counts as often as it is sent.
+pub async fn open_stores(
+    options: &ActionOptions,
+    around: &Surroundings,
+) -> Vec<(Place, Result<Arc<dyn Store>, StorageError>)> {
     let limits = limits(options, around);
+    let mut stores = Vec::new();
+    for place in options.places() {
+        let store = open_limited(&options.at(&place), around, limits.clone()).await;
+        stores.push((place, store));
+    }
+    stores
+}
+
+async fn open_limited(
+    options: &ActionOptions,
+    around: &Surroundings,
+    limits: Limits,
+) -> Result<Arc<dyn Store>, StorageError> {
     let config = match &options.storage {
         StorageOptions::Local => StoreConfig::Local { path: local_root(&options.container)? },
         StorageOptions::Swift => StoreConfig::Swift(swift(options, around).await?),

@@ -30,15 +30,17 @@ pub(crate) fn forget_removed(tx: &mut Tx, run: &Run, result: &Map<String, Value>
 }
 
 fn forget(tx: &mut Tx, run: &Run, removed: &RemovedBackups) -> Result<(), DbError> {
-    for name in std::iter::once(&removed.backup_name).chain(&removed.also_named) {
-        forget_named(tx, run, removed, name)?;
+    for removed in std::iter::once(removed).chain(&removed.elsewhere) {
+        for name in std::iter::once(&removed.backup_name).chain(&removed.also_named) {
+            forget_named(tx, run, removed, name)?;
+        }
     }
     Ok(())
 }
 
 fn forget_named(tx: &mut Tx, run: &Run, removed: &RemovedBackups, name: &str) -> Result<(), DbError> {
     let filter = BackupFilter {
-        container: Some(removed.container.clone()),
+        // Not by the container: that of a record is the first of the storages that hold its backup.
         hostname: Some(removed.hostname.clone()),
         backup_name: Some(name.to_owned()),
         ..BackupFilter::default()
@@ -88,5 +90,40 @@ fn left_of(record: &mut Backup, removed: &RemovedBackups) -> Left {
         }
         return Left::Some;
     }
+    if record.metadata.contains_key(RemovedBackups::STORAGES) {
+        return left_of_copies(&mut record.metadata, removed);
+    }
     if removed.has(&record.metadata) { Left::Nothing } else { Left::All }
+}
+
+/// Keys that say where a backup is.
+const PLACE: [&str; 10] = [
+    "storage",
+    "container",
+    "ssh_host",
+    "ssh_port",
+    "ssh_username",
+    "ftp_host",
+    "ftp_port",
+    "ftp_username",
+    "endpoint",
+    "s3_region",
+];
+
+/// A backup that is on several storages is there as long as one has it; the record is of the first that does.
+fn left_of_copies(metadata: &mut Map<String, Value>, removed: &RemovedBackups) -> Left {
+    if removed.levels.is_empty() || !removed.is_of(metadata) {
+        return Left::All;
+    }
+    let Some(Value::Array(places)) = metadata.get_mut(RemovedBackups::STORAGES) else { return Left::All };
+    let before = places.len();
+    places.retain(|place| !place.as_object().is_some_and(|place| removed.is_from(place)));
+    if places.len() == before {
+        return Left::All;
+    }
+    let Some(first) = places.first().and_then(Value::as_object).cloned() else { return Left::Nothing };
+    for key in PLACE {
+        metadata.insert(key.to_owned(), first.get(key).cloned().unwrap_or_else(|| json!("")));
+    }
+    Left::Some
 }

@@ -33,8 +33,9 @@ PLACE = (
     'endpoint',
     's3_region',
 )
-# How an agent gets there.
+# How an agent gets there; the list of several storages has all of it for each.
 REACH = (
+    'storages',
     'ssh_key',
     'ssh_key_passphrase_file',
     'ssh_password_file',
@@ -85,8 +86,10 @@ def access(job, metadata, *groups):
     """
     for entry in (job or {}).get('job_actions', []):
         action = entry['freezer_action']
-        is_same = all(
-            action.get(key) in (None, metadata.get(key)) for key in ('backup_name', 'container')
+        several = action.get('storages')
+        places = several if isinstance(several, list) and several else [action]
+        is_same = action.get('backup_name') in (None, metadata.get('backup_name')) and any(
+            place.get('container') in (None, metadata.get('container')) for place in places
         )
         if action.get('action', 'backup') == 'backup' and is_same:
             return taken(action, *groups)

@@ -1,13 +1,15 @@
 //! Action backup: a folder or file becomes the next level of its chain.
 
-use super::{ActionError, Done, snapshot, stream};
+use super::{ActionError, Done, mirror, snapshot, stream};
 use crate::databases::mariadb::Files;
 use crate::databases::postgresql::{Cluster, PostgresqlConf};
 use crate::openstack::control_plane::{ControlPlaneConf, Parts};
 use crate::options::medium::Medium;
+use crate::options::mirror::Place;
 use crate::options::typed::ActionOptions;
 use crate::snapshots::Held;
-use crate::storages::{Surroundings, open_store};
+use crate::storages::{Surroundings, open_stores};
+use freezer_storage::Store;
 use freezer_vault::backup::{BackupReport, BackupRequest, Dereference, Feed, Rules, Source};
 use freezer_vault::codecs::{Compression, CompressionOptions};
 use freezer_vault::consistency::{self, Links};
@@ -49,16 +51,28 @@ pub(super) async fn read(
 ) -> Result<Done, ActionError> {
     let mut request = request(options, around, held)?;
     let cluster = feed(options, around, &mut request, &monitor).await?;
-    let store = open_store(options, around).await?;
+    let Targets { stores, mut failed, opened } = Targets::open(options, around).await?;
     let checksum = checksum(options, held).await;
-    let mut report = freezer_vault::backup::backup(store, request, monitor).await?;
+    let mut report = match freezer_vault::backup::backup_to_all(stores, request, monitor.clone()).await {
+        Ok(report) => report,
+        Err(error) if failed.is_empty() || monitor.is_cancelled() => return Err(error.into()),
+        Err(error) => return Err(mirror::none_left(&error, &failed)),
+    };
+    let holders = holders(opened, &report, &mut failed);
     if let Some(cluster) = cluster {
         report.warnings.extend(cluster.warning());
         if !report.dry_run {
             report.warnings.extend(cluster.release().await);
         }
     }
-    let mut done = done(options, around, &report);
+    let mut done = match holders.first().filter(|_| !options.storages.is_empty()) {
+        // The record is of a storage that holds the backup.
+        Some(first) => done(&options.at(first), around, &report),
+        None => done(options, around, &report),
+    };
+    if !options.storages.is_empty() {
+        mirror::tell_copies(&mut done, &holders, &failed);
+    }
     match (checksum, done.result.get_mut("backup_metadata")) {
         (Some(Ok(checksum)), Some(Value::Object(metadata))) => {
             done.summary.push(format!("Checksum     {checksum}"));
@@ -71,6 +85,51 @@ pub(super) async fn read(
         _ => {}
     }
     Ok(done)
+}
+
+/// Where the backup goes.
+struct Targets {
+    stores: Vec<Arc<dyn Store>>,
+    /// Of the stores, in their order.
+    opened: Vec<Place>,
+    failed: Vec<(Place, String)>,
+}
+
+impl Targets {
+    /// Of several storages those that cannot be opened are told; it is an error when none can.
+    async fn open(options: &ActionOptions, around: &Surroundings) -> Result<Self, ActionError> {
+        let mut targets = Self { stores: Vec::new(), opened: Vec::new(), failed: Vec::new() };
+        for (place, store) in open_stores(options, around).await {
+            match store {
+                Ok(store) => {
+                    targets.stores.push(store);
+                    targets.opened.push(place);
+                }
+                Err(error) if options.storages.is_empty() => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(storage = %place.name(), %error, "the backup does not get onto this storage");
+                    targets.failed.push((place, error.to_string()));
+                }
+            }
+        }
+        if targets.stores.is_empty() {
+            return Err(mirror::all_failed(&targets.failed));
+        }
+        Ok(targets)
+    }
+}
+
+/// Which storages have got the backup; the others go to those that failed.
+fn holders(opened: Vec<Place>, report: &BackupReport, failed: &mut Vec<(Place, String)>) -> Vec<Place> {
+    let mut holders = Vec::new();
+    for (position, place) in opened.into_iter().enumerate() {
+        // Nothing is told of the only one that was left: it has the backup.
+        match report.copies.get(position).and_then(|copy| copy.failure.clone()) {
+            None => holders.push(place),
+            Some(cause) => failed.push((place, cause)),
+        }
+    }
+    holders
 }
 
 /// What gives the content when it is no folder. A cluster wants to know when its backup is committed.

@@ -9,6 +9,7 @@ mod exec;
 mod hold;
 mod hooks;
 mod info;
+mod mirror;
 mod recover;
 mod restore;
 mod snapshot;
@@ -150,6 +151,25 @@ async fn act(
         };
     }
     let done = match options.action {
+        ActionKind::Backup | ActionKind::Exec => act_on_one(options, surroundings, monitor).await,
+        _ if options.storages.is_empty() => act_on_one(options, surroundings, monitor).await,
+        ActionKind::Restore => mirror::restore(options, surroundings, monitor).await,
+        _ => mirror::on_each(options, surroundings, monitor).await,
+    };
+    match done {
+        Err(ActionError::Vault(VaultError::Cancelled | VaultError::Store(StoreError::Cancelled)))
+        | Err(ActionError::Cloud(CloudError::Aborted)) => Err(ActionError::Aborted),
+        other => other,
+    }
+}
+
+/// The action as it is on one storage; a backup is for all of them.
+async fn act_on_one(
+    options: &ActionOptions,
+    surroundings: &Surroundings,
+    monitor: Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    match options.action {
         ActionKind::Backup => save(options, surroundings, monitor.clone()).await,
         ActionKind::Restore => bring_back(options, surroundings, monitor.clone()).await,
         ActionKind::Admin => admin::admin(options, surroundings, monitor.clone()).await,
@@ -158,10 +178,5 @@ async fn act(
         ActionKind::Adopt => adopt::adopt(options, surroundings).await,
         ActionKind::Info => info::info(options, surroundings).await,
         ActionKind::Exec => exec::exec(options, surroundings, &monitor).await,
-    };
-    match done {
-        Err(ActionError::Vault(VaultError::Cancelled | VaultError::Store(StoreError::Cancelled)))
-        | Err(ActionError::Cloud(CloudError::Aborted)) => Err(ActionError::Aborted),
-        other => other,
     }
 }

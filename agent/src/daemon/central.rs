@@ -16,8 +16,8 @@ const HOST_MODES: [&str; 5] = ["fs", "cloud", "stream", "mysql", "postgresql"];
 /// Storages on the host, or with keys of the host.
 const HOST_STORAGES: [&str; 5] = ["local", "ssh", "s3", "ftp", "ftps"];
 
-/// Options that name files of the host, or lead the agent's own login elsewhere.
-const HOST_OPTIONS: [&str; 25] = [
+/// Options that name files or storages of the host, or lead the agent's own login elsewhere.
+const HOST_OPTIONS: [&str; 26] = [
     "cloud_conf",
     "mysql_conf",
     "postgresql_conf",
@@ -28,6 +28,7 @@ const HOST_OPTIONS: [&str; 25] = [
     "encrypt_pass_file",
     "metadata_out",
     "log_file",
+    "storages",
     "ssh_key",
     "ssh_password_file",
     "ssh_key_passphrase_file",
@@ -192,6 +193,7 @@ mod tests {
             (json!({"action": "info", "lvm_volgroup": "a"}), "lvm_volgroup"),
             (json!({"action": "info", "lvm_snapname": "a"}), "lvm_snapname"),
             (json!({"action": "info", "fsfreeze": "true"}), "fsfreeze"),
+            (json!({"action": "info", "storages": [{"storage": "local", "container": "/etc"}]}), "storages"),
             (json!({"action": "backup", "mode": "cinder"}), "mode cinder"),
             (json!({"action": "info", "storage": "s3", "endpoint": "https://s3"}), "storage s3"),
             (json!({"action": "info", "storage": "ftp"}), "storage ftp"),

@@ -76,6 +76,10 @@ impl Key {
         self.flag = Some(flag);
         self
     }
+    /// Whether it says where a storage is, or how to get there.
+    pub fn is_of_storage(&self) -> bool {
+        (self.group == WHERE && self.name != "storages") || self.name == "insecure"
+    }
     /// The long flag, without dashes in front.
     pub fn long(&self) -> String {
         self.flag.map_or_else(|| self.name.replace('_', "-"), str::to_owned)
@@ -130,6 +134,7 @@ pub const KEYS: &[Key] = &[
     key(FORM, "rsync_block_size", Kind::Int, "Only of engine rsyncv2").or("4096"),
     key(WHERE, "storage", Kind::Choice(STORAGES), "Where backups are kept").or("swift"),
     key(WHERE, "container", Kind::Text, "Swift container or directory, with an optional /prefix").or("freezer_backups").short('C'),
+    key(WHERE, "storages", Kind::Text, "Several storages that each get the whole backup: a JSON list of objects with storage, container and what else a storage needs; in a job file, [storage:NAME] sections"),
     key(WHERE, "ssh_host", Kind::Text, "Host of storage ssh"),
     key(WHERE, "ssh_port", Kind::Int, "Port of storage ssh").or("22"),
     key(WHERE, "ssh_username", Kind::Text, "User of storage ssh"),

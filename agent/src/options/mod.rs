@@ -12,6 +12,7 @@ mod holding;
 pub mod ini;
 pub mod keys;
 pub mod medium;
+pub mod mirror;
 mod name;
 pub mod pass_phrase;
 pub mod placing;

@@ -6,6 +6,7 @@ use super::effect;
 use super::ftp::FtpOptions;
 use super::holding::Holding;
 use super::medium::{self, ImagePick, Medium, Pick, ServerPick};
+use super::mirror::Place;
 use super::name::{self, Name};
 use super::pass_phrase::secret_id;
 use super::placing::Placing;
@@ -161,6 +162,8 @@ pub struct ActionOptions {
     pub cloud: CloudOptions,
     pub storage: StorageOptions,
     pub container: String,
+    /// Several storages, of which `storage` and `container` are the first; empty when there is one.
+    pub storages: Vec<Place>,
     pub backup_name: String,
     /// Nobody gave a name: it comes from what is saved.
     pub is_default_name: bool,
@@ -256,8 +259,8 @@ impl std::fmt::Debug for Secret {
 }
 
 impl ActionOptions {
-    /// Checks and converts the merged values. `hostname` is this machine's.
-    pub fn from_values(values: &Values, hostname: &str) -> Result<Self, OptionsError> {
+    /// Without `storages`.
+    pub(super) fn of_one_storage(values: &Values, hostname: &str) -> Result<Self, OptionsError> {
         let text = |key: &str| values.text(key);
         let path = |key: &str| values.text(key).map(|text| text.map(|text| expand_home(&text)));
         let action = action_kind(values)?;
@@ -270,6 +273,7 @@ impl ActionOptions {
             cloud: CloudOptions::from_values(values)?,
             storage: storage(values)?,
             container: text("container")?.unwrap_or_default(),
+            storages: Vec::new(),
             backup_name: name,
             is_default_name: is_default,
             also_named: others,

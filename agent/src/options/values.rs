@@ -50,6 +50,13 @@ impl Values {
         }
     }
 
+    /// Adds what other values say, but for some keys.
+    pub fn fill_from(&mut self, other: &Self, without: &[&str]) {
+        let mut layer = other.map.clone();
+        layer.retain(|key, _| !without.contains(&key.as_str()));
+        self.fill(&layer);
+    }
+
     fn raw(&self, key: &str) -> Option<Value> {
         let default =
             || keys::find(key).and_then(|row| row.default).map(|text| Value::String(text.to_owned()));
@@ -100,6 +107,22 @@ impl Values {
             texts if texts.iter().any(|text| text.contains('\0')) => Err(bad()),
             texts => Ok(texts),
         }
+    }
+
+    /// Several objects: a list, or a JSON list as text.
+    pub fn objects(&self, key: &str) -> Result<Vec<Map<String, Value>>, OptionsError> {
+        let bad = || OptionsError::bad(key, "takes a list of objects");
+        let items = match self.raw(key) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(items)) => items,
+            Some(Value::String(text)) => serde_json::from_str(&text).map_err(|_| bad())?,
+            Some(_) => return Err(bad()),
+        };
+        let object = |item| match item {
+            Value::Object(object) => Ok(object),
+            _ => Err(bad()),
+        };
+        items.into_iter().map(object).collect()
     }
 
     pub fn int(&self, key: &str, range: std::ops::RangeInclusive<i64>) -> Result<Option<i64>, OptionsError> {

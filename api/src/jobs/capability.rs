@@ -37,6 +37,10 @@ pub fn check_actions(client: &Client, actions: &[Action]) -> Result<(), ApiError
         ] {
             check(client, &action.freezer_action, capability, key, supported)?;
         }
+        let several = action.freezer_action.get("storages").and_then(Value::as_array);
+        for storage in several.into_iter().flatten().filter_map(Value::as_object) {
+            check(client, storage, "storage", "storage", &able.storages)?;
+        }
     }
     Ok(())
 }

@@ -85,21 +85,37 @@ pub struct RemovedBackups {
     pub also_named: BTreeSet<String>,
     /// `<hostname>_<backup_name>` → (time stamp of the chain, time stamp of the backup).
     pub levels: BTreeMap<String, BTreeSet<(i64, i64)>>,
+    /// The same of further storages, of an action that was about several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<Self>,
 }
 
 impl RemovedBackups {
     pub const KEY: &str = "removed_backups";
 
+    /// Key of a record with the storages that hold its backup, when they are several.
+    pub const STORAGES: &str = "storages";
+
     /// Whether this `backup_metadata` describes one of them.
     pub fn has(&self, metadata: &Map<String, Value>) -> bool {
+        self.is_from(metadata) && self.is_of(metadata)
+    }
+
+    /// Whether this `backup_metadata` is of such a backup, on whatever storage.
+    pub fn is_of(&self, metadata: &Map<String, Value>) -> bool {
         let text = |key: &str| metadata.get(key).and_then(Value::as_str).unwrap_or_default();
         let time = |key: &str| metadata.get(key).and_then(Value::as_i64);
         let (Some(chain), Some(own)) = (time("chain_time_stamp"), time("time_stamp")) else { return false };
+        let name = format!("{}_{}", text("hostname"), text("backup_name"));
+        self.levels.get(&name).is_some_and(|levels| levels.contains(&(chain, own)))
+    }
+
+    /// Whether a record, or what it says of one of its storages, names the storage that they are gone from.
+    pub fn is_from(&self, place: &Map<String, Value>) -> bool {
+        let text = |key: &str| place.get(key).and_then(Value::as_str).unwrap_or_default();
         // A record of storage ftp names its machine under a key of its own.
         let machine = [text("ssh_host"), text("ftp_host")].into_iter().find(|text| !text.is_empty());
-        let place = [text("storage"), machine.unwrap_or_default(), text("container")];
-        let name = format!("{}_{}", text("hostname"), text("backup_name"));
-        place == [&self.storage, &self.ssh_host, &self.container]
-            && self.levels.get(&name).is_some_and(|levels| levels.contains(&(chain, own)))
+        [text("storage"), machine.unwrap_or_default(), text("container")]
+            == [&self.storage, &self.ssh_host, &self.container]
     }
 }

@@ -73,9 +73,15 @@ fn text<'a>(options: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     options.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
+/// What says where the backups are: of several storages the first stands for all.
+fn first_storage(options: &Map<String, Value>) -> &Map<String, Value> {
+    let several = options.get("storages").and_then(Value::as_array);
+    several.and_then(|several| several.first()?.as_object()).unwrap_or(options)
+}
+
 /// The storage that the run's current action uses: a cloud's Swift, one server, one agent's disk.
 pub fn storage(run: &Run) -> Option<String> {
-    let options = current(run)?;
+    let options = first_storage(current(run)?);
     let kind = text(options, "storage").unwrap_or(STORAGE);
     let name = match kind {
         "local" => format!("local:{}", hashed(&[run.project_id.as_str(), run.client_id.as_str()])),
@@ -92,7 +98,7 @@ pub fn storage(run: &Run) -> Option<String> {
 pub fn target(run: &Run) -> Option<String> {
     let options = current(run)?;
     let name = backups_of(options)?;
-    let container = text(options, "container").unwrap_or(CONTAINER);
+    let container = text(first_storage(options), "container").unwrap_or(CONTAINER);
     let storage = storage(run)?;
     Some(hashed(&[run.project_id.as_str(), run.client_id.as_str(), &storage, container, &name]))
 }

@@ -30,6 +30,8 @@ pub enum VaultError {
     Tar(crate::tar::TarError),
     #[error("cancelled")]
     Cancelled,
+    #[error("no storage has taken the backup: {}", causes.join("; "))]
+    NoStorageLeft { causes: Vec<String> },
     /// What a backup reads from; the cause comes from whoever opened it.
     #[error("{cause}")]
     Source { cause: String },

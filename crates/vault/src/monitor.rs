@@ -6,7 +6,7 @@
 use crate::layout::{Hbn, LevelId};
 use serde::Serialize;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
 
 /// What is being done at the moment.
@@ -48,7 +48,8 @@ pub struct Monitor {
     files_total: AtomicU64,
     totals_known: AtomicU8,
     current: Mutex<String>,
-    removed: Mutex<Vec<(Hbn, LevelId)>>,
+    removed: Mutex<Vec<(usize, Hbn, LevelId)>>,
+    storage: AtomicUsize,
     cancel: CancellationToken,
 }
 
@@ -112,14 +113,19 @@ impl Monitor {
         self.add_errors(part.errors);
     }
 
-    /// Backups that are gone from the store, whatever has become of the rest of the work.
-    pub fn removed(&self) -> Vec<(Hbn, LevelId)> {
+    /// Which of several storages the work is about from now on, by its position.
+    pub fn enter_storage(&self, position: usize) {
+        self.storage.store(position, Ordering::Relaxed);
+    }
+
+    /// Backups that are gone from a store (by its position, when there are several), whatever has become of the rest of the work.
+    pub fn removed(&self) -> Vec<(usize, Hbn, LevelId)> {
         self.removed.lock().map(|removed| removed.clone()).unwrap_or_default()
     }
 
     pub(crate) fn note_removed(&self, hbn: &Hbn, id: LevelId) {
         if let Ok(mut removed) = self.removed.lock() {
-            removed.push((hbn.clone(), id));
+            removed.push((self.storage.load(Ordering::Relaxed), hbn.clone(), id));
         }
     }
     pub(crate) fn set_phase(&self, phase: Phase) {

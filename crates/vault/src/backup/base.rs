@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 pub(super) struct Base<I> {
     pub link: ParentLink,
+    /// The same on another storage means the same content; nothing for backups of upstream.
+    pub identity: Option<String>,
     pub index: I,
 }
 
@@ -28,12 +30,13 @@ pub(super) struct Found<I> {
 
 /// Chooses the level. Only levels that can be restored count; whatever makes the chosen base useless
 /// leads to another base or a new chain, never to a chain with a hole, and never to an increment of something else.
-/// Only a store that does not answer is an error.
+/// Only a store that does not answer is an error. Levels of the timestamps in `excluded` do not count, for the cause there.
 pub(super) async fn choose_base<W: Work>(
     store: &Arc<dyn Store>,
     catalogue: &Catalogue,
     (request, work): (&Settings, &mut W),
     keys: Option<&KeyRing>,
+    excluded: &BTreeMap<i64, String>,
 ) -> Result<Found<W::Index>, VaultError> {
     let foreign = match &request.source {
         Some(source) => catalogue.foreign(store, source, keys).await?,
@@ -60,7 +63,7 @@ pub(super) async fn choose_base<W: Work>(
     };
     let own: Option<&Chain> = existing.iter().find(|(_, foreign)| foreign.is_none()).map(|(chain, _)| *chain);
     let (choice, base) = match own.filter(|_| request.levels.incremental) {
-        Some(chain) => base_in(store, catalogue, chain, (request, work), keys).await?,
+        Some(chain) => base_in(store, catalogue, chain, (request, work), (keys, excluded)).await?,
         None => (choose(&request.levels, &[], request.now_secs), None),
     };
     Ok(Found { choice, base, mac, warnings })
@@ -82,10 +85,10 @@ async fn base_in<W: Work>(
     catalogue: &Catalogue,
     chain: &Chain,
     (request, work): (&Settings, &mut W),
-    keys: Option<&KeyRing>,
+    (keys, excluded): (Option<&KeyRing>, &BTreeMap<i64, String>),
 ) -> Result<Chosen<W::Index>, VaultError> {
     // Levels found to be useless, with the cause.
-    let mut useless: BTreeMap<i64, String> = BTreeMap::new();
+    let mut useless = excluded.clone();
     loop {
         let sound = chain.existing().filter(|level| is_sound(chain, level, &useless));
         let sound: Vec<Candidate> = sound.map(|level| candidate(&level.id)).collect();
@@ -109,7 +112,7 @@ async fn base_in<W: Work>(
                 let manifest_sha256 = level.sealed.as_ref().map(|sealed| sealed.sha256.clone());
                 let link =
                     ParentLink { level: level.id.level, timestamp: level.id.timestamp, manifest_sha256 };
-                return Ok((choice, Some(Base { link, index })));
+                return Ok((choice, Some(Base { link, identity: identity(level), index })));
             }
             Err((timestamp, cause)) => {
                 tracing::warn!(hbn = %catalogue.hbn, %cause, "this level cannot be built on");
@@ -117,6 +120,13 @@ async fn base_in<W: Work>(
             }
         }
     }
+}
+
+/// What only backups of one run have in common: the state that the next level compares with, and the payload's size.
+pub(super) fn identity(level: &Level) -> Option<String> {
+    let manifest = level.manifest()?;
+    let (index, metadata) = (&manifest.index.sha256, &manifest.engine_metadata.sha256);
+    Some(format!("{index} {metadata} {}", manifest.totals.stored_bytes))
 }
 
 pub(super) fn candidate(id: &LevelId) -> Candidate {

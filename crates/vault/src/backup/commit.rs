@@ -1,40 +1,49 @@
 //! Making a backup visible: small objects in a fixed order, the manifest last.
 
 use super::index::{attachment, pack, seal_packed, text_within};
+use super::members::{Member, Members};
 use super::run::Plan;
-use super::stages::Sealed;
-use super::upload::{Destination, place_pieces};
+use super::stages::{HashedPiece, Sealed};
+use super::upload::place_pieces;
 use super::work::{Outcome, Settings};
 use crate::VaultError;
 use crate::catalogue::mark;
 use crate::encryption::{EncryptionOptions, MacKey};
 use crate::layout::{CONTENTS, ENGINE_METADATA, INDEX, MANIFEST};
 use crate::manifest::{
-    Attachment, CIPHER, EncryptionRecord, MANIFEST_VERSION, Manifest, Metadata, MetadataKind, Totals, seal,
+    Attachment, CIPHER, EncryptionRecord, MANIFEST_VERSION, Manifest, Metadata, MetadataKind, SourceRecord,
+    Totals, seal,
 };
 use bytes::Bytes;
-use freezer_storage::Store;
-use std::sync::Arc;
+use futures_util::future::join_all;
 
-/// The payload was sent: what the threads answered.
-pub(super) struct Transferred {
-    pub outcome: Outcome,
-    pub sealed: Sealed,
-    pub destination: Destination,
+/// Everything there is to write when the payload is sent; the same for all storages.
+pub(super) struct Ready {
+    outcome: Outcome,
+    pieces: Vec<HashedPiece>,
+    engine_metadata: Bytes,
+    index: Bytes,
+    contents: Option<Bytes>,
+    metadata: Bytes,
+    attachments: Attachments,
+    source: Option<SourceRecord>,
 }
 
-/// Writes everything after the payload's last byte. The caller removes what is there when this fails.
-pub(super) async fn commit(
-    store: &Arc<dyn Store>,
+#[derive(Clone)]
+struct Attachments {
+    engine_metadata: Attachment,
+    index: Attachment,
+    contents: Option<Attachment>,
+    metadata: Attachment,
+}
+
+/// Makes the small objects.
+pub(super) async fn prepare(
     request: &Settings,
     plan: &Plan,
-    transferred: Transferred,
+    (mut outcome, sealed): (Outcome, Sealed),
     packs_metadata: bool,
-) -> Result<(), VaultError> {
-    let Transferred { mut outcome, sealed, destination } = transferred;
-    let (hbn, id) = (&plan.hbn, &plan.id);
-    let segments = destination.finish().await?;
-    let pieces = place_pieces(hbn, id, sealed.pieces, &segments)?;
+) -> Result<Ready, VaultError> {
     // A payload that is read in one go has no stretches, and needs no table of contents.
     let contents = outcome.members_list.take().zip(sealed.stretches);
     let (SmallObjects { engine_metadata, index, contents }, outcome) =
@@ -52,32 +61,61 @@ pub(super) async fn commit(
         contents: contents.as_deref().map(|contents| attachment(contents, key)).transpose()?,
         metadata: attachment(&metadata, key)?,
     };
-    let source = request.source.as_ref().map(|source| mark(hbn.as_str(), source, key)).transpose()?;
-    let index_body = text_within(&index);
-    let index = index_body.is_none().then_some(index);
-    let contents_body = contents.as_deref().and_then(text_within);
-    let contents = contents.filter(|_| contents_body.is_none());
-    let rest = manifest_of(request, plan, pieces, attachments, &outcome);
-    let manifest = Manifest { source, index_body, contents_body, ..rest };
-    let (body, _) = seal(&manifest, key)?;
+    let source = request.source.as_ref().map(|source| mark(plan.hbn.as_str(), source, key)).transpose()?;
+    let pieces = sealed.pieces;
+    Ok(Ready { outcome, pieces, engine_metadata, index, contents, metadata, attachments, source })
+}
 
-    store.put(&id.object(hbn, ENGINE_METADATA)?, engine_metadata).await?;
+/// Writes everything after the payload's last byte to each storage. One where this fails is left out.
+pub(super) async fn commit_all(
+    members: &mut Members,
+    request: &Settings,
+    plan: &Plan,
+    ready: &Ready,
+) -> Result<(), VaultError> {
+    join_all(members.sound_mut().map(|member| commit_or_leave(member, request, plan, ready))).await;
+    members.any_left()
+}
+
+async fn commit_or_leave(member: &mut Member, request: &Settings, plan: &Plan, ready: &Ready) {
+    if let Err(error) = commit(member, request, plan, ready).await {
+        member.fail_committing(error);
+    }
+}
+
+/// The caller removes what is there when this fails.
+async fn commit(
+    member: &mut Member,
+    request: &Settings,
+    plan: &Plan,
+    ready: &Ready,
+) -> Result<(), VaultError> {
+    let Some(destination) = member.take_destination() else { return Ok(()) };
+    let (hbn, id) = (&plan.hbn, &plan.id);
+    let segments = destination.finish().await?;
+    let pieces = place_pieces(hbn, id, &ready.pieces, &segments)?;
+    let index_body = text_within(&ready.index);
+    let contents_body = ready.contents.as_deref().and_then(text_within);
+    // What has no room in the manifest is an object of its own.
+    let index = index_body.is_none().then(|| ready.index.clone());
+    let contents = ready.contents.clone().filter(|_| contents_body.is_none());
+    let rest = manifest_of(request, plan, member, (pieces, ready));
+    let manifest = Manifest { index_body, contents_body, ..rest };
+    let (body, _) = seal(&manifest, plan.mac.as_ref().map(|mac| &mac.key))?;
+
+    let store = &member.store;
+    store.put(&id.object(hbn, ENGINE_METADATA)?, ready.engine_metadata.clone()).await?;
     for (part, body) in [(INDEX, index), (CONTENTS, contents)] {
         if let Some(body) = body {
             store.put(&id.object(hbn, part)?, body).await?;
         }
     }
-    store.put(&id.metadata(hbn)?, metadata).await?;
-    plan.lock_still_held().await?;
+    store.put(&id.metadata(hbn)?, ready.metadata.clone()).await?;
+    if let Some(lock) = member.lock.as_ref().filter(|lock| !lock.is_fresh()) {
+        lock.still_held().await?;
+    }
     store.put(&id.object(hbn, MANIFEST)?, body).await?;
     Ok(())
-}
-
-struct Attachments {
-    engine_metadata: Attachment,
-    index: Attachment,
-    contents: Option<Attachment>,
-    metadata: Attachment,
 }
 
 /// As they are stored.
@@ -114,10 +152,10 @@ async fn small_objects(
 fn manifest_of(
     request: &Settings,
     plan: &Plan,
-    pieces: Vec<crate::manifest::Piece>,
-    attachments: Attachments,
-    outcome: &Outcome,
+    member: &Member,
+    (pieces, ready): (Vec<crate::manifest::Piece>, &Ready),
 ) -> Manifest {
+    let (outcome, attachments) = (&ready.outcome, ready.attachments.clone());
     let stored_bytes = pieces.iter().map(|piece| piece.size_bytes).sum();
     let encryption =
         request.encryption.as_ref().zip(plan.mac.as_ref()).map(|(options, mac)| EncryptionRecord {
@@ -133,7 +171,7 @@ fn manifest_of(
         level: plan.id.level,
         timestamp: plan.id.timestamp,
         chain_timestamp: plan.id.chain_timestamp,
-        parent: plan.parent.clone(),
+        parent: member.parent.clone(),
         compression: request.compression.format,
         encryption,
         segment_size_bytes: request.max_segment_size_bytes,
@@ -153,7 +191,7 @@ fn manifest_of(
         problems: outcome.problems.clone(),
         members: outcome.set_members.clone(),
         part_of: request.part_of.clone(),
-        source: None,
+        source: ready.source.clone(),
     }
 }
 

@@ -25,6 +25,16 @@ pub async fn backup(
     request: BackupRequest,
     monitor: Arc<Monitor>,
 ) -> Result<BackupReport, VaultError> {
+    backup_to_all(vec![store], request, monitor).await
+}
+
+/// The same onto several stores, each of which gets all of it; the source is read once. Stores that fail are named in
+/// [`BackupReport::copies`]; it is an error when all do.
+pub async fn backup_to_all(
+    stores: Vec<Arc<dyn Store>>,
+    request: BackupRequest,
+    monitor: Arc<Monitor>,
+) -> Result<BackupReport, VaultError> {
     let settings = Settings {
         hbn: Hbn::new(&request.hostname, &request.backup_name)?,
         compression: request.compression,
@@ -41,10 +51,10 @@ pub async fn backup(
         }),
     };
     match request.feed {
-        Some(feed) => run::course(store, settings, FedWork { feed }, monitor).await,
+        Some(feed) => run::course(stores, settings, FedWork { feed }, monitor).await,
         None => {
             let work = Folder { source: request.source, scan_totals: request.scan_totals };
-            run::course(store, settings, work, monitor).await
+            run::course(stores, settings, work, monitor).await
         }
     }
 }

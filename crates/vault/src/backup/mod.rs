@@ -4,11 +4,13 @@
 //! whatever fails or is cancelled before, what was stored is removed again as well as possible.
 //! Never reads a clock: the time comes with the request.
 
+mod agree;
 mod base;
 mod commit;
 mod fed;
 mod folder;
 mod index;
+mod members;
 mod quick;
 mod run;
 mod scan;
@@ -19,8 +21,9 @@ mod work;
 pub use crate::tar::{
     Dereference, Feed, Members, Owner, Rules, SnapshotSource, Source, Streamed, TarError, Witness,
 };
-pub use folder::backup;
+pub use folder::{backup, backup_to_all};
 pub(crate) use index::{attachment_fault, contents_within, decrypt, index_within, unpack};
+pub use members::StorageCopy;
 pub(crate) use run::course;
 pub(crate) use stages::MonitorWatch;
 pub(crate) use work::{Outcome, Settings, StoredIndex, Work};
@@ -93,7 +96,11 @@ pub struct BackupReport {
     pub timestamp: i64,
     /// Id of the chain: timestamp of its level 0.
     pub chain_timestamp: i64,
+    /// As the first storage has it that holds it.
     pub parent: Option<ParentLink>,
+    /// Of a backup onto several storages what became of it on each, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<StorageCopy>,
     /// Why this level was chosen.
     pub level_reason: String,
     /// What whoever set this up should look at.

@@ -3,7 +3,7 @@
 //! One listing shows what there is; then the manifests of the levels to build on are read and proved as in [`super::base`].
 //! Whatever is not as usual is left to the full search, which reads everything and finds the cause.
 
-use super::base::{Base, Found, candidate, unlock};
+use super::base::{Base, Found, candidate, identity, unlock};
 use super::index::load;
 use super::work::{Settings, Work};
 use crate::VaultError;
@@ -48,7 +48,12 @@ pub(super) async fn choose_base<W: Work>(
     let link = ParentLink { level: base.level, timestamp: base.timestamp, manifest_sha256 };
     let mac =
         level.manifest().and_then(|manifest| manifest.encryption.as_ref()).map(|record| record.mac.clone());
-    Ok(Some(Found { choice, base: Some(Base { link, index }), mac, warnings: Vec::new() }))
+    Ok(Some(Found {
+        choice,
+        base: Some(Base { link, identity: identity(level), index }),
+        mac,
+        warnings: Vec::new(),
+    }))
 }
 
 /// The base and, of each level below it, the newest from before the one above: what it is built on, if all is as usual.

@@ -1,16 +1,14 @@
 //! The course of a backup from request to report.
 
-use super::commit::{NewMac, Transferred, commit};
+use super::commit::{NewMac, commit_all, prepare};
+use super::members::Members;
 use super::stages::{Sealed, Sealer, start_compressor};
-use super::upload::{Destination, upload};
+use super::upload::upload;
 use super::work::{Outcome, Settings, Work};
-use super::{BackupReport, base, quick};
+use super::{BackupReport, agree};
 use crate::VaultError;
-use crate::catalogue::{self, Tree};
 use crate::encryption::{Encryptor, KeyRing, MacParameters};
-use crate::layout::{DATA, Hbn, LevelId};
-use crate::lock::Lock;
-use crate::manifest::ParentLink;
+use crate::layout::{Hbn, LevelId};
 use crate::monitor::{Monitor, Phase};
 use freezer_storage::Store;
 use std::sync::Arc;
@@ -20,79 +18,61 @@ use tokio::task::{JoinHandle, spawn_blocking};
 /// Blocks waiting for the store.
 const WAITING_PARTS: usize = 4;
 
-/// What was decided before the first byte is read.
+/// What was decided before the first byte is read; the same for all storages.
 pub(super) struct Plan {
     pub hbn: Hbn,
     pub id: LevelId,
-    pub parent: Option<ParentLink>,
     pub reason: String,
     pub warnings: Vec<String>,
     pub mac: Option<NewMac>,
-    pub lock: Option<Lock>,
 }
 
-impl Plan {
-    pub(super) async fn lock_still_held(&self) -> Result<(), VaultError> {
-        match &self.lock {
-            Some(lock) if !lock.is_fresh() => lock.still_held().await,
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Makes a backup. When the returned future is dropped, the backup is cancelled and tidies up behind
+/// Makes a backup on each of the stores. When the returned future is dropped, the backup is cancelled and tidies up behind
 /// itself, as it does after [`Monitor::cancel`].
 pub(crate) async fn course<W: Work>(
-    store: Arc<dyn Store>,
+    stores: Vec<Arc<dyn Store>>,
     settings: Settings,
     work: W,
     monitor: Arc<Monitor>,
 ) -> Result<BackupReport, VaultError> {
     let guard = monitor.token().clone().drop_guard();
-    let result = tokio::spawn(run(store, settings, work, monitor.clone())).await;
+    let result = tokio::spawn(run(stores, settings, work, monitor.clone())).await;
     guard.disarm();
     monitor.set_phase(Phase::Finished);
     result.map_err(|error| VaultError::Internal { what: "the backup", cause: error.to_string() })?
 }
 
 async fn run<W: Work>(
-    store: Arc<dyn Store>,
+    stores: Vec<Arc<dyn Store>>,
     settings: Settings,
-    mut work: W,
+    work: W,
     monitor: Arc<Monitor>,
 ) -> Result<BackupReport, VaultError> {
     check(&settings)?;
+    let mut members = Members::of(stores);
+    let result = save(&mut members, &settings, work, &monitor).await;
+    members.close().await;
+    result.map(|report| BackupReport { copies: members.copies(), ..report })
+}
+
+async fn save<W: Work>(
+    members: &mut Members,
+    settings: &Settings,
+    mut work: W,
+    monitor: &Arc<Monitor>,
+) -> Result<BackupReport, VaultError> {
     monitor.set_phase(Phase::Planning);
-    let (lock, tree) = if settings.dry_run {
-        (None, None)
-    } else {
-        let (now, expiry) = (settings.now_secs, settings.lock_expiry);
-        let (lock, tree) = Lock::take_and_look(&store, &settings.hbn, now, expiry).await?;
-        (Some(lock), tree)
-    };
+    if !settings.dry_run {
+        members.lock(settings).await?;
+    }
     let planning = async {
-        let (plan, base) = plan(&store, &settings, tree.as_ref(), &mut work).await?;
+        let (plan, base) = plan(members, settings, &mut work).await?;
         work.open(base.as_ref()).await?;
         Ok((plan, base))
     };
     let planned = monitor.token().run_until_cancelled(planning).await;
-    let (mut plan, base) = match planned.unwrap_or(Err(VaultError::Cancelled)) {
-        Ok(planned) => planned,
-        Err(error) => {
-            release(lock).await;
-            return Err(error);
-        }
-    };
-    plan.lock = lock;
-    let result = transfer_and_commit(&store, &settings, &plan, (work, base), &monitor).await;
-    release(plan.lock.take()).await;
-    result
-}
-
-async fn release(lock: Option<Lock>) {
-    if let Some(lock) = lock {
-        lock.release().await;
-    }
+    let (plan, base) = planned.unwrap_or(Err(VaultError::Cancelled))?;
+    transfer_and_commit(members, settings, &plan, (work, base), monitor).await
 }
 
 fn check(request: &Settings) -> Result<(), VaultError> {
@@ -110,28 +90,16 @@ fn check(request: &Settings) -> Result<(), VaultError> {
 }
 
 async fn plan<W: Work>(
-    store: &Arc<dyn Store>,
+    members: &mut Members,
     request: &Settings,
-    tree: Option<&Tree>,
     work: &mut W,
 ) -> Result<(Plan, Option<W::Index>), VaultError> {
     let hbn = request.hbn.clone();
     let keys = request.encryption.as_ref().map(|options| KeyRing::new(options.pass_phrase.clone()));
-    let quick = match tree {
-        Some(tree) => quick::choose_base(store, tree, (request, &mut *work), keys.as_ref()).await?,
-        None => None,
-    };
-    let (found, greatest) = match (quick, tree) {
-        (Some(found), Some(tree)) => (found, tree.greatest_timestamp()),
-        _ => {
-            let catalogue = catalogue::list(store, &hbn).await?;
-            let found = base::choose_base(store, &catalogue, (request, work), keys.as_ref()).await?;
-            (found, catalogue.greatest_timestamp())
-        }
-    };
+    let agreed = agree::agree(members, (request, work), keys.as_ref()).await?;
+    let agree::Agreed { choice, index, mac: shared, warnings, greatest } = agreed;
     // Timestamps are ids: never one that exists, and always the greatest, whatever the clock says.
     let timestamp = greatest.map_or(request.now_secs, |top| request.now_secs.max(top + 1));
-    let base::Found { choice, base, mac: shared, warnings } = found;
     let chain_timestamp = choice.base.map_or(timestamp, |base| base.chain_timestamp);
     let mac = match (&request.encryption, &keys) {
         (Some(options), Some(keys)) => {
@@ -141,68 +109,58 @@ async fn plan<W: Work>(
         }
         _ => None,
     };
-    let (parent, base) = base.map_or((None, None), |base| (Some(base.link), Some(base.index)));
     let id = LevelId { chain_timestamp, timestamp, level: choice.level };
     tracing::info!(%hbn, level = id.level, timestamp, reason = %choice.reason, "backup planned");
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    Ok((Plan { hbn, id, parent, reason: choice.reason, warnings, mac, lock: None }, base))
+    Ok((Plan { hbn, id, reason: choice.reason, warnings, mac }, index))
 }
 
 async fn transfer_and_commit<W: Work>(
-    store: &Arc<dyn Store>,
+    members: &mut Members,
     request: &Settings,
     plan: &Plan,
     source: (W, Option<W::Index>),
     monitor: &Arc<Monitor>,
 ) -> Result<BackupReport, VaultError> {
     monitor.set_phase(Phase::Transferring);
-    let data = plan.id.object(&plan.hbn, DATA)?;
-    let place = (!request.dry_run).then(|| (store.clone(), data));
-    let mut destination = Destination::new(place);
-    let transferred = transfer(request, plan, source, &mut destination, monitor).await;
+    members.begin(&plan.hbn, &plan.id, request.dry_run)?;
+    let transferred = transfer(request, plan, source, members, monitor).await;
     monitor.set_phase(Phase::Committing);
     let (outcome, sealed) = match transferred {
         Ok(done) => done,
         Err(error) => {
-            if destination.abandon().await {
-                remove_leftovers(store, plan).await;
-            }
+            members.abandon();
             return Err(error);
         }
     };
     let stored_bytes = sealed.pieces.iter().map(|piece| piece.size_bytes).sum();
     let segments = sealed.pieces.last().map_or(0, |piece| piece.segment as u64 + 1);
-    let report = report(request, plan, &outcome, stored_bytes, segments);
+    let mut report = report(request, plan, &outcome, stored_bytes, segments);
     monitor.add_errors(report.problem_count);
+    report.parent = members.parent();
+    if request.dry_run {
+        return Ok(report);
+    }
     let packs_metadata =
         W::PACKS_METADATA || request.encryption.as_ref().is_some_and(|options| options.hides_names);
-    if !request.dry_run
-        && let Err(error) =
-            commit(store, request, plan, Transferred { outcome, sealed, destination }, packs_metadata).await
-    {
-        remove_leftovers(store, plan).await;
-        return Err(error);
-    }
-    Ok(report)
-}
-
-/// After a failure: the folders of this level belong to nobody else, its timestamp is new.
-async fn remove_leftovers(store: &Arc<dyn Store>, plan: &Plan) {
-    let folders = [plan.id.metadata_folder(&plan.hbn), plan.id.data_folder(&plan.hbn)];
-    for folder in folders.into_iter().flatten() {
-        if let Err(error) = store.delete_tree(&folder).await {
-            tracing::warn!(%folder, %error, "leftovers stay until they are pruned as orphans");
+    match prepare(request, plan, (outcome, sealed), packs_metadata).await {
+        Ok(ready) => commit_all(members, request, plan, &ready).await?,
+        Err(error) => {
+            members.abandon();
+            return Err(error);
         }
     }
+    report.parent = members.parent();
+    Ok(report)
 }
 
 async fn transfer<W: Work>(
     request: &Settings,
     plan: &Plan,
     (work, base): (W, Option<W::Index>),
-    destination: &mut Destination,
+    members: &mut Members,
     monitor: &Arc<Monitor>,
 ) -> Result<(Outcome, Sealed), VaultError> {
     let (compressor, packed) = start_compressor(&request.compression)?;
@@ -218,7 +176,7 @@ async fn transfer<W: Work>(
     let watch = monitor.clone();
     let writing = spawn_blocking(move || work.write(base, compressor, watch));
 
-    let uploaded = upload(incoming, destination, monitor).await;
+    let uploaded = upload(incoming, members, !request.dry_run, monitor).await;
     let sealed = join("sealing", sealing).await;
     let written = join("archiving", writing).await;
     // The first cause counts: a failed store makes the threads fail, a failed source the sealing thread.
@@ -253,7 +211,8 @@ fn report(
         level: plan.id.level,
         timestamp: plan.id.timestamp,
         chain_timestamp: plan.id.chain_timestamp,
-        parent: plan.parent.clone(),
+        parent: None,
+        copies: Vec::new(),
         level_reason: plan.reason.clone(),
         warnings: plan.warnings.clone(),
         folder,

@@ -20,14 +20,14 @@ use tokio::sync::mpsc;
 const MOST_WRITE_BYTES: usize = 1 << 20;
 
 /// What goes to the store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Part {
     Bytes(Bytes),
     EndSegment,
 }
 
 /// A piece of the payload, with its hashes; which object it is in is known later.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct HashedPiece {
     pub segment: usize,
     pub offset_in_segment: u64,

@@ -1,5 +1,6 @@
 //! The async side of a backup: from the sealing thread to the store.
 
+use super::members::Members;
 use super::stages::{HashedPiece, Part};
 use crate::VaultError;
 use crate::layout::{Hbn, LevelId};
@@ -28,7 +29,7 @@ impl Destination {
         Self { place, kept: Vec::new(), kept_bytes: 0, writer: None }
     }
 
-    async fn take(&mut self, part: Part) -> Result<(), VaultError> {
+    pub(super) async fn take(&mut self, part: Part) -> Result<(), VaultError> {
         let Some((store, name)) = &self.place else { return Ok(()) };
         if let Some(writer) = &mut self.writer {
             return pass_on(writer, part).await;
@@ -84,18 +85,17 @@ async fn pass_on(writer: &mut Box<dyn LargeWriter>, part: Part) -> Result<(), Va
 /// before have ended.
 pub(super) async fn upload(
     mut parts: mpsc::Receiver<Part>,
-    destination: &mut Destination,
+    members: &mut Members,
+    is_stored: bool,
     monitor: &Monitor,
 ) -> Result<(), VaultError> {
-    let is_stored = destination.place.is_some();
     let work = async {
         while let Some(part) = parts.recv().await {
-            let size = match &part {
-                Part::Bytes(bytes) if is_stored => bytes.len() as u64,
-                _ => 0,
-            };
-            destination.take(part).await?;
-            monitor.add_stored(size);
+            members.take(&part).await?;
+            // Once, on however many storages it is.
+            if let (Part::Bytes(bytes), true) = (&part, is_stored) {
+                monitor.add_stored(bytes.len() as u64);
+            }
         }
         Ok(())
     };
@@ -108,7 +108,7 @@ pub(super) async fn upload(
 pub(super) fn place_pieces(
     hbn: &Hbn,
     id: &LevelId,
-    hashed: Vec<HashedPiece>,
+    hashed: &[HashedPiece],
     segments: &[ObjectName],
 ) -> Result<Vec<Piece>, VaultError> {
     let internal = |cause: String| VaultError::Internal { what: "upload", cause };
@@ -120,7 +120,7 @@ pub(super) fn place_pieces(
             segments.len()
         )));
     }
-    let place = |piece: HashedPiece| {
+    let place = |piece: &HashedPiece| {
         let object = match segments.get(piece.segment) {
             None => None,
             Some(name) => match name.as_str().strip_prefix(&folder) {
@@ -129,8 +129,8 @@ pub(super) fn place_pieces(
             },
         };
         let offset_bytes = if object.is_some() { piece.offset_in_segment } else { piece.offset_in_payload };
-        let HashedPiece { size_bytes, sha256, hmac, .. } = piece;
+        let HashedPiece { size_bytes, sha256, hmac, .. } = piece.clone();
         Ok(Piece { object, offset_bytes, size_bytes, sha256, hmac })
     };
-    hashed.into_iter().map(place).collect()
+    hashed.iter().map(place).collect()
 }

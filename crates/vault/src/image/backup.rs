@@ -43,7 +43,7 @@ pub async fn backup(
         part_of: request.part_of,
         source: None,
     };
-    course(store, settings, Image { open: Some(open), opened: None }, monitor).await
+    course(vec![store], settings, Image { open: Some(open), opened: None }, monitor).await
 }
 
 struct Image {

@@ -49,7 +49,7 @@ pub async fn save(
         document: Document { members: Vec::new(), topology: request.topology },
         problems: request.problems,
     };
-    course(store, settings, set, monitor).await
+    course(vec![store], settings, set, monitor).await
 }
 
 struct Set {
