@@ -74,9 +74,15 @@ RESOURCE = (
 
 def taken(source, *groups):
     """What a document says of some groups of keys."""
-    return {
+    found = {
         key: source[key] for group in groups for key in group if source.get(key) not in (None, '')
     }
+    several = found.get('storages')
+    if isinstance(several, list) and SECRETS not in groups:
+        found['storages'] = [
+            {key: value for key, value in place.items() if key not in SECRETS} for place in several
+        ]
+    return found
 
 
 def access(job, metadata, *groups):
