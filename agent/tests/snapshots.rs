@@ -2,7 +2,10 @@
 //! answer as LVM does and copy an image where a device mapper would snapshot it: machines that run tests have none.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use freezer_testkit::{Said, program};
+use freezer_agent::serve::{executor_options, start};
+use freezer_testkit::{Said, program, random_name};
+use oslo_config::LoadArgs;
+use oslo_messaging::{RabbitOptions, Transport};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -452,4 +455,27 @@ async fn a_snapshot_does_not_live_for_ever() {
     stage.is_clean();
     stage.nothing_is_stored();
     assert_eq!(ran(&["btrfs", "subvolume", "list", &stage.name("live")]), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_starts_removes_what_was_left() {
+    let stage = Stage::new("btrfs");
+    stage.stand_in("btrfs", &format!("btrfs \"$@\"\n{HANG}"));
+    let mut agent = stage.at_work(&["--snapshot", "true"]);
+    awaited("the snapshot", || stage.at("held").exists());
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    let arguments = LoadArgs::default().file(stage.at("agent.conf")).option("agent", "project_id", "p");
+    let config = freezer_agent::config::registry().load(arguments).unwrap();
+    let options = executor_options(&config, &[]).unwrap();
+    let bus = Transport::connect(&format!("fake://{}/", random_name()), RabbitOptions::default()).unwrap();
+    let daemon = start(options, &bus).await.unwrap();
+    // The program that the dead one had started is at work for a while yet: what it makes is not lost sight of.
+    std::fs::remove_file(stage.at("held")).unwrap();
+    let live = stage.name("live");
+    awaited("the removal", || {
+        ran(&["btrfs", "subvolume", "list", &live]).is_empty() && stage.notes().is_empty()
+    });
+    stage.is_clean();
+    daemon.stop().await;
 }

@@ -21,7 +21,7 @@ pub(super) struct Plan {
 /// What would make the restore fail before it makes anything: a flavor or a network that is not there, a cloud that does not answer.
 pub(super) async fn plan(
     cloud: &Cloud,
-    saved: &ServerDescription,
+    (saved, timestamp): (&ServerDescription, i64),
     disks: &[DiskLevel],
     wishes: &Wishes,
 ) -> Result<Plan, CloudError> {
@@ -38,6 +38,7 @@ pub(super) async fn plan(
     lines.extend(place.notes.iter().map(|note| format!("Note         {note}")));
     lines.extend(place.missing.iter().map(|what| format!("MISSING      {what}")));
     let document = json!({
+        "timestamp": timestamp,
         "server": saved.id,
         "name": wishes.name,
         "consistency": saved.consistency,

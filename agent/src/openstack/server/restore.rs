@@ -207,19 +207,20 @@ async fn planned(
     let (mut summary, mut rows) = (Vec::new(), Vec::new());
     for one in found {
         let set = &one.content;
-        let planned = match plan(cloud, &one.server, &levels(one), &wishes(options, networks, one)).await {
-            Ok(planned) => planned,
-            Err(error) if matches!(pick, ServerPick::One(_)) => return Err(error.into()),
-            Err(error) => {
-                failed.push(format!("server {}: {error}", one.server.id));
-                continue;
-            }
-        };
+        let planned =
+            match plan(cloud, (&one.server, set.timestamp), &levels(one), &wishes(options, networks, one))
+                .await
+            {
+                Ok(planned) => planned,
+                Err(error) if matches!(pick, ServerPick::One(_)) => return Err(error.into()),
+                Err(error) => {
+                    failed.push(format!("server {}: {error}", one.server.id));
+                    continue;
+                }
+            };
         summary.push(format!("Would restore {} as of {}", set.hbn, set.timestamp));
         summary.extend(planned.lines);
-        let mut row = planned.document;
-        row["timestamp"] = json!(set.timestamp);
-        rows.push(row);
+        rows.push(planned.document);
     }
     if rows.is_empty() {
         return Err(ActionError::Failed(format!("nothing can be restored: {}", failed.join("; "))));

@@ -92,7 +92,7 @@ impl NewVolume {
         let empty = reqwest::Body::from(vec![0; EMPTY_BYTES]);
         images::upload(&self.cloud, &image_id, empty).await?;
         images::wait(&self.cloud, &image_id, 0).await?;
-        let id = self.from_image(name, &image_id, self.saved.size_gib).await?;
+        let id = self.of_image(name, &image_id, self.saved.size_gib).await?;
         let image = ceph.image_of_volume(&id);
         if ceph.facts(&image).await?.is_none() {
             // Its type is kept elsewhere.
@@ -110,11 +110,11 @@ impl NewVolume {
         properties: Value,
     ) -> Result<(String, ImageReport), ActionError> {
         let (image_id, report) = self.upload(name, &properties).await?;
-        Ok((self.from_image(name, &image_id, self.gib()).await?, report))
+        Ok((self.of_image(name, &image_id, self.gib()).await?, report))
     }
 
     /// A volume of so many GiB, made by Cinder from an image.
-    async fn from_image(&self, name: &str, image_id: &str, gib: u64) -> Result<String, CloudError> {
+    async fn of_image(&self, name: &str, image_id: &str, gib: u64) -> Result<String, CloudError> {
         let mut body = self.body(name, gib);
         if let Some(fields) = body.as_object_mut() {
             fields.insert("imageRef".into(), json!(image_id));
