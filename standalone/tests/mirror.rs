@@ -243,7 +243,7 @@ async fn the_record_follows_its_storages() {
         project_id: &room.demo.project_id,
         agent_login: ("demo", "demo"),
     };
-    let cloud = Cloud::start(&room.path("cloud"), &parts);
+    let cloud = Cloud::start(room.work.path(), &parts);
     let user = User::new(cloud.api_port, &room.demo);
     cloud.wait_for_agent(&user).await;
     let disk = Disk::small(&room.path("small"));
