@@ -205,7 +205,7 @@ async fn a_killed_agents_snapshot_goes_with_the_next() {
     // What a program that is still at work holds is nobody's yet.
     std::fs::remove_file(stage.at("bin/btrfs")).unwrap();
     stage.save(&["--snapshot", "true"]).await.document();
-    assert_eq!(stage.notes(), [note.clone()]);
+    assert_eq!(stage.notes(), std::slice::from_ref(&note));
     std::fs::remove_file(stage.at("held")).unwrap();
     ran(&["flock", note.to_str().unwrap(), "true"]);
     let done = stage.save(&["--snapshot", "true"]).await;

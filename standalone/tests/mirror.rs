@@ -179,7 +179,7 @@ async fn one_that_is_full_is_reported_and_the_others_are_complete() {
     assert_eq!(record["ssh_host"], "");
     let restored = room.comes_back(&storages, "back").await;
     assert!(restored.out.contains("\"local\""), "{}", restored.out);
-    room.comes_back(&[swift.clone()], "back-swift").await;
+    room.comes_back(std::slice::from_ref(&swift), "back-swift").await;
     // One that cannot be reached, or does not know this user, is no more than that either.
     drop(disk);
     let unknown = {
@@ -209,7 +209,7 @@ async fn a_restore_takes_the_newest_state_and_says_from_where() {
     let both = [near.clone(), far.clone()];
     room.save(&both).await.document();
     room.write("more", b"on the second alone\n");
-    room.save(&[far.clone()]).await.document();
+    room.save(std::slice::from_ref(&far)).await.document();
     let said = room.comes_back(&both, "newest").await.document();
     assert_eq!(said["restored_from"]["storage"], "ssh", "{said}");
     // It is not a backup any more without its manifest: both hold the same then, and the first counts.

@@ -79,7 +79,7 @@ async fn each_store_has_all_of_it() {
         let now = T0 + round * DAY;
         let full = BackupRequest { encryption: encryption.clone(), ..mirror.request(now) };
         let monitor = Arc::new(Monitor::new());
-        let stores = mirror.faults.iter().map(|store| -> Arc<dyn Store> { store.clone() }).collect();
+        let stores = mirror.faults.iter().map(|store| Arc::clone(store) as Arc<dyn Store>).collect();
         let report = backup::backup_to_all(stores, full.clone(), monitor.clone()).await.unwrap();
         assert_eq!((report.level, failures(&report)), (0, vec![false; 3]), "{}", report.level_reason);
         assert_eq!(report.bytes_read, source_bytes(&mirror));
@@ -239,7 +239,7 @@ async fn a_cancelled_backup_leaves_nothing_anywhere() {
             kind: FaultKind::Slow(std::time::Duration::from_secs(60)),
         });
     }
-    let stores = mirror.faults.iter().map(|store| -> Arc<dyn Store> { store.clone() }).collect();
+    let stores = mirror.faults.iter().map(|store| Arc::clone(store) as Arc<dyn Store>).collect();
     let task = tokio::spawn(backup::backup_to_all(stores, mirror.request(T0), monitor.clone()));
     while monitor.progress().bytes_stored < 200_000 {
         tokio::task::yield_now().await;
