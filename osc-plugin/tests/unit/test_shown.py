@@ -137,7 +137,8 @@ class PlanTest(unittest.TestCase):
         )
         self.assertEqual('10.0.0.5', rows[4][3])
         # What an older agent says.
-        self.assertEqual(1, len(plan_restore.rows({'servers': [{'name': 'a', 'timestamp': 0}]}, {})))
+        old = {'servers': [{'name': 'a', 'timestamp': 0}]}
+        self.assertEqual(1, len(plan_restore.rows(old, {})))
 
     def test_of_retention_of_sets(self):
         def one(name):
