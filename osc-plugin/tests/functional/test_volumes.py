@@ -100,8 +100,11 @@ class ServerTest(CloudTest):
         self._has_booted(server.id, 1)
         self.saved_there(name, mode='nova', nova_inst_id=server.id)
         again = name + '-again'
-        (row,) = self.json('plan', 'restore', name, '--name', again)
-        self.assertEqual(('server', 'create'), (row['Resource'], row['Deed']))
+        rows = self.json('plan', 'restore', name, '--name', again)
+        self.assertEqual((again, 'create'), (rows[0]['Name'], rows[0]['Deed']))
+        resources = [row['Resource'] for row in rows]
+        self.assertEqual(['server', 'flavor', 'disk'], resources[:3])
+        self.assertNotIn('missing', resources)
         shown = self.json('restore', name, '--name', again, '--wait')
         self.assertEqual('success', shown['state'])
         restored = self.cloud.get_server(again)
