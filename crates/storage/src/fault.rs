@@ -108,6 +108,11 @@ impl Faulty {
     pub fn add(&self, fault: Fault) {
         lock(&self.plan.faults).push(fault);
     }
+    /// Makes the next call of a method go wrong, however many there have been.
+    pub fn fail_next(&self, method: Method, kind: FaultKind) {
+        let nth = 1 + lock(&self.plan.calls).get(&method).copied().unwrap_or(0);
+        self.add(Fault { method, nth, kind });
+    }
 }
 
 #[async_trait]
