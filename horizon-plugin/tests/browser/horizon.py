@@ -1,4 +1,5 @@
-"""A Horizon of this machine with the plugin, on a port of its own; it ends with the tests."""
+"""A Horizon with the plugin, on a port of its own; it ends with the tests. That of this machine, or the one installed in the
+virtual environment that `FREEZER_HORIZON` names."""
 
 import os
 import signal
@@ -9,7 +10,8 @@ import urllib.error
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-STATIC = '/var/lib/openstack-dashboard/static'
+ENVIRONMENT = os.environ.get('FREEZER_HORIZON')
+STATIC = ENVIRONMENT + '/static' if ENVIRONMENT else '/var/lib/openstack-dashboard/static'
 PATIENCE_SECONDS = 180
 
 
@@ -35,7 +37,8 @@ class Horizon:
              '--static-map', '/static/freezer_dashboard=' + static,
              '--static-map', '/static=' + STATIC,
              '--processes', '1', '--threads', '4', '--enable-threads', '--buffer-size', '65535',
-             '--lazy-apps', '--need-app', '--disable-logging'],
+             '--lazy-apps', '--need-app', '--disable-logging',
+             *(['--virtualenv', ENVIRONMENT] if ENVIRONMENT else [])],
             env={'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL': 'C.UTF-8'},
             cwd='/', stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
 
