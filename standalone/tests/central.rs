@@ -19,10 +19,11 @@ mod stage {
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use cloud::central::start;
-use cloud::{Cloud, Login, Parts, User, remove_container};
+use cloud::ground::Ground;
+use cloud::{Cloud, Login, User, remove_container};
 use freezer_database::{Database, DatabaseOptions};
 use freezer_model::{JobId, ProjectId};
-use freezer_testkit::{TestDatabase, TestVhost, program, random_name, services};
+use freezer_testkit::{program, random_name, services};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -139,23 +140,17 @@ impl Scene {
 async fn a_central_agent_acts_in_the_tenants_account_under_the_trust_alone() {
     Tenant::with(async |tenant| {
         let work = tempfile::tempdir().unwrap();
-        let (database, vhost, tokens) = (TestDatabase::create(), TestVhost::create(), Tokens::default());
+        let (ground, tokens) = (Ground::new(), Tokens::default());
         let service = tenant::account("freezer", "service");
         let (service_user, service_project) =
             (service.user_id().await.unwrap(), service.project_id().await.unwrap().unwrap());
-        let (database_url, rabbit_url) = (database.url(), vhost.url());
-        let parts = Parts {
-            database_url: &database_url,
-            rabbit_url: &rabbit_url,
-            project_id: &service_project,
-            agent_login: ("freezer", "service"),
-        };
+        let parts = ground.parts(&service_project, ("freezer", "service"));
         let cloud = start(work.path(), &parts, &tokens.start(), "amqp");
         let ann = tenant.ann().await;
         let login = Login { token: ann.person.token.clone(), project_id: tenant.project_id.clone() };
         let user = User::new(cloud.api_port, &login);
         cloud.wait_for_agent(&user).await;
-        let database = Database::connect(&DatabaseOptions::new(database.url())).unwrap();
+        let database = Database::connect(&DatabaseOptions::new(ground.database.url())).unwrap();
         let scene = Scene { cloud, user, database, project: ProjectId::from(tenant.project_id.as_str()) };
         let container = format!("central-{}", random_name());
         back_up(work.path(), &login.token, &tenant.project_id, &container);
@@ -172,15 +167,9 @@ async fn a_central_agent_acts_in_the_tenants_account_under_the_trust_alone() {
 async fn over_https_it_finds_the_tenants_backups_too() {
     Tenant::with(async |tenant| {
         let work = tempfile::tempdir().unwrap();
-        let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+        let ground = Ground::new();
         let service = tenant::account("freezer", "service").project_id().await.unwrap().unwrap();
-        let (database_url, rabbit_url) = (database.url(), vhost.url());
-        let parts = Parts {
-            database_url: &database_url,
-            rabbit_url: &rabbit_url,
-            project_id: &service,
-            agent_login: ("freezer", "service"),
-        };
+            let parts = ground.parts(&service, ("freezer", "service"));
         let cloud = start(work.path(), &parts, &services::keystone_url(), "http");
         let ann = tenant.ann().await;
         let login = Login { token: ann.person.token.clone(), project_id: tenant.project_id.clone() };

@@ -4,8 +4,9 @@
 
 mod cloud;
 
-use cloud::{Cloud, PATIENCE, Parts, User, login};
-use freezer_testkit::{TestDatabase, TestVhost};
+use cloud::ground::Ground;
+use cloud::{Cloud, PATIENCE, User, login};
+use freezer_testkit::TestVhost;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Stdio;
@@ -75,15 +76,9 @@ fn switch_on(folder: &Path, url: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_python_listener_reads_what_a_backup_tells() {
     let work = tempfile::tempdir().unwrap();
-    let (database, vhost, events) = (TestDatabase::create(), TestVhost::create(), TestVhost::create());
-    let (database_url, rabbit_url) = (database.url(), vhost.url());
+    let (ground, events) = (Ground::new(), TestVhost::create());
     let demo = login("demo", "demo").await;
-    let parts = Parts {
-        database_url: &database_url,
-        rabbit_url: &rabbit_url,
-        project_id: &demo.project_id,
-        agent_login: ("demo", "demo"),
-    };
+    let parts = ground.parts(&demo.project_id, ("demo", "demo"));
     let mut listener = Listener::start(&events.url()).await;
     let mut cloud = Cloud::start(work.path(), &parts);
     switch_on(work.path(), &events.url());
@@ -152,5 +147,5 @@ async fn a_python_listener_reads_what_a_backup_tells() {
         );
     }
     // The services' own bus has none of it.
-    assert_eq!(vhost.messages("notifications.info"), None);
+    assert_eq!(ground.vhost.messages("notifications.info"), None);
 }

@@ -4,6 +4,7 @@
 
 mod cloud;
 
+use cloud::restored::restores;
 use cloud::{Cloud, Login, Parts, User, login};
 use freezer_testkit::private::{PrivateMariadb, PrivateRabbit};
 use serde_json::{Value, json};
@@ -97,21 +98,6 @@ async fn finished(user: &User, job_id: &str) -> Vec<Value> {
         assert!(Instant::now() < end, "job {job_id} is lost: {document:#}");
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
-}
-
-fn restores(folder: &Path, name: &str) {
-    let target = folder.join("check");
-    let _ = std::fs::remove_dir_all(&target);
-    let output = Command::new(freezer_testkit::program("freezer-agent"))
-        .args(["--action", "restore", "--storage", "local", "--quiet", "--backup-name", name, "--container"])
-        .arg(folder.join("store"))
-        .arg("--restore-abs-path")
-        .arg(&target)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-    let same = Command::new("diff").arg("-r").arg(folder.join("source")).arg(&target).output().unwrap();
-    assert!(same.status.success(), "{name} differs: {}", String::from_utf8_lossy(&same.stdout));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,8 +4,10 @@
 
 mod cloud;
 
-use cloud::{Cloud, Login, PATIENCE, Parts, User, http, login, remove_container};
-use freezer_testkit::{TestDatabase, TestVhost, random_name, services};
+use cloud::ground::Ground;
+use cloud::restored::restores;
+use cloud::{Cloud, Login, PATIENCE, User, http, login, remove_container};
+use freezer_testkit::{random_name, services};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -129,36 +131,16 @@ fn job(name: &str, client_id: &str, folder: &Path, plan: Value) -> Value {
             "path_to_backup": folder.join("source"), "backup_name": name}, "max_retries": 0}]})
 }
 
-fn restores(folder: &Path, name: &str) {
-    let target = folder.join(format!("restored-{name}"));
-    let output = Command::new(freezer_testkit::program("freezer-agent"))
-        .args(["--action", "restore", "--storage", "local", "--quiet", "--backup-name", name, "--container"])
-        .arg(folder.join("store"))
-        .arg("--restore-abs-path")
-        .arg(&target)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-    let same = Command::new("diff").arg("-r").arg(folder.join("source")).arg(&target).output().unwrap();
-    assert!(same.status.success(), "{name} differs: {}", String::from_utf8_lossy(&same.stdout));
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_agent_backs_up_whatever_is_killed() {
     let work = tempfile::tempdir().unwrap();
     let folder = work.path();
     std::fs::create_dir_all(folder.join("source/deep")).unwrap();
     std::fs::write(folder.join("source/deep/file"), "content\n".repeat(100_000)).unwrap();
-    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let ground = Ground::new();
     let demo = login("demo", "demo").await;
     let credential = Credential::create(&demo).await;
-    let (database_url, rabbit_url) = (database.url(), vhost.url());
-    let parts = Parts {
-        database_url: &database_url,
-        rabbit_url: &rabbit_url,
-        project_id: &demo.project_id,
-        agent_login: ("demo", "demo"),
-    };
+    let parts = ground.parts(&demo.project_id, ("demo", "demo"));
     let mut cloud = Cloud::start_services(folder, &parts, |client_id, api_port| {
         guest_conf(folder, client_id, api_port, &credential)
     });
@@ -260,15 +242,9 @@ impl Player<'_> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_takes_another_agents_place() {
     let work = tempfile::tempdir().unwrap();
-    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let ground = Ground::new();
     let (demo, other) = (login("demo", "demo").await, login("other", "other").await);
-    let (database_url, rabbit_url) = (database.url(), vhost.url());
-    let parts = Parts {
-        database_url: &database_url,
-        rabbit_url: &rabbit_url,
-        project_id: &demo.project_id,
-        agent_login: ("demo", "demo"),
-    };
+    let parts = ground.parts(&demo.project_id, ("demo", "demo"));
     let mut cloud = Cloud::start_services(work.path(), &parts, |_, _| String::new());
     // The guest of this test sends no heartbeats, and what is tried against it takes a while.
     cloud.conductor.kill();
@@ -443,16 +419,10 @@ impl TlsFront {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_are_verified() {
     let work = tempfile::tempdir().unwrap();
-    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let ground = Ground::new();
     let demo = login("demo", "demo").await;
     let credential = Credential::create(&demo).await;
-    let (database_url, rabbit_url) = (database.url(), vhost.url());
-    let parts = Parts {
-        database_url: &database_url,
-        rabbit_url: &rabbit_url,
-        project_id: &demo.project_id,
-        agent_login: ("demo", "demo"),
-    };
+    let parts = ground.parts(&demo.project_id, ("demo", "demo"));
     let mut cloud = Cloud::start_services(work.path(), &parts, |client_id, port| {
         guest_conf(work.path(), client_id, port, &credential)
     });

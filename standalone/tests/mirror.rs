@@ -4,9 +4,10 @@
 
 mod cloud;
 
+use cloud::ground::Ground;
 use cloud::one_shot::Said;
-use cloud::{Cloud, Login, Parts, User, login, remove_container};
-use freezer_testkit::{TestDatabase, TestVhost, program, random_name, services};
+use cloud::{Cloud, Login, User, login, remove_container};
+use freezer_testkit::{program, random_name, services};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -233,16 +234,41 @@ async fn a_restore_takes_the_newest_state_and_says_from_where() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pin_is_on_each_of_them_and_adoption_knows_one_backup_once() {
+    let room = Room::new().await;
+    let [near, _, far] = room.storages();
+    let both = [near.clone(), far.clone()];
+    let source = room.path("source");
+    let full = ["--action", "backup", "--path-to-backup", source.to_str().unwrap()];
+    let rotate = ["--action", "admin", "--keep-last", "1"];
+    let counts = async || {
+        let info = room.agent(&both, &["--action", "info"]).await.document();
+        let storages = info["storages"].as_array().unwrap().clone();
+        let count = |one: &Value| one["result"]["info"]["backups"].as_array().unwrap().len();
+        storages.iter().map(count).collect::<Vec<_>>()
+    };
+    room.agent(&both, &full).await.document();
+    let held = room.agent(&both, &["--action", "hold", "--hold-reason", "case 17"]).await.document();
+    assert_eq!(kinds(&held, "storages"), ["local", "ssh"], "{held}");
+    room.agent(&both, &full).await.document();
+    room.agent(&both, &rotate).await.document();
+    assert_eq!(counts().await, [2, 2], "held on both");
+    // Let go on one alone, it goes there alone.
+    room.agent(std::slice::from_ref(&far), &["--action", "release"]).await.document();
+    room.agent(&both, &rotate).await.document();
+    assert_eq!(counts().await, [2, 1]);
+    let adopted = room.agent(&both, &["--action", "adopt"]).await.document();
+    let mut records = adopted["adopted_backups"].as_array().unwrap().clone();
+    records.sort_by_key(|record| record["time_stamp"].as_i64());
+    let places: Vec<_> = records.iter().map(|record| kinds(record, "storages")).collect();
+    assert_eq!(places, [vec!["local"], vec!["local", "ssh"]], "{adopted:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_record_follows_its_storages() {
     let room = Room::new().await;
-    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
-    let (database_url, rabbit_url) = (database.url(), vhost.url());
-    let parts = Parts {
-        database_url: &database_url,
-        rabbit_url: &rabbit_url,
-        project_id: &room.demo.project_id,
-        agent_login: ("demo", "demo"),
-    };
+    let ground = Ground::new();
+    let parts = ground.parts(&room.demo.project_id, ("demo", "demo"));
     let cloud = Cloud::start(room.work.path(), &parts);
     let user = User::new(cloud.api_port, &room.demo);
     cloud.wait_for_agent(&user).await;

@@ -4,8 +4,9 @@
 
 mod cloud;
 
-use cloud::{Cloud, Parts, User, login, remove_container};
-use freezer_testkit::{TestDatabase, TestVhost, random_name};
+use cloud::ground::Ground;
+use cloud::{Cloud, User, login, remove_container};
+use freezer_testkit::random_name;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -44,15 +45,9 @@ async fn run_once(user: &User, client_id: &str, actions: Vec<Value>) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_story_on_real_parts() {
     let work = tempfile::tempdir().unwrap();
-    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let ground = Ground::new();
     let demo = login("demo", "demo").await;
-    let (database_url, rabbit_url) = (database.url(), vhost.url());
-    let parts = Parts {
-        database_url: &database_url,
-        rabbit_url: &rabbit_url,
-        project_id: &demo.project_id,
-        agent_login: ("demo", "demo"),
-    };
+    let parts = ground.parts(&demo.project_id, ("demo", "demo"));
     let cloud = Cloud::start(work.path(), &parts);
     let user = User::new(cloud.api_port, &demo);
     cloud.wait_for_agent(&user).await;

@@ -4,8 +4,9 @@
 
 mod cloud;
 
+use cloud::ground::Ground;
 use cloud::{Cloud, Parts, User, login, remove_container};
-use freezer_testkit::{TestDatabase, TestVhost, random_name, services};
+use freezer_testkit::{random_name, services};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,15 +71,9 @@ fn agent_conf(folder: &std::path::Path, client_id: &str, parts: &Parts<'_>, keys
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_logs_in_once() {
     let work = tempfile::tempdir().unwrap();
-    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
-    let (database_url, rabbit_url) = (database.url(), vhost.url());
+    let ground = Ground::new();
     let demo = login("demo", "demo").await;
-    let parts = Parts {
-        database_url: &database_url,
-        rabbit_url: &rabbit_url,
-        project_id: &demo.project_id,
-        agent_login: ("demo", "demo"),
-    };
+    let parts = ground.parts(&demo.project_id, ("demo", "demo"));
     let keystone = Counter::start().await;
     let mut cloud = Cloud::start_services(work.path(), &parts, |client_id, _| {
         agent_conf(work.path(), client_id, &parts, &keystone.url)

@@ -3,8 +3,9 @@
 
 mod cloud;
 
-use cloud::{Cloud, Login, PATIENCE, Parts, User, login};
-use freezer_testkit::{TestDatabase, TestVhost, program, services};
+use cloud::ground::Ground;
+use cloud::{Cloud, Login, PATIENCE, User, login};
+use freezer_testkit::{program, services};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -95,21 +96,15 @@ struct Field {
     demo: Login,
     user: User,
     machine: Machine,
-    _kept: (TestDatabase, TestVhost, tempfile::TempDir),
+    _kept: (Ground, tempfile::TempDir),
 }
 
 /// Half of the configuration in today's groups, half in the old `[DEFAULT]` spellings.
 async fn field() -> Field {
     let work = tempfile::tempdir().unwrap();
-    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let ground = Ground::new();
     let demo = login("demo", "demo").await;
-    let (database_url, rabbit_url) = (database.url(), vhost.url());
-    let parts = Parts {
-        database_url: &database_url,
-        rabbit_url: &rabbit_url,
-        project_id: &demo.project_id,
-        agent_login: ("demo", "demo"),
-    };
+    let parts = ground.parts(&demo.project_id, ("demo", "demo"));
     let cloud = Cloud::start_services(work.path(), &parts, |_, _| String::new());
     let user = User::new(cloud.api_port, &demo);
     let config = format!(
@@ -124,7 +119,7 @@ async fn field() -> Field {
         cloud.api_port,
     );
     let machine = Machine::new(work.path(), config);
-    Field { cloud, demo, user, machine, _kept: (database, vhost, work) }
+    Field { cloud, demo, user, machine, _kept: (ground, work) }
 }
 
 impl Field {

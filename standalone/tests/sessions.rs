@@ -3,8 +3,8 @@
 
 mod cloud;
 
-use cloud::{Cloud, PATIENCE, Parts, User, login};
-use freezer_testkit::{TestDatabase, TestVhost};
+use cloud::ground::Ground;
+use cloud::{Cloud, PATIENCE, User, login};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -30,15 +30,9 @@ async fn completed_session(user: &User) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_jobs_are_one_round() {
     let work = tempfile::tempdir().unwrap();
-    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let ground = Ground::new();
     let demo = login("demo", "demo").await;
-    let (database_url, rabbit_url) = (database.url(), vhost.url());
-    let parts = Parts {
-        database_url: &database_url,
-        rabbit_url: &rabbit_url,
-        project_id: &demo.project_id,
-        agent_login: ("demo", "demo"),
-    };
+    let parts = ground.parts(&demo.project_id, ("demo", "demo"));
     let cloud = Cloud::start(work.path(), &parts);
     let user = User::new(cloud.api_port, &demo);
     cloud.wait_for_agent(&user).await;

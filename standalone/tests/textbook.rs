@@ -5,12 +5,13 @@
 
 mod cloud;
 
+use cloud::ground::Ground;
 use cloud::project::{Hands, Project};
 use cloud::{Cloud, LOOK, Parts, User};
 use freezer_conductor::{Conductor, ConductorOptions, ConductorParts};
 use freezer_database::{Database, DatabaseOptions};
 use freezer_model::{Clock, SystemClock, Timestamp};
-use freezer_testkit::{Daemon, TestDatabase, TestVhost, program, services};
+use freezer_testkit::{Daemon, program, services};
 use oslo_messaging::{RabbitOptions, Transport};
 use serde_json::Value;
 use std::path::Path;
@@ -136,18 +137,12 @@ async fn ended_runs(user: &User, job: &str, count: usize) -> Vec<Value> {
 async fn five_weeks_leave_the_last_three_full_backups() {
     let work = tempfile::tempdir().unwrap();
     let folder = work.path();
-    let (database, vhost, project) = (TestDatabase::create(), TestVhost::create(), Project::create().await);
+    let (ground, project) = (Ground::new(), Project::create().await);
     let hands = Hands::of(&project).await;
     let volume = hands.volume("data", true).await;
     hands.server_with(&volume).await;
 
-    let (database_url, rabbit_url) = (database.url(), vhost.url());
-    let parts = Parts {
-        database_url: &database_url,
-        rabbit_url: &rabbit_url,
-        project_id: &project.id,
-        agent_login: (&project.user, &project.name),
-    };
+    let parts = ground.parts(&project.id, (&project.user, &project.name));
     let mut cloud = Cloud::start_services(folder, &parts, |_, _| String::new());
     cloud.conductor.kill();
     let clock = Arc::new(Calendar { ahead_millis: AtomicI64::new(0), system: SystemClock });

@@ -3,9 +3,10 @@
 
 mod cloud;
 
+use cloud::ground::Ground;
 use cloud::one_shot::Said;
-use cloud::{Cloud, Parts, User, login};
-use freezer_testkit::{TestDatabase, TestVhost, program};
+use cloud::{Cloud, User, login};
+use freezer_testkit::program;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -133,15 +134,9 @@ async fn what_is_held_stays_and_is_shown_until_it_is_released() {
 async fn a_job_that_finds_damage_fails_and_says_where() {
     let work = tempfile::tempdir().unwrap();
     saved_twice(work.path(), &[]).await;
-    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+    let ground = Ground::new();
     let demo = login("demo", "demo").await;
-    let (database_url, rabbit_url) = (database.url(), vhost.url());
-    let parts = Parts {
-        database_url: &database_url,
-        rabbit_url: &rabbit_url,
-        project_id: &demo.project_id,
-        agent_login: ("demo", "demo"),
-    };
+    let parts = ground.parts(&demo.project_id, ("demo", "demo"));
     let cloud = Cloud::start(work.path(), &parts);
     let user = User::new(cloud.api_port, &demo);
     cloud.wait_for_agent(&user).await;

@@ -5,9 +5,11 @@
 pub mod admin;
 pub mod central;
 pub mod detour;
+pub mod ground;
 pub mod heat;
 pub mod one_shot;
 pub mod project;
+pub mod restored;
 pub mod secrets;
 pub mod servers;
 pub mod service;
