@@ -238,8 +238,9 @@ async fn no_room_is_full_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_listing_that_lags_is_waited_for() {
+async fn without_static_manifests_a_listing_that_lags_is_waited_for() {
     let faulted = Faulted::new("lag").await;
+    faulted.proxy.rule("GET", "/info", 1, Action::Answer(404, vec![]));
     let body = noise(1, 600_000);
     let mut writer = faulted.store.create_large(&name("l/data")).await.unwrap();
     writer.write(body.slice(..300_000)).await.unwrap();
@@ -248,7 +249,41 @@ async fn a_listing_that_lags_is_waited_for() {
     // The first look of `finish` finds nothing.
     faulted.proxy.rule("GET", "prefix=l%2Fsegments%2F", 1, Action::Answer(204, vec![]));
     writer.finish().await.unwrap();
+    let head = faulted.fixture.raw("HEAD", "/l/data", &[]).await;
+    assert_eq!(head.headers()["x-object-manifest"], format!("{}/l/segments", faulted.fixture.container));
+    assert_same(&read(faulted.store.as_ref(), &name("l/data"), None).await.unwrap(), &body, "dynamic");
+    let error = write_large(faulted.store.as_ref(), &name("l/other"), &body, 300_000, 300_000).await;
+    assert!(error.unwrap_err().to_string().contains("l/data"), "the segments are somebody's");
     faulted.done(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_is_taken_when_its_segments_are_what_was_sent() {
+    let faulted = Faulted::new("static").await;
+    faulted.proxy.rule("PUT", "multipart-manifest=put", 1, Action::Answer(400, vec![]));
+    let body = noise(1, 600_000);
+    faulted.write_and_compare(&body).await;
+    // Somebody writes over a segment.
+    let mut writer = faulted.store.create_large(&name("other/data")).await.unwrap();
+    for part in [body.slice(..300_000), body.slice(300_000..)] {
+        writer.write(part).await.unwrap();
+        writer.end_segment().await.unwrap();
+    }
+    let written = async || {
+        let listed = faulted.fixture.store.list_tree(&name("other"), 10).await.unwrap().unwrap();
+        listed.len() == 2
+    };
+    while !written().await {
+        tokio::task::yield_now().await;
+    }
+    let foreign = noise(2, 300_000);
+    faulted.fixture.store.put(&name("other/segments/00000001"), foreign).await.unwrap();
+    let error = writer.finish().await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("other/segments/00000001"), "{error}");
+    assert_eq!(faulted.store.head(&name("other/data")).await.unwrap(), None);
+    // What is damaged is tried again, too.
+    faulted.done(1 + 7).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -147,12 +147,17 @@ impl Client {
         self.watched(request.what(), builder, progress).await
     }
 
+    /// What an answer says to people, if it comes soon.
+    pub async fn text(answer: Response) -> String {
+        tokio::time::timeout(Duration::from_secs(5), short_text(answer)).await.unwrap_or_default()
+    }
+
     /// What an answer that is no success means.
     pub async fn failure(&self, name: &str, answer: Response) -> StoreError {
         let status = answer.status();
         let retry_after = header(&answer, RETRY_AFTER.as_str()).and_then(|text| text.trim().parse().ok());
         let transaction = header(&answer, "x-trans-id").unwrap_or("none").to_string();
-        let text = tokio::time::timeout(Duration::from_secs(5), short_text(answer)).await.unwrap_or_default();
+        let text = Self::text(answer).await;
         let cause = format!("HTTP {status}, transaction {transaction}{text}");
         self.meaning(name, status, cause, retry_after.map(Duration::from_secs))
     }

@@ -15,17 +15,6 @@ use std::sync::Arc;
 /// Single deletes that run at the same time when there is no bulk delete.
 const PARALLEL_DELETES: usize = 8;
 
-/// What `/info` says about bulk deletes.
-#[derive(Default, Deserialize)]
-struct Info {
-    bulk_delete: Option<BulkInfo>,
-}
-
-#[derive(Deserialize)]
-struct BulkInfo {
-    max_deletes_per_request: Option<usize>,
-}
-
 /// The answer to a bulk delete; its own status is always 200.
 #[derive(Deserialize)]
 struct BulkAnswer {
@@ -71,13 +60,13 @@ impl SwiftStore {
         if page.is_empty() {
             return Ok(0);
         }
-        let bulk = *self.bulk_limit.get_or_init(|| self.ask_bulk_limit()).await;
+        let bulk = self.abilities().await.deletes_at_once();
         let Some(limit) = bulk.filter(|_| page.len() > 1) else {
             let names: Vec<&str> = page.iter().map(|object| object.name.as_str()).collect();
             return self.delete_singly(&names).await;
         };
         let mut gone = 0;
-        for names in page.chunks(limit.max(1)) {
+        for names in page.chunks(limit) {
             gone += self.retry.run(|| self.delete_bulk(names)).await?;
         }
         Ok(gone)
@@ -119,19 +108,5 @@ impl SwiftStore {
             errors = answer.errors.len(), "bulk delete left objects behind; deleting them one by one");
         let names: Vec<&str> = objects.iter().map(|object| object.name.as_str()).collect();
         Ok(answer.deleted + self.delete_singly(&names).await?)
-    }
-
-    /// How many names a bulk delete may hold; `None` when the proxy has none.
-    async fn ask_bulk_limit(&self) -> Option<usize> {
-        let endpoint = self.client.access.endpoint().await.ok()?;
-        let mut url = reqwest::Url::parse(&endpoint).ok()?;
-        // `/v1/AUTH_x`, perhaps behind a path of a gateway: `/info` is beside the version.
-        let before_version =
-            url.path().find("/v1").and_then(|at| url.path().get(..at)).unwrap_or("").to_string();
-        url.set_path(&format!("{before_version}/info"));
-        let asked = self.client.access.http().get(url).send();
-        let answer = tokio::time::timeout(self.client.stall_timeout, asked).await.ok()?.ok()?;
-        let info: Info = serde_json::from_slice(&answer.bytes().await.ok()?).unwrap_or_default();
-        info.bulk_delete.map(|bulk| bulk.max_deletes_per_request.unwrap_or(1000))
     }
 }

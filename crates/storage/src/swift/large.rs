@@ -1,4 +1,4 @@
-//! Large objects: segments beside the object, several on their way at once, and a manifest at the end.
+//! Large objects: segments beside the object, several on their way at once, and a manifest at the end (see [`super::manifest`]).
 //!
 //! A segment is uploaded when it is complete, with its length and MD5 in the request, so that a slow
 //! source never lets a request time out and Swift itself checks what arrived. Its pieces are kept until Swift
@@ -7,7 +7,8 @@
 use super::SwiftStore;
 use super::client::Request;
 use super::list::Listed;
-use super::names::{manifest_header, segments_folder};
+use super::manifest::Segment;
+use super::names::segments_folder;
 use crate::http::{Pieces, header};
 use crate::store::{LargeWriter, ObjectName, StoreError};
 use async_trait::async_trait;
@@ -31,11 +32,11 @@ pub(super) struct SwiftWriter {
     folder: ObjectName,
     current: Vec<Bytes>,
     current_bytes: usize,
-    /// Each answers the bytes it held. Dropping the set stops them.
-    uploads: JoinSet<Result<usize, StoreError>>,
+    /// Each answers the place of its segment, and what Swift acknowledged. Dropping the set stops them.
+    uploads: JoinSet<Result<(usize, String), StoreError>>,
     in_flight_bytes: usize,
-    segments: Vec<ObjectName>,
-    total_bytes: u64,
+    /// Without their MD5 as long as they are on their way.
+    segments: Vec<Segment>,
 }
 
 impl SwiftWriter {
@@ -58,7 +59,6 @@ impl SwiftWriter {
             uploads: JoinSet::new(),
             in_flight_bytes: 0,
             segments: Vec::new(),
-            total_bytes: 0,
         })
     }
 
@@ -71,12 +71,16 @@ impl SwiftWriter {
 
     fn took_off(
         &mut self,
-        joined: Result<Result<usize, StoreError>, tokio::task::JoinError>,
+        joined: Result<Result<(usize, String), StoreError>, tokio::task::JoinError>,
     ) -> Result<(), StoreError> {
-        let bytes = joined.map_err(|error| {
+        let (place, md5) = joined.map_err(|error| {
             self.store.client.other(self.name.as_str(), format!("upload task: {error}"))
         })??;
-        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
+        if let Some(segment) = self.segments.get_mut(place) {
+            self.in_flight_bytes =
+                self.in_flight_bytes.saturating_sub(usize::try_from(segment.bytes).unwrap_or(usize::MAX));
+            segment.md5 = md5;
+        }
         Ok(())
     }
 
@@ -91,32 +95,6 @@ impl SwiftWriter {
     async fn drain(&mut self) -> Result<(), StoreError> {
         while self.wait_for_one().await? {}
         Ok(())
-    }
-
-    async fn put_manifest(&self) -> Result<(), StoreError> {
-        let value = manifest_header(&self.store.root.container, &self.store.root.full(&self.folder));
-        let value =
-            HeaderValue::from_str(&value).map_err(|_| StoreError::BadName { name: self.name.to_string() })?;
-        let full = self.store.root.full(&self.name);
-        self.store.put_object(&full, Arc::default(), Some(value)).await
-    }
-
-    /// Container listings may lag behind. What readers go by must show all of the object before it is
-    /// reported as written.
-    async fn see_all(&self) -> Result<(), StoreError> {
-        let prefix = format!("{}/", self.store.root.full(&self.folder));
-        let listed = self.store.names_below(&self.store.root.container, &prefix).await?;
-        let bytes: u64 = listed.iter().map(|segment| segment.bytes).sum();
-        if listed.len() == self.segments.len() && bytes == self.total_bytes {
-            return Ok(());
-        }
-        let cause = format!(
-            "the container's listing shows {} segments with {bytes} bytes instead of {} with {}",
-            listed.len(),
-            self.segments.len(),
-            self.total_bytes
-        );
-        Err(self.store.client.unavailable(self.name.as_str(), cause))
     }
 }
 
@@ -147,23 +125,22 @@ impl LargeWriter for SwiftWriter {
         }
         let bytes = std::mem::take(&mut self.current_bytes);
         let pieces: Pieces = Arc::new(std::mem::take(&mut self.current));
-        let segment = self.folder.join(&format!("{:08}", self.segments.len()))?;
-        let full = self.store.root.full(&segment);
+        let place = self.segments.len();
+        let name = self.folder.join(&format!("{place:08}"))?;
+        let full = self.store.root.full(&name);
         let store = self.store.clone();
-        self.segments.push(segment);
+        self.segments.push(Segment { name, bytes: bytes as u64, md5: String::new() });
         self.in_flight_bytes += bytes;
-        self.total_bytes += bytes as u64;
-        self.uploads.spawn(async move { store.put_again_and_again(&full, pieces).await.map(|()| bytes) });
+        self.uploads
+            .spawn(async move { store.put_again_and_again(&full, pieces).await.map(|md5| (place, md5)) });
         Ok(())
     }
 
     async fn finish(mut self: Box<Self>) -> Result<Vec<ObjectName>, StoreError> {
         self.end_segment().await?;
         self.drain().await?;
-        let retry = self.store.retry.clone();
-        retry.run(|| self.put_manifest()).await?;
-        retry.run(|| self.see_all()).await?;
-        Ok(self.segments)
+        self.store.put_manifest(&self.name, &self.folder, &self.segments).await?;
+        Ok(self.segments.into_iter().map(|segment| segment.name).collect())
     }
 
     async fn abandon(mut self: Box<Self>) {
@@ -173,7 +150,7 @@ impl LargeWriter for SwiftWriter {
         let _ = tokio::time::timeout(SETTLE_TIME, settle).await;
         self.uploads.shutdown().await;
         // By name: a listing may lag behind.
-        let full = |segment: &ObjectName| Listed { name: self.store.root.full(segment), bytes: 0 };
+        let full = |segment: &Segment| Listed::new(self.store.root.full(&segment.name), 0);
         let segments: Vec<Listed> = self.segments.iter().map(full).collect();
         match tokio::time::timeout(CLEAN_TIME, self.store.delete_page(&segments)).await {
             Ok(Ok(_)) => {}
@@ -201,11 +178,10 @@ impl SwiftStore {
         };
         for entry in self.entries(beside.as_ref()).await? {
             let full = format!("{}{}", self.root.folder_prefix(beside.as_ref()), entry.name);
-            // A manifest has no bytes of its own.
-            if entry.is_folder || entry.size_bytes > 0 || full == self.root.full(name) {
+            if entry.is_folder || full == self.root.full(name) {
                 continue;
             }
-            if self.manifest_of(&full).await?.is_some_and(|at| at.is(&self.root.container, &segments)) {
+            if self.has_segments_in(&full, &segments).await? {
                 let cause = format!("its folder holds the segments of {full}: one large object per folder");
                 return Err(self.client.other(name.as_str(), cause));
             }
@@ -213,7 +189,8 @@ impl SwiftStore {
         Ok(())
     }
 
-    async fn put_again_and_again(&self, full: &str, pieces: Pieces) -> Result<(), StoreError> {
+    /// Answers the MD5 of what is stored now.
+    async fn put_again_and_again(&self, full: &str, pieces: Pieces) -> Result<String, StoreError> {
         let put = || async {
             let result = self.put_object(full, pieces.clone(), None).await;
             if let Err(StoreError::Unavailable { .. }) = &result {
@@ -226,14 +203,14 @@ impl SwiftStore {
         self.retry.run(put).await
     }
 
-    /// One PUT of an object by its full name, with its MD5 checked on both sides. A missing container is
+    /// One PUT of an object by its full name, with its MD5 checked on both sides; answers that. A missing container is
     /// made on the way.
     pub(super) async fn put_object(
         &self,
         full: &str,
         pieces: Pieces,
         manifest: Option<HeaderValue>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<String, StoreError> {
         let digest = self.md5(full, pieces.clone()).await?;
         let mut request = Request::new(Method::PUT, &self.root.container, Some(full))
             .header("content-type", HeaderValue::from_static("application/octet-stream"))
@@ -254,12 +231,17 @@ impl SwiftStore {
                 let cause = format!("container {} was just made and is not yet seen", self.root.container);
                 Err(self.client.unavailable(full, cause))
             }
-            status if status.is_success() => self.compare(full, &answer, &digest),
+            status if status.is_success() => self.compare(full, &answer, &digest).map(|()| digest),
             _ => Err(self.client.failure(full, answer).await),
         }
     }
 
-    fn compare(&self, full: &str, answer: &reqwest::Response, digest: &str) -> Result<(), StoreError> {
+    pub(super) fn compare(
+        &self,
+        full: &str,
+        answer: &reqwest::Response,
+        digest: &str,
+    ) -> Result<(), StoreError> {
         match header(answer, "etag").map(|etag| etag.trim_matches('"')) {
             Some(etag) if etag.eq_ignore_ascii_case(digest) => Ok(()),
             Some(etag) => {

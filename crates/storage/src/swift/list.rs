@@ -20,6 +20,15 @@ pub(super) struct Listed {
     /// Full name inside its container.
     pub name: String,
     pub bytes: u64,
+    /// Of a static large object, whose bytes are those of its segments.
+    #[serde(default)]
+    slo_etag: Option<String>,
+}
+
+impl Listed {
+    pub(super) fn new(name: String, bytes: u64) -> Self {
+        Self { name, bytes, slo_etag: None }
+    }
 }
 
 impl Line {
@@ -138,6 +147,7 @@ impl SwiftStore {
 fn entry(line: Line, prefix: &str) -> Option<Entry> {
     let (full, is_folder, size_bytes) = match &line {
         Line::Folder { subdir } => (subdir.strip_suffix('/').unwrap_or(subdir), true, 0),
+        Line::Object(object) if object.slo_etag.is_some() => (object.name.as_str(), false, 0),
         Line::Object(object) => (object.name.as_str(), false, object.bytes),
     };
     let name = full.strip_prefix(prefix)?;

@@ -1,15 +1,16 @@
 //! Objects in a container of OpenStack Swift.
 //!
-//! Names are kept as they are below the container's prefix. A large object is a manifest without bytes
-//! (`X-Object-Manifest`) and segments beside it, as upstream writes them: deleting the manifest alone leaves
-//! the segments; delete the folder to be rid of both. A folder can hold one large object. In a listing a
-//! manifest has size 0.
+//! Names are kept as they are below the container's prefix. A large object is a manifest and segments beside it, where upstream has
+//! them: deleting the manifest alone leaves the segments; delete the folder to be rid of both. A folder can hold one large object.
+//! In a listing a manifest has size 0.
 
+mod abilities;
 mod access;
 mod client;
 mod delete;
 mod large;
 mod list;
+mod manifest;
 mod names;
 mod read;
 mod session;
@@ -23,6 +24,7 @@ use crate::retry::Retry;
 use crate::root::Root;
 use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
 use crate::throttle::Limits;
+use abilities::Abilities;
 use async_trait::async_trait;
 use bytes::Bytes;
 use client::{Client, Request};
@@ -40,8 +42,7 @@ pub struct SwiftStore {
     page_names: Option<usize>,
     segments_in_flight: usize,
     buffer_bytes: usize,
-    /// How many names a bulk delete may hold, once asked.
-    bulk_limit: Arc<OnceCell<Option<usize>>>,
+    abilities: Arc<OnceCell<Abilities>>,
 }
 
 impl SwiftStore {
@@ -59,7 +60,7 @@ impl SwiftStore {
             page_names: config.page_names,
             segments_in_flight: config.segments_in_flight.max(1),
             buffer_bytes: config.buffer_bytes,
-            bulk_limit: Arc::default(),
+            abilities: Arc::default(),
         })
     }
 
@@ -91,7 +92,7 @@ impl Store for SwiftStore {
 
     async fn put(&self, name: &ObjectName, body: Bytes) -> Result<(), StoreError> {
         let pieces = if body.is_empty() { Vec::new() } else { vec![body] };
-        self.put_object(&self.root.full(name), Arc::new(pieces), None).await
+        self.put_object(&self.root.full(name), Arc::new(pieces), None).await.map(|_| ())
     }
 
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {

@@ -1,12 +1,13 @@
 //! Reading objects: whole ones checked against length and ETag, parts of them, and large ones segment by
 //! segment.
 //!
-//! Large objects (`X-Object-Manifest`) are not read through their manifest: Swift slows that down to one
-//! segment per second after the first ten, stops it after a day and checks no checksum. The segments are
-//! listed and read one after the other, each verified.
+//! Large objects are not read through their manifest: Swift slows that down to one segment per second after the first ten, stops
+//! it after a day and checks no checksum. The segments are read one after the other, each verified. Those of a dynamic manifest are
+//! listed; a static one names them.
 
 use super::SwiftStore;
 use super::client::{Client, Request};
+use super::list::Listed;
 use super::names::unescape;
 use crate::http::{Check, checked_body, header, range_header, window};
 use crate::store::{ByteStream, ObjectInfo, ObjectName, StoreError};
@@ -14,26 +15,56 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use reqwest::header::{CONTENT_LENGTH, RANGE};
 use reqwest::{Method, Response, StatusCode};
+use serde::Deserialize;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Where the segments of a large object are.
-pub(super) struct SegmentsAt {
-    pub container: String,
-    pub prefix: String,
+/// Where the segments of a dynamic large object are.
+struct SegmentsAt {
+    container: String,
+    prefix: String,
 }
 
-impl SegmentsAt {
-    pub fn is(&self, container: &str, folder: &str) -> bool {
-        self.container == container && self.prefix.trim_end_matches('/') == folder
-    }
+/// A segment as a static manifest shows it.
+#[derive(Deserialize)]
+struct StaticSegment {
+    /// `/container/object`.
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    bytes: u64,
+    /// A manifest itself.
+    #[serde(default)]
+    sub_slo: bool,
+    /// A part of an object.
+    range: Option<String>,
 }
 
 impl SwiftStore {
-    /// Where the segments of an object are, by its full name; `None` when it is missing or no large object.
-    pub(super) async fn manifest_of(&self, full: &str) -> Result<Option<SegmentsAt>, StoreError> {
-        Ok(self.head_raw(full).await?.as_ref().and_then(segments_at))
+    /// Whether an object, by its full name, is a large one with segments in that folder of this container.
+    pub(super) async fn has_segments_in(&self, full: &str, folder: &str) -> Result<bool, StoreError> {
+        let Some(answer) = self.head_raw(full).await? else { return Ok(false) };
+        if let Some(at) = segments_at(&answer) {
+            return Ok(at.container == self.root.container && at.prefix.trim_end_matches('/') == folder);
+        }
+        if !is_static(&answer) {
+            return Ok(false);
+        }
+        let below = format!("/{}/{folder}/", self.root.container);
+        Ok(self.static_manifest(full).await?.iter().any(|segment| segment.name.starts_with(&below)))
+    }
+
+    async fn static_manifest(&self, full: &str) -> Result<Vec<StaticSegment>, StoreError> {
+        let request =
+            Request::new(Method::GET, &self.root.container, Some(full)).query("multipart-manifest", "get");
+        let answer = self.client.send_ok(&request).await?;
+        let body = tokio::time::timeout(self.client.stall_timeout, answer.bytes())
+            .await
+            .map_err(|_| self.client.unavailable(full, "its manifest stalled".into()))?
+            .map_err(|error| self.client.transport(full, &error))?;
+        serde_json::from_slice(&body)
+            .map_err(|error| self.client.damaged(full, format!("its manifest is none: {error}")))
     }
 
     pub(super) async fn read(
@@ -61,19 +92,38 @@ impl SwiftStore {
             _ => return Err(self.client.failure(&full, answer).await),
         }
         if let Some(at) = segments_at(&answer) {
-            return self.read_segments(at, range).await;
+            return self.read_dynamic(at, range).await;
         }
-        if header(&answer, "x-static-large-object").is_some() {
-            // The question for the manifest was answered with it; ask for the content.
-            request.query.clear();
-            let answer = self.client.send(&request).await?;
-            return match answer.status() {
-                StatusCode::RANGE_NOT_SATISFIABLE => Ok(stream::empty().boxed()),
-                status if status.is_success() => Ok(self.body(answer, full, range)),
-                _ => Err(self.client.failure(&full, answer).await),
-            };
+        if is_static(&answer) {
+            return self.read_static(full, range).await;
         }
         Ok(self.body(answer, full, range))
+    }
+
+    /// Segment by segment, when all are whole objects of one container; whatever else others have made is left to Swift.
+    async fn read_static(&self, full: String, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {
+        let manifest = self.static_manifest(&full).await?;
+        let mut containers = manifest.iter().map(|segment| split(&segment.name).map(|(first, _)| first));
+        if let Some(Some(container)) = containers.next()
+            && containers.all(|other| other == Some(container))
+            && manifest.iter().all(|segment| !segment.sub_slo && segment.range.is_none())
+        {
+            let listed = |segment: &StaticSegment| {
+                split(&segment.name).map(|(_, name)| Listed::new(name.to_owned(), segment.bytes))
+            };
+            let segments = manifest.iter().filter_map(listed).collect();
+            return Ok(self.read_segments(container.to_owned(), segments, range));
+        }
+        let mut request = Request::new(Method::GET, &self.root.container, Some(&full));
+        if let Some(range) = &range {
+            request = request.header(RANGE.as_str(), range_header(range));
+        }
+        let answer = self.client.send(&request).await?;
+        match answer.status() {
+            StatusCode::RANGE_NOT_SATISFIABLE => Ok(stream::empty().boxed()),
+            status if status.is_success() => Ok(self.body(answer, full, range)),
+            _ => Err(self.client.failure(&full, answer).await),
+        }
     }
 
     /// A range beyond the end of a plain object is empty, but the manifest of a large object is short, and
@@ -86,19 +136,12 @@ impl SwiftStore {
         let full = self.root.full(name);
         let answer = self.head_raw(&full).await?.ok_or_else(|| self.not_found(name.as_str()))?;
         if let Some(at) = segments_at(&answer) {
-            return self.read_segments(at, range).await;
+            return self.read_dynamic(at, range).await;
         }
-        let (Some(range), true) = (range, header(&answer, "x-static-large-object").is_some()) else {
-            return Ok(stream::empty().boxed());
-        };
-        let request = Request::new(Method::GET, &self.root.container, Some(&full))
-            .header(RANGE.as_str(), range_header(&range));
-        let answer = self.client.send(&request).await?;
-        match answer.status() {
-            StatusCode::RANGE_NOT_SATISFIABLE => Ok(stream::empty().boxed()),
-            status if status.is_success() => Ok(self.body(answer, full, Some(range))),
-            _ => Err(self.client.failure(&full, answer).await),
+        if is_static(&answer) {
+            return self.read_static(full, range).await;
         }
+        Ok(stream::empty().boxed())
     }
 
     async fn head_raw(&self, full: &str) -> Result<Option<Response>, StoreError> {
@@ -119,7 +162,7 @@ impl SwiftStore {
             let segments = self.names_below(&at.container, &at.prefix).await?;
             return Ok(Some(ObjectInfo { size_bytes: segments.iter().map(|segment| segment.bytes).sum() }));
         }
-        if header(&answer, "x-static-large-object").is_some() {
+        if is_static(&answer) {
             let request = Request::new(Method::HEAD, &self.root.container, Some(&full));
             let answer = self.client.send_ok(&request).await?;
             return self.length(&answer, &full).map(|size_bytes| Some(ObjectInfo { size_bytes }));
@@ -145,16 +188,26 @@ impl SwiftStore {
         self.client.limits.slow_download(body)
     }
 
-    async fn read_segments(
+    async fn read_dynamic(
         &self,
         at: SegmentsAt,
         range: Option<Range<u64>>,
     ) -> Result<ByteStream, StoreError> {
+        let segments = self.names_below(&at.container, &at.prefix).await?;
+        Ok(self.read_segments(at.container, segments, range))
+    }
+
+    fn read_segments(
+        &self,
+        container: String,
+        segments: Vec<Listed>,
+        range: Option<Range<u64>>,
+    ) -> ByteStream {
         let wanted = range.unwrap_or(0..u64::MAX);
         let mut plan = VecDeque::new();
         let mut offset = 0u64;
-        for segment in self.names_below(&at.container, &at.prefix).await? {
-            let end = offset + segment.bytes;
+        for segment in segments {
+            let end = offset.saturating_add(segment.bytes);
             let (from, to) = (wanted.start.max(offset), wanted.end.min(end));
             if from < to {
                 let part = (from > offset || to < end).then(|| from - offset..to - offset);
@@ -162,8 +215,7 @@ impl SwiftStore {
             }
             offset = end;
         }
-        let state =
-            SegmentReader { client: self.client.clone(), container: at.container, plan, current: None };
+        let state = SegmentReader { client: self.client.clone(), container, plan, current: None };
         let body = stream::unfold(Some(state), |state| async move {
             let mut state = state?;
             match state.next().await? {
@@ -171,7 +223,7 @@ impl SwiftStore {
                 Err(error) => Some((Err(error), None)),
             }
         });
-        Ok(self.client.limits.slow_download(body.boxed()))
+        self.client.limits.slow_download(body.boxed())
     }
 }
 
@@ -219,7 +271,16 @@ async fn open_segment(
     Ok(checked_body(client.clone(), answer, name.to_string(), check))
 }
 
-/// Where the segments of the answered object are, if it is a manifest.
+fn is_static(answer: &Response) -> bool {
+    header(answer, "x-static-large-object").is_some()
+}
+
+/// Container and object of `/container/object`.
+fn split(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix('/')?.split_once('/')
+}
+
+/// Where the segments of the answered object are, if it is a dynamic manifest.
 fn segments_at(answer: &Response) -> Option<SegmentsAt> {
     // Bytes, not text: Swift may send back names outside ASCII as they are.
     let value = answer.headers().get("x-object-manifest")?;
