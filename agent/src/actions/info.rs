@@ -7,6 +7,7 @@ use crate::storages::{Surroundings, open_store};
 use freezer_storage::Store;
 use freezer_vault::catalogue::{self, Level, Standing};
 use freezer_vault::hold::{self, Held};
+use freezer_vault::upstream::list_layout_a;
 use freezer_vault::{Engine, Hbn, VaultError};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -18,9 +19,12 @@ pub async fn info(options: &ActionOptions, around: &Surroundings) -> Result<Done
         "backup", "level", "time (UTC)", "age", "stored", "codec", "standing"
     )];
     let mut backups = Vec::new();
-    let mut hbns = all(&store).await?;
-    hbns.retain(|hbn| is_meant(options, hbn.as_str()));
-    for hbn in hbns {
+    let mut found: Vec<_> = all(&store).await?.into_iter().map(|hbn| (hbn, store.clone())).collect();
+    let of_rsync = catalogue::list_hbns(&store, Engine::Rsync).await?;
+    found.extend(of_rsync.into_iter().map(|hbn| (hbn, store.clone())));
+    found.extend(list_layout_a(&store).await?);
+    found.retain(|(hbn, _)| is_meant(options, hbn.as_str()));
+    for (hbn, store) in found {
         let found = catalogue::list(&store, &hbn).await?;
         let holds = hold::list(&store, &hbn).await?;
         for (chain, level) in

@@ -76,6 +76,9 @@ const ENGINES: [(&str, &[&str]); 5] = [
     ("project", &["tar", "set"]),
 ];
 
+/// Upstream's engines for files whose backups this agent restores and does not make.
+const ONLY_READ: [&str; 2] = ["rsync", "rsyncv2"];
+
 impl Medium {
     /// `mode` of the medium.
     pub fn mode(&self) -> &'static str {
@@ -220,7 +223,13 @@ pub fn choose(values: &Values) -> Result<Medium, OptionsError> {
     };
     let engine = values.text("engine_name")?.unwrap_or_default();
     let known = ENGINES.iter().find(|(name, _)| *name == mode).map_or(&["tar"][..], |(_, engines)| engines);
-    if !known.contains(&engine.as_str()) {
+    let is_of_upstream = mode == "fs" && ONLY_READ.contains(&engine.as_str());
+    let is_reading = matches!(values.text("action")?.as_deref(), Some("restore" | "info"));
+    if is_of_upstream && !is_reading {
+        let cause = format!("'{engine}' is only read: its backups can be restored, new ones are made by tar");
+        return Err(OptionsError::bad("engine_name", cause));
+    }
+    if !is_of_upstream && !known.contains(&engine.as_str()) {
         let cause =
             format!("'{engine}' is not available in this agent for mode {mode}; it has {}", known.join(", "));
         return Err(OptionsError::bad("engine_name", cause));
@@ -297,6 +306,15 @@ mod tests {
         assert_eq!(chosen(json!({"mode": "cinder"})), Ok(Medium::Volume(Pick::Unnamed)));
         let project = json!({"mode": "nova", "engine_name": "nova", "project_id": "p"});
         assert_eq!(chosen(project), Ok(Medium::Servers(ServerPick::Project("p".into()))));
+    }
+
+    #[test]
+    fn upstreams_engines_are_only_read() {
+        for engine in ["rsync", "rsyncv2"] {
+            assert_eq!(chosen(json!({"action": "restore", "engine_name": engine})), Ok(Medium::Files));
+            let error = chosen(json!({"action": "backup", "engine_name": engine})).unwrap_err();
+            assert!(error.contains("only read"), "{error}");
+        }
     }
 
     #[test]

@@ -185,6 +185,8 @@ pub struct ActionOptions {
     pub max_level: Option<u32>,
     pub always_level: Option<u32>,
     pub restart_always_level_days: Option<f64>,
+    /// Backups of upstream's engines rsync and rsyncv2 are meant; only to be read.
+    pub reads_rsync: bool,
     pub compression: String,
     pub compression_level: Option<i32>,
     pub encrypt_pass_file: Option<PathBuf>,
@@ -292,6 +294,7 @@ impl ActionOptions {
             max_level: small("max_level")?.filter(|level| *level > 0),
             always_level: small("always_level")?.filter(|level| *level > 0),
             restart_always_level_days: positive(values, "restart_always_level")?,
+            reads_rsync: matches!(text("engine_name")?.as_deref(), Some("rsync" | "rsyncv2")),
             compression: text("compression")?.unwrap_or_default(),
             compression_level: values.int("compression_level", -7..=22)?.map(|level| level as i32),
             encrypt_pass_file: path("encrypt_pass_file")?,

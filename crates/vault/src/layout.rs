@@ -42,6 +42,8 @@ pub enum Engine {
     Image,
     /// Documents that name other backups.
     Set,
+    /// Folders and files as upstream's engines rsync and rsyncv2 save them. Only read.
+    Rsync,
 }
 
 impl Engine {
@@ -50,6 +52,7 @@ impl Engine {
             Self::Tar => "tar",
             Self::Image => "image",
             Self::Set => "set",
+            Self::Rsync => "rsync",
         }
     }
 

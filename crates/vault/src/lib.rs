@@ -23,6 +23,7 @@ pub mod restore;
 mod sample;
 pub mod set;
 pub mod tar;
+pub mod upstream;
 pub mod verify;
 
 pub use backup::{BackupReport, BackupRequest, backup};

@@ -52,6 +52,7 @@ pub(super) async fn prepare(
         kind: MetadataKind::Ours,
         compression: Some(request.compression.format),
         encrypted: request.encryption.is_some(),
+        rsync_block_bytes: None,
     }
     .to_body(request.engine());
     let key = plan.mac.as_ref().map(|mac| &mac.key);

@@ -6,12 +6,14 @@
 //! and never shown.
 
 mod authenticate;
+mod cfb8;
 mod cipher;
 mod derive;
 mod key_ring;
 mod pass_phrase;
 
 pub(crate) use authenticate::MacState;
+pub(crate) use cfb8::Cfb8Decryptor;
 pub use authenticate::{MacKey, MacParameters};
 pub(crate) use cipher::{BLOCK_BYTES, PartDecryptor};
 pub use cipher::{Decryptor, Encryptor};

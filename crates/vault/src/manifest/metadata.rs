@@ -18,6 +18,8 @@ pub struct Metadata {
     /// `None` when it does not say, or says something unknown.
     pub compression: Option<Compression>,
     pub encrypted: bool,
+    /// Of upstream's engine rsyncv2, which calls itself `rsync` like its predecessor and is told by this alone.
+    pub rsync_block_bytes: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,7 @@ impl Metadata {
         };
         let compression = map.get("compression").and_then(Value::as_str).and_then(|name| name.parse().ok());
         let kind = if map.contains_key(MANIFEST_KEY) { MetadataKind::Ours } else { MetadataKind::Upstream };
-        Ok(Self { kind, compression, encrypted })
+        let rsync_block_bytes = map.get("rsync_block_size").and_then(Value::as_u64);
+        Ok(Self { kind, compression, encrypted, rsync_block_bytes })
     }
 }

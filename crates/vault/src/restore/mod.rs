@@ -12,11 +12,11 @@ mod plan;
 mod replay;
 mod stream;
 
-pub(crate) use fetch::{Payload, fetch_piece};
+pub(crate) use fetch::{Arrival, Payload, fetch_piece};
 pub(crate) use plan::plan_of;
 pub use plan::{PlannedLevel, RestorePlan, plan};
 pub use replay::restore;
-pub(crate) use stream::{open_payload, sniff_upstream};
+pub(crate) use stream::{ArrivalReader, open_payload, read_head, sniff_upstream};
 
 use crate::codecs::Compression;
 use crate::encryption::PassPhrase;
@@ -60,6 +60,8 @@ pub struct RestoreRequest {
     pub authenticity: Authenticity,
     /// Taken when a backup of upstream does not say how it is compressed and its bytes do not tell either.
     pub compression_fallback: Compression,
+    /// Look for backups of upstream's engines rsync and rsyncv2 before those of tar.
+    pub prefers_rsync: bool,
     /// Read whole archives, even if only parts of them are wanted and their tables of contents say where these are.
     pub reads_whole: bool,
     /// Choose and check, and read everything, but write nothing.
@@ -81,6 +83,7 @@ impl RestoreRequest {
             pass_phrase: None,
             authenticity: Authenticity::WhenRecorded,
             compression_fallback: Compression::Gzip,
+            prefers_rsync: false,
             reads_whole: false,
             dry_run: false,
         }

@@ -6,6 +6,7 @@ use crate::catalogue::{self, Catalogue, Level, Standing, check_presence, source_
 use crate::codecs::Compression;
 use crate::encryption::{KeyDerivation, KeyRing, MacKey};
 use crate::layout::{Engine, Hbn, LevelId};
+use crate::upstream::{rsync, view_layout_a};
 use freezer_model::clock::time_text;
 use freezer_storage::Store;
 use std::fmt;
@@ -25,6 +26,18 @@ pub struct PlannedLevel {
     pub(crate) level: Level,
     pub(crate) key: Option<MacKey>,
     pub(crate) derivation: Option<KeyDerivation>,
+    /// How to read it, when upstream's rsync engines wrote it.
+    pub(crate) rsync: Option<Arc<rsync::Opening>>,
+}
+
+/// Where the levels of a plan are read.
+#[derive(Clone)]
+pub(crate) struct Origin(pub(crate) Arc<dyn Store>);
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.describe())
+    }
 }
 
 /// What a restore will do. Print it with `{}`.
@@ -34,6 +47,7 @@ pub struct RestorePlan {
     /// Level 0 first.
     pub levels: Vec<PlannedLevel>,
     pub warnings: Vec<String>,
+    pub(crate) origin: Origin,
 }
 
 impl fmt::Display for RestorePlan {
@@ -58,7 +72,9 @@ impl fmt::Display for RestorePlan {
 /// Chooses the newest state not after the wanted time and checks, without reading payloads, that every
 /// level it needs is there and can be decrypted.
 pub async fn plan(store: &Arc<dyn Store>, request: &RestoreRequest) -> Result<RestorePlan, VaultError> {
-    plan_of(store, Engine::Tar, request).await
+    let keys = request.pass_phrase.clone().map(KeyRing::new);
+    let found = find_files(store, request, keys.as_ref()).await?;
+    prove(found, request, keys.as_ref()).await
 }
 
 /// The same for the backups of any engine.
@@ -68,7 +84,18 @@ pub(crate) async fn plan_of(
     request: &RestoreRequest,
 ) -> Result<RestorePlan, VaultError> {
     let keys = request.pass_phrase.clone().map(KeyRing::new);
-    let Found { catalogue, chosen, mut warnings } = find(store, engine, request, keys.as_ref()).await?;
+    let found = find(store, engine, request, keys.as_ref()).await?;
+    prove(found, request, keys.as_ref()).await
+}
+
+/// What was found is whole, as far as that shows without reading payloads.
+async fn prove(
+    found: Found,
+    request: &RestoreRequest,
+    keys: Option<&KeyRing>,
+) -> Result<RestorePlan, VaultError> {
+    let Found { store, catalogue, chosen, mut warnings } = found;
+    let store = &store;
     let hbn = catalogue.hbn.clone();
     let chain = catalogue.chains.iter().find(|chain| chain.timestamp == chosen.chain_timestamp);
     let newest = chain.and_then(|chain| chain.levels.iter().find(|level| level.id == chosen));
@@ -88,16 +115,47 @@ pub(crate) async fn plan_of(
     let mut levels = Vec::new();
     for level in lineage {
         let level = level.whole(store, &hbn).await?;
-        levels.push(unlock(store, &hbn, &level, keys.as_ref(), request, &mut warnings).await?);
+        levels.push(unlock(store, &hbn, &level, keys, request, &mut warnings).await?);
     }
-    Ok(RestorePlan { hbn, levels, warnings })
+    Ok(RestorePlan { hbn, levels, warnings, origin: Origin(store.clone()) })
 }
 
 /// The state to restore, where it was found.
 struct Found {
+    store: Arc<dyn Store>,
     catalogue: Catalogue,
     chosen: LevelId,
     warnings: Vec<String>,
+}
+
+/// Files: what the tar engine has of today, then what it had in Freezer 1 and 2, then upstream's rsync engines; these come first
+/// for who asks for them.
+async fn find_files(
+    store: &Arc<dyn Store>,
+    request: &RestoreRequest,
+    keys: Option<&KeyRing>,
+) -> Result<Found, VaultError> {
+    let order = if request.prefers_rsync { [Engine::Rsync, Engine::Tar] } else { [Engine::Tar, Engine::Rsync] };
+    let mut first = None;
+    for engine in order {
+        match find(store, engine, request, keys).await {
+            Err(error @ VaultError::NoBackup { .. }) => first.get_or_insert(error),
+            other => return other,
+        };
+        for name in names(request).filter(|_| engine == Engine::Tar) {
+            let Some(view) = view_layout_a(store, &Hbn::new(&request.hostname, name)?).await? else { continue };
+            let only = RestoreRequest { backup_name: name.clone(), also_named: Vec::new(), ..request.clone() };
+            match find(&view, engine, &only, keys).await {
+                Err(VaultError::NoBackup { .. }) => {}
+                other => return other,
+            }
+        }
+    }
+    Err(first.unwrap_or_else(|| VaultError::BadRequest { cause: "no backup name was given".into() }))
+}
+
+fn names(request: &RestoreRequest) -> impl Iterator<Item = &String> {
+    std::iter::once(&request.backup_name).chain(&request.also_named)
 }
 
 /// Under the first spelling of the name that has what is wanted.
@@ -108,11 +166,11 @@ async fn find(
     keys: Option<&KeyRing>,
 ) -> Result<Found, VaultError> {
     let mut first = None;
-    for name in std::iter::once(&request.backup_name).chain(&request.also_named) {
+    for name in names(request) {
         let catalogue = catalogue::list(store, &Hbn::of(engine, &request.hostname, name)?).await?;
         let mut warnings = Vec::new();
         match select(store, &catalogue, request, keys, &mut warnings).await {
-            Ok(chosen) => return Ok(Found { catalogue, chosen, warnings }),
+            Ok(chosen) => return Ok(Found { store: store.clone(), catalogue, chosen, warnings }),
             Err(error @ VaultError::OtherSource { .. }) => first = Some(error),
             Err(error @ VaultError::NoBackup { .. }) => {
                 first.get_or_insert(error);
@@ -209,12 +267,18 @@ async fn unlock(
         level: level.clone(),
         key: unlocked,
         derivation: None,
+        rsync: None,
     };
     if let Some(manifest) = level.manifest() {
         let derivation = manifest.encryption.as_ref().map(|record| record.derivation);
         return Ok(PlannedLevel { derivation, ..planned });
     }
     warnings.push(format!("{} was made by upstream's agent: there are no checksums to verify", level.id));
+    if hbn.engine() == Engine::Rsync {
+        let opening = rsync::sniff(store, hbn, level, keys.map(KeyRing::pass_phrase)).await?;
+        let (compression, encrypted) = (opening.compression(), opening.is_encrypted());
+        return Ok(PlannedLevel { compression, encrypted, rsync: Some(Arc::new(opening)), ..planned });
+    }
     let sniffed = sniff_upstream(store, hbn, level, keys.map(KeyRing::pass_phrase)).await?;
     let compression = sniffed.compression.unwrap_or(planned.compression);
     Ok(PlannedLevel {

@@ -11,13 +11,14 @@ use crate::contents::Located;
 use crate::encryption::PassPhrase;
 use crate::monitor::{Monitor, Phase};
 use crate::problem::{FileProblem, Weight, readable};
-use crate::tar::{Existing, Extract, Restored, Severity, TarError, list_archive, read_archive};
+use crate::tar::{Existing, Extract, Restored, Selection, Severity, TarError, list_archive, read_archive};
+use crate::upstream::rsync;
 use freezer_storage::Store;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -75,13 +76,15 @@ async fn run(
     };
     let staging = stage(&request, plan.levels.len())?;
     let target = staging.as_ref().map_or(request.target.as_path(), Staging::path);
+    let chain = Arc::new(Mutex::new(rsync::Replay::default()));
     for level in plan.levels {
         tracing::info!(hbn = %plan.hbn, level = level.id.level, timestamp = level.id.timestamp, "restoring level");
-        let payload = Payload { store: store.clone(), hbn: plan.hbn.clone(), level };
+        let payload = Payload { store: plan.origin.0.clone(), hbn: plan.hbn.clone(), level };
         let located = locate(&payload, &request, &monitor, &mut report.warnings).await?;
-        let restored = replay_level(payload, located, &request, target, &monitor).await?;
+        let restored = replay_level(payload, located, &request, (target, &chain), &monitor).await?;
         add(&mut report, restored, &monitor);
     }
+    finish_chain(chain, (!request.dry_run).then_some(target), &mut report).await?;
     if !request.dry_run {
         check_parts(&request, target, &mut report)?;
     }
@@ -91,11 +94,39 @@ async fn run(
         let rules = Rules { existing: request.extract.existing, deletes_foreign: request.delete_foreign };
         let moving = spawn_blocking(move || merge(staging, &target, rules));
         let merged = join("moving files in", moving).await?;
-        report.deleted = merged.deleted;
+        report.deleted = report.deleted.saturating_add(merged.deleted);
         add_problems(&mut report, merged.problems);
     }
     report.bytes_fetched = monitor.progress().bytes_stored;
     Ok(report)
+}
+
+/// What upstream's rsync engines leave to be done after their last level.
+async fn finish_chain(
+    chain: SharedReplay,
+    target: Option<&Path>,
+    report: &mut RestoreReport,
+) -> Result<(), VaultError> {
+    let target = target.map(Path::to_path_buf);
+    let finishing = spawn_blocking(move || {
+        let mut chain = chain.lock().map_err(|_| poisoned())?;
+        // Deletions of the chain's own levels are no foreign files.
+        if let Some(target) = target.filter(|_| !chain.is_empty()) {
+            rsync::finish(&mut chain, &target)?;
+        }
+        Ok(chain.take_findings())
+    });
+    let (problems, warnings) = join("finishing the restore", finishing).await?;
+    report.warnings.extend(warnings);
+    add_problems(report, problems);
+    Ok(())
+}
+
+/// The books of a chain that upstream's rsync engines wrote.
+type SharedReplay = Arc<Mutex<rsync::Replay>>;
+
+fn poisoned() -> VaultError {
+    VaultError::Internal { what: "reading a level", cause: "its books were left in disorder".into() }
 }
 
 /// Before anything is asked of the store: a restore that may not happen should say so at once.
@@ -218,7 +249,7 @@ async fn replay_level(
     payload: Payload,
     located: Option<Located>,
     request: &RestoreRequest,
-    target: &Path,
+    (target, chain): (&Path, &SharedReplay),
     monitor: &Arc<Monitor>,
 ) -> Result<Restored, VaultError> {
     let (blocks, stream) = sync_channel(WAITING_BLOCKS);
@@ -226,12 +257,19 @@ async fn replay_level(
     let (level, watch) = (payload.level.id.level, monitor.clone());
     // Deletions replay from level 1 on; level 0 has nothing before it to delete, so that files
     // which were there before stay. What was there before is for the merge to decide.
-    let options = Extract { incremental: level > 0, existing: Existing::Replace, ..request.extract.clone() };
+    let rsync = payload.level.rsync.clone();
+    let incremental = level > 0 && rsync.is_none();
+    let options = Extract { incremental, existing: Existing::Replace, ..request.extract.clone() };
+    let written = target.clone();
     let extracting =
         spawn_blocking(move || extract(BlockReader::new(stream), target, &options, level, watch));
 
     let pass = request.pass_phrase.clone();
     let (fetched, unpacked) = match located {
+        None if rsync.is_some() => {
+            let place = (written, request.extract.only.clone());
+            read_rsync(payload, (place, chain.clone()), blocks, monitor).await
+        }
         None => read_all(payload, pass, blocks, monitor).await,
         Some(located) => read_parts(payload, located, pass, blocks, monitor).await,
     };
@@ -261,6 +299,28 @@ async fn read_all(
     let (arrivals, incoming) = mpsc::channel(WAITING_PIECES);
     let level = payload.level.clone();
     let unpacking = spawn_blocking(move || unpack(incoming, &level, pass.as_ref(), &blocks));
+    (payload.fetch(arrivals, monitor).await, join("unpacking", unpacking).await)
+}
+
+/// A level of upstream's rsync engines, as a tar stream.
+async fn read_rsync(
+    payload: Payload,
+    (place, chain): ((Option<PathBuf>, Selection), SharedReplay),
+    blocks: SyncSender<Option<Vec<u8>>>,
+    monitor: &Monitor,
+) -> Ends {
+    let Some(opening) = payload.level.rsync.clone() else { return (Ok(()), Ok(())) };
+    let ordering = rsync::fetch_signatures(&payload, opening, place);
+    let order = match monitor.token().run_until_cancelled(ordering).await {
+        Some(Ok(order)) => order,
+        Some(Err(error)) => return (Err(error), Ok(())),
+        None => return (Err(VaultError::Cancelled), Ok(())),
+    };
+    let (arrivals, incoming) = mpsc::channel(WAITING_PIECES);
+    let unpacking = spawn_blocking(move || {
+        let mut chain = chain.lock().map_err(|_| poisoned())?;
+        rsync::replay(incoming, order, &mut chain, &blocks)
+    });
     (payload.fetch(arrivals, monitor).await, join("unpacking", unpacking).await)
 }
 

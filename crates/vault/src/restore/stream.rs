@@ -16,10 +16,16 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Reads what a fetching task sends. For threads that may block.
-struct ArrivalReader {
+pub(crate) struct ArrivalReader {
     arrivals: mpsc::Receiver<Arrival>,
     waiting: VecDeque<Bytes>,
     ended: bool,
+}
+
+impl ArrivalReader {
+    pub(crate) fn new(arrivals: mpsc::Receiver<Arrival>) -> Self {
+        Self { arrivals, waiting: VecDeque::new(), ended: false }
+    }
 }
 
 impl Read for ArrivalReader {
@@ -76,7 +82,7 @@ pub(crate) fn open_payload(
 ) -> Result<Box<dyn Read + Send>, VaultError> {
     let backup = level.id.to_string();
     let unreadable = |cause: String| VaultError::Unreadable { backup: backup.clone(), cause };
-    let mut reader = ArrivalReader { arrivals, waiting: VecDeque::new(), ended: false };
+    let mut reader = ArrivalReader::new(arrivals);
     let reader: Box<dyn Read + Send> = match (level.derivation, pass) {
         (None, _) => Box::new(reader),
         (Some(_), None) => return Err(VaultError::PassPhraseMissing { backup }),
@@ -137,7 +143,7 @@ pub(crate) async fn sniff_upstream(
     Err(VaultError::WrongPassPhrase { backup })
 }
 
-async fn read_head(
+pub(crate) async fn read_head(
     store: &Arc<dyn Store>,
     name: &freezer_storage::ObjectName,
 ) -> Result<Vec<u8>, StoreError> {

@@ -20,7 +20,7 @@ fn keeps(at: usize, depth: usize) -> bool {
 }
 
 #[derive(Debug)]
-pub(super) struct Descent {
+pub(crate) struct Descent {
     root: Arc<OwnedFd>,
     steps: Vec<Step>,
     follow: bool,

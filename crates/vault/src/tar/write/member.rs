@@ -117,7 +117,7 @@ pub(super) fn extended_header(out: &mut Vec<u8>, typeflag: u8, name: &[u8], reco
     service_member(out, typeflag, &label, records, true);
 }
 
-fn long_name(out: &mut Vec<u8>, typeflag: u8, name: &[u8]) {
+pub(super) fn long_name(out: &mut Vec<u8>, typeflag: u8, name: &[u8]) {
     let mut body = name.to_vec();
     body.push(0);
     service_member(out, typeflag, b"././@LongLink", &body, false);

@@ -6,6 +6,7 @@
 mod content;
 mod member;
 mod output;
+mod plain;
 mod prefetch;
 mod scan;
 mod store;
@@ -20,6 +21,7 @@ use super::owners::Owners;
 use super::problem::Problems;
 use super::{Index, Problem, Severity, Source, Stamp, TarError, Watch};
 pub(super) use output::Output;
+pub(crate) use plain::{PlainMember, append_plain};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use std::collections::{HashMap, HashSet, VecDeque};

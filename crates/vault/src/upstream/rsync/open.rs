@@ -1,0 +1,181 @@
+//! From the stored bytes of a level to its stream: which engine, which cipher, which compression.
+//!
+//! The key is always derived with MD5, and the pass phrase is the first line of its file with the end of that line, if it has
+//! one. Freezer 4 and 5 wrote CFB8, 6 CFB128, 7 CFB128 that begins anew at places nobody recorded.
+
+use super::Flavour;
+use crate::VaultError;
+use crate::catalogue::Level;
+use crate::codecs::Compression;
+use crate::encryption::{Cfb8Decryptor, Decryptor, HEADER_BYTES, KeyDerivation, PassPhrase, SALTED_MAGIC};
+use crate::layout::{DATA, Hbn};
+use crate::restore::read_head;
+use freezer_storage::Store;
+use std::io::{self, BufReader, Read};
+use std::sync::Arc;
+
+const BUFFER_BYTES: usize = 128 * 1024;
+/// Larger blocks would be held in memory as a whole.
+const MOST_BLOCK_BYTES: u64 = 64 << 20;
+
+/// How to read a level.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    pub(super) flavour: Flavour,
+    codec: Codec,
+    cipher: Option<Cipher>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    /// RFC 1950, which upstream calls gzip here.
+    Zlib,
+    Bzip2,
+}
+
+#[derive(Clone, Debug)]
+struct Cipher {
+    /// With the end of line or without, whichever fits.
+    pass: PassPhrase,
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Cfb8,
+    Cfb128,
+}
+
+impl Codec {
+    pub(super) fn sniff(head: &[u8]) -> Option<Self> {
+        let zlib = |pair: &[u8; 2]| pair[0] == 0x78 && u16::from_be_bytes(*pair).is_multiple_of(31);
+        if head.first_chunk().is_some_and(zlib) {
+            return Some(Self::Zlib);
+        }
+        let is_bzip2 = head.starts_with(b"BZh") && head.get(3).is_some_and(|level| (b'1'..=b'9').contains(level));
+        is_bzip2.then_some(Self::Bzip2)
+    }
+
+    pub(super) fn reader(self, input: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
+        let input = BufReader::with_capacity(BUFFER_BYTES, input);
+        match self {
+            Self::Zlib => Box::new(flate2::bufread::ZlibDecoder::new(input)),
+            Self::Bzip2 => Box::new(bzip2::bufread::BzDecoder::new(input)),
+        }
+    }
+}
+
+impl Opening {
+    pub(crate) fn compression(&self) -> Compression {
+        match self.codec {
+            Codec::Zlib => Compression::Gzip,
+            Codec::Bzip2 => Compression::Bzip2,
+        }
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.cipher.is_some()
+    }
+
+    /// The unpacked stream. Blocks for its first bytes when it is encrypted.
+    pub(super) fn open(&self, mut stored: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+        let Some(cipher) = &self.cipher else { return Ok(self.codec.reader(stored)) };
+        let mut header = [0; HEADER_BYTES];
+        stored.read_exact(&mut header)?;
+        let decrypting = cipher.start(&header).ok_or_else(|| io::Error::other("it has no encryption header"))?;
+        Ok(self.codec.reader(Box::new(Decrypting { inner: stored, decryptor: decrypting })))
+    }
+}
+
+impl Cipher {
+    fn start(&self, header: &[u8; HEADER_BYTES]) -> Option<AnyDecryptor> {
+        match self.mode {
+            Mode::Cfb8 => {
+                Cfb8Decryptor::new(&self.pass, KeyDerivation::EvpMd5, header).map(Box::new).map(AnyDecryptor::Cfb8)
+            }
+            Mode::Cfb128 => Decryptor::new(&self.pass, KeyDerivation::EvpMd5, header)
+                .ok()
+                .flatten()
+                .map(Box::new)
+                .map(AnyDecryptor::Cfb128),
+        }
+    }
+}
+
+enum AnyDecryptor {
+    Cfb8(Box<Cfb8Decryptor>),
+    Cfb128(Box<Decryptor>),
+}
+
+impl AnyDecryptor {
+    fn decrypt(&mut self, data: &mut [u8]) {
+        match self {
+            Self::Cfb8(decryptor) => decryptor.decrypt(data),
+            Self::Cfb128(decryptor) => decryptor.decrypt(data),
+        }
+    }
+}
+
+struct Decrypting {
+    inner: Box<dyn Read + Send>,
+    decryptor: AnyDecryptor,
+}
+
+impl Read for Decrypting {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(out)?;
+        self.decryptor.decrypt(out.get_mut(..count).unwrap_or_default());
+        Ok(count)
+    }
+}
+
+/// Finds out by the first bytes what the metadata do not say.
+pub(crate) async fn sniff(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    level: &Level,
+    pass: Option<&PassPhrase>,
+) -> Result<Opening, VaultError> {
+    let name = level.id.object(hbn, DATA)?;
+    let backup = format!("{hbn}, {}", level.id);
+    let unreadable = |cause: String| VaultError::Unreadable { backup: backup.clone(), cause };
+    let head = read_head(store, &name).await?;
+    let flavour = match level.metadata.as_ref().and_then(|metadata| metadata.rsync_block_bytes) {
+        None => Flavour::V1,
+        Some(block_bytes) if (1..=MOST_BLOCK_BYTES).contains(&block_bytes) => Flavour::V2 { block_bytes },
+        Some(other) => return Err(unreadable(format!("its metadata name blocks of {other} bytes"))),
+    };
+    let Some((header, body)) = head.split_first_chunk::<HEADER_BYTES>().filter(|_| head.starts_with(SALTED_MAGIC))
+    else {
+        if level.is_encrypted() {
+            let cause = format!("{name} has no encryption header although its metadata says that it is encrypted");
+            return Err(unreadable(cause));
+        }
+        let codec = Codec::sniff(&head)
+            .ok_or_else(|| unreadable(format!("{name} begins neither like zlib nor like bzip2 (byte 0)")))?;
+        return Ok(Opening { flavour, codec, cipher: None });
+    };
+    let Some(pass) = pass else { return Err(VaultError::PassPhraseMissing { backup }) };
+    let with_end_of_line = PassPhrase::new([pass.bytes(), b"\n"].concat());
+    for pass in with_end_of_line.into_iter().chain([pass.clone()]) {
+        for mode in [Mode::Cfb128, Mode::Cfb8] {
+            let cipher = Cipher { pass: pass.clone(), mode };
+            let mut clear = body.to_vec();
+            if let Some(mut decryptor) = cipher.start(header) {
+                decryptor.decrypt(&mut clear);
+            }
+            if let Some(codec) = Codec::sniff(&clear).filter(|codec| is_best(*codec, &clear)) {
+                return Ok(Opening { flavour, codec, cipher: Some(cipher) });
+            }
+        }
+    }
+    Err(VaultError::WrongPassPhrase { backup })
+}
+
+/// Upstream compresses as well as it can (78 DA, `BZh9`), which makes a wrong key stand out.
+fn is_best(codec: Codec, clear: &[u8]) -> bool {
+    match codec {
+        Codec::Zlib => clear.starts_with(&[0x78, 0xda]),
+        Codec::Bzip2 => clear.starts_with(b"BZh9"),
+    }
+}
