@@ -53,6 +53,7 @@ pub(super) async fn read(
 ) -> Result<Done, ActionError> {
     let mut request = request(options, around, held)?;
     let warnings = vendors(options, around, &mut request, &monitor).await?;
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let cluster = feed(options, around, &mut request, &monitor).await?;
     let Targets { stores, mut failed, opened } = Targets::open(options, around).await?;
     let checksum = checksum(options, held).await;
