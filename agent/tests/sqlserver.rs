@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use freezer_testkit::Said;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -127,6 +128,10 @@ impl Scene {
             .output();
         String::from_utf8_lossy(&find.unwrap().stdout).lines().count()
     }
+}
+
+fn peers_first() -> String {
+    format!("{}:/usr/bin:/bin", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").display())
 }
 
 fn database(name: &str, values: &[u64]) -> Value {
@@ -267,6 +272,35 @@ async fn a_backup_that_fails_leaves_nothing() {
     let level =
         async || scene.backup(&["--incremental"]).await.document()["curr_backup_level"].as_u64().unwrap();
     assert_eq!((level().await, level().await), (0, 1));
+}
+
+#[test]
+fn an_abort_leaves_nothing_in_the_shared_folder() {
+    let scene = Scene::new();
+    scene.how("hang");
+    let mut command = std::process::Command::new(freezer_testkit::program("freezer-agent"));
+    command.env("PATH", peers_first()).env("PEER", scene.at("old"));
+    command.args([
+        "--action",
+        "backup",
+        "--mode",
+        "sqlserver",
+        "--storage",
+        "local",
+        "--hostname",
+        "h",
+        "--backup-name",
+        "db",
+    ]);
+    command.arg("--container").arg(scene.at("store")).arg("--sql-server-conf").arg(scene.at("sql.conf"));
+    let mut agent = command.spawn().unwrap();
+    while names(&scene.at("share")).is_empty() {
+        assert!(agent.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_child(&agent), Signal::TERM).unwrap();
+    assert!(!agent.wait().unwrap().success());
+    assert_eq!((names(&scene.at("share")).len(), scene.stored()), (0, 0), "nothing is left behind");
 }
 
 #[tokio::test]

@@ -175,7 +175,8 @@ mod tests {
     fn head(database: &str, collection: &str, is_end: bool) -> Vec<u8> {
         let text = |name: &str, value: &str| {
             let length = u32::try_from(value.len() + 1).unwrap();
-            [b"\x02".as_slice(), name.as_bytes(), b"\0", &length.to_le_bytes(), value.as_bytes(), b"\0"].concat()
+            [b"\x02".as_slice(), name.as_bytes(), b"\0", &length.to_le_bytes(), value.as_bytes(), b"\0"]
+                .concat()
         };
         let end = [b"\x08EOF\0".as_slice(), &[u8::from(is_end)], b"\x12CRC\0........"].concat();
         document(&[text("db", database), text("collection", collection), end].concat())

@@ -80,7 +80,8 @@ impl Databases {
 
     /// What whoever asked for the backup should know.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let dry = "dry run: the server was asked for its databases, and made no backup; sizes are not known".to_owned();
+        let dry = "dry run: the server was asked for its databases, and made no backup; sizes are not known"
+            .to_owned();
         self.server.conf.warning().into_iter().chain(self.is_dry.then_some(dry)).collect()
     }
 

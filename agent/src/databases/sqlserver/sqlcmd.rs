@@ -128,7 +128,7 @@ fn listed(lines: &[String]) -> Option<Listed> {
 
 /// A name that came as the hexadecimal digits of its UTF-16.
 fn decoded(digits: &str) -> Option<String> {
-    if digits.is_empty() || digits.len() % 4 != 0 {
+    if digits.is_empty() || !digits.len().is_multiple_of(4) {
         return None;
     }
     let unit = |four: &[u8]| {
