@@ -81,8 +81,7 @@ impl Scene {
     }
 
     async fn agent(&self, peer: &str, arguments: &[&str]) -> Said {
-        let path =
-            format!("{}:/usr/bin:/bin", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").display());
+        let path = peers_first();
         let (peer, tmp) = (self.at(peer).display().to_string(), self.at("tmp").display().to_string());
         let around = [
             ("PATH", path.as_str()),
