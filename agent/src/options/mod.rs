@@ -16,6 +16,7 @@ pub mod mirror;
 mod name;
 pub mod pass_phrase;
 pub mod placing;
+pub mod servers;
 pub mod snapshot;
 pub mod typed;
 pub mod values;

@@ -10,6 +10,7 @@ use super::mirror::Place;
 use super::name::{self, Name};
 use super::pass_phrase::secret_id;
 use super::placing::Placing;
+use super::servers::ServerOptions;
 use super::snapshot::SnapshotOptions;
 use super::values::{OptionsError, Values};
 use crate::databases::mariadb::LogPlace;
@@ -234,6 +235,8 @@ pub struct ActionOptions {
     pub postgresql_conf: Option<PathBuf>,
     pub recovery_target_lsn: Option<Lsn>,
     pub recovery_target_binlog: Option<LogPlace>,
+    /// MongoDB and SQL Server.
+    pub servers: ServerOptions,
     /// What prints the stream to save; without it the stream comes in on standard input.
     pub stream_command: Option<String>,
     pub stream_timeout_secs: Option<u64>,
@@ -348,6 +351,7 @@ impl ActionOptions {
                 .map(|text| LogPlace::parse(&text))
                 .transpose()
                 .map_err(|cause| OptionsError::bad("recovery_target_binlog", cause))?,
+            servers: ServerOptions::from_values(values, action, &medium)?,
             stream_command: text("stream_command")?,
             stream_timeout_secs: exec_timeout(values)?.filter(|_| values.is_set("timeout")),
             hooks: Hooks::from_values(values)?,
@@ -387,6 +391,8 @@ impl ActionOptions {
                     Medium::ControlPlane => self.cloud_conf.is_some(),
                     Medium::Mysql | Medium::MysqlFiles => self.mysql_conf.is_some(),
                     Medium::Postgresql => self.postgresql_conf.is_some(),
+                    Medium::Mongo => self.servers.mongo_conf.is_some(),
+                    Medium::SqlServer => self.servers.sql_server_conf.is_some(),
                     Medium::Stream => !self.is_default_name,
                     Medium::Volume(Pick::Unnamed) => false,
                     Medium::Images(ImagePick::One(Pick::Unnamed)) => false,
@@ -408,7 +414,9 @@ impl ActionOptions {
                 )
             }
             ActionKind::Restore => need(
-                !self.medium.is_archive() || self.restore_abs_path.is_some(),
+                !self.medium.is_archive()
+                    || self.restore_abs_path.is_some()
+                    || self.servers.loads && self.medium == Medium::SqlServer,
                 "restore_abs_path (where to restore to)",
             ),
             ActionKind::Admin => need(
