@@ -25,7 +25,9 @@ pub(super) fn cipher(values: &Values, action: ActionKind) -> Result<Cipher, Opti
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::ActionOptions;
     use super::*;
+    use freezer_vault::encryption::KeyDerivation;
     use serde_json::json;
 
     fn read(options: serde_json::Value, action: ActionKind) -> Result<Cipher, OptionsError> {
@@ -51,5 +53,22 @@ mod tests {
         assert_eq!(read(json!({CIPHER: "aes-256-gcm"}), ActionKind::Verify), Ok(Cipher::Aes256Gcm));
         let unknown = json!({CIPHER: "rot-13", "encrypt_pass_file": "x"});
         assert!(read(unknown, backup).unwrap_err().to_string().contains("aes-256-gcm"));
+    }
+    #[test]
+    fn sealed_chunks_come_with_slow_keys_and_hidden_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pass");
+        std::fs::write(&file, "secret words\n").unwrap();
+        for (name, is_slow) in [("aes-256-cfb", false), ("aes-256-gcm", true)] {
+            let mut values = Values::default();
+            let options = json!({"action": "backup", "storage": "local", "container": "/store", "path_to_backup": "/data",
+                "encrypt_pass_file": file, CIPHER: name});
+            values.fill(options.as_object().unwrap());
+            let options = ActionOptions::from_values(&values, "host").unwrap();
+            let encryption = crate::actions::backup::encryption(&options).unwrap().unwrap();
+            assert_eq!((encryption.cipher.name(), encryption.hides_names), (name, is_slow));
+            let is_pbkdf2 = encryption.derivation == KeyDerivation::Pbkdf2Sha256 { iterations: 600_000 };
+            assert_eq!(is_pbkdf2, is_slow);
+        }
     }
 }

@@ -3,8 +3,8 @@
 //! Precedence, highest first: command line, job (INI file or JSON), configuration file, environment,
 //! default. Upstream lets the INI file win over the command line although its documents say otherwise.
 
-pub mod cipher;
-mod cloud;
+mod cipher;
+pub mod cloud;
 pub mod command_line;
 pub mod date;
 mod effect;

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 pub(super) enum Opener {
     Clear,
     Cfb(PartDecryptor),
-    Chunks(ChunkOpener),
+    Chunks(Box<ChunkOpener>),
 }
 
 impl Opener {
@@ -35,7 +35,7 @@ impl Opener {
             Cipher::Aes256Gcm => <[u8; CHUNK_HEADER_BYTES]>::try_from(located.header.as_slice())
                 .map_err(|error| error.to_string())
                 .and_then(|header| ChunkOpener::new(pass, scheme.derivation, &header))
-                .map(Self::Chunks),
+                .map(|opener| Self::Chunks(Box::new(opener))),
         };
         let about = |cause: String| format!("its table of contents cannot be used for the payload: {cause}");
         opened.map_err(|cause| VaultError::Unreadable { backup, cause: about(cause) })

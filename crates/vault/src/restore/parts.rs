@@ -144,12 +144,12 @@ async fn fetch_group(
             let checked = opener.check(stretch, part(&body, start, stretch));
             checked
                 .map(|checked| Fetched { stretch: stretch.clone(), checked })
-                .map_err(|cause| (stretch, cause))
+                .map_err(|cause| (stretch.stored.start, cause))
         };
         match group.iter().map(check).collect::<Result<Vec<Fetched>, _>>() {
             Ok(fetched) => return Ok(fetched),
             Err((bad, cause)) => {
-                let place = places.name(payload, bad.stored.start)?;
+                let place = places.name(payload, bad)?;
                 failure = Some(VaultError::Damaged { place, cause });
             }
         }
