@@ -15,7 +15,7 @@ use freezer_storage::Store;
 use freezer_vault::backup::{BackupReport, BackupRequest, Dereference, Feed, Rules, Source};
 use freezer_vault::codecs::{Compression, CompressionOptions};
 use freezer_vault::consistency::{self, Links};
-use freezer_vault::encryption::{EncryptionOptions, KeyDerivation};
+use freezer_vault::encryption::{Cipher, EncryptionOptions, KeyDerivation};
 use freezer_vault::image::ImageRequest;
 use freezer_vault::levels::LevelPolicy;
 use freezer_vault::{FileProblem, Monitor, VaultError};
@@ -319,11 +319,14 @@ fn compression_level(options: &ActionOptions) -> Result<Option<u32>, ActionError
 pub(crate) fn encryption(options: &ActionOptions) -> Result<Option<EncryptionOptions>, VaultError> {
     let Some(pass_phrase) = options.pass_phrase()? else { return Ok(None) };
     let mut encryption = EncryptionOptions::new(pass_phrase);
-    if options.encryption_kdf == "pbkdf2" {
+    encryption.cipher = options.encryption_cipher;
+    // Nobody gains by keys that are fast to guess where no other program reads the backup.
+    let is_slow = options.encryption_kdf == "pbkdf2" || encryption.cipher == Cipher::Aes256Gcm;
+    if is_slow {
         encryption.derivation = KeyDerivation::Pbkdf2Sha256 { iterations: PBKDF2_ITERATIONS };
     }
     // Whoever can read the snapshot file cannot read the backup in any case with this derivation.
-    encryption.hides_names = options.encrypt_names || options.encryption_kdf == "pbkdf2";
+    encryption.hides_names = options.encrypt_names || is_slow;
     Ok(Some(encryption))
 }
 

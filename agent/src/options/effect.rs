@@ -87,7 +87,7 @@ pub fn notes(values: &Values, action: ActionKind, medium: &Medium) -> Result<Vec
         }
     }
     if medium.mode() == "cindernative" {
-        for key in ["encrypt_pass_file", "encrypt_secret_ref"] {
+        for key in ["encrypt_pass_file", "encrypt_secret_ref", "encryption_cipher"] {
             useless(key, "Cinder's own backups are as Cinder makes them; mode cinder encrypts")?;
         }
     }

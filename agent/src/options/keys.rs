@@ -53,6 +53,7 @@ const TARGETS: &[&str] = &["new", "over", "replace"];
 const STORAGES: &[&str] = &["local", "swift", "ssh", "s3", "ftp", "ftps"];
 const CODECS: &[&str] = &["gzip", "bzip2", "xz", "zstd", "none"];
 const SCOPES: &[&str] = &["newest", "all"];
+const CIPHERS: &[&str] = &["aes-256-cfb", "aes-256-gcm"];
 const KDFS: &[&str] = &["openssl", "pbkdf2"];
 const FORMS: &[&str] = &["dump", "physical"];
 const EXISTING: &[&str] = &["replace", "keep", "refuse"];
@@ -128,8 +129,9 @@ pub const KEYS: &[Key] = &[
     key(FORM, "compression_level", Kind::Int, "Level of the compressor (default: its own)"),
     key(FORM, "encrypt_pass_file", Kind::Text, "File whose first line is the pass phrase; encrypts with AES-256"),
     key(FORM, "encrypt_secret_ref", Kind::Text, "The pass phrase as a secret of the project in Barbican (its address or id), instead of a file"),
+    key(FORM, "encryption_cipher", Kind::Choice(CIPHERS), "Cipher of a new backup: aes-256-cfb (readable by openssl and Freezer in Python) or aes-256-gcm (sealed chunks, always with pbkdf2, names encrypted; neither can read it)").or("aes-256-cfb"),
     key(FORM, "encryption_kdf", Kind::Choice(KDFS), "How the key comes from the pass phrase: openssl (readable by Freezer in Python) or pbkdf2 (slower to guess)").or("openssl"),
-    key(FORM, "encrypt_names", Kind::Bool, "Encrypt GNU tar's snapshot file too, which holds the names of all files; Freezer in Python cannot take the next level then (always so with pbkdf2, which it cannot read)").or("false"),
+    key(FORM, "encrypt_names", Kind::Bool, "Encrypt GNU tar's snapshot file too, which holds the names of all files; Freezer in Python cannot take the next level then (always so with pbkdf2 and aes-256-gcm, which it cannot read)").or("false"),
     key(FORM, "max_segment_size", Kind::Int, "Bytes of one segment").or("33554432").short('M'),
     key(FORM, "rsync_block_size", Kind::Int, "Only of engine rsyncv2").or("4096"),
     key(WHERE, "storage", Kind::Choice(STORAGES), "Where backups are kept").or("swift"),

@@ -1,5 +1,6 @@
 //! The options of one action, typed and checked against each other.
 
+use super::cipher::cipher;
 use super::cloud::CloudOptions;
 use super::date;
 use super::effect;
@@ -18,7 +19,7 @@ use crate::databases::postgresql::Lsn;
 use crate::openstack::cindernative::options::CinderNativeOptions;
 use crate::openstack::project::options::ProjectOptions;
 use freezer_model::retention::Period;
-use freezer_vault::encryption::PassPhrase;
+use freezer_vault::encryption::{Cipher, PassPhrase};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
@@ -193,6 +194,7 @@ pub struct ActionOptions {
     pub encrypt_secret: Option<String>,
     /// What it holds, once it was fetched.
     pub secret: Option<PassPhrase>,
+    pub encryption_cipher: Cipher,
     pub encryption_kdf: String,
     pub encrypt_names: bool,
     pub max_segment_size_bytes: u64,
@@ -300,6 +302,7 @@ impl ActionOptions {
             encrypt_pass_file: path("encrypt_pass_file")?,
             encrypt_secret: secret_id(values)?,
             secret: None,
+            encryption_cipher: cipher(values, action)?,
             encryption_kdf: text("encryption_kdf")?.unwrap_or_default(),
             encrypt_names: values.flag("encrypt_names")?,
             max_segment_size_bytes: values
