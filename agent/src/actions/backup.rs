@@ -2,7 +2,9 @@
 
 use super::{ActionError, Done, mirror, snapshot, stream};
 use crate::databases::mariadb::Files;
+use crate::databases::mongo::{Dump, MongoConf};
 use crate::databases::postgresql::{Cluster, PostgresqlConf};
+use crate::databases::sqlserver::{Databases, SqlServerConf};
 use crate::openstack::control_plane::{ControlPlaneConf, Parts};
 use crate::options::medium::Medium;
 use crate::options::mirror::Place;
@@ -13,7 +15,7 @@ use freezer_storage::Store;
 use freezer_vault::backup::{BackupReport, BackupRequest, Dereference, Feed, Rules, Source};
 use freezer_vault::codecs::{Compression, CompressionOptions};
 use freezer_vault::consistency::{self, Links};
-use freezer_vault::encryption::{EncryptionOptions, KeyDerivation};
+use freezer_vault::encryption::{Cipher, EncryptionOptions, KeyDerivation};
 use freezer_vault::image::ImageRequest;
 use freezer_vault::levels::LevelPolicy;
 use freezer_vault::{FileProblem, Monitor, VaultError};
@@ -50,6 +52,8 @@ pub(super) async fn read(
     held: Option<&Held>,
 ) -> Result<Done, ActionError> {
     let mut request = request(options, around, held)?;
+    let warnings = vendors(options, around, &mut request, &monitor).await?;
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let cluster = feed(options, around, &mut request, &monitor).await?;
     let Targets { stores, mut failed, opened } = Targets::open(options, around).await?;
     let checksum = checksum(options, held).await;
@@ -59,6 +63,7 @@ pub(super) async fn read(
         Err(error) => return Err(mirror::none_left(&error, &failed)),
     };
     let holders = holders(opened, &report, &mut failed);
+    report.warnings.extend(warnings);
     if let Some(cluster) = cluster {
         report.warnings.extend(cluster.warning());
         if !report.dry_run {
@@ -130,6 +135,37 @@ fn holders(opened: Vec<Place>, report: &BackupReport, failed: &mut Vec<(Place, S
         }
     }
     holders
+}
+
+/// Servers that are saved by their vendors' own tools; answers what is worth a warning.
+async fn vendors(
+    options: &ActionOptions,
+    around: &Surroundings,
+    request: &mut BackupRequest,
+    monitor: &Arc<Monitor>,
+) -> Result<Vec<String>, ActionError> {
+    let servers = &options.servers;
+    match (&options.medium, &servers.mongo_conf, &servers.sql_server_conf) {
+        (Medium::Mongo, Some(file), _) => {
+            let conf = MongoConf::read(file).map_err(ActionError::Failed)?;
+            let dump = Dump::new(conf, around.now_secs, monitor);
+            let warnings = dump.warning().into_iter().collect();
+            request.fed_from = "a MongoDB server".to_owned();
+            request.feed = Some(Arc::new(dump));
+            Ok(warnings)
+        }
+        (Medium::SqlServer, _, Some(file)) => {
+            let conf = SqlServerConf::read(file).map_err(ActionError::Failed)?;
+            let how = (options.incremental, options.dry_run);
+            let databases = Databases::look(conf, how, around.now_secs, monitor).await;
+            let databases = databases.map_err(ActionError::Failed)?;
+            let warnings = databases.warnings();
+            request.fed_from = "databases of a SQL Server".to_owned();
+            request.feed = Some(Arc::new(databases));
+            Ok(warnings)
+        }
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// What gives the content when it is no folder. A cluster wants to know when its backup is committed.
@@ -283,11 +319,14 @@ fn compression_level(options: &ActionOptions) -> Result<Option<u32>, ActionError
 pub(crate) fn encryption(options: &ActionOptions) -> Result<Option<EncryptionOptions>, VaultError> {
     let Some(pass_phrase) = options.pass_phrase()? else { return Ok(None) };
     let mut encryption = EncryptionOptions::new(pass_phrase);
-    if options.encryption_kdf == "pbkdf2" {
+    encryption.cipher = options.encryption_cipher;
+    // Nobody gains by keys that are fast to guess where no other program reads the backup.
+    let is_slow = options.encryption_kdf == "pbkdf2" || encryption.cipher == Cipher::Aes256Gcm;
+    if is_slow {
         encryption.derivation = KeyDerivation::Pbkdf2Sha256 { iterations: PBKDF2_ITERATIONS };
     }
     // Whoever can read the snapshot file cannot read the backup in any case with this derivation.
-    encryption.hides_names = options.encrypt_names || options.encryption_kdf == "pbkdf2";
+    encryption.hides_names = options.encrypt_names || is_slow;
     Ok(Some(encryption))
 }
 

@@ -2,7 +2,9 @@
 
 use super::ActionError;
 use crate::databases::mariadb::{self, Replay};
+use crate::databases::mongo::{self, MongoConf, OplogPlace};
 use crate::databases::postgresql::{self, Recovery, Target};
+use crate::databases::sqlserver::{self, Area, Load, SqlServerConf};
 use crate::options::medium::Medium;
 use crate::options::typed::ActionOptions;
 use freezer_storage::Store;
@@ -25,6 +27,20 @@ pub(super) enum Recover {
         replay: Replay,
         warnings: Vec<String>,
     },
+    /// The archive lies in `raw` until the server has it.
+    Mongo {
+        raw: Raw,
+        conf: Box<MongoConf>,
+        limit: Option<OplogPlace>,
+        replaces: bool,
+    },
+    SqlServer {
+        area: Area,
+        load: Box<Load>,
+        warnings: Vec<String>,
+    },
+    /// Files alone, and what is worth knowing about them.
+    Told(Vec<String>),
 }
 
 /// Chooses the state to restore, and where it is restored to.
@@ -33,6 +49,9 @@ pub(super) async fn plan(
     store: &Arc<dyn Store>,
     request: &mut RestoreRequest,
 ) -> Result<Recover, ActionError> {
+    if options.medium == Medium::Mongo && options.servers.loads {
+        return into_mongo(options, request);
+    }
     if !options.medium.has_logs() {
         return Ok(Recover::Nothing);
     }
@@ -49,6 +68,9 @@ pub(super) async fn plan(
     if options.medium == Medium::Postgresql {
         return Ok(Recover::Postgresql { data, recovery });
     }
+    if options.medium == Medium::SqlServer {
+        return into_sql_server(options, recovery, request);
+    }
     let replay = match (&options.recovery_target_binlog, recovery.target) {
         (Some(place), _) => Replay::Place(place.clone()),
         (None, Target::Time(secs)) => Replay::Time(secs),
@@ -59,7 +81,46 @@ pub(super) async fn plan(
     Ok(Recover::Mariadb { raw, data, replay, warnings: recovery.warnings })
 }
 
+fn into_mongo(options: &ActionOptions, request: &mut RestoreRequest) -> Result<Recover, ActionError> {
+    let missing = || ActionError::Failed("mongo_conf is not set".to_owned());
+    let file = options.servers.mongo_conf.as_ref().ok_or_else(missing)?;
+    let conf = MongoConf::read(file).map_err(ActionError::Failed)?;
+    let raw = Raw::within(&request.target, request.dry_run)?;
+    request.target = raw.path.clone();
+    request.overwrite = false;
+    let limit = options.servers.recovery_target_oplog;
+    Ok(Recover::Mongo { raw, conf: Box::new(conf), limit, replaces: options.servers.replaces })
+}
+
+fn into_sql_server(
+    options: &ActionOptions,
+    recovery: Recovery,
+    request: &mut RestoreRequest,
+) -> Result<Recover, ActionError> {
+    if !options.servers.loads {
+        return Ok(Recover::Told(recovery.warnings));
+    }
+    let missing = || ActionError::Failed("sql_server_conf is not set".to_owned());
+    let file = options.servers.sql_server_conf.as_ref().ok_or_else(missing)?;
+    let conf = SqlServerConf::read(file).map_err(ActionError::Failed)?;
+    let mut warnings = recovery.warnings;
+    warnings.extend(conf.warning());
+    let area = Area::new(&conf, request.dry_run).map_err(ActionError::Failed)?;
+    request.target = area.path().to_owned();
+    let until_secs = match recovery.target {
+        Target::Time(secs) => Some(secs),
+        Target::End | Target::Place(_) => None,
+    };
+    let load = Load { conf, until_secs, replaces: options.servers.replaces };
+    Ok(Recover::SqlServer { area, load: Box::new(load), warnings })
+}
+
 impl Recover {
+    /// Whether a server gets what was restored.
+    fn loads(&self) -> bool {
+        matches!(self, Self::Mongo { .. } | Self::SqlServer { .. })
+    }
+
     pub(super) async fn finish(
         self,
         report: &mut RestoreReport,
@@ -67,6 +128,11 @@ impl Recover {
     ) -> Result<(), ActionError> {
         if report.dry_run {
             return Ok(());
+        }
+        let loads = self.loads();
+        if loads && report.is_partial {
+            let text = "not everything could be restored, so nothing was loaded into the server; verify tells what is damaged";
+            return Err(ActionError::Failed(text.to_owned()));
         }
         let token = monitor.token().clone();
         let (monitor, runtime) = (monitor.clone(), tokio::runtime::Handle::current());
@@ -77,15 +143,28 @@ impl Recover {
                 warnings.extend(mariadb::restore(&raw.path, &data, &replay, &monitor, &runtime)?);
                 Ok(warnings)
             }
+            Self::Mongo { raw, conf, limit, replaces } => {
+                let _inside = runtime.enter();
+                mongo::load(&conf, &raw.path, limit, replaces, &monitor)
+            }
+            Self::SqlServer { area, load, mut warnings } => {
+                let _inside = runtime.enter();
+                warnings.extend(sqlserver::load(&load, &area, &monitor)?);
+                Ok(warnings)
+            }
+            Self::Told(warnings) => Ok(warnings),
         };
         let done = tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string());
         if token.is_cancelled() {
             return Err(ActionError::Aborted);
         }
         let told = done.and_then(|done| done).map_err(|cause| {
-            ActionError::Failed(format!(
-                "the data were read, but the server is not ready to be started: {cause}"
-            ))
+            let what = if loads {
+                "not all is loaded into the server"
+            } else {
+                "the server is not ready to be started"
+            };
+            ActionError::Failed(format!("the data were read, but {what}: {cause}"))
         })?;
         report.warnings.extend(told);
         Ok(())
@@ -99,6 +178,19 @@ pub(super) struct Raw {
 }
 
 impl Raw {
+    /// In a folder that is made when missing, whatever else it holds.
+    fn within(folder: &std::path::Path, is_dry: bool) -> Result<Self, ActionError> {
+        let fail = |error: std::io::Error| ActionError::Failed(format!("{}: {error}", folder.display()));
+        let path = folder.join(format!(".freezer-{}", uuid::Uuid::new_v4().simple()));
+        if !is_dry {
+            std::fs::create_dir_all(folder).map_err(fail)?;
+            let mut private = std::fs::DirBuilder::new();
+            std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
+            private.create(&path).map_err(fail)?;
+        }
+        Ok(Self { path, is_made: !is_dry })
+    }
+
     fn beside(data: &std::path::Path, is_dry: bool) -> Result<Self, ActionError> {
         let fail = |error: std::io::Error| ActionError::Failed(format!("{}: {error}", data.display()));
         // Short: a socket lies below it, and their paths have little room.

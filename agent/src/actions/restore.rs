@@ -10,6 +10,7 @@ use freezer_storage::Store;
 use freezer_vault::restore::{RestoreReport, RestoreRequest};
 use freezer_vault::{Monitor, consistency};
 use serde_json::{Map, Value, json};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub async fn restore(
@@ -20,6 +21,8 @@ pub async fn restore(
     let target = options
         .restore_abs_path
         .clone()
+        // Where it goes into a server, that has a folder for it.
+        .or_else(|| options.servers.loads.then(PathBuf::new))
         .ok_or_else(|| ActionError::Failed("restore_abs_path is not set".into()))?;
     let store = open_store(options, around).await?;
     let named = name(options, &store).await?;

@@ -12,15 +12,17 @@ use freezer_model::rpc::RunAction;
 const EXEC: &str = "exec";
 const CLUSTER: &str = "rbd";
 /// Modes that work on the host itself.
-const HOST_MODES: [&str; 5] = ["fs", "cloud", "stream", "mysql", "postgresql"];
+const HOST_MODES: [&str; 8] = ["fs", "cloud", "stream", "mysql", "postgresql", "mongo", "sqlserver", "mssql"];
 /// Storages on the host, or with keys of the host.
 const HOST_STORAGES: [&str; 5] = ["local", "ssh", "s3", "ftp", "ftps"];
 
 /// Options that name files or storages of the host, or lead the agent's own login elsewhere.
-const HOST_OPTIONS: [&str; 26] = [
+const HOST_OPTIONS: [&str; 28] = [
     "cloud_conf",
     "mysql_conf",
     "postgresql_conf",
+    "mongo_conf",
+    "sql_server_conf",
     "stream_command",
     "hook_before",
     "hook_after",
@@ -177,6 +179,11 @@ mod tests {
             (json!({"path_to_backup": "/etc"}), "mode fs"),
             (json!({"action": "backup", "mode": "cloud", "cloud_conf": "/etc/x"}), "mode cloud"),
             (json!({"action": "restore", "restore-abs-path": "/etc"}), "mode fs"),
+            (json!({"action": "backup", "mode": "mongo"}), "mode mongo"),
+            (json!({"action": "backup", "mode": "mssql"}), "mode mssql"),
+            (json!({"action": "restore", "mode": "sqlserver"}), "mode sqlserver"),
+            (json!({"action": "info", "mongo_conf": "/etc/x"}), "mongo_conf"),
+            (json!({"action": "info", "sql_server_conf": "/etc/x"}), "sql_server_conf"),
             (json!({"action": "info", "mode": "fs"}), "mode fs"),
             (json!({"mode": "rbd", "rbd_pool": "volumes", "rbd_image": "volume-x"}), "mode rbd"),
             (json!({"action": "info", "storage": "local", "container": "/etc"}), "storage local"),

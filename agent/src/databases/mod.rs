@@ -1,6 +1,9 @@
-//! Databases of this host, saved with their own programs.
+//! Databases, saved with their own programs.
 
+mod access;
 pub mod mariadb;
+pub mod mongo;
 pub mod postgresql;
 mod program;
 mod scratch;
+pub mod sqlserver;

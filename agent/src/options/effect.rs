@@ -2,6 +2,7 @@
 
 use super::keys;
 use super::medium::Medium;
+use super::servers;
 use super::typed::ActionKind;
 use super::values::{OptionsError, Values};
 
@@ -52,7 +53,9 @@ pub fn notes(values: &Values, action: ActionKind, medium: &Medium) -> Result<Vec
     };
     useless("max_priority", "run the agent under nice and ionice")?;
     useless("rsync_block_size", "it is of engine rsyncv2")?;
-    useless("sql_server_conf", "it is of mode sqlserver")?;
+    for (key, why) in servers::useless(action, medium) {
+        useless(key, why)?;
+    }
     if medium.mode() != "mysql" {
         useless("mysql_conf", "it is of mode mysql")?;
         useless("mysql_form", "it is of mode mysql")?;
@@ -84,7 +87,7 @@ pub fn notes(values: &Values, action: ActionKind, medium: &Medium) -> Result<Vec
         }
     }
     if medium.mode() == "cindernative" {
-        for key in ["encrypt_pass_file", "encrypt_secret_ref"] {
+        for key in ["encrypt_pass_file", "encrypt_secret_ref", "encryption_cipher"] {
             useless(key, "Cinder's own backups are as Cinder makes them; mode cinder encrypts")?;
         }
     }

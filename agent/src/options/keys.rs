@@ -53,6 +53,7 @@ const TARGETS: &[&str] = &["new", "over", "replace"];
 const STORAGES: &[&str] = &["local", "swift", "ssh", "s3", "ftp", "ftps"];
 const CODECS: &[&str] = &["gzip", "bzip2", "xz", "zstd", "none"];
 const SCOPES: &[&str] = &["newest", "all"];
+const CIPHERS: &[&str] = &["aes-256-cfb", "aes-256-gcm"];
 const KDFS: &[&str] = &["openssl", "pbkdf2"];
 const FORMS: &[&str] = &["dump", "physical"];
 const EXISTING: &[&str] = &["replace", "keep", "refuse"];
@@ -128,8 +129,9 @@ pub const KEYS: &[Key] = &[
     key(FORM, "compression_level", Kind::Int, "Level of the compressor (default: its own)"),
     key(FORM, "encrypt_pass_file", Kind::Text, "File whose first line is the pass phrase; encrypts with AES-256"),
     key(FORM, "encrypt_secret_ref", Kind::Text, "The pass phrase as a secret of the project in Barbican (its address or id), instead of a file"),
+    key(FORM, "encryption_cipher", Kind::Choice(CIPHERS), "Cipher of a new backup: aes-256-cfb (readable by openssl and Freezer in Python) or aes-256-gcm (sealed chunks, always with pbkdf2, names encrypted; neither can read it)").or("aes-256-cfb"),
     key(FORM, "encryption_kdf", Kind::Choice(KDFS), "How the key comes from the pass phrase: openssl (readable by Freezer in Python) or pbkdf2 (slower to guess)").or("openssl"),
-    key(FORM, "encrypt_names", Kind::Bool, "Encrypt GNU tar's snapshot file too, which holds the names of all files; Freezer in Python cannot take the next level then (always so with pbkdf2, which it cannot read)").or("false"),
+    key(FORM, "encrypt_names", Kind::Bool, "Encrypt GNU tar's snapshot file too, which holds the names of all files; Freezer in Python cannot take the next level then (always so with pbkdf2 and aes-256-gcm, which it cannot read)").or("false"),
     key(FORM, "max_segment_size", Kind::Int, "Bytes of one segment").or("33554432").short('M'),
     key(FORM, "rsync_block_size", Kind::Int, "Only of engine rsyncv2").or("4096"),
     key(WHERE, "storage", Kind::Choice(STORAGES), "Where backups are kept").or("swift"),
@@ -225,7 +227,11 @@ pub const KEYS: &[Key] = &[
     key(HOST, "recovery_target_binlog", Kind::Text, "Place FILE:POSITION in MariaDB's binary logs to which a restored server is brought (mysql_form physical; restore_from_date brings it to a time)"),
     key(HOST, "postgresql_conf", Kind::Text, "Access file of PostgreSQL (mode postgresql): host, port, user, passfile or service; slot, checkpoint, bin_dir"),
     key(HOST, "recovery_target_lsn", Kind::Text, "Place in PostgreSQL's log where the recovery of a restored server ends (mode postgresql; restore_from_date ends it at a time)"),
-    key(HOST, "sql_server_conf", Kind::Text, "SQL Server access file"),
+    key(HOST, "mongo_conf", Kind::Text, "Access file of MongoDB (mode mongo): uri, password; oplog, dump_program, restore_program"),
+    key(HOST, "recovery_target_oplog", Kind::Text, "Place SECONDS:ORDINAL in MongoDB's oplog before which the replay of a restore ends (mode mongo, with load_into_server)"),
+    key(HOST, "sql_server_conf", Kind::Text, "Access file of Microsoft SQL Server (mode sqlserver): instance, host, port, user, password; folder, agent_folder, data_folder, names, exclude, copy_only"),
+    key(HOST, "load_into_server", Kind::Bool, "Load what is restored into the server that mongo_conf or sql_server_conf names, not only into files").or("false"),
+    key(HOST, "replace_databases", Kind::Bool, "With load_into_server: replace collections (mode mongo) or databases (mode sqlserver) that are there").or("false"),
     key(HOST, "snapshot", Kind::Text, "Read a folder from a snapshot of its file system: lvm, btrfs, zfs, command, or true for what the folder lies on").short('s'),
     key(HOST, "snapshot_timeout", Kind::Int, "Seconds that a snapshot may live; then it is removed, and the backup fails").or("86400"),
     key(HOST, "snapshot_command", Kind::Text, "Command that takes a snapshot (snapshot=command): FREEZER_SNAPSHOT is its name, FREEZER_SOURCE the mount point it is of"),

@@ -28,6 +28,10 @@ pub enum Medium {
     MysqlFiles,
     /// A PostgreSQL cluster and its log.
     Postgresql,
+    /// A MongoDB server, as one archive.
+    Mongo,
+    /// Databases of a Microsoft SQL Server and their logs.
+    SqlServer,
     /// Everything of a project.
     Project,
 }
@@ -93,6 +97,8 @@ impl Medium {
             Self::Stream => "stream",
             Self::Mysql | Self::MysqlFiles => "mysql",
             Self::Postgresql => "postgresql",
+            Self::Mongo => "mongo",
+            Self::SqlServer => "sqlserver",
             Self::Project => "project",
         }
     }
@@ -114,6 +120,8 @@ impl Medium {
             Self::Stream => "backup_name (what the stream is called)",
             Self::Mysql | Self::MysqlFiles => "mysql_conf (where the server is, and the login)",
             Self::Postgresql => "postgresql_conf (where the server is, and the login)",
+            Self::Mongo => "mongo_conf (where the server is, and the login)",
+            Self::SqlServer => "sql_server_conf (where the server is, and the login)",
             Self::Project => "a login for the project (what to save)",
         }
     }
@@ -133,6 +141,8 @@ impl Medium {
             | Self::Mysql
             | Self::MysqlFiles
             | Self::Postgresql
+            | Self::Mongo
+            | Self::SqlServer
             | Self::Project
             | Self::Images(_)
             | Self::Servers(_) => None,
@@ -141,7 +151,16 @@ impl Medium {
 
     /// What is no folder of this host, but handed in as it comes.
     pub fn is_fed(&self) -> bool {
-        matches!(self, Self::ControlPlane | Self::Stream | Self::Mysql | Self::MysqlFiles | Self::Postgresql)
+        matches!(
+            self,
+            Self::ControlPlane
+                | Self::Stream
+                | Self::Mysql
+                | Self::MysqlFiles
+                | Self::Postgresql
+                | Self::Mongo
+                | Self::SqlServer
+        )
     }
 
     /// Streams that are always saved whole: nobody can tell what of them changed.
@@ -151,7 +170,7 @@ impl Medium {
 
     /// Servers whose increments are their logs.
     pub fn has_logs(&self) -> bool {
-        matches!(self, Self::Postgresql | Self::MysqlFiles)
+        matches!(self, Self::Postgresql | Self::MysqlFiles | Self::SqlServer)
     }
 
     /// Whether its backups are archives of files, whatever they were made of.
@@ -216,6 +235,9 @@ pub fn choose(values: &Values) -> Result<Medium, OptionsError> {
         "mysql" if values.text("mysql_form")?.as_deref() == Some("physical") => Medium::MysqlFiles,
         "mysql" => Medium::Mysql,
         "postgresql" => Medium::Postgresql,
+        "mongo" => Medium::Mongo,
+        // Horizon of old says it so.
+        "sqlserver" | "mssql" => Medium::SqlServer,
         "project" => Medium::Project,
         other => {
             return Err(OptionsError::bad("mode", format!("'{other}' is not available in this agent")));
@@ -304,6 +326,8 @@ mod tests {
         assert_eq!(chosen(json!({"cinder_vol_id": "v", "mode": "cinder", "engine_name": "tar"})), Ok(volume));
         assert_eq!(chosen(json!({})), Ok(Medium::Files));
         assert_eq!(chosen(json!({"mode": "cinder"})), Ok(Medium::Volume(Pick::Unnamed)));
+        assert_eq!(chosen(json!({"mode": "mssql"})), Ok(Medium::SqlServer));
+        assert_eq!(chosen(json!({"mode": "mongo"})), Ok(Medium::Mongo));
         let project = json!({"mode": "nova", "engine_name": "nova", "project_id": "p"});
         assert_eq!(chosen(project), Ok(Medium::Servers(ServerPick::Project("p".into()))));
     }

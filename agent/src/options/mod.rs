@@ -3,6 +3,7 @@
 //! Precedence, highest first: command line, job (INI file or JSON), configuration file, environment,
 //! default. Upstream lets the INI file win over the command line although its documents say otherwise.
 
+mod cipher;
 pub mod cloud;
 pub mod command_line;
 pub mod date;
@@ -16,6 +17,7 @@ pub mod mirror;
 mod name;
 pub mod pass_phrase;
 pub mod placing;
+pub mod servers;
 pub mod snapshot;
 pub mod typed;
 pub mod values;

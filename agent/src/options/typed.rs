@@ -1,5 +1,6 @@
 //! The options of one action, typed and checked against each other.
 
+use super::cipher::cipher;
 use super::cloud::CloudOptions;
 use super::date;
 use super::effect;
@@ -10,6 +11,7 @@ use super::mirror::Place;
 use super::name::{self, Name};
 use super::pass_phrase::secret_id;
 use super::placing::Placing;
+use super::servers::ServerOptions;
 use super::snapshot::SnapshotOptions;
 use super::values::{OptionsError, Values};
 use crate::databases::mariadb::LogPlace;
@@ -17,7 +19,7 @@ use crate::databases::postgresql::Lsn;
 use crate::openstack::cindernative::options::CinderNativeOptions;
 use crate::openstack::project::options::ProjectOptions;
 use freezer_model::retention::Period;
-use freezer_vault::encryption::PassPhrase;
+use freezer_vault::encryption::{Cipher, PassPhrase};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
@@ -194,6 +196,7 @@ pub struct ActionOptions {
     pub encrypt_secret: Option<String>,
     /// What it holds, once it was fetched.
     pub secret: Option<PassPhrase>,
+    pub encryption_cipher: Cipher,
     pub encryption_kdf: String,
     pub encrypt_names: bool,
     pub max_segment_size_bytes: u64,
@@ -236,6 +239,8 @@ pub struct ActionOptions {
     pub postgresql_conf: Option<PathBuf>,
     pub recovery_target_lsn: Option<Lsn>,
     pub recovery_target_binlog: Option<LogPlace>,
+    /// MongoDB and SQL Server.
+    pub servers: ServerOptions,
     /// What prints the stream to save; without it the stream comes in on standard input.
     pub stream_command: Option<String>,
     pub stream_timeout_secs: Option<u64>,
@@ -300,6 +305,7 @@ impl ActionOptions {
             encrypt_pass_file: path("encrypt_pass_file")?,
             encrypt_secret: secret_id(values)?,
             secret: None,
+            encryption_cipher: cipher(values, action)?,
             encryption_kdf: text("encryption_kdf")?.unwrap_or_default(),
             encrypt_names: values.flag("encrypt_names")?,
             max_segment_size_bytes: values
@@ -351,6 +357,7 @@ impl ActionOptions {
                 .map(|text| LogPlace::parse(&text))
                 .transpose()
                 .map_err(|cause| OptionsError::bad("recovery_target_binlog", cause))?,
+            servers: ServerOptions::from_values(values, action, &medium)?,
             stream_command: text("stream_command")?,
             stream_timeout_secs: exec_timeout(values)?.filter(|_| values.is_set("timeout")),
             hooks: Hooks::from_values(values)?,
@@ -390,6 +397,8 @@ impl ActionOptions {
                     Medium::ControlPlane => self.cloud_conf.is_some(),
                     Medium::Mysql | Medium::MysqlFiles => self.mysql_conf.is_some(),
                     Medium::Postgresql => self.postgresql_conf.is_some(),
+                    Medium::Mongo => self.servers.mongo_conf.is_some(),
+                    Medium::SqlServer => self.servers.sql_server_conf.is_some(),
                     Medium::Stream => !self.is_default_name,
                     Medium::Volume(Pick::Unnamed) => false,
                     Medium::Images(ImagePick::One(Pick::Unnamed)) => false,
@@ -411,7 +420,9 @@ impl ActionOptions {
                 )
             }
             ActionKind::Restore => need(
-                !self.medium.is_archive() || self.restore_abs_path.is_some(),
+                !self.medium.is_archive()
+                    || self.restore_abs_path.is_some()
+                    || self.servers.loads && self.medium == Medium::SqlServer,
                 "restore_abs_path (where to restore to)",
             ),
             ActionKind::Admin => need(

@@ -88,7 +88,10 @@ pub fn default_of(options: &Map<String, Value>) -> Option<String> {
     match text("mode").unwrap_or("fs") {
         // The host is the client's, which is known without its name.
         "fs" => FOLDERS.iter().find_map(|key| text(key)).map(|path| of_folder("", path)),
-        mode @ ("cloud" | "project" | "mysql" | "postgresql") => Some(format!("freezer_{mode}_")),
+        "mssql" => Some("freezer_sqlserver_".to_owned()),
+        mode @ ("cloud" | "project" | "mysql" | "postgresql" | "mongo" | "sqlserver") => {
+            Some(format!("freezer_{mode}_"))
+        }
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use crate::encryption::{KeyRing, MacKey, PassPhrase};
 use crate::layout::{CONTENTS, DATA, ENGINE_METADATA, Hbn, INDEX, LevelId};
 use crate::manifest::{Manifest, Piece};
 use crate::monitor::{Monitor, Phase};
-use crate::restore::fetch_piece;
+use crate::restore::{fetch_piece, name_chunks};
 use freezer_model::clock::time_text;
 use freezer_storage::{ObjectName, Store};
 use serde::Serialize;
@@ -214,7 +214,8 @@ async fn check_level(
         verdict.notes.push(format!("a sample: {read} of {all} pieces were read"));
     }
     for piece in manifest.pieces.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(piece, _)| piece) {
-        match fetch_piece(store, &request.hbn, &id, piece, key.as_ref()).await {
+        let fetched = fetch_piece(store, &request.hbn, &id, piece, key.as_ref()).await;
+        match fetched.map_err(|error| name_chunks(error, manifest, piece)) {
             Ok(_) => {
                 verdict.bytes_checked = verdict.bytes_checked.saturating_add(piece.size_bytes);
                 monitor.add_read(piece.size_bytes);

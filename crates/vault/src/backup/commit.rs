@@ -11,8 +11,7 @@ use crate::catalogue::mark;
 use crate::encryption::{EncryptionOptions, MacKey};
 use crate::layout::{CONTENTS, ENGINE_METADATA, INDEX, MANIFEST};
 use crate::manifest::{
-    Attachment, CIPHER, EncryptionRecord, MANIFEST_VERSION, Manifest, Metadata, MetadataKind, SourceRecord,
-    Totals, seal,
+    Attachment, EncryptionRecord, Manifest, Metadata, MetadataKind, SourceRecord, Totals, seal,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -160,12 +159,13 @@ fn manifest_of(
     let stored_bytes = pieces.iter().map(|piece| piece.size_bytes).sum();
     let encryption =
         request.encryption.as_ref().zip(plan.mac.as_ref()).map(|(options, mac)| EncryptionRecord {
-            cipher: CIPHER.into(),
+            cipher: options.cipher,
+            chunk_size_bytes: options.cipher.chunk_bytes(),
             derivation: options.derivation,
             mac: mac.parameters.clone(),
         });
     Manifest {
-        version: MANIFEST_VERSION,
+        version: Manifest::version_for(encryption.as_ref()),
         tool: concat!("freezer ", env!("CARGO_PKG_VERSION")).into(),
         engine: request.engine().name().into(),
         hbn: plan.hbn.to_string(),

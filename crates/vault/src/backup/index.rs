@@ -4,12 +4,13 @@ use super::work::{StoredIndex, Work};
 use crate::VaultError;
 use crate::catalogue::{Level, read_whole};
 use crate::codecs::{Compression, compress_all, decompress_all};
-use crate::encryption::{Decryptor, EncryptionOptions, Encryptor, HEADER_BYTES, MacKey, PassPhrase};
+use crate::encryption::{EncryptionOptions, MacKey, PassPhrase, open_all, seal_all};
 use crate::layout::{ENGINE_METADATA, Hbn, INDEX};
 use crate::manifest::{Attachment, Manifest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use freezer_model::clock::time_text;
 use freezer_storage::Store;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -58,16 +59,11 @@ pub(super) fn pack(clear: &[u8], encryption: Option<&EncryptionOptions>) -> Resu
 
 /// The same of what is compressed already.
 pub(super) fn seal_packed(
-    mut packed: Vec<u8>,
+    packed: Vec<u8>,
     encryption: Option<&EncryptionOptions>,
 ) -> Result<Bytes, VaultError> {
     let Some(options) = encryption else { return Ok(Bytes::from(packed)) };
-    let mut encryptor = Encryptor::new(&options.pass_phrase, options.derivation)?;
-    encryptor.encrypt(&mut packed);
-    let mut body = Vec::with_capacity(HEADER_BYTES + packed.len());
-    body.extend_from_slice(&encryptor.header());
-    body.extend_from_slice(&packed);
-    Ok(Bytes::from(body))
+    Ok(Bytes::from(seal_all(packed, options)?))
 }
 
 /// The clear form of what [`pack`] made. Its hashes must have been checked.
@@ -81,18 +77,15 @@ pub(crate) fn unpack(
 
 /// Still compressed.
 pub(crate) fn decrypt(
-    mut body: Vec<u8>,
+    body: Vec<u8>,
     manifest: &Manifest,
     pass: Option<&PassPhrase>,
 ) -> Result<Vec<u8>, VaultError> {
     let Some(record) = &manifest.encryption else { return Ok(body) };
     let pass = pass.ok_or_else(|| VaultError::PassPhraseMissing { backup: manifest.hbn.clone() })?;
-    let fail = || VaultError::Codec { cause: "it has no encryption header".into() };
-    let (header, rest) = body.split_first_chunk_mut::<HEADER_BYTES>().ok_or_else(fail)?;
-    let mut decryptor = Decryptor::new(pass, record.derivation, header)?.ok_or_else(fail)?;
-    decryptor.decrypt(rest);
-    body.drain(..HEADER_BYTES);
-    Ok(body)
+    let backup =
+        || format!("{}, level {} of {}", manifest.hbn, manifest.level, time_text(manifest.timestamp));
+    open_all(body, record.scheme(), pass).map_err(|cause| VaultError::Unreadable { backup: backup(), cause })
 }
 
 /// The index as the manifest holds it, when it does. What cannot be read is empty, and does not fit its hash.

@@ -7,7 +7,7 @@ use super::upload::upload;
 use super::work::{Outcome, Settings, Work};
 use super::{BackupReport, agree};
 use crate::VaultError;
-use crate::encryption::{Encryptor, KeyRing, MacParameters};
+use crate::encryption::{EncryptionOptions, KeyRing, MacParameters, StreamSealer};
 use crate::layout::{Hbn, LevelId};
 use crate::monitor::{Monitor, Phase};
 use freezer_storage::Store;
@@ -165,13 +165,13 @@ async fn transfer<W: Work>(
 ) -> Result<(Outcome, Sealed), VaultError> {
     let (compressor, packed) = start_compressor(&request.compression)?;
     let (parts, incoming) = mpsc::channel(WAITING_PARTS);
-    let encryptor = match &request.encryption {
-        Some(options) => Some(start_encryptor(options).await?),
+    let encryption = match &request.encryption {
+        Some(options) => Some(start_encryption(options).await?),
         None => None,
     };
     let key = plan.mac.as_ref().map(|mac| mac.key.clone());
     let sizes = (request.max_segment_size_bytes, W::piece_bytes(plan.id.level));
-    let sealer = Sealer::new(encryptor, key, sizes, parts, W::LISTS_MEMBERS)?;
+    let sealer = Sealer::new(encryption, key, sizes, parts, W::LISTS_MEMBERS)?;
     let sealing = spawn_blocking(move || sealer.run(packed));
     let watch = monitor.clone();
     let writing = spawn_blocking(move || work.write(base, compressor, watch));
@@ -188,9 +188,9 @@ async fn transfer<W: Work>(
     Ok((written, sealed?))
 }
 
-async fn start_encryptor(options: &crate::encryption::EncryptionOptions) -> Result<Encryptor, VaultError> {
+async fn start_encryption(options: &EncryptionOptions) -> Result<StreamSealer, VaultError> {
     let options = options.clone();
-    let start = spawn_blocking(move || Encryptor::new(&options.pass_phrase, options.derivation));
+    let start = spawn_blocking(move || StreamSealer::start(&options));
     join("deriving a key", start).await
 }
 

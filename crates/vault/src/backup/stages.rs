@@ -6,7 +6,7 @@
 use crate::VaultError;
 use crate::codecs::{CompressionOptions, Compressor, Packed};
 use crate::contents::{MembersWriter, StretchWriter};
-use crate::encryption::{Encryptor, MacKey};
+use crate::encryption::{MacKey, StreamSealer};
 use crate::monitor::Monitor;
 use crate::problem::readable;
 use crate::tar::{Fed, Feed, Index, MemberForm, Source, TarError, Watch, Written, write_archive, write_feed};
@@ -126,7 +126,7 @@ pub(super) fn start_compressor(options: &CompressionOptions) -> Result<(Compress
 
 /// Second thread: encrypts, hashes and cuts what the compressor made, and passes it on.
 pub(super) struct Sealer {
-    encryptor: Option<Encryptor>,
+    encryption: Option<StreamSealer>,
     key: Option<MacKey>,
     segment_bytes: u64,
     piece_bytes: u64,
@@ -162,20 +162,19 @@ impl PieceState {
 
 impl Sealer {
     pub(super) fn new(
-        encryptor: Option<Encryptor>,
+        encryption: Option<StreamSealer>,
         key: Option<MacKey>,
         (segment_bytes, piece_bytes): (u64, u64),
         parts: mpsc::Sender<Part>,
         lists_stretches: bool,
     ) -> Result<Self, VaultError> {
-        let header = encryptor.as_ref().map(Encryptor::header);
-        let stretches = lists_stretches.then(|| StretchWriter::start(header.as_ref()));
+        let stretches = lists_stretches.then(|| StretchWriter::start(encryption.as_ref()));
         let stretches = stretches.transpose().map_err(contents_error)?;
         let current = PieceState::new(key.as_ref())?;
         let (segment, offset_in_segment, offset_in_payload) = (0, 0, 0);
         let pieces = Vec::new();
         Ok(Self {
-            encryptor,
+            encryption,
             key,
             segment_bytes,
             piece_bytes,
@@ -191,19 +190,24 @@ impl Sealer {
 
     /// Runs to the end of `packed`; answers the pieces in order.
     pub(super) fn run(mut self, packed: Packed) -> Result<Sealed, VaultError> {
-        if let Some(encryptor) = &self.encryptor {
-            let header = Bytes::copy_from_slice(&encryptor.header());
+        if let Some(encryption) = &self.encryption {
+            let header = Bytes::from(encryption.header());
             self.pass(header)?;
         }
         for frame in packed {
-            let mut frame = frame.map_err(|error| VaultError::Codec { cause: error.to_string() })?;
-            if let Some(encryptor) = &mut self.encryptor {
-                encryptor.encrypt(&mut frame.bytes);
-            }
+            let frame = frame.map_err(|error| VaultError::Codec { cause: error.to_string() })?;
+            let packed_bytes = frame.bytes.len() as u64;
+            let stored = match &mut self.encryption {
+                Some(encryption) => encryption.seal(frame.bytes)?,
+                None => frame.bytes,
+            };
             if let Some(stretches) = &mut self.stretches {
-                stretches.frame(&frame.bytes, frame.clear_bytes).map_err(contents_error)?;
+                stretches.frame(&stored, packed_bytes, frame.clear_bytes).map_err(contents_error)?;
             }
-            self.pass(Bytes::from(frame.bytes))?;
+            self.pass(Bytes::from(stored))?;
+        }
+        if let Some(encryption) = self.encryption.take() {
+            self.pass(Bytes::from(encryption.finish()?))?;
         }
         self.end_piece()?;
         if self.offset_in_segment > 0 {

@@ -1,9 +1,9 @@
 //! Finding out what of an archive, and of its payload, holds the parts that are wanted.
 
 use super::bytes::Source;
-use super::stretches::Stretch;
+use super::stretches::{Proof, Stretch};
 use super::{BLOCK, FORMS, MAGIC, lead_of};
-use crate::encryption::HEADER_BYTES;
+use crate::encryption::{CHUNK_HEADER_BYTES, ChunkGrid, Cipher, HEADER_BYTES};
 use crate::manifest::Totals;
 use crate::tar::{MemberForm, Selection, safe_path};
 use std::io::{BufRead, BufReader, Read};
@@ -16,8 +16,8 @@ pub(crate) struct Located {
     pub ranges: Vec<Range<u64>>,
     /// What holds these ranges, in order.
     pub stretches: Vec<Stretch>,
-    /// What the payload's cipher begins with, if it is encrypted.
-    pub header: Option<[u8; HEADER_BYTES]>,
+    /// What the payload's cipher begins with; empty if it is not encrypted.
+    pub header: Vec<u8>,
 }
 
 /// Reads a packed table, whose hash was checked, in little memory. Errors are causes: the archive must be read whole then.
@@ -25,7 +25,7 @@ pub(crate) fn locate(
     packed: impl Read,
     selection: &Selection,
     totals: &Totals,
-    is_encrypted: bool,
+    cipher: Option<Cipher>,
 ) -> Result<Located, String> {
     let decoder = zstd::stream::read::Decoder::new(packed).map_err(|error| error.to_string())?;
     let mut source = Source(BufReader::with_capacity(64 << 10, decoder));
@@ -33,15 +33,21 @@ pub(crate) fn locate(
         return Err("it is of another version".into());
     }
     let ranges = members(&mut source, selection, totals.tar_bytes)?;
-    let header = match source.number()? {
-        0 => None,
-        length if length == HEADER_BYTES as u64 => Some(source.array()?),
-        _ => return Err("it names a cipher that is not known".into()),
+    let length = match cipher {
+        None => 0,
+        Some(Cipher::Aes256Cfb) => HEADER_BYTES,
+        Some(Cipher::Aes256Gcm) => CHUNK_HEADER_BYTES,
     };
-    if header.is_some() != is_encrypted {
-        return Err("it disagrees with the manifest on whether the payload is encrypted".into());
+    let mut header = Vec::new();
+    // A length and so many bytes: read as names are.
+    source.append(&mut header)?;
+    if header.len() != length {
+        return Err("it disagrees with the manifest on how the payload is encrypted".into());
     }
-    let stretches = stretches(&mut source, &ranges, totals, header.is_some())?;
+    let stretches = match cipher {
+        Some(Cipher::Aes256Gcm) => chunks(&mut source, &ranges, totals, ChunkGrid::of(&header)?)?,
+        Some(Cipher::Aes256Cfb) | None => stretches(&mut source, &ranges, totals, cipher.is_some())?,
+    };
     if !source.is_at_end()? {
         return Err("something follows its end".into());
     }
@@ -122,13 +128,57 @@ fn stretches<R: BufRead>(
                 clear: clear..clear_end,
                 stored: header + stored - lead..header + stored_end,
                 lead_bytes: usize::try_from(lead).unwrap_or_default(),
-                sha256,
+                proof: Proof::Hash(sha256),
             });
         }
         (clear, stored) = (clear_end, stored_end);
     }
     if clear != totals.tar_bytes || header + stored != totals.stored_bytes {
         return Err("its stretches are shorter than the payload".into());
+    }
+    Ok(found)
+}
+
+/// The same of a payload in sealed chunks: rows are of what was sealed, and have no hash.
+fn chunks<R: BufRead>(
+    source: &mut Source<R>,
+    ranges: &[Range<u64>],
+    totals: &Totals,
+    grid: ChunkGrid,
+) -> Result<Vec<Stretch>, String> {
+    let mut found = Vec::new();
+    let mut waiting = ranges.iter().peekable();
+    let (mut clear, mut packed) = (0u64, 0u64);
+    loop {
+        let packed_bytes = source.number()?;
+        if packed_bytes == 0 {
+            break;
+        }
+        let clear_end = clear.checked_add(source.number()?).filter(|end| *end <= totals.tar_bytes);
+        let packed_end = packed.checked_add(packed_bytes).filter(|end| *end <= totals.stored_bytes);
+        let Some((clear_end, packed_end)) = clear_end.zip(packed_end) else {
+            return Err("its stretches are longer than the payload".into());
+        };
+        while waiting.next_if(|range| range.end <= clear).is_some() {}
+        if waiting.peek().is_some_and(|range| range.start < clear_end) {
+            let numbers = grid.holding(&(packed..packed_end));
+            let (start, end) = (grid.start_of(numbers.start), grid.start_of(numbers.end));
+            let fits = |bytes: u64| usize::try_from(bytes).map_err(|error| error.to_string());
+            found.push(Stretch {
+                clear: clear..clear_end,
+                stored: start..end.min(totals.stored_bytes),
+                lead_bytes: fits(packed - grid.clear_start_of(numbers.start))?,
+                proof: Proof::Chunks {
+                    first: numbers.start,
+                    has_last: end >= totals.stored_bytes,
+                    packed_bytes: fits(packed_bytes)?,
+                },
+            });
+        }
+        (clear, packed) = (clear_end, packed_end);
+    }
+    if clear != totals.tar_bytes || grid.stored_bytes(packed) != Some(totals.stored_bytes) {
+        return Err("its stretches do not fit the payload".into());
     }
     Ok(found)
 }

@@ -13,11 +13,13 @@
 //! length of the cipher's header; the header
 //! for each stretch of the payload, in order:
 //!     stored bytes; bytes of the archive in it; SHA-256 of what is stored, lead included
+//!     (of sealed chunks: bytes before they were sealed; bytes of the archive in them; no hash)
 //! 0
 //! ```
 //! Stretches are one or more whole frames of the compressed stream. Of an encrypted payload a stretch has a *lead*: AES-CFB
 //! needs the block of ciphertext before the first one that is decrypted, and that begins on a multiple of 16. The lead is the
-//! 16 to 31 bytes from there on (fewer at the payload's beginning), and the hash covers it too.
+//! 16 to 31 bytes from there on (fewer at the payload's beginning), and the hash covers it too. Of a payload in sealed chunks, all
+//! chunks are read that hold some of a stretch; their tags prove them.
 
 mod bytes;
 mod locate;
@@ -26,7 +28,7 @@ mod stretches;
 
 pub(crate) use locate::{Located, locate};
 pub(crate) use members::MembersWriter;
-pub(crate) use stretches::{Stretch, StretchWriter};
+pub(crate) use stretches::{Proof, Stretch, StretchWriter};
 
 use crate::encryption::BLOCK_BYTES;
 use crate::tar::MemberForm;

@@ -2,7 +2,7 @@
 
 use super::bytes::put;
 use super::lead_of;
-use crate::encryption::HEADER_BYTES;
+use crate::encryption::{Cipher, StreamSealer};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 use std::ops::Range;
@@ -18,17 +18,44 @@ const MOST_DOUBLINGS: u64 = 5;
 pub(crate) struct Stretch {
     /// Of the archive.
     pub clear: Range<u64>,
-    /// Of the payload, lead included.
+    /// Of the payload, lead or whole chunks included.
     pub stored: Range<u64>,
-    /// Stored bytes that only serve to decrypt the others.
+    /// Bytes before the stretch's own: stored ones that only serve to decrypt the others, or those of the first chunk when it is
+    /// opened.
     pub lead_bytes: usize,
-    pub sha256: [u8; 32],
+    pub proof: Proof,
+}
+
+/// What shows that a stretch is as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// SHA-256 of what is stored.
+    Hash([u8; 32]),
+    /// The tags of the chunks it lies in.
+    Chunks {
+        /// Number of the first of them.
+        first: u64,
+        /// Whether the payload's last chunk is among them.
+        has_last: bool,
+        /// Bytes of the stretch when they are opened.
+        packed_bytes: usize,
+    },
+}
+
+/// How the payload is encrypted, as far as stretches are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Clear,
+    /// With a lead.
+    Cfb,
+    /// Chunks have proofs of their own.
+    Chunks,
 }
 
 /// The second part of the table, compressed as it grows.
 pub(crate) struct StretchWriter {
     out: Encoder<'static, Vec<u8>>,
-    is_encrypted: bool,
+    form: Form,
     /// The end of the ciphertext so far, as much of it as a lead may have.
     tail: Vec<u8>,
     place: u64,
@@ -44,27 +71,34 @@ struct Current {
 }
 
 impl StretchWriter {
-    /// `header`: what stands before the ciphertext of an encrypted payload.
-    pub(crate) fn start(header: Option<&[u8; HEADER_BYTES]>) -> io::Result<Self> {
+    /// `encryption`: what encrypts the payload, before it has begun.
+    pub(crate) fn start(encryption: Option<&StreamSealer>) -> io::Result<Self> {
         let mut out = Encoder::new(Vec::new(), 0)?;
-        let header: &[u8] = header.map_or(&[], |header| header);
+        let header = encryption.map(StreamSealer::header).unwrap_or_default();
         let mut row = Vec::new();
         put(&mut row, header.len() as u64);
-        row.extend_from_slice(header);
+        row.extend_from_slice(&header);
         out.write_all(&row)?;
-        let is_encrypted = !header.is_empty();
-        Ok(Self { out, is_encrypted, tail: Vec::new(), place: 0, count: 0, current: None })
+        let form = match encryption.map(StreamSealer::cipher) {
+            None => Form::Clear,
+            Some(Cipher::Aes256Cfb) => Form::Cfb,
+            Some(Cipher::Aes256Gcm) => Form::Chunks,
+        };
+        Ok(Self { out, form, tail: Vec::new(), place: 0, count: 0, current: None })
     }
 
-    /// The next frame as it is stored, and how many bytes of the archive are in it.
-    pub(crate) fn frame(&mut self, stored: &[u8], clear_bytes: u64) -> io::Result<()> {
+    /// The next frame: as it is stored (in chunks that does not matter), its length before encryption, and how many bytes of the
+    /// archive are in it.
+    pub(crate) fn frame(&mut self, stored: &[u8], packed_bytes: u64, clear_bytes: u64) -> io::Result<()> {
         let mut current = self.current.take().unwrap_or_else(|| self.begin());
-        current.hash.update(stored);
-        current.stored += stored.len() as u64;
+        if self.form != Form::Chunks {
+            current.hash.update(stored);
+        }
+        current.stored += packed_bytes;
         current.clear += clear_bytes;
         current.frames += 1;
-        self.place += stored.len() as u64;
-        if self.is_encrypted {
+        self.place += packed_bytes;
+        if self.form == Form::Cfb {
             self.keep_tail(stored);
         }
         self.current = Some(current);
@@ -73,7 +107,7 @@ impl StretchWriter {
 
     fn begin(&self) -> Current {
         let mut hash = Sha256::new();
-        if self.is_encrypted {
+        if self.form == Form::Cfb {
             // The tail is as long as any lead, or all there is.
             let lead = usize::try_from(lead_of(self.place)).unwrap_or(usize::MAX);
             hash.update(self.tail.get(self.tail.len().saturating_sub(lead)..).unwrap_or_default());
@@ -95,7 +129,9 @@ impl StretchWriter {
         let mut row = Vec::with_capacity(64);
         put(&mut row, done.stored);
         put(&mut row, done.clear);
-        row.extend_from_slice(&done.hash.finalize());
+        if self.form != Form::Chunks {
+            row.extend_from_slice(&done.hash.finalize());
+        }
         self.out.write_all(&row)
     }
 

@@ -1,25 +1,35 @@
-//! Encryption as `openssl enc -aes-256-cfb` writes it, and the authentication `openssl enc` lacks.
+//! Encryption as `openssl enc -aes-256-cfb` writes it with the authentication `openssl enc` lacks, or AES-256-GCM in sealed chunks.
 //!
-//! Ciphertext is `Salted__`, 8 bytes of salt, then AES-256 in CFB128 mode without padding, so that the
-//! openssl tool and upstream's agent can read it. Over the ciphertext go HMAC-SHA-256 codes, kept in the
+//! Of the first, ciphertext is `Salted__`, 8 bytes of salt, then AES-256 in CFB128 mode without padding, so that the
+//! openssl tool and upstream's agent can read it. What the second looks like is said in `chunks`. Over the ciphertext of both go HMAC-SHA-256 codes, kept in the
 //! manifest; their key has its own salt and a slow derivation. Keys and pass phrases are wiped on drop
 //! and never shown.
 
 mod authenticate;
 mod cfb8;
+mod choice;
+mod chunks;
 mod cipher;
 mod derive;
 mod key_ring;
+mod open;
 mod pass_phrase;
+mod seal;
 
 pub(crate) use authenticate::MacState;
 pub(crate) use cfb8::Cfb8Decryptor;
 pub use authenticate::{MacKey, MacParameters};
+pub use choice::Cipher;
+pub(crate) use choice::Scheme;
+pub(crate) use chunks::ChunkGrid;
+pub use chunks::{CHUNK_HEADER_BYTES, ChunkOpener, ChunkSealer, TAG_BYTES};
 pub(crate) use cipher::{BLOCK_BYTES, PartDecryptor};
 pub use cipher::{Decryptor, Encryptor};
 pub use derive::{KeyDerivation, SALT_BYTES};
 pub(crate) use key_ring::KeyRing;
+pub(crate) use open::{open_all, open_stream};
 pub use pass_phrase::PassPhrase;
+pub(crate) use seal::{StreamSealer, seal_all};
 
 /// First bytes of everything `openssl enc` writes with a salt.
 pub const SALTED_MAGIC: &[u8; 8] = b"Salted__";
@@ -37,6 +47,7 @@ pub const MOST_ITERATIONS: u32 = 50_000_000;
 #[derive(Clone, Debug)]
 pub struct EncryptionOptions {
     pub pass_phrase: PassPhrase,
+    pub cipher: Cipher,
     /// [`KeyDerivation::EvpSha256`] is what upstream's agent and a bare `openssl enc -d` can read.
     pub derivation: KeyDerivation,
     pub mac_iterations: u32,
@@ -49,6 +60,7 @@ impl EncryptionOptions {
     pub fn new(pass_phrase: PassPhrase) -> Self {
         Self {
             pass_phrase,
+            cipher: Cipher::default(),
             derivation: KeyDerivation::EvpSha256,
             mac_iterations: USUAL_MAC_ITERATIONS,
             hides_names: false,

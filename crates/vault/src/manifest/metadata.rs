@@ -3,7 +3,7 @@
 //! Ours carries one key more, which says that a manifest must exist beside the data; a backup with that
 //! key and without manifest is not complete. Upstream ignores keys it does not know.
 
-use super::MANIFEST_VERSION;
+use super::USUAL_VERSION;
 use crate::codecs::Compression;
 use crate::layout::Engine;
 use bytes::Bytes;
@@ -37,7 +37,7 @@ impl Metadata {
         map.insert("compression".into(), json!(self.compression.unwrap_or_default().name()));
         map.insert("encryption".into(), json!(self.encrypted));
         if self.kind == MetadataKind::Ours {
-            map.insert(MANIFEST_KEY.into(), json!(MANIFEST_VERSION));
+            map.insert(MANIFEST_KEY.into(), json!(USUAL_VERSION));
         }
         Bytes::from(Value::Object(map).to_string())
     }

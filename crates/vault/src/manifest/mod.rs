@@ -12,13 +12,15 @@ pub(crate) use seal::{Sealed, seal};
 
 use crate::VaultError;
 use crate::codecs::Compression;
-use crate::encryption::{KeyDerivation, MacParameters};
+use crate::encryption::{ChunkGrid, Cipher, KeyDerivation, MacParameters, Scheme};
 use crate::layout::{Engine, Hbn, LevelId};
 use crate::problem::FileProblem;
 use serde::{Deserialize, Serialize};
 
-/// Version of the manifest this program writes; it reads this one and older ones.
-pub const MANIFEST_VERSION: u32 = 1;
+/// Newest version of the manifest that this program reads.
+pub const MANIFEST_VERSION: u32 = 2;
+/// Version of most manifests. What needs a newer program says so: sealed chunks are read since version 2.
+const USUAL_VERSION: u32 = 1;
 
 /// Longest piece that has hashes of its own, in bytes: what a restore holds in memory before using it.
 pub const MOST_PIECE_BYTES: u64 = 33_554_432;
@@ -80,13 +82,20 @@ pub struct Attachment {
 /// How payload and index are encrypted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EncryptionRecord {
-    /// `aes-256-cfb`, in the framing of `openssl enc`.
-    pub cipher: String,
+    /// `aes-256-cfb`, in the framing of `openssl enc`, or `aes-256-gcm`, in sealed chunks.
+    pub cipher: Cipher,
+    /// Clear bytes of a sealed chunk, as the header of the payload says too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk_size_bytes: Option<u32>,
     pub derivation: KeyDerivation,
     pub mac: MacParameters,
 }
 
-pub(crate) const CIPHER: &str = "aes-256-cfb";
+impl EncryptionRecord {
+    pub(crate) fn scheme(&self) -> Scheme {
+        Scheme { cipher: self.cipher, derivation: self.derivation }
+    }
+}
 
 /// Sums over the payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,6 +172,23 @@ impl Manifest {
     pub fn id(&self) -> LevelId {
         LevelId { chain_timestamp: self.chain_timestamp, timestamp: self.timestamp, level: self.level }
     }
+    /// The version that a manifest needs.
+    pub(crate) fn version_for(encryption: Option<&EncryptionRecord>) -> u32 {
+        match encryption.map(|record| record.cipher) {
+            Some(Cipher::Aes256Gcm) => 2,
+            Some(Cipher::Aes256Cfb) | None => USUAL_VERSION,
+        }
+    }
+
+    /// The sealed chunks that lie in one of its pieces, first and last one, where the payload is in such chunks.
+    pub(crate) fn chunks_in(&self, piece: &Piece) -> Option<(u64, u64)> {
+        let chunk_bytes = self.encryption.as_ref()?.chunk_size_bytes?;
+        let place = self.pieces.iter().position(|known| known == piece)?;
+        let start: u64 = self.pieces.iter().take(place).map(|piece| piece.size_bytes).sum();
+        let touched = ChunkGrid::of_length(chunk_bytes).touched(&(start..start + piece.size_bytes));
+        Some((touched.start, touched.end.saturating_sub(1).max(touched.start)))
+    }
+
     /// Faults in what the manifest says about itself, beyond its hash.
     pub(crate) fn fault(&self) -> Option<String> {
         if self.version > MANIFEST_VERSION {

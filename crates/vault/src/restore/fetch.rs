@@ -5,7 +5,7 @@ use crate::VaultError;
 use crate::encryption::MacKey;
 use crate::error::Place;
 use crate::layout::{DATA, Hbn, LevelId};
-use crate::manifest::Piece;
+use crate::manifest::{Manifest, Piece};
 use crate::monitor::Monitor;
 use bytes::Bytes;
 use freezer_storage::{ObjectName, Store, StoreError};
@@ -42,7 +42,7 @@ impl Payload {
     ) -> Result<(), VaultError> {
         let work = async {
             match self.level.level.manifest() {
-                Some(manifest) => self.fetch_pieces(&manifest.pieces, &arrivals, monitor).await,
+                Some(manifest) => self.fetch_pieces(manifest, &arrivals, monitor).await,
                 None => self.fetch_plain(&arrivals, monitor).await,
             }
         };
@@ -51,13 +51,13 @@ impl Payload {
 
     async fn fetch_pieces(
         &self,
-        pieces: &[Piece],
+        manifest: &Manifest,
         arrivals: &mpsc::Sender<Arrival>,
         monitor: &Monitor,
     ) -> Result<(), VaultError> {
-        for piece in pieces {
-            let bytes =
-                fetch_piece(&self.store, &self.hbn, &self.level.id, piece, self.level.key.as_ref()).await?;
+        for piece in &manifest.pieces {
+            let fetched = fetch_piece(&self.store, &self.hbn, &self.level.id, piece, self.level.key.as_ref());
+            let bytes = fetched.await.map_err(|error| name_chunks(error, manifest, piece))?;
             monitor.add_stored(piece.size_bytes);
             if arrivals.send(Arrival::Bytes(bytes)).await.is_err() {
                 return Ok(());
@@ -83,6 +83,18 @@ impl Payload {
         }
         let _ = arrivals.send(Arrival::End).await;
         Ok(())
+    }
+}
+
+/// Says of damage to a piece which sealed chunks lie in it.
+pub(crate) fn name_chunks(error: VaultError, manifest: &Manifest, piece: &Piece) -> VaultError {
+    match (error, manifest.chunks_in(piece)) {
+        (VaultError::Damaged { place, cause }, Some((first, last))) => {
+            let chunks =
+                if first == last { format!("chunk {first}") } else { format!("chunks {first} to {last}") };
+            VaultError::Damaged { place, cause: format!("{cause} ({chunks})") }
+        }
+        (error, _) => error,
     }
 }
 

@@ -7,12 +7,13 @@
 
 mod fetch;
 mod merge;
+mod opener;
 mod parts;
 mod plan;
 mod replay;
 mod stream;
 
-pub(crate) use fetch::{Arrival, Payload, fetch_piece};
+pub(crate) use fetch::{Arrival, Payload, fetch_piece, name_chunks};
 pub(crate) use plan::plan_of;
 pub use plan::{PlannedLevel, RestorePlan, plan};
 pub use replay::restore;

@@ -4,12 +4,13 @@
 
 use super::PlannedLevel;
 use super::fetch::{ATTEMPTS, Payload};
+use super::opener::Opener;
 use crate::VaultError;
 use crate::backup::{attachment_fault, contents_within, decrypt};
 use crate::catalogue::read_whole;
 use crate::codecs::decompress_all;
 use crate::contents::{Located, Stretch, locate};
-use crate::encryption::{PartDecryptor, PassPhrase};
+use crate::encryption::PassPhrase;
 use crate::error::Place;
 use crate::layout::{CONTENTS, DATA, Hbn};
 use crate::manifest::{Manifest, Piece};
@@ -18,7 +19,6 @@ use crate::tar::Selection;
 use bytes::{Bytes, BytesMut};
 use freezer_storage::{Store, StoreError};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use sha2::{Digest, Sha256};
 use std::io::Cursor;
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,10 +34,11 @@ const AT_ONCE: usize = 4;
 /// What an archive ends with.
 const END_BYTES: usize = 1024;
 
-/// A stretch as it is stored, checked.
+/// A stretch, checked.
 pub(super) struct Fetched {
     stretch: Stretch,
-    stored: Bytes,
+    /// As [`Opener::check`] gives it.
+    checked: Bytes,
 }
 
 /// Where the wanted parts of a level are. `Ok(None)`: it has no table of contents, and must be read whole. Errors are causes
@@ -65,8 +66,8 @@ pub(super) async fn find(
         }
         let Some((manifest, body)) = level.manifest().zip(body) else { return Ok(None) };
         let packed = decrypt(body, manifest, pass.as_ref()).map_err(text)?;
-        let is_encrypted = manifest.encryption.is_some();
-        locate(Cursor::new(packed), &selection, &manifest.totals, is_encrypted).map(Some)
+        let cipher = manifest.encryption.as_ref().map(|record| record.cipher);
+        locate(Cursor::new(packed), &selection, &manifest.totals, cipher).map(Some)
     };
     let found = spawn_blocking(work).await.map_err(|error| error.to_string())?;
     found.map_err(|cause| format!("{object} cannot be used: {cause}"))
@@ -75,7 +76,7 @@ pub(super) async fn find(
 /// Sends the stretches in order, and `None` behind the last one; stops in silence when the reading side has gone.
 pub(super) async fn fetch(
     payload: &Payload,
-    stretches: Vec<Stretch>,
+    (stretches, opener): (Vec<Stretch>, &Opener),
     arrivals: mpsc::Sender<Option<Fetched>>,
     monitor: &Monitor,
 ) -> Result<(), VaultError> {
@@ -85,11 +86,13 @@ pub(super) async fn fetch(
         };
         let places = Places::new(manifest);
         let places = &places;
-        let fetching = stream::iter(groups(stretches)).map(|group| fetch_group(payload, places, group));
+        let fetching =
+            stream::iter(groups(stretches)).map(|group| fetch_group(payload, places, opener, group));
         let mut fetching = fetching.buffered(AT_ONCE);
         while let Some(group) = fetching.try_next().await? {
             for fetched in group {
-                monitor.add_stored(fetched.stored.len() as u64);
+                let stored = &fetched.stretch.stored;
+                monitor.add_stored(stored.end.saturating_sub(stored.start));
                 if arrivals.send(Some(fetched)).await.is_err() {
                     return Ok(());
                 }
@@ -122,6 +125,7 @@ fn groups(stretches: Vec<Stretch>) -> Vec<Vec<Stretch>> {
 async fn fetch_group(
     payload: &Payload,
     places: &Places<'_>,
+    opener: &Opener,
     group: Vec<Stretch>,
 ) -> Result<Vec<Fetched>, VaultError> {
     let start = group.first().map_or(0, |first| first.stored.start);
@@ -136,16 +140,19 @@ async fn fetch_group(
                 continue;
             }
         };
-        let bad = group.iter().find(|stretch| {
-            Sha256::digest(part(&body, start, stretch)).as_slice() != stretch.sha256.as_slice()
-        });
-        let Some(bad) = bad else {
-            let cut = |stretch: Stretch| Fetched { stored: part(&body, start, &stretch), stretch };
-            return Ok(group.into_iter().map(cut).collect());
+        let check = |stretch: &Stretch| {
+            let checked = opener.check(stretch, part(&body, start, stretch));
+            checked
+                .map(|checked| Fetched { stretch: stretch.clone(), checked })
+                .map_err(|cause| (stretch.stored.start, cause))
         };
-        let place = places.name(payload, bad.stored.start)?;
-        let cause = "its content does not fit the SHA-256 in the table of contents".to_owned();
-        failure = Some(VaultError::Damaged { place, cause });
+        match group.iter().map(check).collect::<Result<Vec<Fetched>, _>>() {
+            Ok(fetched) => return Ok(fetched),
+            Err((bad, cause)) => {
+                let place = places.name(payload, bad)?;
+                failure = Some(VaultError::Damaged { place, cause });
+            }
+        }
     }
     Err(failure.unwrap_or(VaultError::Cancelled))
 }
@@ -246,27 +253,18 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Decrypts, decompresses and cuts out what is wanted. Blocks.
+/// Decompresses and cuts out what is wanted. Blocks.
 pub(super) fn unpack(
     mut arrivals: mpsc::Receiver<Option<Fetched>>,
-    (level, located): (&PlannedLevel, &Located),
-    pass: Option<&PassPhrase>,
+    (level, located, opener): (&PlannedLevel, &Located, &Opener),
     blocks: &SyncSender<Option<Vec<u8>>>,
 ) -> Result<(), VaultError> {
     let unreadable =
         |cause: &str| VaultError::Unreadable { backup: level.id.to_string(), cause: cause.into() };
-    let decryptor = match (&located.header, level.derivation, pass) {
-        (None, ..) => None,
-        (Some(header), Some(derivation), Some(pass)) => {
-            let decryptor = PartDecryptor::new(pass, derivation, header);
-            Some(decryptor.ok_or_else(|| unreadable("its table of contents has no encryption header"))?)
-        }
-        (Some(_), ..) => return Err(VaultError::PassPhraseMissing { backup: level.id.to_string() }),
-    };
     loop {
         let fetched = arrivals.blocking_recv().ok_or_else(|| unreadable("fetching it failed"))?;
-        let Some(Fetched { stretch, stored }) = fetched else { break };
-        let clear = open(&stretch, stored, decryptor.as_ref(), level)?;
+        let Some(Fetched { stretch, checked }) = fetched else { break };
+        let clear = open(&stretch, checked, opener, level)?;
         for range in touching(&located.ranges, &stretch.clear) {
             let at = |place: u64| {
                 usize::try_from(place.clamp(stretch.clear.start, stretch.clear.end) - stretch.clear.start)
@@ -292,17 +290,11 @@ fn touching<'a>(ranges: &'a [Range<u64>], part: &Range<u64>) -> impl Iterator<It
 /// What of the archive is in a stretch.
 fn open(
     stretch: &Stretch,
-    stored: Bytes,
-    decryptor: Option<&PartDecryptor>,
+    checked: Bytes,
+    opener: &Opener,
     level: &PlannedLevel,
 ) -> Result<Vec<u8>, VaultError> {
-    let mut packed = Vec::from(stored);
-    if let Some(decryptor) = decryptor {
-        // A lead that is not a whole block is all that comes before.
-        let is_first = stretch.lead_bytes < crate::encryption::BLOCK_BYTES;
-        decryptor.decrypt(&mut packed, is_first)?;
-        packed.drain(..stretch.lead_bytes.min(packed.len()));
-    }
+    let packed = opener.packed(stretch, checked)?;
     let length = stretch.clear.end.saturating_sub(stretch.clear.start);
     let clear = decompress_all(level.compression, packed, length);
     let unreadable = |cause: String| VaultError::Unreadable { backup: level.id.to_string(), cause };

@@ -4,8 +4,9 @@ use super::{Authenticity, RestoreRequest, sniff_upstream};
 use crate::VaultError;
 use crate::catalogue::{self, Catalogue, Level, Standing, check_presence, source_of_path};
 use crate::codecs::Compression;
-use crate::encryption::{KeyDerivation, KeyRing, MacKey};
+use crate::encryption::{Cipher, KeyRing, MacKey, Scheme};
 use crate::layout::{Engine, Hbn, LevelId};
+use crate::manifest::EncryptionRecord;
 use crate::upstream::{rsync, view_layout_a};
 use freezer_model::clock::time_text;
 use freezer_storage::Store;
@@ -25,7 +26,8 @@ pub struct PlannedLevel {
     pub files: Option<u64>,
     pub(crate) level: Level,
     pub(crate) key: Option<MacKey>,
-    pub(crate) derivation: Option<KeyDerivation>,
+    /// How its payload is encrypted.
+    pub(crate) scheme: Option<Scheme>,
     /// How to read it, when upstream's rsync engines wrote it.
     pub(crate) rsync: Option<Arc<rsync::Opening>>,
 }
@@ -266,12 +268,12 @@ async fn unlock(
         files: level.manifest().map(|manifest| manifest.totals.files),
         level: level.clone(),
         key: unlocked,
-        derivation: None,
+        scheme: None,
         rsync: None,
     };
     if let Some(manifest) = level.manifest() {
-        let derivation = manifest.encryption.as_ref().map(|record| record.derivation);
-        return Ok(PlannedLevel { derivation, ..planned });
+        let scheme = manifest.encryption.as_ref().map(EncryptionRecord::scheme);
+        return Ok(PlannedLevel { scheme, ..planned });
     }
     warnings.push(format!("{} was made by upstream's agent: there are no checksums to verify", level.id));
     if hbn.engine() == Engine::Rsync {
@@ -284,7 +286,7 @@ async fn unlock(
     Ok(PlannedLevel {
         compression,
         encrypted: sniffed.derivation.is_some(),
-        derivation: sniffed.derivation,
+        scheme: sniffed.derivation.map(|derivation| Scheme { cipher: Cipher::Aes256Cfb, derivation }),
         ..planned
     })
 }

@@ -2,6 +2,7 @@
 
 use super::fetch::{Arrival, Payload};
 use super::merge::{Rules, Staging, merge};
+use super::opener::Opener;
 use super::parts;
 use super::plan::{PlannedLevel, RestorePlan, plan};
 use super::{RestoreReport, RestoreRequest, open_payload};
@@ -333,9 +334,20 @@ async fn read_parts(
 ) -> Ends {
     let (arrivals, incoming) = mpsc::channel(WAITING_PIECES);
     let (level, stretches) = (payload.level.clone(), std::mem::take(&mut located.stretches));
-    let unpacking =
-        spawn_blocking(move || parts::unpack(incoming, (&level, &located), pass.as_ref(), &blocks));
-    (parts::fetch(&payload, stretches, arrivals, monitor).await, join("unpacking", unpacking).await)
+    let deriving = spawn_blocking(move || -> Result<_, VaultError> {
+        let opener = Opener::new(&level, &located, pass.as_ref())?;
+        Ok((level, located, Arc::new(opener)))
+    });
+    let (level, located, opener) = match join("deriving a key", deriving).await {
+        Ok(derived) => derived,
+        Err(error) => return (Err(error), Ok(())),
+    };
+    let theirs = opener.clone();
+    let unpacking = spawn_blocking(move || parts::unpack(incoming, (&level, &located, &theirs), &blocks));
+    (
+        parts::fetch(&payload, (stretches, &opener), arrivals, monitor).await,
+        join("unpacking", unpacking).await,
+    )
 }
 
 fn unpack(

@@ -5,7 +5,7 @@ use super::fetch::Arrival;
 use crate::VaultError;
 use crate::catalogue::Level;
 use crate::codecs::{Compression, decompressor};
-use crate::encryption::{Decryptor, HEADER_BYTES, KeyDerivation, PassPhrase, SALTED_MAGIC};
+use crate::encryption::{Decryptor, HEADER_BYTES, KeyDerivation, PassPhrase, SALTED_MAGIC, open_stream};
 use crate::layout::{DATA, Hbn};
 use bytes::{Buf, Bytes};
 use freezer_storage::{Store, StoreError};
@@ -58,22 +58,6 @@ impl Read for ArrivalReader {
     }
 }
 
-/// Decrypts what another reader gives, in the caller's buffer.
-struct DecryptingReader<R> {
-    inner: R,
-    decryptor: Decryptor,
-}
-
-impl<R: Read> Read for DecryptingReader<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(out)?;
-        if let Some(part) = out.get_mut(..count) {
-            self.decryptor.decrypt(part);
-        }
-        Ok(count)
-    }
-}
-
 /// The tar stream of a level. Blocks for its first bytes when it is encrypted.
 pub(crate) fn open_payload(
     arrivals: mpsc::Receiver<Arrival>,
@@ -82,18 +66,13 @@ pub(crate) fn open_payload(
 ) -> Result<Box<dyn Read + Send>, VaultError> {
     let backup = level.id.to_string();
     let unreadable = |cause: String| VaultError::Unreadable { backup: backup.clone(), cause };
-    let mut reader = ArrivalReader::new(arrivals);
-    let reader: Box<dyn Read + Send> = match (level.derivation, pass) {
+    let reader = ArrivalReader::new(arrivals);
+    let reader: Box<dyn Read + Send> = match (level.scheme, pass) {
         (None, _) => Box::new(reader),
         (Some(_), None) => return Err(VaultError::PassPhraseMissing { backup }),
-        (Some(derivation), Some(pass)) => {
-            let mut header = [0u8; HEADER_BYTES];
-            reader
-                .read_exact(&mut header)
-                .map_err(|error| unreadable(format!("encryption header: {error}")))?;
-            let decryptor = Decryptor::new(pass, derivation, &header)?;
-            let decryptor = decryptor.ok_or_else(|| unreadable("it has no encryption header".into()))?;
-            Box::new(DecryptingReader { inner: reader, decryptor })
+        (Some(scheme), Some(pass)) => {
+            let opened = open_stream(reader, scheme, pass, "object data: ");
+            opened.map_err(|cause| unreadable(format!("object {DATA}: {cause}")))?
         }
     };
     decompressor(level.compression, reader).map_err(|error| unreadable(error.to_string()))
