@@ -46,14 +46,18 @@ impl Replay {
         self.deleted.is_empty() && self.folders.is_empty()
     }
 
+    /// The first engine calls a file deleted whose name a folder has now.
     pub(super) fn delete(&mut self, path: Vec<u8>) {
-        if !path.is_empty() {
+        let is_folder_now = self.listed_folders.as_ref().is_some_and(|listed| listed.contains(&path));
+        if !path.is_empty() && !is_folder_now {
             self.deleted.insert(path);
         }
     }
 
+    /// Something is there at this level; a folder that was there before is none any more, unless it is noted again.
     pub(super) fn keep(&mut self, path: &[u8]) {
         self.deleted.remove(path);
+        self.folders.remove(path);
     }
 
     pub(super) fn note_folder(&mut self, path: &[u8], mtime: Stamp) {
