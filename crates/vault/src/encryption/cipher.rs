@@ -22,7 +22,7 @@ impl Encryptor {
         Self::with_salt(pass, derivation, random_bytes())
     }
 
-    fn with_salt(
+    pub(crate) fn with_salt(
         pass: &PassPhrase,
         derivation: KeyDerivation,
         salt: [u8; SALT_BYTES],

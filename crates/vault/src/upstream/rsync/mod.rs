@@ -8,6 +8,7 @@
 //! v1 records too few blocks after an insertion, and what it left out is looked for in the previous content by these hashes.
 
 mod entries;
+mod huffman;
 mod input;
 mod level;
 mod msgpack;
@@ -18,6 +19,7 @@ mod records;
 mod replay;
 mod signatures;
 mod tree;
+mod unchain;
 
 pub(crate) use open::{Codec, Opening, sniff};
 pub(crate) use replay::{Replay, fetch_signatures, finish, replay};

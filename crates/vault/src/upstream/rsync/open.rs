@@ -1,9 +1,11 @@
 //! From the stored bytes of a level to its stream: which engine, which cipher, which compression.
 //!
 //! The key is always derived with MD5, and the pass phrase is the first line of its file with the end of that line, if it has
-//! one. Freezer 4 and 5 wrote CFB8, 6 CFB128, 7 CFB128 that begins anew at places nobody recorded.
+//! one. Freezer 4 and 5 wrote CFB8, 6 CFB128, 7 CFB128 that begins anew at places only a search finds
+//! ([`super::unchain`]; in streams of zlib only).
 
 use super::Flavour;
+use super::unchain::Unchained;
 use crate::VaultError;
 use crate::catalogue::Level;
 use crate::codecs::Compression;
@@ -82,7 +84,11 @@ impl Opening {
         let Some(cipher) = &self.cipher else { return Ok(self.codec.reader(stored)) };
         let mut header = [0; HEADER_BYTES];
         stored.read_exact(&mut header)?;
-        let decrypting = cipher.start(&header).ok_or_else(|| io::Error::other("it has no encryption header"))?;
+        let no_header = || io::Error::other("it has no encryption header");
+        if (self.codec, cipher.mode) == (Codec::Zlib, Mode::Cfb128) {
+            return Ok(Box::new(Unchained::new(stored, &cipher.pass, &header).ok_or_else(no_header)?));
+        }
+        let decrypting = cipher.start(&header).ok_or_else(no_header)?;
         Ok(self.codec.reader(Box::new(Decrypting { inner: stored, decryptor: decrypting })))
     }
 }
