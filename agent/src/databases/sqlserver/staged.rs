@@ -40,12 +40,12 @@ impl Staged {
 
     /// The file, and how long it is.
     pub(super) fn open(&self) -> Result<(File, u64), String> {
-        let open = || {
+        let open = || -> std::io::Result<(File, u64)> {
             let file = File::open(&self.path)?;
             let bytes = file.metadata()?.len();
             Ok((file, bytes))
         };
-        open().map_err(|error: std::io::Error| {
+        open().map_err(|error| {
             format!(
                 "the server wrote {}, but this host cannot read {}: {error}; see folder and agent_folder in sql_server_conf",
                 self.server_path,
@@ -88,17 +88,13 @@ pub(crate) struct Area {
 impl Area {
     pub(crate) fn new(conf: &SqlServerConf, is_dry: bool) -> Result<Self, String> {
         let name = format!("freezer-{}", uuid::Uuid::new_v4().simple());
-        let area = Self {
-            server_path: join(&conf.folder, &name),
-            path: conf.agent_folder.join(&name),
-            is_made: !is_dry,
-        };
-        if area.is_made {
-            std::fs::DirBuilder::new().mode(0o700).create(&area.path).map_err(|error| {
-                format!("{}: {error}; see agent_folder in sql_server_conf", area.path.display())
+        let path = conf.agent_folder.join(&name);
+        if !is_dry {
+            std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|error| {
+                format!("{}: {error}; see agent_folder in sql_server_conf", path.display())
             })?;
         }
-        Ok(area)
+        Ok(Self { server_path: join(&conf.folder, &name), path, is_made: !is_dry })
     }
 
     pub(crate) fn path(&self) -> &Path {
