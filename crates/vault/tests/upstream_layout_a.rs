@@ -48,7 +48,9 @@ fn make(room: &Room, kind: Kind, (number, day): (u32, i64), codec: &str, encrypt
 #[tokio::test(flavor = "multi_thread")]
 async fn chains_restore() {
     for kind in [Kind::Folders, Kind::Container] {
-        for (codec, digest) in [("-z", None), ("-j", Some("md5")), ("-J", Some("sha256")), ("-z", Some("md5"))] {
+        for (codec, digest) in
+            [("-z", None), ("-j", Some("md5")), ("-J", Some("sha256")), ("-z", Some("md5"))]
+        {
             let room = Room::new();
             std::fs::write(room.path("pass"), "word\n").unwrap();
             let line = digest.map(|digest| {
@@ -92,7 +94,9 @@ async fn they_are_listed_and_never_written() {
         let levels = &catalogue::list(view, name).await.unwrap().chains[0].levels;
         assert_eq!(levels.iter().map(|level| level.id.level).collect::<Vec<_>>(), [0, 1]);
         let object = freezer_storage::ObjectName::new("data/tar/x").unwrap();
-        assert!(view.put(&object, bytes::Bytes::new()).await.is_err() && view.delete_tree(&object).await.is_err());
+        assert!(
+            view.put(&object, bytes::Bytes::new()).await.is_err() && view.delete_tree(&object).await.is_err()
+        );
 
         // A chain without its beginning is refused as a whole.
         std::fs::remove_file(&data).unwrap();

@@ -48,7 +48,8 @@ fn folder(room: &Room, kind: &str, number: u32) -> PathBuf {
 
 fn commit(room: &Room, number: u32, engine: &str, codec: &str, encrypted: bool) {
     let size = if engine == "v2" { r#", "rsync_block_size": 4096"# } else { "" };
-    let text = format!(r#"{{"engine_name": "rsync", "compression": "{codec}", "encryption": {encrypted}{size}}}"#);
+    let text =
+        format!(r#"{{"engine_name": "rsync", "compression": "{codec}", "encryption": {encrypted}{size}}}"#);
     std::fs::write(folder(room, "metadata", number).join("metadata"), text).unwrap();
 }
 
@@ -171,7 +172,8 @@ async fn a_lost_end_is_told_and_the_rest_restored() {
     for length in 0..8 {
         std::fs::write(room.source().join("filler"), noise(5, 100 + length)).unwrap();
         made.level(&room, 0);
-        let request = RestoreRequest { pass_phrase: Some(pass("word")), overwrite: true, ..room.to("restored") };
+        let request =
+            RestoreRequest { pass_phrase: Some(pass("word")), overwrite: true, ..room.to("restored") };
         report = Some(room.restore(request).await.unwrap()).filter(|report| report.is_partial);
         if report.is_some() {
             break;
@@ -199,7 +201,9 @@ async fn parts_and_foreign_files() {
         let found: Vec<String> = kept(&room.path("parts")).into_keys().collect();
         assert_eq!(found, ["a", "sub", "sub/patched"]);
         let source = room.source();
-        let same = |name: &str| std::fs::read(room.path("parts").join(name)).unwrap() == std::fs::read(source.join(name)).unwrap();
+        let same = |name: &str| {
+            std::fs::read(room.path("parts").join(name)).unwrap() == std::fs::read(source.join(name)).unwrap()
+        };
         assert!(same("sub/patched") && same("a"));
 
         // What was there before stays, also where the chain deletes something of that name.
@@ -212,7 +216,10 @@ async fn parts_and_foreign_files() {
         room.restore(RestoreRequest { overwrite: true, ..room.to("occupied") }).await.unwrap();
         assert_eq!(std::fs::read(target.join("to go/foreign")).unwrap(), b"mine");
         assert_eq!(std::fs::read(target.join("comes back")).unwrap(), b"mine too");
-        assert_eq!(std::fs::read(target.join("blocks")).unwrap(), std::fs::read(source.join("blocks")).unwrap());
+        assert_eq!(
+            std::fs::read(target.join("blocks")).unwrap(),
+            std::fs::read(source.join("blocks")).unwrap()
+        );
     }
 }
 
@@ -248,8 +255,13 @@ async fn a_cut_level_says_what_it_lost() {
         // What is not named as lost or damaged is right.
         let named = |name: &String| report.problems.iter().any(|problem| &problem.path == name);
         let restored = kept(&room.path("restored"));
-        for (name, entry) in kept(&room.source()).into_iter().filter(|(name, entry)| entry.kind == 'f' && !named(name)) {
-            assert!(restored.get(&name).is_some_and(|found| found.content == entry.content), "{engine}: {name}");
+        for (name, entry) in
+            kept(&room.source()).into_iter().filter(|(name, entry)| entry.kind == 'f' && !named(name))
+        {
+            assert!(
+                restored.get(&name).is_some_and(|found| found.content == entry.content),
+                "{engine}: {name}"
+            );
         }
     }
 }
@@ -264,15 +276,24 @@ async fn contents_are_compared_with_their_checksums() {
     plant_blocks(&other.source());
     std::fs::write(other.source().join("sub/patched"), noise(99, 9000)).unwrap();
     made.level(&other, 0);
-    std::fs::copy(folder(&other, "data", 0).join("engine_metadata"), folder(&room, "data", 0).join("engine_metadata")).unwrap();
+    std::fs::copy(
+        folder(&other, "data", 0).join("engine_metadata"),
+        folder(&room, "data", 0).join("engine_metadata"),
+    )
+    .unwrap();
     let report = room.restore(room.to("restored")).await.unwrap();
-    let found: Vec<_> = report.problems.iter().map(|problem| (problem.path.as_str(), problem.kind.as_str())).collect();
+    let found: Vec<_> =
+        report.problems.iter().map(|problem| (problem.path.as_str(), problem.kind.as_str())).collect();
     assert_eq!(found, [("sub/patched", "damaged")]);
     assert!(report.is_partial);
     // Without them a backup restores with a word about it.
     std::fs::write(folder(&room, "data", 0).join("engine_metadata"), b"no metadata").unwrap();
     let report = room.restore(room.to("unchecked")).await.unwrap();
-    assert!(!report.is_partial && report.warnings.iter().any(|text| text.contains("without comparing")), "{:?}", report.warnings);
+    assert!(
+        !report.is_partial && report.warnings.iter().any(|text| text.contains("without comparing")),
+        "{:?}",
+        report.warnings
+    );
 }
 
 /// An entry of rsyncv2 in MessagePack.
@@ -297,7 +318,11 @@ const LINK: u16 = 0o120_777;
 /// Level 0 of entries and what follows them.
 fn forge(room: &Room, entries: &[Vec<u8>], contents: &[u8]) {
     let count = 0x90 | u8::try_from(entries.len()).unwrap();
-    std::fs::write(folder(room, "data", 0).join("data"), zlib(&[vec![count], entries.concat(), contents.to_vec()].concat())).unwrap();
+    std::fs::write(
+        folder(room, "data", 0).join("data"),
+        zlib(&[vec![count], entries.concat(), contents.to_vec()].concat()),
+    )
+    .unwrap();
     commit(room, 0, "v2", "gzip", false);
 }
 
@@ -339,7 +364,11 @@ async fn sizes_are_not_believed() {
         std::fs::write(folder(&room, "data", 0).join("data"), zlib(bytes)).unwrap();
         commit(&room, 0, "v2", "gzip", false);
         let report = room.restore(room.to("target")).await.unwrap();
-        assert!(report.is_partial && format!("{:?}", report.problems).contains(word), "{word}: {:?}", report.problems);
+        assert!(
+            report.is_partial && format!("{:?}", report.problems).contains(word),
+            "{word}: {:?}",
+            report.problems
+        );
     }
     let room = Room::new();
     std::fs::write(folder(&room, "data", 0).join("data"), b"neither zlib nor bzip2").unwrap();

@@ -47,7 +47,8 @@ mod tests {
 
     #[test]
     fn as_openssl_writes_it() {
-        let line = "printf 'hello, CFB8 world\\n' | openssl enc -aes-256-cfb8 -md md5 -pass pass:secret 2>/dev/null";
+        let line =
+            "printf 'hello, CFB8 world\\n' | openssl enc -aes-256-cfb8 -md md5 -pass pass:secret 2>/dev/null";
         let stored = std::process::Command::new("sh").args(["-c", line]).output().unwrap().stdout;
         let (header, body) = stored.split_first_chunk::<HEADER_BYTES>().unwrap();
         let pass = PassPhrase::new("secret").unwrap();

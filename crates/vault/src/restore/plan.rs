@@ -137,7 +137,8 @@ async fn find_files(
     request: &RestoreRequest,
     keys: Option<&KeyRing>,
 ) -> Result<Found, VaultError> {
-    let order = if request.prefers_rsync { [Engine::Rsync, Engine::Tar] } else { [Engine::Tar, Engine::Rsync] };
+    let order =
+        if request.prefers_rsync { [Engine::Rsync, Engine::Tar] } else { [Engine::Tar, Engine::Rsync] };
     let mut first = None;
     for engine in order {
         match find(store, engine, request, keys).await {
@@ -145,8 +146,11 @@ async fn find_files(
             other => return other,
         };
         for name in names(request).filter(|_| engine == Engine::Tar) {
-            let Some(view) = view_layout_a(store, &Hbn::new(&request.hostname, name)?).await? else { continue };
-            let only = RestoreRequest { backup_name: name.clone(), also_named: Vec::new(), ..request.clone() };
+            let Some(view) = view_layout_a(store, &Hbn::new(&request.hostname, name)?).await? else {
+                continue;
+            };
+            let only =
+                RestoreRequest { backup_name: name.clone(), also_named: Vec::new(), ..request.clone() };
             match find(&view, engine, &only, keys).await {
                 Err(VaultError::NoBackup { .. }) => {}
                 other => return other,

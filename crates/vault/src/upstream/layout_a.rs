@@ -113,8 +113,10 @@ async fn in_folders(store: &Arc<dyn Store>, hbn: &Hbn) -> Result<Vec<Found>, Vau
     let root = ObjectName::new(hbn.as_str())?;
     let mut found = Vec::new();
     let chains = store.list(Some(&root)).await?;
-    for (folder, chain) in
-        chains.iter().filter(|entry| entry.is_folder).filter_map(|entry| Some((entry, parse_timestamp(&entry.name)?)))
+    for (folder, chain) in chains
+        .iter()
+        .filter(|entry| entry.is_folder)
+        .filter_map(|entry| Some((entry, parse_timestamp(&entry.name)?)))
     {
         let folder = root.join(&folder.name)?;
         let entries = store.list(Some(&folder)).await?;
@@ -169,7 +171,8 @@ impl View {
             objects.insert(id.metadata(hbn)?.to_string(), Behind::Body);
             objects.insert(id.object(hbn, DATA)?.to_string(), Behind::Object(payload.clone()));
             if let Some(snapshot) = snapshot {
-                objects.insert(id.object(hbn, ENGINE_METADATA)?.to_string(), Behind::Object(snapshot.clone()));
+                objects
+                    .insert(id.object(hbn, ENGINE_METADATA)?.to_string(), Behind::Object(snapshot.clone()));
             }
         }
         Ok(Self { store, objects })
@@ -216,7 +219,8 @@ impl Store for View {
                 None => entries.insert(rest, false),
             };
         }
-        let entry = |(name, is_folder): (&str, bool)| Entry { name: name.to_owned(), is_folder, size_bytes: 0 };
+        let entry =
+            |(name, is_folder): (&str, bool)| Entry { name: name.to_owned(), is_folder, size_bytes: 0 };
         Ok(entries.into_iter().map(entry).collect())
     }
     async fn delete(&self, _name: &ObjectName) -> Result<(), StoreError> {
@@ -237,7 +241,9 @@ mod tests {
     #[test]
     fn names_are_taken_apart_from_behind() {
         assert_eq!(parse("h_1_2_1400000000_3"), Some(("h_1_2", 1_400_000_000, 3)));
-        for name in ["h_1400000000", "_1400000000_0", "h_x_0", "h_1400000000_00", "h_014_0", "h_1_-1", "plain"] {
+        for name in
+            ["h_1400000000", "_1400000000_0", "h_x_0", "h_1400000000_00", "h_014_0", "h_1_-1", "plain"]
+        {
             assert_eq!(parse(name), None, "{name}");
         }
         assert!(is_snapshot("tar_metadata_h_n_1_0"));

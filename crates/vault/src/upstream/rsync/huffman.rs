@@ -6,14 +6,67 @@ use std::io;
 const MOST_BITS: usize = 15;
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 const LENGTHS: [(u16, u32); 29] = [
-    (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0), (10, 0), (11, 1), (13, 1), (15, 1), (17, 1), (19, 2), (23, 2),
-    (27, 2), (31, 2), (35, 3), (43, 3), (51, 3), (59, 3), (67, 4), (83, 4), (99, 4), (115, 4), (131, 5), (163, 5),
-    (195, 5), (227, 5), (258, 0),
+    (3, 0),
+    (4, 0),
+    (5, 0),
+    (6, 0),
+    (7, 0),
+    (8, 0),
+    (9, 0),
+    (10, 0),
+    (11, 1),
+    (13, 1),
+    (15, 1),
+    (17, 1),
+    (19, 2),
+    (23, 2),
+    (27, 2),
+    (31, 2),
+    (35, 3),
+    (43, 3),
+    (51, 3),
+    (59, 3),
+    (67, 4),
+    (83, 4),
+    (99, 4),
+    (115, 4),
+    (131, 5),
+    (163, 5),
+    (195, 5),
+    (227, 5),
+    (258, 0),
 ];
 const DISTANCES: [(u16, u32); 30] = [
-    (1, 0), (2, 0), (3, 0), (4, 0), (5, 1), (7, 1), (9, 2), (13, 2), (17, 3), (25, 3), (33, 4), (49, 4), (65, 5), (97, 5),
-    (129, 6), (193, 6), (257, 7), (385, 7), (513, 8), (769, 8), (1025, 9), (1537, 9), (2049, 10), (3073, 10), (4097, 11),
-    (6145, 11), (8193, 12), (12289, 12), (16385, 13), (24577, 13),
+    (1, 0),
+    (2, 0),
+    (3, 0),
+    (4, 0),
+    (5, 1),
+    (7, 1),
+    (9, 2),
+    (13, 2),
+    (17, 3),
+    (25, 3),
+    (33, 4),
+    (49, 4),
+    (65, 5),
+    (97, 5),
+    (129, 6),
+    (193, 6),
+    (257, 7),
+    (385, 7),
+    (513, 8),
+    (769, 8),
+    (1025, 9),
+    (1537, 9),
+    (2049, 10),
+    (3073, 10),
+    (4097, 11),
+    (6145, 11),
+    (8193, 12),
+    (12289, 12),
+    (16385, 13),
+    (24577, 13),
 ];
 
 /// A canonical code.
@@ -78,7 +131,9 @@ impl Code {
         }
         let mut symbols = Vec::with_capacity(used);
         for wanted in 1..=MOST_BITS as u8 {
-            symbols.extend((0..).zip(lengths).filter(|(_, length)| **length == wanted).map(|(symbol, _)| symbol));
+            symbols.extend(
+                (0..).zip(lengths).filter(|(_, length)| **length == wanted).map(|(symbol, _)| symbol),
+            );
         }
         Some(Self { counts, symbols })
     }
@@ -144,8 +199,14 @@ impl Tables {
     }
 
     /// Length and distance of a repetition whose length has `symbol`.
-    pub(super) fn copy(&self, symbol: u16, stored: &mut Stored, spot: &mut Spot) -> io::Result<(usize, usize)> {
-        let of = |list: &[(u16, u32)], symbol: u16| list.get(usize::from(symbol)).copied().ok_or_else(nonsense);
+    pub(super) fn copy(
+        &self,
+        symbol: u16,
+        stored: &mut Stored,
+        spot: &mut Spot,
+    ) -> io::Result<(usize, usize)> {
+        let of =
+            |list: &[(u16, u32)], symbol: u16| list.get(usize::from(symbol)).copied().ok_or_else(nonsense);
         let (base, extra) = of(&LENGTHS, symbol.wrapping_sub(257))?;
         let length = u32::from(base) + stored.take(spot, extra)?;
         let symbol = self.distances.take(stored, spot)?;

@@ -165,7 +165,11 @@ impl Level<'_> {
             return Ok(());
         }
         if let Some(Err(errno)) = self.tree.as_mut().map(|tree| tree.clear_folder(&member.path)) {
-            self.lose(&member.path, "unwritable", &format!("the folder that was there before cannot be removed: {errno}"));
+            self.lose(
+                &member.path,
+                "unwritable",
+                &format!("the folder that was there before cannot be removed: {errno}"),
+            );
         }
         Ok(())
     }
@@ -236,7 +240,12 @@ impl Level<'_> {
     fn break_off(&mut self, member: &PlainMember, good: u64, damage: Damage) -> Stop {
         let left = member.size.saturating_sub(good);
         if left > MOST_FILLED_BYTES.max(damage.at) {
-            let cause = format!("'{}' should have {} bytes, and {}", readable(&member.path), member.size, damage.cause);
+            let cause = format!(
+                "'{}' should have {} bytes, and {}",
+                readable(&member.path),
+                member.size,
+                damage.cause
+            );
             return Stop::Fatal(VaultError::Codec { cause });
         }
         let filled = self.output.zeros(left.saturating_add(member.padding() as u64));

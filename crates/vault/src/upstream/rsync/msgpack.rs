@@ -117,7 +117,9 @@ impl<'a> Reader<'a> {
                 self.allow(u64::from(count))?;
                 self.input.bytes(count as usize)
             }
-            Head::Bytes(count) => Err(self.damage(format!("a text of {count} bytes, {most} at most were expected"))),
+            Head::Bytes(count) => {
+                Err(self.damage(format!("a text of {count} bytes, {most} at most were expected")))
+            }
             Head::Nil => Ok(Vec::new()),
             other => Err(self.unexpected("a text", other)),
         }
@@ -211,7 +213,10 @@ mod tests {
         assert_eq!(head(&[0xd9, 200]), Ok(Head::Bytes(200)));
         assert_eq!(head(&[0xff]), Ok(Head::Int(-1)));
         assert_eq!(head(&[0xd1, 0xff, 0xfe]), Ok(Head::Int(-2)));
-        assert_eq!(head(&[0xcf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), Ok(Head::Int(u64::MAX.into())));
+        assert_eq!(
+            head(&[0xcf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+            Ok(Head::Int(u64::MAX.into()))
+        );
         assert_eq!(head(&[0xcb, 0x3f, 0xf8, 0, 0, 0, 0, 0, 0]), Ok(Head::Float(1.5)));
         assert_eq!(head(&[0xd4]), Ok(Head::Extension(1)));
     }

@@ -54,7 +54,8 @@ impl Codec {
         if head.first_chunk().is_some_and(zlib) {
             return Some(Self::Zlib);
         }
-        let is_bzip2 = head.starts_with(b"BZh") && head.get(3).is_some_and(|level| (b'1'..=b'9').contains(level));
+        let is_bzip2 =
+            head.starts_with(b"BZh") && head.get(3).is_some_and(|level| (b'1'..=b'9').contains(level));
         is_bzip2.then_some(Self::Bzip2)
     }
 
@@ -96,9 +97,9 @@ impl Opening {
 impl Cipher {
     fn start(&self, header: &[u8; HEADER_BYTES]) -> Option<AnyDecryptor> {
         match self.mode {
-            Mode::Cfb8 => {
-                Cfb8Decryptor::new(&self.pass, KeyDerivation::EvpMd5, header).map(Box::new).map(AnyDecryptor::Cfb8)
-            }
+            Mode::Cfb8 => Cfb8Decryptor::new(&self.pass, KeyDerivation::EvpMd5, header)
+                .map(Box::new)
+                .map(AnyDecryptor::Cfb8),
             Mode::Cfb128 => Decryptor::new(&self.pass, KeyDerivation::EvpMd5, header)
                 .ok()
                 .flatten()
@@ -151,10 +152,12 @@ pub(crate) async fn sniff(
         Some(block_bytes) if (1..=MOST_BLOCK_BYTES).contains(&block_bytes) => Flavour::V2 { block_bytes },
         Some(other) => return Err(unreadable(format!("its metadata name blocks of {other} bytes"))),
     };
-    let Some((header, body)) = head.split_first_chunk::<HEADER_BYTES>().filter(|_| head.starts_with(SALTED_MAGIC))
+    let Some((header, body)) =
+        head.split_first_chunk::<HEADER_BYTES>().filter(|_| head.starts_with(SALTED_MAGIC))
     else {
         if level.is_encrypted() {
-            let cause = format!("{name} has no encryption header although its metadata says that it is encrypted");
+            let cause =
+                format!("{name} has no encryption header although its metadata says that it is encrypted");
             return Err(unreadable(cause));
         }
         let codec = Codec::sniff(&head)

@@ -132,7 +132,8 @@ fn roll(
     }
     let factor = length as u64;
     let mut sum: u64 = window.iter().map(|byte| u64::from(*byte)).sum();
-    let mut weighted: u64 = window.iter().zip((1..=factor).rev()).map(|(byte, weight)| weight * u64::from(*byte)).sum();
+    let mut weighted: u64 =
+        window.iter().zip((1..=factor).rev()).map(|(byte, weight)| weight * u64::from(*byte)).sum();
     let mut missing: usize = wanted.values().map(Vec::len).sum();
     let (mut offset, mut head) = (0u64, 0usize);
     let mut coming = reader.bytes();
@@ -165,7 +166,8 @@ mod tests {
     fn weak(data: &[u8]) -> u64 {
         let length = data.len() as u64;
         let sum: u64 = data.iter().map(|byte| u64::from(*byte)).sum();
-        let weighted: u64 = data.iter().enumerate().map(|(at, byte)| (length - at as u64) * u64::from(*byte)).sum();
+        let weighted: u64 =
+            data.iter().enumerate().map(|(at, byte)| (length - at as u64) * u64::from(*byte)).sum();
         (weighted << 16) | sum
     }
 
@@ -178,7 +180,8 @@ mod tests {
 
     #[test]
     fn blocks_are_found_where_they_were_before_an_insertion() {
-        let old: Vec<u8> = (0..50_000u32).map(|value| (value.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let old: Vec<u8> =
+            (0..50_000u32).map(|value| (value.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let mut new = old.clone();
         new.splice(5000..5000, *b"inserted");
         let mut base = tempfile::tempfile().unwrap();

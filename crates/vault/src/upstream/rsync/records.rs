@@ -151,7 +151,10 @@ mod tests {
         let mut input = Input::of(SMALL);
         let Some(Step::Member(member, Content::Whole)) = next(&mut input).unwrap() else { panic!() };
         assert_eq!((member.path.as_slice(), member.kind, member.mode), (&b"small"[..], Kind::File, 0o644));
-        assert_eq!((member.size, member.mtime.secs, member.user.as_slice()), (3, 1_700_000_000, &b"root"[..]));
+        assert_eq!(
+            (member.size, member.mtime.secs, member.user.as_slice()),
+            (3, 1_700_000_000, &b"root"[..])
+        );
         assert_eq!(input.bytes(3).unwrap(), b"hi\n");
         assert!(next(&mut input).unwrap().is_none());
     }
@@ -185,7 +188,13 @@ mod tests {
         }
         let cut = &SMALL[..60];
         assert_eq!(next(&mut Input::of(cut)).unwrap_err().cause, "it ends too early");
-        for list in [&b"\x00808\x0099\0\x002\0"[..], b"\x008\x006\0\x002\x002\0", b"x", b"\0\0", b"\x000\x003\x0022\0"] {
+        for list in [
+            &b"\x00808\x0099\0\x002\0"[..],
+            b"\x008\x006\0\x002\x002\0",
+            b"x",
+            b"\0\0",
+            b"\x000\x003\x0022\0",
+        ] {
             assert!(delta(&mut Input::of(list), 9000).is_err(), "{}", list.escape_ascii());
         }
     }

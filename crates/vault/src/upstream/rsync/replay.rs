@@ -81,7 +81,12 @@ impl Replay {
         let mut problems = std::mem::take(&mut self.problems);
         if self.unlisted > 0 {
             let reason = format!("{} more problems like these", std::mem::take(&mut self.unlisted));
-            problems.push(FileProblem { path: ".".into(), kind: "more".into(), weight: Weight::Partial, reason });
+            problems.push(FileProblem {
+                path: ".".into(),
+                kind: "more".into(),
+                weight: Weight::Partial,
+                reason,
+            });
         }
         (problems, std::mem::take(&mut self.warnings))
     }
@@ -135,7 +140,8 @@ pub(crate) fn replay(
         let place = Place { object: object.clone(), level: number, offset_bytes: 0 };
         VaultError::Damaged { place, cause: error.to_string() }
     })?;
-    let local = |path: &Path, errno: Errno| VaultError::Local { path: path.to_path_buf(), cause: errno.to_string() };
+    let local =
+        |path: &Path, errno: Errno| VaultError::Local { path: path.to_path_buf(), cause: errno.to_string() };
     let tree = match &target {
         Some(target) => Some(Tree::open(target).map_err(|errno| local(target, errno))?),
         None => None,

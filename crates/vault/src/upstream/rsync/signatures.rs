@@ -48,11 +48,18 @@ impl Signatures {
         let mut limited = reader.take(MOST_BYTES);
         let files = match flavour {
             Flavour::V1 => {
-                let found: Described = serde_json::from_reader(BufReader::new(&mut limited))
-                    .map_err(|error| if error.is_eof() { "it ends too early, or is too long".into() } else { error.to_string() })?;
+                let found: Described =
+                    serde_json::from_reader(BufReader::new(&mut limited)).map_err(|error| {
+                        if error.is_eof() {
+                            "it ends too early, or is too long".into()
+                        } else {
+                            error.to_string()
+                        }
+                    })?;
                 found.into_files()
             }
-            Flavour::V2 { .. } => read_v2(Box::new(limited)).map_err(|damage| format!("at byte {}: {}", damage.at, damage.cause))?,
+            Flavour::V2 { .. } => read_v2(Box::new(limited))
+                .map_err(|damage| format!("at byte {}: {}", damage.at, damage.cause))?,
         };
         Ok(Self { files })
     }
@@ -99,7 +106,8 @@ impl Described {
         let mut files = HashMap::new();
         for (path, file) in self.files {
             let is_plain = matches!(file.inode.ftype.as_str(), "r" | "u");
-            if let Some((weak, strong)) = file.signature.filter(|_| is_plain && file.inode.deleted != "1111") {
+            if let Some((weak, strong)) = file.signature.filter(|_| is_plain && file.inode.deleted != "1111")
+            {
                 files.insert(path.into_bytes(), Signature { weak, strong });
             }
         }

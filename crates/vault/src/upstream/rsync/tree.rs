@@ -2,7 +2,9 @@
 
 use crate::tar::{Descent, Stamp, remove};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, fstat, futimens, openat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, fstat, futimens, openat, statat, unlinkat,
+};
 use rustix::io::{Errno, Result};
 use std::fs::File;
 use std::path::Path;

@@ -151,7 +151,16 @@ impl Unchained {
         let cipher = Aes256::new_from_slice(keys.key()).ok()?;
         let stored = Stored { inner, bytes: Vec::new(), base: 0, ended: false, cipher, iv, last: None };
         let spot = Spot { at: 0, run: 0 };
-        Some(Self { stored, spot, state: State::Start, out: Vec::new(), given: 0, counted: 0, adler: (1, 0), failed: None })
+        Some(Self {
+            stored,
+            spot,
+            state: State::Start,
+            out: Vec::new(),
+            given: 0,
+            counted: 0,
+            adler: (1, 0),
+            failed: None,
+        })
     }
 
     /// Unpacks until there is something to give, or the end.
@@ -249,7 +258,8 @@ impl Unchained {
 
     fn repeat(&mut self, tables: &Tables, symbol: u16) -> io::Result<()> {
         let (length, distance) = tables.copy(symbol, &mut self.stored, &mut self.spot)?;
-        let start = self.out.len().checked_sub(distance).ok_or_else(|| damaged("a distance reaches too far"))?;
+        let start =
+            self.out.len().checked_sub(distance).ok_or_else(|| damaged("a distance reaches too far"))?;
         for index in start..start + length {
             let byte = self.out.get(index).copied().unwrap_or_default();
             self.out.push(byte);
@@ -297,7 +307,8 @@ impl Unchained {
             }
         }
         let trailer = spot.at.div_ceil(8);
-        let (last, beyond) = (self.stored.byte(trailer + 3, spot.run)?, self.stored.byte(trailer + 4, spot.run)?);
+        let (last, beyond) =
+            (self.stored.byte(trailer + 3, spot.run)?, self.stored.byte(trailer + 4, spot.run)?);
         Ok(last.is_some() && beyond.is_none())
     }
 
@@ -346,7 +357,9 @@ impl Read for Unchained {
             self.failed = self.work().err();
         }
         let ready = self.out.get(self.given..).unwrap_or_default();
-        if ready.is_empty() && let Some(error) = self.failed.take() {
+        if ready.is_empty()
+            && let Some(error) = self.failed.take()
+        {
             return Err(error);
         }
         let count = ready.len().min(out.len());
@@ -409,7 +422,11 @@ mod tests {
         (header, stored)
     }
 
-    fn unpack(pass: &PassPhrase, header: &[u8; HEADER_BYTES], stored: Vec<u8>) -> (Vec<u8>, io::Result<usize>) {
+    fn unpack(
+        pass: &PassPhrase,
+        header: &[u8; HEADER_BYTES],
+        stored: Vec<u8>,
+    ) -> (Vec<u8>, io::Result<usize>) {
         let mut reader = Unchained::new(Box::new(io::Cursor::new(stored)), pass, header).unwrap();
         let mut out = Vec::new();
         let ended = reader.read_to_end(&mut out);
