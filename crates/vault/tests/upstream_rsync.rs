@@ -298,7 +298,7 @@ async fn contents_are_compared_with_their_checksums() {
 
 /// An entry of rsyncv2 in MessagePack.
 fn entry(path: &[u8], mode: u16, size: u8, link: &[u8]) -> Vec<u8> {
-    let text = |bytes: &[u8]| [&[0xda, 0, u8::try_from(bytes.len()).unwrap()], bytes].concat();
+    let text = |bytes: &[u8]| [&[0xda, 0, u8::try_from(bytes.len()).unwrap()][..], bytes].concat();
     let mut out = vec![0x83];
     out.extend([text(b"path"), text(path), text(b"lname"), text(link), text(b"inode")].concat());
     out.push(0x82);

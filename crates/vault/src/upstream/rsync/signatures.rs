@@ -6,7 +6,7 @@ use super::input::{Damage, Input};
 use super::msgpack::Reader;
 use super::{Codec, Flavour};
 use serde::de::{Deserializer, Error};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::HashMap;
 use std::io::{BufReader, Cursor, Read};
 
@@ -93,7 +93,7 @@ struct DescribedFile {
     signature: Option<(Vec<u64>, Vec<Strong>)>,
 }
 
-#[derive(Default, Deserialize, Serialize)]
+#[derive(Default, Deserialize)]
 struct DescribedInode {
     #[serde(default)]
     deleted: String,
