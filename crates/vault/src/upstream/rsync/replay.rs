@@ -8,7 +8,7 @@ use super::level::{Level, Stop};
 use super::output::Output;
 use super::signatures::Signatures;
 use super::tree::Tree;
-use super::{Flavour, Opening};
+use super::Opening;
 use crate::VaultError;
 use crate::catalogue::read_whole;
 use crate::error::Place;
@@ -241,14 +241,4 @@ pub(crate) fn finish(chain: &mut Replay, target: &Path) -> Result<u64, VaultErro
         }
     }
     Ok(deleted)
-}
-
-impl Flavour {
-    /// For messages.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::V1 => "rsync",
-            Self::V2 { .. } => "rsyncv2",
-        }
-    }
 }
