@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 /// What this agent can do.
 pub const ACTIONS: &str = "backup,restore,info,admin,exec,verify,hold,release,adopt";
-pub const MODES: &str = "fs,cinder,cindernative,glance,nova,rbd,cloud,project,stream,mysql,postgresql,mongo,sqlserver";
+pub const MODES: &str =
+    "fs,cinder,cindernative,glance,nova,rbd,cloud,project,stream,mysql,postgresql,mongo,sqlserver";
 pub const STORAGES: &str = "local,swift,ssh,s3";
 pub const ENGINES: &str = "tar,image,glance,nova,set";
 

@@ -86,12 +86,13 @@ impl SqlServerConf {
             program: access.get("program").unwrap_or_else(|| "sqlcmd".to_owned()),
         };
         let texts = [Some(&conf.server), conf.user.as_ref(), Some(&conf.folder), conf.data_folder.as_ref()];
-        match texts
+        let bad = texts
             .into_iter()
             .flatten()
             .find(|text| text.starts_with('-') || text.contains(char::is_control))
-        {
-            Some(bad) => Err(access.bad(&format!("'{}' would be taken for an option", bad.escape_debug()))),
+            .map(|text| text.escape_debug().to_string());
+        match bad {
+            Some(bad) => Err(access.bad(&format!("'{bad}' would be taken for an option"))),
             None => Ok(conf),
         }
     }
