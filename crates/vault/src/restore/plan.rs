@@ -279,12 +279,13 @@ async fn unlock(
         let scheme = manifest.encryption.as_ref().map(EncryptionRecord::scheme);
         return Ok(PlannedLevel { scheme, ..planned });
     }
-    warnings.push(format!("{} was made by upstream's agent: there are no checksums to verify", level.id));
     if hbn.engine() == Engine::Rsync {
         let opening = rsync::sniff(store, hbn, level, keys.map(KeyRing::pass_phrase)).await?;
         let (compression, encrypted) = (opening.compression(), opening.is_encrypted());
+        warnings.push(format!("{} was made by upstream's agent: nothing in it is authenticated", level.id));
         return Ok(PlannedLevel { compression, encrypted, rsync: Some(Arc::new(opening)), ..planned });
     }
+    warnings.push(format!("{} was made by upstream's agent: there are no checksums to verify", level.id));
     let sniffed = sniff_upstream(store, hbn, level, keys.map(KeyRing::pass_phrase)).await?;
     let compression = sniffed.compression.unwrap_or(planned.compression);
     Ok(PlannedLevel {
