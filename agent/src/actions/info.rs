@@ -20,8 +20,10 @@ pub async fn info(options: &ActionOptions, around: &Surroundings) -> Result<Done
     )];
     let mut backups = Vec::new();
     let mut found: Vec<_> = all(&store).await?.into_iter().map(|hbn| (hbn, store.clone())).collect();
-    let of_rsync = catalogue::list_hbns(&store, Engine::Rsync).await?;
-    found.extend(of_rsync.into_iter().map(|hbn| (hbn, store.clone())));
+    for engine in [Engine::Rsync, Engine::Nova, Engine::Glance] {
+        let of_upstream = catalogue::list_hbns(&store, engine).await?;
+        found.extend(of_upstream.into_iter().map(|hbn| (hbn, store.clone())));
+    }
     found.extend(list_layout_a(&store).await?);
     found.retain(|(hbn, _)| is_meant(options, hbn.as_str()));
     for (hbn, store) in found {

@@ -36,7 +36,7 @@ pub async fn restore(
     request.dry_run = options.dry_run;
     request.pass_phrase = options.pass_phrase()?;
     request.compression_fallback = options.compression.parse()?;
-    request.prefers_rsync = options.reads_rsync;
+    request.engine = options.reads_engine;
     let recover = recover::plan(options, &store, &mut request).await?;
     let mut report = freezer_vault::restore::restore(store, request, monitor.clone()).await?;
     recover.finish(&mut report, &monitor).await?;

@@ -80,8 +80,8 @@ const ENGINES: [(&str, &[&str]); 5] = [
     ("project", &["tar", "set"]),
 ];
 
-/// Upstream's engines for files whose backups this agent restores and does not make.
-const ONLY_READ: [&str; 2] = ["rsync", "rsyncv2"];
+/// Upstream's engines whose backups this agent restores into a folder and does not make.
+const ONLY_READ: [&str; 4] = ["rsync", "rsyncv2", "nova", "glance"];
 
 impl Medium {
     /// `mode` of the medium.
@@ -248,7 +248,9 @@ pub fn choose(values: &Values) -> Result<Medium, OptionsError> {
     let is_of_upstream = mode == "fs" && ONLY_READ.contains(&engine.as_str());
     let is_reading = matches!(values.text("action")?.as_deref(), Some("restore" | "info"));
     if is_of_upstream && !is_reading {
-        let cause = format!("'{engine}' is only read: its backups can be restored, new ones are made by tar");
+        let cause = format!(
+            "'{engine}' is only read: its backups can be restored, new ones of folders are made by tar"
+        );
         return Err(OptionsError::bad("engine_name", cause));
     }
     if !is_of_upstream && !known.contains(&engine.as_str()) {
@@ -334,7 +336,7 @@ mod tests {
 
     #[test]
     fn upstreams_engines_are_only_read() {
-        for engine in ["rsync", "rsyncv2"] {
+        for engine in ["rsync", "rsyncv2", "nova", "glance"] {
             assert_eq!(chosen(json!({"action": "restore", "engine_name": engine})), Ok(Medium::Files));
             let error = chosen(json!({"action": "backup", "engine_name": engine})).unwrap_err();
             assert!(error.contains("only read"), "{error}");

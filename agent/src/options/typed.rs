@@ -19,6 +19,7 @@ use crate::databases::postgresql::Lsn;
 use crate::openstack::cindernative::options::CinderNativeOptions;
 use crate::openstack::project::options::ProjectOptions;
 use freezer_model::retention::Period;
+use freezer_vault::Engine;
 use freezer_vault::encryption::{Cipher, PassPhrase};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -187,8 +188,8 @@ pub struct ActionOptions {
     pub max_level: Option<u32>,
     pub always_level: Option<u32>,
     pub restart_always_level_days: Option<f64>,
-    /// Backups of upstream's engines rsync and rsyncv2 are meant; only to be read.
-    pub reads_rsync: bool,
+    /// Whose backups a restore into a folder looks for first.
+    pub reads_engine: Engine,
     pub compression: String,
     pub compression_level: Option<i32>,
     pub encrypt_pass_file: Option<PathBuf>,
@@ -299,7 +300,12 @@ impl ActionOptions {
             max_level: small("max_level")?.filter(|level| *level > 0),
             always_level: small("always_level")?.filter(|level| *level > 0),
             restart_always_level_days: positive(values, "restart_always_level")?,
-            reads_rsync: matches!(text("engine_name")?.as_deref(), Some("rsync" | "rsyncv2")),
+            reads_engine: match text("engine_name")?.as_deref() {
+                Some("rsync" | "rsyncv2") => Engine::Rsync,
+                Some("nova") => Engine::Nova,
+                Some("glance") => Engine::Glance,
+                _ => Engine::Tar,
+            },
             compression: text("compression")?.unwrap_or_default(),
             compression_level: values.int("compression_level", -7..=22)?.map(|level| level as i32),
             encrypt_pass_file: path("encrypt_pass_file")?,

@@ -44,6 +44,10 @@ pub enum Engine {
     Set,
     /// Folders and files as upstream's engines rsync and rsyncv2 save them. Only read.
     Rsync,
+    /// Images of servers' disks as upstream's engine nova saves them. Only read.
+    Nova,
+    /// Images as upstream's engine glance saves them. Only read.
+    Glance,
 }
 
 impl Engine {
@@ -53,6 +57,8 @@ impl Engine {
             Self::Image => "image",
             Self::Set => "set",
             Self::Rsync => "rsync",
+            Self::Nova => "nova",
+            Self::Glance => "glance",
         }
     }
 

@@ -78,16 +78,18 @@ fn write_at(path: &Path, offset: u64, bytes: &[u8]) {
     file.write_all(bytes).unwrap();
 }
 
-/// Each round with the changes that the engines see in their own ways. Times go forward by themselves.
+/// The first engine compares whole seconds: what it shall see must have changed in another one.
+fn touch(path: &Path, round: u64) {
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(10 * round);
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(later).unwrap();
+}
+
+/// Each round with the changes that the engines see in their own ways.
 fn change_blocks(root: &Path, round: u64) {
     change(root, round);
     if round == 1 {
         write_at(&root.join("sub/patched"), 8500, b"x");
         std::fs::remove_file(root.join("comes back")).unwrap();
-        // Touched only.
-        write_at(&root.join("blocks"), 0, b"");
-        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
-        std::fs::File::options().write(true).open(root.join("blocks")).unwrap().set_modified(later).unwrap();
     } else {
         let mut content = std::fs::read(root.join("blocks")).unwrap();
         content.splice(5000..5000, *b"inserted");
@@ -99,6 +101,11 @@ fn change_blocks(root: &Path, round: u64) {
         std::fs::remove_file(root.join("link")).unwrap();
         std::fs::create_dir(root.join("link")).unwrap();
         std::fs::write(root.join("link/inside"), b"a folder now").unwrap();
+        touch(&root.join("sub/cut"), round);
+    }
+    // In the first round `blocks` is touched only.
+    for name in ["a", "blocks", "sub/patched"] {
+        touch(&root.join(name), round);
     }
 }
 
@@ -236,7 +243,7 @@ async fn they_are_listed_and_tar_comes_first() {
     room.backup(room.request(T0 + 7)).await.unwrap();
     let report = room.restore(room.to("tar")).await.unwrap();
     assert_eq!(report.timestamp, T0 + 7);
-    let report = room.restore(RestoreRequest { prefers_rsync: true, ..room.to("rsync") }).await.unwrap();
+    let report = room.restore(RestoreRequest { engine: Engine::Rsync, ..room.to("rsync") }).await.unwrap();
     assert_eq!(report.timestamp, T0);
 }
 
@@ -376,4 +383,36 @@ async fn sizes_are_not_believed() {
     commit(&room, 0, "v1", "gzip", false);
     let error = room.restore(room.to("target")).await.unwrap_err();
     assert!(error.to_string().contains("neither like zlib nor like bzip2"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_become_files_of_their_length() {
+    let image = noise(21, 700_001);
+    let facts = r#"{"server_name": "s", "length": "700001", "image_disk_format": "qcow2"}"#;
+    for (engine, facts, file) in
+        [(Engine::Nova, facts, "id-1.qcow2"), (Engine::Glance, r#"{"length": 700001}"#, "id-1.raw")]
+    {
+        let room = Room::new();
+        let place = |kind: &str| {
+            let folder = room.path("store").join(format!("{kind}/{engine}/{HOST}_{NAME}/id-1/{T0}/0_{T0}"));
+            std::fs::create_dir_all(&folder).unwrap();
+            folder
+        };
+        let metadata = format!(r#"{{"engine_name": "{engine}", "encryption": true}}"#);
+        std::fs::write(place("metadata").join("metadata"), metadata).unwrap();
+        std::fs::write(place("data").join("engine_metadata"), facts).unwrap();
+        let data = place("data").join("data");
+        // Upstream appends an archive where it was asked to encrypt.
+        std::fs::write(&data, [image.as_slice(), b"an archive of its folder"].concat()).unwrap();
+        let name = format!("{NAME}/id-1");
+        let hbn = Hbn::of(engine, HOST, &name).unwrap();
+        assert_eq!(catalogue::list_hbns(&room.store, engine).await.unwrap(), [hbn]);
+        let request = |target: &str| RestoreRequest { engine, backup_name: name.clone(), ..room.to(target) };
+        let report = room.restore(request("restored")).await.unwrap();
+        assert!(!report.is_partial && std::fs::read(room.path("restored").join(file)).unwrap() == image);
+        std::fs::write(&data, &image[..600_000]).unwrap();
+        let error = room.restore(request("cut")).await.unwrap_err().to_string();
+        assert!(error.contains("data/") && error.contains("offset 600000"), "{error}");
+        assert_eq!(std::fs::read_dir(room.path("cut")).unwrap().count(), 0);
+    }
 }

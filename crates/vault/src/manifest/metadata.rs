@@ -51,6 +51,8 @@ impl Metadata {
             return Err(format!("it belongs to the engine '{other}'"));
         }
         let encrypted = match map.get("encryption") {
+            // Upstream never encrypts images, whatever it says.
+            _ if matches!(engine, Engine::Nova | Engine::Glance) => false,
             None | Some(Value::Null | Value::Bool(false)) => false,
             Some(Value::String(text)) => !text.is_empty() && text != "False",
             Some(_) => true,

@@ -21,6 +21,7 @@ pub(crate) use stream::{ArrivalReader, open_payload, read_head, sniff_upstream};
 
 use crate::codecs::Compression;
 use crate::encryption::PassPhrase;
+use crate::layout::Engine;
 use crate::problem::FileProblem;
 use crate::tar::Extract;
 pub use crate::tar::{Existing, OwnerMap, Selection};
@@ -61,8 +62,9 @@ pub struct RestoreRequest {
     pub authenticity: Authenticity,
     /// Taken when a backup of upstream does not say how it is compressed and its bytes do not tell either.
     pub compression_fallback: Compression,
-    /// Look for backups of upstream's engines rsync and rsyncv2 before those of tar.
-    pub prefers_rsync: bool,
+    /// Look for backups of this engine first: one of upstream's for files (rsync and rsyncv2 are [`Engine::Rsync`]), or its images,
+    /// which are found in no other way.
+    pub engine: Engine,
     /// Read whole archives, even if only parts of them are wanted and their tables of contents say where these are.
     pub reads_whole: bool,
     /// Choose and check, and read everything, but write nothing.
@@ -84,7 +86,7 @@ impl RestoreRequest {
             pass_phrase: None,
             authenticity: Authenticity::WhenRecorded,
             compression_fallback: Compression::Gzip,
-            prefers_rsync: false,
+            engine: Engine::Tar,
             reads_whole: false,
             dry_run: false,
         }

@@ -7,7 +7,7 @@ use crate::codecs::Compression;
 use crate::encryption::{Cipher, KeyRing, MacKey, Scheme};
 use crate::layout::{Engine, Hbn, LevelId};
 use crate::manifest::EncryptionRecord;
-use crate::upstream::{rsync, view_layout_a};
+use crate::upstream::{images, rsync, view_layout_a};
 use freezer_model::clock::time_text;
 use freezer_storage::Store;
 use std::fmt;
@@ -30,6 +30,8 @@ pub struct PlannedLevel {
     pub(crate) scheme: Option<Scheme>,
     /// How to read it, when upstream's rsync engines wrote it.
     pub(crate) rsync: Option<Arc<rsync::Opening>>,
+    /// The file it becomes, when it is an image of upstream.
+    pub(crate) image: Option<Arc<images::Picture>>,
 }
 
 /// Where the levels of a plan are read.
@@ -137,10 +139,13 @@ async fn find_files(
     request: &RestoreRequest,
     keys: Option<&KeyRing>,
 ) -> Result<Found, VaultError> {
-    let order =
-        if request.prefers_rsync { [Engine::Rsync, Engine::Tar] } else { [Engine::Tar, Engine::Rsync] };
+    let order: &[Engine] = match &request.engine {
+        Engine::Tar => &[Engine::Tar, Engine::Rsync],
+        Engine::Rsync => &[Engine::Rsync, Engine::Tar],
+        other => std::slice::from_ref(other),
+    };
     let mut first = None;
-    for engine in order {
+    for &engine in order {
         match find(store, engine, request, keys).await {
             Err(error @ VaultError::NoBackup { .. }) => first.get_or_insert(error),
             other => return other,
@@ -274,10 +279,16 @@ async fn unlock(
         key: unlocked,
         scheme: None,
         rsync: None,
+        image: None,
     };
     if let Some(manifest) = level.manifest() {
         let scheme = manifest.encryption.as_ref().map(EncryptionRecord::scheme);
         return Ok(PlannedLevel { scheme, ..planned });
+    }
+    if matches!(hbn.engine(), Engine::Nova | Engine::Glance) {
+        let image = Some(Arc::new(images::describe(store, hbn, level).await?));
+        warnings.push(format!("{} was made by upstream's agent: there are no checksums to verify", level.id));
+        return Ok(PlannedLevel { compression: Compression::None, encrypted: false, image, ..planned });
     }
     if hbn.engine() == Engine::Rsync {
         let opening = rsync::sniff(store, hbn, level, keys.map(KeyRing::pass_phrase)).await?;

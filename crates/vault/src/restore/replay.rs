@@ -13,7 +13,7 @@ use crate::encryption::PassPhrase;
 use crate::monitor::{Monitor, Phase};
 use crate::problem::{FileProblem, Weight, readable};
 use crate::tar::{Existing, Extract, Restored, Selection, Severity, TarError, list_archive, read_archive};
-use crate::upstream::rsync;
+use crate::upstream::{images, rsync};
 use freezer_storage::Store;
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -357,6 +357,9 @@ fn unpack(
     blocks: &SyncSender<Option<Vec<u8>>>,
 ) -> Result<(), VaultError> {
     let mut reader = open_payload(arrivals, level, pass)?;
+    if let Some(image) = &level.image {
+        return images::as_archive(image, reader, level.id.level, blocks);
+    }
     loop {
         let mut block = Vec::with_capacity(BLOCK_BYTES);
         let mut limited = (&mut reader).take(BLOCK_BYTES as u64);

@@ -3,6 +3,7 @@
 //! Everything here is untrusted input: lengths are bounded before anything is allocated, names never lead out of the target,
 //! and damage is told with the object and the byte where it begins.
 
+pub(crate) mod images;
 mod layout_a;
 pub(crate) mod rsync;
 

@@ -3,12 +3,12 @@
 //! What a level deletes is deleted after the last one: the first engine saves a file that comes back as a change of what it was
 //! before it was deleted.
 
+use super::Opening;
 use super::input::{Damage, Input};
 use super::level::{Level, Stop};
 use super::output::Output;
 use super::signatures::Signatures;
 use super::tree::Tree;
-use super::Opening;
 use crate::VaultError;
 use crate::catalogue::read_whole;
 use crate::error::Place;

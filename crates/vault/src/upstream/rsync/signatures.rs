@@ -5,8 +5,8 @@
 use super::input::{Damage, Input};
 use super::msgpack::Reader;
 use super::{Codec, Flavour};
-use serde::de::{Deserializer, Error};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 use std::collections::HashMap;
 use std::io::{BufReader, Cursor, Read};
 

@@ -88,7 +88,8 @@ impl Stored {
     fn mask(&mut self, run: u64, block: u64) -> Mask {
         let mut mask = self.iv;
         if block > 0 {
-            let start = usize::try_from((run + (block - 1) * 16).saturating_sub(self.base)).unwrap_or(usize::MAX);
+            let start =
+                usize::try_from((run + (block - 1) * 16).saturating_sub(self.base)).unwrap_or(usize::MAX);
             let before = self.bytes.get(start..start.saturating_add(16)).unwrap_or_default();
             for (to, from) in mask.iter_mut().zip(before) {
                 *to = *from;
