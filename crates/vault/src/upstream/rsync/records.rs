@@ -170,7 +170,7 @@ mod tests {
         let mut input = Input::of(b"\x000\x003\0\x003\0");
         assert_eq!(delta(&mut input, 9000).unwrap(), [3]);
         let mut input = Input::of(b"\x000\x002\0\0rest");
-        assert_eq!(delta(&mut input, 8192).unwrap(), []);
+        assert_eq!(delta(&mut input, 8192).unwrap(), Vec::<u64>::new());
         assert_eq!(input.bytes(4).unwrap(), b"rest");
     }
 
