@@ -71,6 +71,9 @@ impl<R: Read> Archive<R> {
         if self.place != Place::BlockHead || self.left > 0 || !self.length.is_empty() {
             return Err("the archive ends too early".to_owned());
         }
+        if self.held.collections == 0 {
+            return Err("the archive holds no collection, and every server has some".to_owned());
+        }
         if let Some(name) = self.open.iter().next() {
             return Err(format!("the archive ends before the end of {name}"));
         }
