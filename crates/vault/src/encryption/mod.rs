@@ -17,8 +17,8 @@ mod pass_phrase;
 mod seal;
 
 pub(crate) use authenticate::MacState;
-pub(crate) use cfb8::Cfb8Decryptor;
 pub use authenticate::{MacKey, MacParameters};
+pub(crate) use cfb8::Cfb8Decryptor;
 pub use choice::Cipher;
 pub(crate) use choice::Scheme;
 pub(crate) use chunks::ChunkGrid;

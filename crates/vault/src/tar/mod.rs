@@ -29,6 +29,7 @@ mod source;
 mod stamp;
 mod write;
 
+pub(crate) use descent::Descent;
 pub use error::TarError;
 pub use facts::Kind;
 pub use feed::{Fed, Feed, Members, Owner, Streamed, write_feed};
@@ -36,13 +37,12 @@ pub use index::{Index, Kept};
 pub use owner_map::OwnerMap;
 pub use problem::{Problem, ProblemKind, Severity};
 pub use read::{Existing, Extract, Listed, Restored, Selection, list_archive, read_archive};
-pub(crate) use descent::Descent;
 pub(crate) use read::{remove, safe_path};
 pub use rules::Rules;
 pub use source::{Dereference, SnapshotSource, Source, Witness};
 pub use stamp::Stamp;
-pub use write::{Written, write_archive};
 pub(crate) use write::{PlainMember, append_plain};
+pub use write::{Written, write_archive};
 
 /// What the caller wants to see and say while an archive is written or read.
 ///
