@@ -61,7 +61,7 @@ fn opened_by_program(room: &Room, sealed: &[u8]) -> Vec<u8> {
     std::fs::write(room.path("pass"), "secret words\n").unwrap();
     std::fs::write(room.path("open_sealed.py"), program()).unwrap();
     let (script, phrase) = (room.path("open_sealed.py"), room.path("pass"));
-    pipe(&format!("python3 '{}' '{}' {ROUNDS}", script.display(), phrase.display()), sealed)
+    pipe(&format!("/usr/bin/python3 '{}' '{}' {ROUNDS}", script.display(), phrase.display()), sealed)
 }
 
 #[tokio::test(flavor = "multi_thread")]
