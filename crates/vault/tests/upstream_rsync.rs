@@ -102,6 +102,7 @@ fn change_blocks(root: &Path, round: u64) {
         std::fs::create_dir(root.join("link")).unwrap();
         std::fs::write(root.join("link/inside"), b"a folder now").unwrap();
         touch(&root.join("sub/cut"), round);
+        touch(&root.join("comes back"), round);
     }
     // In the first round `blocks` is touched only.
     for name in ["a", "blocks", "sub/patched"] {
