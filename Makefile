@@ -23,8 +23,9 @@ agent-static: ## the agent's programs without libraries, under target/x86_64-unk
 test: tools ## every test against real services (root): starts them, stops what it started
 	$(MINICLOUD)/run-tests $(MAKE) --no-print-directory nextest faces
 
+# Programs are built with the tests, by the features that these ask of the dependencies: else both are built twice.
 nextest: ## the tests alone; the services must be up (make services)
-	cargo build --workspace --all-features
+	cargo build --workspace --all-features --bins --tests
 	cargo nextest run --workspace --all-features
 
 # The longest first.
