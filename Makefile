@@ -3,7 +3,7 @@
 MINICLOUD := devstack/minicloud
 export MINICLOUD_DIR ?= /var/lib/minicloud
 
-.PHONY: help demo build test nextest faces lint services services-down tools bench packages agent-static
+.PHONY: help demo build test nextest faces lint services services-down tools soak bench packages agent-static
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ tools:
 lint: ## format and clippy, warnings refused
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+soak: ## kill conductors that hand out 10,000 jobs, 20 times over (half an hour; the services must be up)
+	FREEZER_TEST_KILL_JOBS=10000 FREEZER_TEST_KILL_ROUNDS=20 FREEZER_TEST_KILL_SECONDS=5 \
+		cargo test --release --package freezer-conductor --features mysql --test kill -- --nocapture --exact a_killed_conductor_loses_and_doubles_nothing
 
 bench: ## this service beside tar, zstd and upstream's agent: ratios (takes minutes)
 	bench/run

@@ -5,6 +5,7 @@
 
 use crate::desk::Desk;
 use crate::outcome::job_result;
+use crate::plan_job::Missed;
 use freezer_database::{DbError, Tx};
 use freezer_model::{Action, Job, JobResult, Run, RunState, StepOutcome, Timestamp};
 use serde_json::{Map, Value, json};
@@ -23,11 +24,22 @@ fn subject(action: &Action) -> Option<&'static str> {
         "backup" => Some("backup.create"),
         "restore" => Some("backup.restore"),
         "verify" => Some("backup.verify"),
+        "info" => Some("backup.info"),
         "hold" => Some("backup.hold"),
         "release" => Some("backup.release"),
         // It removes old backups.
         "admin" => Some("backup.delete"),
         _ => None,
+    }
+}
+
+/// What an audit says was done, in CADF's words.
+fn audited(subject: &str) -> &'static str {
+    match subject {
+        "backup.restore" => "restore",
+        "backup.delete" => "delete",
+        "backup.hold" | "backup.release" => "update",
+        _ => "read",
     }
 }
 
@@ -96,12 +108,12 @@ pub(crate) fn run_ended(desk: &Desk, tx: &mut Tx, run: &Run, now: Timestamp) -> 
     webhook(desk, tx, &event, now)
 }
 
-/// A firing came to nothing because the run before it goes on.
+/// A job did not run, and there is no run that says so.
 pub(crate) fn missed(
     desk: &Desk,
     tx: &mut Tx,
     job: &Job,
-    due_at: Timestamp,
+    missed: &Missed,
     now: Timestamp,
 ) -> Result<(), DbError> {
     let event = json!({
@@ -112,8 +124,8 @@ pub(crate) fn missed(
         "client_id": job.client_id,
         "run_id": null,
         "state": null,
-        "error": "not run: the run before it was still at work",
-        "due_at": due_at.secs(),
+        "error": format!("not run: {}", missed.why),
+        "due_at": missed.due_at.secs(),
         "request_id": null,
     });
     webhook(desk, tx, &event, now)
@@ -179,7 +191,7 @@ fn audit(run: &Run, action: &Action, subject: &str, is_well: bool, now: Timestam
         "eventType": "activity",
         "id": uuid::Uuid::new_v4().to_string(),
         "eventTime": time.format("%Y-%m-%dT%H:%M:%S%.6f+0000").to_string(),
-        "action": if subject == "backup.restore" { "restore" } else { "delete" },
+        "action": audited(subject),
         "outcome": if is_well { "success" } else { "failure" },
         "observer": {"id": "target"},
         "initiator": {
@@ -257,7 +269,7 @@ mod tests {
 
     #[test]
     fn only_what_touches_backups_is_told() {
-        let subjects = ["backup", "restore", "admin", "verify", "hold", "release", "exec", "info"]
+        let subjects = ["backup", "restore", "admin", "verify", "hold", "release", "info", "exec"]
             .map(|kind| subject(&action(kind)));
         assert_eq!(
             subjects,
@@ -268,7 +280,7 @@ mod tests {
                 Some("backup.verify"),
                 Some("backup.hold"),
                 Some("backup.release"),
-                None,
+                Some("backup.info"),
                 None
             ]
         );
@@ -284,5 +296,15 @@ mod tests {
         assert_eq!((&event["action"], &event["outcome"]), (&json!("restore"), &json!("failure")));
         assert_eq!(event["initiator"]["id"], "u");
         assert_eq!(event["target"]["name"], "etc");
+    }
+
+    #[test]
+    fn an_audit_says_what_was_done() {
+        let said = ["restore", "admin", "verify", "info", "hold", "release"].map(|kind| {
+            let action = action(kind);
+            let subject = subject(&action).unwrap();
+            audit(&run(&action), &action, subject, true, Timestamp(0))["action"].clone()
+        });
+        assert_eq!(said, ["restore", "delete", "read", "read", "update", "update"]);
     }
 }

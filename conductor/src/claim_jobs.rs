@@ -2,7 +2,7 @@
 
 use crate::announce::missed;
 use crate::dispatch::Errand;
-use crate::plan_job::look_at;
+use crate::plan_job::{Missed, look_at};
 use crate::{ConductorError, desk::Desk, session};
 use freezer_database::{ActiveRuns, DbError, DueJob, Planning, Runs, Tx, Workers};
 use freezer_model::{Client, Job, Link, ProjectId, Run, Timestamp};
@@ -84,8 +84,8 @@ impl Batch<'_> {
                 abort(tx, run, &worker.client, self.now, &mut self.errands)?;
             }
         }
-        if let Some(due_at) = orders.missed {
-            missed(self.desk, tx, &due.job, due_at, self.now)?;
+        if let Some(firing) = &orders.missed {
+            missed(self.desk, tx, &due.job, firing, self.now)?;
         }
         if let Some(run) = orders.fire {
             if let Err(error) = Runs::check(&run) {
@@ -103,6 +103,8 @@ impl Batch<'_> {
     fn leave_alone(&self, tx: &mut Tx, job: &Job, why: &str) -> Result<(), DbError> {
         tracing::error!(project = %job.project_id, job = %job.job_id, "the job is set aside: {why}");
         self.desk.metrics.set_aside(1);
+        let due_at = job.next_run_at.unwrap_or(self.now);
+        missed(self.desk, tx, job, &Missed { due_at, why: why.to_owned() }, self.now)?;
         tx.jobs().set_attention(&job.project_id, &job.job_id, Some(self.now.plus(UNSTORABLE)))
     }
 

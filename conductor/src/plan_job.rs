@@ -22,8 +22,14 @@ pub(crate) struct Orders {
     /// Ask the job's active runs to abort.
     pub abort_runs: bool,
     pub fire: Option<Run>,
-    /// When a firing was due that came to nothing because a run goes on.
-    pub missed: Option<Timestamp>,
+    pub missed: Option<Missed>,
+}
+
+/// A firing that came to nothing.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Missed {
+    pub due_at: Timestamp,
+    pub why: String,
 }
 
 /// Changes `job.state` and returns the planning to write.
@@ -39,10 +45,17 @@ pub(crate) fn look_at(due: &mut DueJob, is_running: bool, now: Timestamp) -> (Pl
         match Schedule::parse(&due.job.plan) {
             Ok(schedule) => {
                 read_plan(&mut due.job, &mut plan, &schedule, is_running, now);
-                orders.missed = plan.next_run_at.filter(|at| is_running && *at <= now);
+                orders.missed = plan.next_run_at.filter(|at| is_running && *at <= now).map(|due_at| Missed {
+                    due_at,
+                    why: "the run before it was still at work".to_owned(),
+                });
                 orders.fire = fire(&mut due.job, &mut plan, &schedule, is_running, now);
             }
-            Err(error) => refuse_plan(&mut due.job, &mut plan, is_running, &error.to_string()),
+            Err(error) => {
+                let why = format!("the job's plan cannot be followed: {error}");
+                refuse_plan(&mut due.job, &mut plan, is_running, &why);
+                orders.missed = Some(Missed { due_at: now, why });
+            }
         }
     }
     plan.attention_at = plan.next_run_at;
@@ -101,7 +114,7 @@ fn read_plan(job: &mut Job, plan: &mut Planning, schedule: &Schedule, is_running
 
 /// A plan that nobody can follow must be seen by its owner: the job fails without a run.
 fn refuse_plan(job: &mut Job, plan: &mut Planning, is_running: bool, error: &str) {
-    tracing::warn!(project = %job.project_id, job = %job.job_id, "the job's plan cannot be followed: {error}");
+    tracing::warn!(project = %job.project_id, job = %job.job_id, "{error}");
     plan.planned_version = Some(job.plan_version);
     plan.next_run_at = None;
     if !is_running {

@@ -67,7 +67,8 @@ conformance_suite! {
     sessions:
         two_jobs_run_in_rounds, who_is_not_let_in_runs_all_the_same, both_jobs_due_at_once_are_one_round;
     announce:
-        webhooks_tell_of_failed_and_missed_runs, a_silent_receiver_holds_nothing_up;
+        webhooks_tell_of_failed_and_missed_runs, an_agent_that_stays_away_is_told_of,
+        a_silent_receiver_holds_nothing_up;
     fair:
         a_huge_first_backup_does_not_delay_another_project, the_queue_is_ordered_by_shares,
         an_agents_limit_holds_beside_several_conductors, one_run_at_a_time_works_on_the_same_backups,

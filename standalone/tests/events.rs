@@ -5,7 +5,7 @@
 mod cloud;
 
 use cloud::ground::Ground;
-use cloud::{Cloud, PATIENCE, User, login};
+use cloud::{Cloud, Login, PATIENCE, User, login};
 use freezer_testkit::TestVhost;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -69,8 +69,34 @@ fn switch_on(folder: &Path, url: &str) {
         let path = folder.join(name);
         let text = std::fs::read_to_string(&path).unwrap();
         let more = format!("[oslo_messaging_notifications]\ndriver = messagingv2\ntransport_url = {url}\n");
-        std::fs::write(path, text + &more).unwrap();
+        std::fs::write(path, text + &more + "[audit]\nenabled = true\n").unwrap();
     }
+}
+
+/// CADF events of the agents' work, and of the call that made the job.
+async fn audits_say_what_was_done(listener: &mut Listener, user: &Login) {
+    for (subject, name, action, outcome) in [
+        ("restore", "told", "restore", "success"),
+        ("restore", "none", "restore", "failure"),
+        ("verify", "told", "read", "success"),
+        ("delete", "told", "delete", "success"),
+    ] {
+        let is_it = |event: &Value| {
+            let payload = &event["payload"];
+            event["event_type"] == format!("audit.backup.{subject}")
+                && payload["target"]["name"] == name
+                && payload["outcome"] == outcome
+        };
+        let event = listener.next(is_it).await;
+        assert_eq!(event["payload"]["action"], action, "{event}");
+        assert_eq!(event["payload"]["initiator"]["project_id"], json!(user.project_id), "{event}");
+    }
+    let is_a_read = |event: &Value| {
+        event["event_type"] == "audit.http.response"
+            && event["payload"]["outcome"] == "success"
+            && event["payload"]["initiator"]["project_id"] == json!(user.project_id)
+    };
+    listener.next(is_a_read).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,6 +127,9 @@ async fn a_python_listener_reads_what_a_backup_tells() {
         action("backup", json!({"path_to_backup": source})),
         action("restore", json!({"restore_abs_path": work.path().join("target")})),
         action("restore", json!({"restore_abs_path": work.path().join("target"), "backup_name": "none"})),
+        action("verify", json!({})),
+        action("admin", json!({"remove_older_than": "365"})),
+        action("backup", json!({"path_to_backup": work.path().join("none"), "backup_name": "lost"})),
     ]);
     let job = json!({"client_id": cloud.client_id, "job_schedule": {}, "job_actions": actions});
     let job_id = user.post("/jobs", &job).await["job_id"].clone();
@@ -116,6 +145,7 @@ async fn a_python_listener_reads_what_a_backup_tells() {
         ("backup.restore.start", "info", "told"),
         ("backup.restore.end", "info", "told"),
         ("backup.restore.error", "error", "none"),
+        ("backup.create.error", "error", "lost"),
     ] {
         let is_it =
             |event: &Value| event["event_type"] == event_type && event["payload"]["backup_name"] == name;
@@ -135,6 +165,7 @@ async fn a_python_listener_reads_what_a_backup_tells() {
             assert_eq!(payload["outcome"], "success");
         }
     }
+    audits_say_what_was_done(&mut listener, &demo).await;
     let backups = user.get("/backups").await;
     let backup = &backups["backups"][0]["backup_id"];
     let path = format!("/backups/{}", backup.as_str().unwrap());

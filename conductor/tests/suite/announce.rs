@@ -156,11 +156,28 @@ pub async fn webhooks_tell_of_failed_and_missed_runs(stage: Stage) {
         (&event["event"], &event["job_id"], &event["run_id"]),
         (&json!("run.missed"), &json!("long"), &Value::Null)
     );
+    // A plan that cannot be followed has no run that could tell of it.
+    stage.put_job("odd", json!({"schedule_interval": "1 day"}), &[backup_of("odd")]);
+    let event = receiver.post().await.event();
+    assert_eq!((&event["event"], &event["job_id"]), (&json!("run.missed"), &json!("odd")));
+    assert!(event["error"].as_str().unwrap().contains("plan cannot be followed"), "{event}");
     stage
         .eventually("all are delivered", |stage| {
             stage.db.read(|tx| tx.outbox().next_attention()).unwrap().is_none()
         })
         .await;
+    conductor.stop().await;
+}
+
+pub async fn an_agent_that_stays_away_is_told_of(stage: Stage) {
+    let receiver = Receiver::start(204).await;
+    let conductor = stage.conductor_with(|options| hooked(options, &[&receiver])).await;
+    Agent::start(&stage).await.leave().await;
+    stage.put_job("j", json!({"schedule_date": NOW}), &[backup_of("j")]);
+    stage.until_it_is_given_up("j").await;
+    let event = receiver.post().await.event();
+    assert_eq!((&event["event"], &event["job_id"]), (&json!("run.missed"), &json!("j")));
+    assert!(event["error"].as_str().unwrap().contains("could not be reached"), "{event}");
     conductor.stop().await;
 }
 

@@ -203,21 +203,7 @@ pub async fn an_agent_that_stays_away_fails_the_run(stage: Stage) {
     let conductor = stage.conductor().await;
     Agent::start(&stage).await.leave().await;
     stage.put_job("j", json!({"schedule_date": NOW}), &[action("a", 0, false)]);
-    for _ in 0..40 {
-        stage
-            .eventually("waits or ends", |stage| {
-                let run = stage.runs("j").into_iter().next();
-                run.is_some_and(|run| {
-                    run.state.is_final()
-                        || run.attention_at.is_some_and(|at| at > stage.clock.now() && run.error.is_some())
-                })
-            })
-            .await;
-        match stage.run("j").attention_at {
-            Some(at) => stage.clock.set(at),
-            None => break,
-        }
-    }
+    stage.until_it_is_given_up("j").await;
     let run = stage.run("j");
     assert_eq!(run.state, RunState::Fail);
     assert!(run.error.unwrap().contains("could not be reached for 600 s"));

@@ -51,8 +51,6 @@ pub async fn retries_after_the_interval(stage: Stage) {
     let conductor = stage.conductor().await;
     let agent = Agent::start(&stage).await;
     stage.put_job("j", json!({}), &[action("a", 1, false)]);
-    stage.eventually("planned", |stage| stage.job("j").next_run_at.is_some()).await;
-    stage.clock.advance(Duration::from_secs(2));
     agent.work(StepOutcome::Fail).await;
     let run = stage.run("j");
     assert_eq!((run.state, run.attempt, run.cause.as_str()), (RunState::Queued, 1, "start"));
@@ -187,8 +185,6 @@ pub async fn records_of_what_was_removed_go(stage: Stage) {
     let conductor = stage.conductor().await;
     let agent = Agent::start(&stage).await;
     stage.put_job("j", json!({}), &[action("a", 0, false), action("b", 0, false), action("c", 0, false)]);
-    stage.eventually("planned", |stage| stage.job("j").next_run_at.is_some()).await;
-    stage.clock.advance(Duration::from_secs(2));
     let project = ProjectId::from("p");
     let ids = |stage: &Stage| -> Vec<String> {
         let all = stage.db.read(|tx| tx.backups().list(&project, &BackupFilter::default(), None, Page::ALL));
@@ -220,8 +216,6 @@ pub async fn found_backups_get_records(stage: Stage) {
     let agent = Agent::start(&stage).await;
     let actions: Vec<_> = (0..4).map(|number| action(&format!("a{number}"), 0, true)).collect();
     stage.put_job("j", json!({}), &actions);
-    stage.eventually("planned", |stage| stage.job("j").next_run_at.is_some()).await;
-    stage.clock.advance(Duration::from_secs(2));
     let found = |name: &str, time: i64| {
         json!({"storage": "local", "ssh_host": "", "container": "c", "hostname": "h", "backup_name": name,
                "chain_time_stamp": 1, "time_stamp": time, "bytes_stored": 5})
@@ -258,8 +252,6 @@ pub async fn records_follow_rotation(stage: Stage) {
     let agent = Agent::start(&stage).await;
     let actions: Vec<_> = (0..8).map(|number| action(&format!("a{number}"), 0, true)).collect();
     stage.put_job("j", json!({}), &actions);
-    stage.eventually("planned", |stage| stage.job("j").next_run_at.is_some()).await;
-    stage.clock.advance(Duration::from_secs(2));
     let level = |container: &str, name: &str, chain: i64, own: i64| {
         json!({"storage": "local", "ssh_host": "", "container": container, "hostname": "h", "backup_name": name,
                "chain_time_stamp": chain, "time_stamp": own, "bytes_stored": own})

@@ -137,6 +137,24 @@ impl Stage {
         self.db.read(|tx| tx.jobs().get(&ProjectId::from("p"), &JobId::from(id))).unwrap().unwrap()
     }
 
+    /// Moves the clock from one attempt to the next until the job's run is given up.
+    pub async fn until_it_is_given_up(&self, id: &str) {
+        for _ in 0..40 {
+            self.eventually("waits or ends", |stage| {
+                let run = stage.runs(id).into_iter().next();
+                run.is_some_and(|run| {
+                    run.state.is_final()
+                        || run.attention_at.is_some_and(|at| at > stage.clock.now() && run.error.is_some())
+                })
+            })
+            .await;
+            match self.run(id).attention_at {
+                Some(at) => self.clock.set(at),
+                None => break,
+            }
+        }
+    }
+
     /// The job's runs, oldest first.
     pub fn runs(&self, job: &str) -> Vec<Run> {
         self.runs_of("p", job)

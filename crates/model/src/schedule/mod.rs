@@ -10,7 +10,7 @@
 //! | `schedule_interval` | at the start date (or its next multiple), else one interval after the anchor | in the same phase; missed ones fall together |
 //! | `continuous` | at the start date, else one second after the anchor | one second after the last run's end |
 //! | cron fields | first match from the start date and the anchor on | the next match |
-//! | nothing | two seconds after the anchor, or at a later start date | none |
+//! | nothing | at once, or at a later start date | none |
 //!
 //! The anchor is the moment the job was started (by its creation or by an event). `schedule_end_date` is the last moment
 //! at which a firing may lie; one before the start date is ignored, as upstream does.
@@ -46,7 +46,6 @@ pub const PLAN_KEYS: [&str; 12] = [
     "schedule_second",
 ];
 
-const ONCE_DELAY: Duration = Duration::from_secs(2);
 const CONTINUOUS_DELAY: Duration = Duration::from_secs(1);
 
 /// A key of the plan that cannot be read.
@@ -116,8 +115,7 @@ impl Schedule {
     pub fn first(&self, anchor: Timestamp) -> Option<Timestamp> {
         let from = self.start.map_or(anchor, |start| start.max(anchor));
         let at = match &self.timing {
-            Timing::Once if from > anchor => from,
-            Timing::Once => anchor.plus(ONCE_DELAY),
+            Timing::Once => from,
             Timing::Date(date) => (*date).max(anchor),
             Timing::Every(every) => match self.start {
                 Some(start) => {

@@ -108,8 +108,8 @@ fn errors_name_the_key_and_the_form() {
 #[test]
 fn one_shots() {
     let once = plan(json!({}));
-    assert_eq!(once.first(Timestamp(500)), Some(Timestamp(2500)));
-    assert_eq!(once.next_after(Timestamp(500), Timestamp(2500)), None);
+    assert_eq!(once.first(Timestamp(500)), Some(Timestamp(500)));
+    assert_eq!(once.next_after(Timestamp(500), Timestamp(500)), None);
     assert!(once.is_one_shot());
     let later = plan(json!({"schedule_start_date": "2026-05-01T00:00:00"}));
     assert_eq!(firings(&later, "2026-01-01T00:00:00", 3), ["2026-05-01T00:00:00"]);
