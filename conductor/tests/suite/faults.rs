@@ -284,14 +284,24 @@ pub async fn a_clock_that_is_set_loses_no_agent(stage: Stage) {
 pub async fn a_clock_that_is_set_fires_nothing_twice(stage: Stage) {
     let conductor = stage.conductor().await;
     let agent = Agent::start(&stage).await;
+    let halves = |count: u64| Some(T0.plus(Duration::from_secs(count * 1800)));
     stage.put_job(
-        "j",
+        "interval",
         json!({"schedule_interval": "3 hours", "schedule_start_date": NOW}),
         &[action("a", 0, false)],
     );
     agent.work(StepOutcome::Success).await;
-    let next = stage.job("j").next_run_at;
-    assert_eq!(next, Some(T0.plus(Duration::from_secs(3 * 3600))));
+    // A retry that waits for three hours and a half.
+    stage.put_job("retried", json!({}), &[Action { max_retries_interval: 12_600, ..action("r", 1, false) }]);
+    agent.work(StepOutcome::Fail).await;
+    stage.put_job("cron", json!({"schedule_hour": "4"}), &[action("c", 0, false)]);
+    stage.job_is("cron", JobStatus::Scheduled).await;
+    let seen = |stage: &Stage| {
+        let runs = ["interval", "retried", "cron"].map(|id| stage.runs(id).len());
+        (runs, stage.job("interval").next_run_at, stage.job("cron").next_run_at, stage.run("retried").attention_at)
+    };
+    let before = seen(&stage);
+    assert_eq!(before, ([1, 1, 0], halves(6), halves(8), halves(7)));
     for hours in [1, -1, -1, 1] {
         stage.clock.step(hours * 3_600_000);
         agent.heartbeat(vec![]).await;
@@ -299,10 +309,13 @@ pub async fn a_clock_that_is_set_fires_nothing_twice(stage: Stage) {
         let witness = format!("w{}", RunId::random());
         stage.put_job(&witness, json!({"schedule_interval": "9 days"}), &[]);
         stage.job_is(&witness, JobStatus::Scheduled).await;
-        assert_eq!((stage.runs("j").len(), stage.job("j").next_run_at), (1, next));
+        assert_eq!(seen(&stage), before);
     }
-    stage.clock.set(next.unwrap());
-    agent.work(StepOutcome::Success).await;
-    assert_eq!(stage.runs("j").len(), 2);
+    for (id, at) in [("interval", before.1), ("retried", before.3), ("cron", before.2)] {
+        stage.clock.set(at.unwrap());
+        agent.heartbeat(vec![]).await;
+        let order = agent.work(StepOutcome::Success).await;
+        assert_eq!(order.job_id, JobId::from(id));
+    }
     conductor.stop().await;
 }
