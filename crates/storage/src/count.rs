@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex};
 pub enum Method {
     Prepare,
     Put,
+    /// Several objects at once: one request on Swift, elsewhere one for each.
+    PutAll,
     Get,
     Head,
     List,
@@ -47,7 +49,7 @@ impl Counts {
     pub fn all(&self) -> BTreeMap<Method, u64> {
         crate::clock::lock(&self.0.calls).clone()
     }
-    /// Bytes given to `put` and to large writers.
+    /// Bytes given to `put`, `put_all` and to large writers.
     pub fn sent_bytes(&self) -> u64 {
         self.0.sent_bytes.load(Ordering::Relaxed)
     }
@@ -88,6 +90,11 @@ impl Store for Counted {
         self.counts.call(Method::Put);
         self.counts.sent(body.len());
         self.inner.put(name, body).await
+    }
+    async fn put_all(&self, objects: &[(ObjectName, Bytes)]) -> Result<(), StoreError> {
+        self.counts.call(Method::PutAll);
+        self.counts.sent(objects.iter().map(|(_, body)| body.len()).sum());
+        self.inner.put_all(objects).await
     }
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {
         self.counts.call(Method::Get);

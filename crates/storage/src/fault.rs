@@ -29,7 +29,7 @@ pub enum FaultKind {
     Full,
     /// The operation is done, but the answer is a transient failure.
     LostAnswer,
-    /// The body of a `get` breaks off with a transient failure after so many bytes.
+    /// The body of a `get` breaks off with a transient failure after so many bytes, a `put_all` after so many objects.
     CutBody(u64),
     /// The body of a `get` ends after so many bytes as if that were all.
     ShortBody(u64),
@@ -129,6 +129,18 @@ impl Store for Faulty {
         let kind = self.plan.enter(Method::Put, name.as_str()).await?;
         self.inner.put(name, body).await?;
         self.plan.answer(kind, name.as_str(), ())
+    }
+    async fn put_all(&self, objects: &[(ObjectName, Bytes)]) -> Result<(), StoreError> {
+        let name = objects.first().map_or("", |(name, _)| name.as_str());
+        let kind = self.plan.enter(Method::PutAll, name).await?;
+        if let Some(FaultKind::CutBody(count)) = kind {
+            let stored =
+                usize::try_from(count).ok().and_then(|count| objects.get(..count)).unwrap_or(objects);
+            self.inner.put_all(stored).await?;
+            return Err(self.plan.broken(name, "the objects were cut on command"));
+        }
+        self.inner.put_all(objects).await?;
+        self.plan.answer(kind, name, ())
     }
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {
         let kind = self.plan.enter(Method::Get, name.as_str()).await?;

@@ -120,6 +120,9 @@ impl Store for Retrying {
     async fn put(&self, name: &ObjectName, body: Bytes) -> Result<(), StoreError> {
         self.retry.run(|| self.inner.put(name, body.clone())).await
     }
+    async fn put_all(&self, objects: &[(ObjectName, Bytes)]) -> Result<(), StoreError> {
+        self.retry.run(|| self.inner.put_all(objects)).await
+    }
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {
         let first = self.retry.run(|| self.inner.get(name, range.clone())).await?;
         Ok(Resuming::stream(self.inner.clone(), self.retry.clone(), name.clone(), range, first))

@@ -70,6 +70,15 @@ pub trait Store: Send + Sync {
     /// Writes a whole (small) object, replacing one of that name.
     async fn put(&self, name: &ObjectName, body: Bytes) -> Result<(), StoreError>;
 
+    /// Writes several whole (small) objects in this order. When it answers all are durable; when it fails, any of them may be there.
+    /// Swift takes them in one request where it can, the other stores one after the other.
+    async fn put_all(&self, objects: &[(ObjectName, Bytes)]) -> Result<(), StoreError> {
+        for (name, body) in objects {
+            self.put(name, body.clone()).await?;
+        }
+        Ok(())
+    }
+
     /// Reads an object, or the bytes `range` of it (clamped to its end).
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError>;
 

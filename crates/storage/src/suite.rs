@@ -47,7 +47,7 @@ where
 macro_rules! store_suite {
     ($make:path) => {
         $crate::store_suite!(@each $make:
-            prepares_twice, writes_and_reads, replaces, keeps_odd_names, refuses_bad_names, knows_missing_objects,
+            prepares_twice, writes_and_reads, writes_several, replaces, keeps_odd_names, refuses_bad_names, knows_missing_objects,
             reads_ranges, lists_folders, lists_trees, keeps_similar_prefixes_apart, deletes_trees, writes_large_objects,
             reads_ranges_of_large_objects, hides_unfinished_objects, rewrites_large_objects,
             writes_empty_large_objects, serves_many_at_once, never_shows_half_an_object);
@@ -151,6 +151,35 @@ pub async fn writes_and_reads(store: &dyn Store) {
         assert_same(&read(store, &object, None).await.unwrap(), &body, object.as_str());
         assert_eq!(store.head(&object).await.unwrap().unwrap().size_bytes, bytes as u64);
     }
+}
+
+/// Together, in odd names and lengths too, and over what is there.
+pub async fn writes_several(store: &dyn Store) {
+    store.prepare().await.unwrap();
+    let long = format!("several/{}/{}", "l".repeat(120), "m".repeat(60));
+    let plain = ["several/b c/data", "several/b c/metadata", long.as_str(), "several/empty"];
+    let odd = ["several/50%25", "several/ünïcödé"];
+    for (round, names) in
+        [&plain[..], &odd[..], &plain[1..], &plain[..1], &plain[..0]].into_iter().enumerate()
+    {
+        let body = |at: usize| noise((10 * round + at) as u64, [70_000, 17, 512, 0][at]);
+        let objects: Vec<(ObjectName, Bytes)> =
+            names.iter().enumerate().map(|(at, object)| (name(object), body(at))).collect();
+        store.put_all(&objects).await.unwrap();
+        for (object, body) in &objects {
+            assert_same(&read(store, object, None).await.unwrap(), body, object.as_str());
+            assert_eq!(store.head(object).await.unwrap().unwrap().size_bytes, body.len() as u64);
+        }
+    }
+    let large = [(name("several/large/1"), noise(1, 600_000)), (name("several/large/2"), noise(2, 600_000))];
+    store.put_all(&large).await.unwrap();
+    for (object, body) in &large {
+        assert_same(&read(store, object, None).await.unwrap(), body, object.as_str());
+    }
+    let mut found = names_in(store, Some("several")).await;
+    found.retain(|name| !name.starts_with("lll"));
+    assert_eq!(found, ["50%25", "b c/", "empty", "large/", "ünïcödé"]);
+    assert_eq!(store.delete_tree(&name("several")).await.unwrap(), 8);
 }
 
 pub async fn replaces(store: &dyn Store) {

@@ -289,6 +289,10 @@ impl Store for Throttled {
         self.limits.charge_upload(body.len()).await;
         self.inner.put(name, body).await
     }
+    async fn put_all(&self, objects: &[(ObjectName, Bytes)]) -> Result<(), StoreError> {
+        self.limits.charge_upload(objects.iter().map(|(_, body)| body.len()).sum()).await;
+        self.inner.put_all(objects).await
+    }
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {
         let body = self.inner.get(name, range).await?;
         Ok(self.limits.slow_download(body))

@@ -40,18 +40,25 @@ async fn transient_errors_are_tried_again() {
         fault(Method::Get, 1, Unavailable),
         fault(Method::Prepare, 1, Unavailable),
         fault(Method::CreateLarge, 1, Unavailable),
+        fault(Method::PutAll, 1, FaultKind::CutBody(1)),
+        fault(Method::PutAll, 2, LostAnswer),
     ];
     let (store, retry, counts, clock) = retrying(inner, faults);
     store.prepare().await.unwrap();
+    let several = [(name("s/1"), noise(1, 10)), (name("s/2"), noise(2, 20))];
+    store.put_all(&several).await.unwrap();
+    assert_eq!(read(&store, &name("s/2"), None).await.unwrap(), several[1].1);
+    assert_eq!(store.delete_tree(&name("s")).await.unwrap(), 2);
     store.put(&name("x"), Bytes::from_static(b"1")).await.unwrap();
     assert_eq!(store.head(&name("x")).await.unwrap().unwrap().size_bytes, 1);
     assert_eq!(store.list(None).await.unwrap().len(), 1);
     assert_eq!(read(&store, &name("x"), None).await.unwrap(), b"1");
     store.delete(&name("x")).await.unwrap();
     store.create_large(&name("l")).await.unwrap().abandon().await;
-    assert_eq!(retry.repeated(), 8);
-    assert_eq!(clock.slept().len(), 8);
+    assert_eq!(retry.repeated(), 10);
+    assert_eq!(clock.slept().len(), 10);
     assert_eq!(counts.calls(Method::Put), 3);
+    assert_eq!(counts.calls(Method::PutAll), 3);
     assert_eq!(counts.calls(Method::Delete), 2);
 }
 
@@ -295,6 +302,7 @@ async fn calls_and_bytes_are_counted() {
     let counts = Counts::default();
     let store = Counted::new(inner, counts.clone());
     store.put(&name("a/x"), noise(1, 1000)).await.unwrap();
+    store.put_all(&[(name("a/1"), noise(1, 30)), (name("a/2"), noise(1, 4))]).await.unwrap();
     write_large(&store, &name("a/l"), &noise(2, 5000), 2000, 1000).await.unwrap();
     read(&store, &name("a/l"), Some(10..20)).await.unwrap();
     store.list(None).await.unwrap();
@@ -303,6 +311,6 @@ async fn calls_and_bytes_are_counted() {
     assert_eq!(counts.calls(Method::WritePiece), 5);
     assert_eq!(counts.calls(Method::EndSegment), 3);
     assert_eq!(counts.calls(Method::Finish), 1);
-    assert_eq!((counts.sent_bytes(), counts.received_bytes()), (6000, 10));
-    assert_eq!(counts.all().values().sum::<u64>(), 1 + 1 + 5 + 3 + 1 + 1 + 1 + 1);
+    assert_eq!((counts.sent_bytes(), counts.received_bytes()), (6034, 10));
+    assert_eq!(counts.all().values().sum::<u64>(), 1 + 1 + 1 + 5 + 3 + 1 + 1 + 1 + 1);
 }

@@ -210,6 +210,77 @@ async fn deleting_trees_survives_faults() {
     faulted.done(2).await;
 }
 
+/// As a backup's small objects are.
+fn several(seed: u64) -> Vec<(ObjectName, Bytes)> {
+    let object = |at: u64, part: &str| (name(&format!("t/{seed}/{part}")), noise(seed + at, 3000));
+    vec![object(1, "data"), object(2, "engine_metadata"), object(3, "metadata")]
+}
+
+async fn assert_all(faulted: &Faulted, objects: &[(ObjectName, Bytes)]) {
+    for (object, body) in objects {
+        let found = read(faulted.fixture.store.as_ref(), object, None).await.unwrap();
+        assert_same(&found, body, object.as_str());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_small_objects_take_one_request() {
+    let faulted = Faulted::new("together").await;
+    for round in 1..=3 {
+        faulted.store.put_all(&several(round)).await.unwrap();
+        assert_all(&faulted, &several(round)).await;
+        assert_eq!(faulted.proxy.requests("PUT", ""), round as usize, "one request each");
+    }
+    assert_eq!(faulted.proxy.requests("PUT", "extract-archive"), 3);
+    // A single one, and what is too much for one archive, are written as ever.
+    faulted.store.put_all(&several(4)[..1]).await.unwrap();
+    let large = [(name("t/large/1"), noise(1, 400_000)), (name("t/large/2"), noise(2, 400_000))];
+    faulted.store.put_all(&large).await.unwrap();
+    assert_all(&faulted, &large).await;
+    assert_eq!(faulted.proxy.requests("PUT", "extract-archive"), 3);
+    faulted.done(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_archive_does_not_bring_is_written_one_by_one() {
+    // Damaged on the way; refused; lost; not known to the server, for which it is a request for the container; partly done.
+    let partly =
+        r#"{"Number Files Created": 2, "Response Status": "400 Bad Request", "Errors": [["t", "503"]]}"#;
+    let fewer = r#"{"Number Files Created": 2, "Response Status": "201 Created", "Errors": []}"#;
+    for (at, action) in [
+        Action::FlipRequest(1000),
+        Action::Answer(503, vec![]),
+        Action::LoseAnswer,
+        Action::RewordRequest("extract-archive", "extract-nothing"),
+        Action::Say(partly.into()),
+        Action::Say(fewer.into()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let faulted = Faulted::new("singly").await;
+        faulted.proxy.rule("PUT", "extract-archive", 1, action);
+        let objects = several(at as u64);
+        faulted.store.put_all(&objects).await.unwrap();
+        assert_all(&faulted, &objects).await;
+        assert_eq!(faulted.proxy.requests("PUT", "/t/"), 3, "{at}: each by itself, with its MD5");
+        // It is not tried again.
+        faulted.store.put_all(&objects).await.unwrap();
+        assert_eq!(faulted.proxy.requests("PUT", "extract-archive"), 1, "{at}");
+        faulted.done(0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_is_refused_is_an_error_however_it_was_sent() {
+    let faulted = Faulted::new("refused").await;
+    faulted.proxy.rule("PUT", "extract-archive", 1, Action::Answer(403, vec![]));
+    faulted.proxy.rule("PUT", "/metadata", 1, Action::Answer(403, vec![]));
+    let error = faulted.store.put_all(&several(1)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+    faulted.done(0).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_bulk_deletes_objects_go_one_by_one() {
     let faulted = Faulted::with("nobulk", |config| config.page_names = Some(5)).await;

@@ -14,6 +14,7 @@ mod manifest;
 mod names;
 mod read;
 mod session;
+mod together;
 
 pub use access::{AccessError, SwiftAccess};
 pub use session::SessionAccess;
@@ -31,6 +32,7 @@ use client::{Client, Request};
 use reqwest::{Method, StatusCode};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::OnceCell;
 
 /// A container, or a prefix in it. Clones share everything.
@@ -43,6 +45,8 @@ pub struct SwiftStore {
     segments_in_flight: usize,
     buffer_bytes: usize,
     abilities: Arc<OnceCell<Abilities>>,
+    /// Whether archives of objects are still worth a try.
+    takes_archives: Arc<AtomicBool>,
 }
 
 impl SwiftStore {
@@ -61,6 +65,7 @@ impl SwiftStore {
             segments_in_flight: config.segments_in_flight.max(1),
             buffer_bytes: config.buffer_bytes,
             abilities: Arc::default(),
+            takes_archives: Arc::new(AtomicBool::new(true)),
         })
     }
 
@@ -93,6 +98,10 @@ impl Store for SwiftStore {
     async fn put(&self, name: &ObjectName, body: Bytes) -> Result<(), StoreError> {
         let pieces = if body.is_empty() { Vec::new() } else { vec![body] };
         self.put_object(&self.root.full(name), Arc::new(pieces), None).await.map(|_| ())
+    }
+
+    async fn put_all(&self, objects: &[(ObjectName, Bytes)]) -> Result<(), StoreError> {
+        self.put_together(objects).await
     }
 
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {
