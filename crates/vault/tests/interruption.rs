@@ -88,6 +88,7 @@ async fn a_failing_store_at_every_call() {
         Method::ListTree,
         Method::Get,
         Method::Put,
+        Method::PutAll,
         Method::CreateLarge,
         Method::WritePiece,
         Method::EndSegment,
@@ -105,6 +106,10 @@ async fn a_failing_store_at_every_call() {
             }
             fault_once(method, nth, FaultKind::LostAnswer).await;
         }
+    }
+    // Of the objects that are written together only the first.
+    for stored in 0..2 {
+        assert!(!fault_once(Method::PutAll, 1, FaultKind::CutBody(stored)).await);
     }
 }
 

@@ -107,9 +107,10 @@ async fn one_that_fails_is_left_out_and_told() {
         (Method::WritePiece, 2, FaultKind::Full),
         (Method::EndSegment, 2, FaultKind::Unavailable),
         (Method::Finish, 1, FaultKind::Full),
-        // The lock, the engine's metadata, the metadata; the manifest is last.
-        (Method::Put, 3, FaultKind::Full),
-        (Method::Put, 4, FaultKind::Full),
+        // The engine's metadata, the index, the metadata; the manifest is last, behind the lock.
+        (Method::PutAll, 1, FaultKind::Full),
+        (Method::PutAll, 1, FaultKind::CutBody(1)),
+        (Method::Put, 2, FaultKind::Full),
     ] {
         let mirror = Mirror::new(3);
         let fault = Fault { method, nth, kind };

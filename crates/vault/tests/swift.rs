@@ -148,7 +148,7 @@ async fn an_encrypted_chain_and_its_damage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unchanged_increment_takes_eight_requests() {
+async fn an_unchanged_increment_takes_six_requests() {
     let cloud = Cloud::new("requests").await;
     let room = &cloud.room;
     plant_before_now(&room.source());
@@ -158,7 +158,7 @@ async fn an_unchanged_increment_takes_eight_requests() {
     let report = backup(store, room.incremental(T0 + 1), Arc::new(Monitor::new())).await.unwrap();
     assert_eq!(report.level, 1, "{}", report.level_reason);
     // Swift shows the end of a listing by an empty page, which is one request more.
-    assert_eq!(counts.all().values().sum::<u64>(), 8, "{:?}", counts.all());
+    assert_eq!(counts.all().values().sum::<u64>(), 6, "{:?}", counts.all());
     let objects = cloud.objects().await;
     let below = |part: &str| objects.contains(&format!("data/{}/{part}", folder(1)));
     assert!(below("data") && below("engine_metadata") && !below("segments/00000000"), "{objects:?}");

@@ -14,6 +14,7 @@ use crate::manifest::{
     Attachment, EncryptionRecord, Manifest, Metadata, MetadataKind, SourceRecord, Totals, seal,
 };
 use bytes::Bytes;
+use freezer_storage::ObjectName;
 use futures_util::future::join_all;
 
 /// Everything there is to write when the payload is sent; the same for all storages.
@@ -92,8 +93,8 @@ async fn commit(
 ) -> Result<(), VaultError> {
     let Some(destination) = member.take_destination() else { return Ok(()) };
     let (hbn, id) = (&plan.hbn, &plan.id);
-    let segments = destination.finish().await?;
-    let pieces = place_pieces(hbn, id, &ready.pieces, &segments)?;
+    let payload = destination.finish().await?;
+    let pieces = place_pieces(hbn, id, &ready.pieces, &payload.segments)?;
     let index_body = text_within(&ready.index);
     let contents_body = ready.contents.as_deref().and_then(text_within);
     // What has no room in the manifest is an object of its own.
@@ -103,14 +104,17 @@ async fn commit(
     let manifest = Manifest { index_body, contents_body, ..rest };
     let (body, _) = seal(&manifest, plan.mac.as_ref().map(|mac| &mac.key))?;
 
-    let store = &member.store;
-    store.put(&id.object(hbn, ENGINE_METADATA)?, ready.engine_metadata.clone()).await?;
+    // In this order: the metadata is what makes a level exist for upstream.
+    let mut objects: Vec<(ObjectName, Bytes)> = payload.short.into_iter().collect();
+    objects.push((id.object(hbn, ENGINE_METADATA)?, ready.engine_metadata.clone()));
     for (part, body) in [(INDEX, index), (CONTENTS, contents)] {
         if let Some(body) = body {
-            store.put(&id.object(hbn, part)?, body).await?;
+            objects.push((id.object(hbn, part)?, body));
         }
     }
-    store.put(&id.metadata(hbn)?, ready.metadata.clone()).await?;
+    objects.push((id.metadata(hbn)?, ready.metadata.clone()));
+    let store = &member.store;
+    store.put_all(&objects).await?;
     if let Some(lock) = member.lock.as_ref().filter(|lock| !lock.is_fresh()) {
         lock.still_held().await?;
     }

@@ -14,6 +14,14 @@ use tokio::sync::mpsc;
 /// A payload up to this size is one small object on every store: writing a large one takes several requests.
 const MOST_SMALL_BYTES: usize = 256 << 10;
 
+/// The payload when all of it has passed.
+pub(super) struct Finished {
+    /// As [`LargeWriter::finish`] answers.
+    pub segments: Vec<ObjectName>,
+    /// A short payload, which is not stored yet: it goes with the small objects.
+    pub short: Option<(ObjectName, Bytes)>,
+}
+
 /// Where the payload goes. Nothing is visible before [`Destination::finish`].
 pub(super) struct Destination {
     /// `None` in a dry run.
@@ -47,21 +55,20 @@ impl Destination {
         Ok(())
     }
 
-    /// Makes the payload visible; answers as [`LargeWriter::finish`] does.
-    pub(super) async fn finish(self) -> Result<Vec<ObjectName>, VaultError> {
+    /// Makes a long payload visible, and hands over a short one.
+    pub(super) async fn finish(self) -> Result<Finished, VaultError> {
         match (self.writer, self.place) {
-            (Some(writer), _) => Ok(writer.finish().await?),
-            (None, Some((store, name))) => {
+            (Some(writer), _) => Ok(Finished { segments: writer.finish().await?, short: None }),
+            (None, Some((_, name))) => {
                 let mut body = Vec::with_capacity(self.kept_bytes);
                 for part in self.kept {
                     if let Part::Bytes(bytes) = part {
                         body.extend_from_slice(&bytes);
                     }
                 }
-                store.put(&name, Bytes::from(body)).await?;
-                Ok(Vec::new())
+                Ok(Finished { segments: Vec::new(), short: Some((name, Bytes::from(body))) })
             }
-            (None, None) => Ok(Vec::new()),
+            (None, None) => Ok(Finished { segments: Vec::new(), short: None }),
         }
     }
 
