@@ -52,6 +52,8 @@ pub struct Entry {
     pub is_folder: bool,
     /// 0 for folders, and for large objects of Swift (ask [`Store::head`]).
     pub size_bytes: u64,
+    /// What is another one when the content is: the ETag of an object, where listings tell it (Swift, S3).
+    pub tag: Option<String>,
 }
 
 /// A place that keeps objects. All methods may be called from many tasks at once.

@@ -3,15 +3,26 @@
 
 mod support;
 
-use freezer_storage::{Counted, Counts, Method, Store};
+use async_trait::async_trait;
+use bytes::Bytes;
+use freezer_storage::{
+    ByteStream, Counted, Counts, Entry, LargeWriter, Method, ObjectInfo, ObjectName, Store, StoreError,
+};
 use freezer_vault::{BackupReport, BackupRequest, Monitor, backup};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use support::*;
 
 async fn counted(room: &Room, request: BackupRequest) -> (BackupReport, BTreeMap<Method, u64>) {
+    counted_on(room.store.clone(), request).await
+}
+
+async fn counted_on(store: Arc<dyn Store>, request: BackupRequest) -> (BackupReport, BTreeMap<Method, u64>) {
     let counts = Counts::default();
-    let store: Arc<dyn Store> = Arc::new(Counted::new(room.store.clone(), counts.clone()));
+    let store: Arc<dyn Store> = Arc::new(Counted::new(store, counts.clone()));
     let report = backup(store, request, Arc::new(Monitor::new())).await.unwrap();
     (report, counts.all())
 }
@@ -105,5 +116,146 @@ async fn what_another_freezer_left_is_found_by_the_full_search() {
         .make(&room, None);
     let report = room.backup(room.incremental(T0 + DAY)).await.unwrap();
     assert_eq!((report.level, report.chain_timestamp), (1, T0 + 1), "{}", report.level_reason);
+    room.expect(room.to("target"), &tree(&room.source())).await;
+}
+
+/// A folder whose listings tell what is in its objects, as those of Swift and S3 do.
+struct Telling {
+    inner: Arc<dyn Store>,
+    root: PathBuf,
+}
+
+impl Telling {
+    fn of(room: &Room) -> Arc<dyn Store> {
+        Arc::new(Self { inner: room.store.clone(), root: room.path("store") })
+    }
+}
+
+#[async_trait]
+impl Store for Telling {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+    async fn prepare(&self) -> Result<(), StoreError> {
+        self.inner.prepare().await
+    }
+    async fn put(&self, name: &ObjectName, body: Bytes) -> Result<(), StoreError> {
+        self.inner.put(name, body).await
+    }
+    async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {
+        self.inner.get(name, range).await
+    }
+    async fn head(&self, name: &ObjectName) -> Result<Option<ObjectInfo>, StoreError> {
+        self.inner.head(name).await
+    }
+    async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
+        self.inner.list(folder).await
+    }
+    async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
+        let tell = |entry: Entry| {
+            let body = std::fs::read(self.root.join(folder.as_str()).join(&entry.name)).unwrap();
+            Entry { tag: Some(hex::encode(Sha256::digest(body))), ..entry }
+        };
+        let entries = self.inner.list_tree(folder, most).await?;
+        Ok(entries.map(|entries| entries.into_iter().map(tell).collect()))
+    }
+    async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+        self.inner.delete(name).await
+    }
+    async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {
+        self.inner.delete_tree(folder).await
+    }
+    async fn create_large(&self, name: &ObjectName) -> Result<Box<dyn LargeWriter>, StoreError> {
+        self.inner.create_large(name).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_listings_tell_enough_no_level_takes_more() {
+    for secret in [None, Some("secret")] {
+        let room = Room::new();
+        plant_before_now(&room.source());
+        for level in 0..5 {
+            if level == 3 {
+                change(&room.source(), 1);
+            }
+            let request = BackupRequest {
+                encryption: secret.and_then(encryption),
+                ..room.incremental(T0 + i64::from(level) * DAY)
+            };
+            let (report, calls) = counted_on(Telling::of(&room), request).await;
+            assert_eq!(report.level, level, "{}", report.level_reason);
+            if level > 0 {
+                assert_eq!(calls, expected(1), "level {level}");
+                assert_eq!(calls.values().sum::<u64>(), 6);
+            }
+        }
+        let secret = secret.map(pass);
+        let request = freezer_vault::RestoreRequest { pass_phrase: secret, ..room.to("target") };
+        room.expect(request, &tree(&room.source())).await;
+    }
+}
+
+/// Three levels of `room`, and what the next one found; `harm` is what happens before it.
+async fn after(harm: impl FnOnce(&Room)) -> (Room, BackupReport, u64) {
+    let room = Room::new();
+    plant_before_now(&room.source());
+    for level in 0..3 {
+        let request = room.incremental(T0 + level * DAY);
+        assert_eq!(i64::from(counted_on(Telling::of(&room), request).await.0.level), level);
+    }
+    harm(&room);
+    let (report, calls) = counted_on(Telling::of(&room), room.incremental(T0 + 3 * DAY)).await;
+    room.expect(room.to("target"), &tree(&room.source())).await;
+    (room, report, calls[&Method::Get])
+}
+
+fn turn_a_byte(file: PathBuf) {
+    let mut body = std::fs::read(&file).unwrap();
+    let middle = body.len() / 2;
+    body[middle] ^= 1;
+    std::fs::write(file, body).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn levels_that_are_not_listed_as_they_were_are_read() {
+    // Something is there that was not: all is read again, is sound, and the new level vouches for it as it is now.
+    let foreign = |room: &Room| {
+        let manifest = room.object(&format!("/0_{T0}/manifest"));
+        std::fs::write(manifest.with_file_name("note"), b"of somebody").unwrap();
+    };
+    let (room, report, read) = after(foreign).await;
+    assert_eq!((report.level, read), (3, 3), "{}", report.level_reason);
+    let (report, calls) = counted_on(Telling::of(&room), room.incremental(T0 + 4 * DAY)).await;
+    assert_eq!((report.level, calls), (4, expected(1)), "{}", report.level_reason);
+
+    // A manifest below that is another one, of the same length: nothing is built on it.
+    let (_, report, _) = after(|room| turn_a_byte(room.object(&format!("/0_{T0}/manifest")))).await;
+    assert_eq!(report.level, 0, "{}", report.level_reason);
+    let (_, report, _) = after(|room| turn_a_byte(room.object(&format!("/1_{}/manifest", T0 + DAY)))).await;
+    assert_eq!(report.parent.unwrap().timestamp, T0, "{}", report.level_reason);
+
+    // A payload below that is gone, or shorter.
+    let payload = |room: &Room| room.object(&format!("/1_{}/data", T0 + DAY));
+    let (_, report, _) = after(|room| std::fs::remove_file(payload(room)).unwrap()).await;
+    assert_eq!(report.parent.unwrap().timestamp, T0, "{}", report.level_reason);
+    let (_, report, _) = after(|room| std::fs::write(payload(room), b"short").unwrap()).await;
+    assert_eq!(report.parent.unwrap().timestamp, T0, "{}", report.level_reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_that_vouches_for_nothing_is_not_enough() {
+    let room = Room::new();
+    plant_before_now(&room.source());
+    for level in 0..3 {
+        room.backup(room.incremental(T0 + level * DAY)).await.unwrap();
+    }
+    let manifest = std::fs::read_to_string(room.object(&format!("/2_{}/manifest", T0 + 2 * DAY))).unwrap();
+    assert!(!manifest.contains("ancestors_sha256"), "a local folder's listing tells nothing");
+    for (level, read) in [(3, 3), (4, 1)] {
+        let request = room.incremental(T0 + level * DAY);
+        let (report, calls) = counted_on(Telling::of(&room), request).await;
+        assert_eq!((i64::from(report.level), calls), (level, expected(read)), "{}", report.level_reason);
+    }
     room.expect(room.to("target"), &tree(&room.source())).await;
 }

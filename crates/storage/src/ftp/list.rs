@@ -165,6 +165,7 @@ impl FtpStore {
                 is_folder: item.kind == Kind::Folder,
                 size_bytes: item.size_bytes,
                 name: item.name,
+                tag: None,
             })
             .collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));

@@ -25,9 +25,9 @@ pub(super) fn list(place: &Place, folder: &Path) -> Result<Vec<Entry>, StoreErro
         // Follows links, as reading does; one that leads nowhere is nothing.
         let Ok(metadata) = std::fs::metadata(item.path()) else { continue };
         if metadata.is_dir() {
-            entries.push(Entry { name, is_folder: true, size_bytes: 0 });
+            entries.push(Entry { name, is_folder: true, size_bytes: 0, tag: None });
         } else if metadata.is_file() {
-            entries.push(Entry { name, is_folder: false, size_bytes: metadata.len() });
+            entries.push(Entry { name, is_folder: false, size_bytes: metadata.len(), tag: None });
         }
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));

@@ -12,13 +12,17 @@ impl S3Store {
         let mut token = None;
         loop {
             let page = self.page(&prefix, Some("/"), token.as_deref()).await?;
-            let folders = page.common_prefixes.iter().map(|one| (one.prefix.trim_end_matches('/'), true, 0));
-            let objects = page.contents.iter().map(|one| (one.key.as_str(), false, one.size.unwrap_or(0)));
-            entries.extend(folders.chain(objects).filter_map(|(full, is_folder, size_bytes)| {
+            let folders =
+                page.common_prefixes.iter().map(|one| (one.prefix.trim_end_matches('/'), true, 0, None));
+            let objects = page
+                .contents
+                .iter()
+                .map(|one| (one.key.as_str(), false, one.size.unwrap_or(0), one.etag.clone()));
+            entries.extend(folders.chain(objects).filter_map(|(full, is_folder, size_bytes, tag)| {
                 // The object that some tools make for a folder itself is none of its children.
                 let name =
                     full.strip_prefix(&prefix).filter(|name| !name.is_empty() && !name.ends_with('/'))?;
-                Some(Entry { name: name.to_owned(), is_folder, size_bytes })
+                Some(Entry { name: name.to_owned(), is_folder, size_bytes, tag })
             }));
             token = page.next_continuation_token;
             if token.is_none() {
@@ -44,7 +48,8 @@ impl S3Store {
             entries.extend(page.contents.iter().filter_map(|one| {
                 let name =
                     one.key.strip_prefix(&prefix).filter(|name| !name.is_empty() && !name.ends_with('/'))?;
-                Some(Entry { name: name.to_owned(), is_folder: false, size_bytes: one.size.unwrap_or(0) })
+                let (size_bytes, tag) = (one.size.unwrap_or(0), one.etag.clone());
+                Some(Entry { name: name.to_owned(), is_folder: false, size_bytes, tag })
             }));
             if entries.len() > most {
                 return Ok(None);

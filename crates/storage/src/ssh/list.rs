@@ -36,7 +36,7 @@ impl SshStore {
             let kind = attributes.file_type();
             if kind.is_dir() || kind.is_file() {
                 let size_bytes = if kind.is_dir() { 0 } else { attributes.size.unwrap_or(0) };
-                entries.push(Entry { name: file.filename, is_folder: kind.is_dir(), size_bytes });
+                entries.push(Entry { name: file.filename, is_folder: kind.is_dir(), size_bytes, tag: None });
             }
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));

@@ -20,6 +20,9 @@ pub(super) struct Listed {
     /// Full name inside its container.
     pub name: String,
     pub bytes: u64,
+    /// The ETag.
+    #[serde(default)]
+    hash: Option<String>,
     /// Of a static large object, whose bytes are those of its segments.
     #[serde(default)]
     slo_etag: Option<String>,
@@ -27,7 +30,7 @@ pub(super) struct Listed {
 
 impl Listed {
     pub(super) fn new(name: String, bytes: u64) -> Self {
-        Self { name, bytes, slo_etag: None }
+        Self { name, bytes, hash: None, slo_etag: None }
     }
 }
 
@@ -154,5 +157,9 @@ fn entry(line: Line, prefix: &str) -> Option<Entry> {
     if name.is_empty() {
         return None;
     }
-    Some(Entry { name: name.to_string(), is_folder, size_bytes })
+    let tag = match &line {
+        Line::Folder { .. } => None,
+        Line::Object(object) => object.hash.clone(),
+    };
+    Some(Entry { name: name.to_string(), is_folder, size_bytes, tag })
 }

@@ -4,7 +4,7 @@
 //! one has missed a level that is the level below; where they have none in common (one is new, or was emptied), all get a level 0:
 //! every storage restores by itself, at the price of one full backup.
 
-use super::base::{self, Found};
+use super::base::{self, Found, Parent};
 use super::members::Members;
 use super::quick;
 use super::work::{Settings, Work};
@@ -12,7 +12,6 @@ use crate::VaultError;
 use crate::catalogue::{self, Tree};
 use crate::encryption::{KeyRing, MacParameters};
 use crate::levels::{Candidate, LevelChoice};
-use crate::manifest::ParentLink;
 use freezer_storage::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,8 +31,8 @@ pub(super) struct Agreed<I> {
 struct Offer {
     storage: String,
     choice: LevelChoice,
-    /// The base's link, and what makes its content the same as elsewhere.
-    base: Option<(ParentLink, Option<String>)>,
+    /// The base, and what makes its content the same as elsewhere.
+    base: Option<(Parent, Option<String>)>,
     mac: Option<MacParameters>,
     warnings: Vec<String>,
     greatest: Option<i64>,
@@ -109,7 +108,7 @@ async fn ask<W: Work>(
     };
     let Found { choice, base, mac, warnings } = found;
     let (base, index) = match base {
-        Some(base) => (Some((base.link, base.identity)), Some(base.index)),
+        Some(base) => (Some((base.parent, base.identity)), Some(base.index)),
         None => (None, None),
     };
     Ok((Offer { storage: store.describe(), choice, base, mac, warnings, greatest }, index))
@@ -155,7 +154,7 @@ fn same<I>(
     };
     // As many as there are offers: who made none has failed.
     for (position, (member, offer)) in members.sound_mut().zip(offers).enumerate() {
-        member.parent = offer.base.map(|(link, _)| link);
+        member.parent = offer.base.map(|(parent, _)| parent);
         agreed.greatest = agreed.greatest.max(offer.greatest);
         agreed.mac = agreed.mac.or(offer.mac);
         for warning in offer.warnings {

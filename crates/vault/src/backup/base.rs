@@ -12,8 +12,16 @@ use freezer_storage::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) struct Base<I> {
+/// The level to build on, and what the new manifest says of it.
+#[derive(Clone, Debug)]
+pub(super) struct Parent {
     pub link: ParentLink,
+    /// As in the manifest: of the level to build on and all below it.
+    pub ancestors_sha256: Option<String>,
+}
+
+pub(super) struct Base<I> {
+    pub parent: Parent,
     /// The same on another storage means the same content; nothing for backups of upstream.
     pub identity: Option<String>,
     pub index: I,
@@ -112,7 +120,8 @@ async fn base_in<W: Work>(
                 let manifest_sha256 = level.sealed.as_ref().map(|sealed| sealed.sha256.clone());
                 let link =
                     ParentLink { level: level.id.level, timestamp: level.id.timestamp, manifest_sha256 };
-                return Ok((choice, Some(Base { link, identity: identity(level), index })));
+                let parent = Parent { link, ancestors_sha256: None };
+                return Ok((choice, Some(Base { parent, identity: identity(level), index })));
             }
             Err((timestamp, cause)) => {
                 tracing::warn!(hbn = %catalogue.hbn, %cause, "this level cannot be built on");

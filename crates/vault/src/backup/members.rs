@@ -1,6 +1,7 @@
 //! The storages that one backup goes to. Each gets all of it and commits it by itself; one that fails is left out from then on,
 //! and its part is removed again, while the others go on. The backup fails when none is left.
 
+use super::base::Parent;
 use super::stages::Part;
 use super::upload::Destination;
 use super::work::Settings;
@@ -32,7 +33,7 @@ pub(super) struct Member {
     /// What is there, if one listing could show it.
     pub tree: Option<Tree>,
     /// The level to build on as this storage has it: manifests differ in where the payload's pieces lie.
-    pub parent: Option<ParentLink>,
+    pub parent: Option<Parent>,
     destination: Option<Destination>,
     /// Where the level's objects are, once there may be some.
     folders: Vec<ObjectName>,
@@ -145,7 +146,8 @@ impl Members {
 
     /// What the backup is built on, as the first has it that has not failed.
     pub(super) fn parent(&self) -> Option<ParentLink> {
-        self.0.iter().find(|member| member.failure.is_none()).and_then(|member| member.parent.clone())
+        let sound = self.0.iter().find(|member| member.failure.is_none())?;
+        sound.parent.as_ref().map(|parent| parent.link.clone())
     }
 
     /// An error when all have failed: that of the only one, or one that names all.

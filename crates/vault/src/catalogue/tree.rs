@@ -1,22 +1,31 @@
 //! One listing of everything below an HBN: which levels there are, of what objects, and who is at work.
 //!
-//! It tells names and sizes only. What is decided by it must be read before it is believed.
+//! It tells names and sizes, and on object stores a tag of each object's content. What is decided by it must be read before it is
+//! believed, or have been read when it was listed just so.
 
 use super::Level;
 use super::ancestry::payload_objects;
 use crate::VaultError;
 use crate::layout::{Hbn, LOCKS, LevelId, parse_timestamp};
 use freezer_storage::{Entry, ObjectName, Store};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// With more objects than this one listing is no cheaper than to look at what matters.
 const MOST_OBJECTS: usize = 5000;
 
+/// An object as it is listed.
+#[derive(Debug)]
+struct Part {
+    size_bytes: u64,
+    tag: Option<String>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
-    /// Objects of each level's data folder with their sizes.
-    levels: BTreeMap<LevelId, BTreeMap<String, u64>>,
+    /// Objects of each level's data folder.
+    levels: BTreeMap<LevelId, BTreeMap<String, Part>>,
     chains: BTreeSet<i64>,
     /// Objects in the folder of locks.
     pub locks: Vec<ObjectName>,
@@ -47,7 +56,8 @@ impl Tree {
             });
             if let Some((id, part)) = level {
                 tree.chains.insert(id.chain_timestamp);
-                tree.levels.entry(id).or_default().insert(part.to_owned(), entry.size_bytes);
+                let listed = Part { size_bytes: entry.size_bytes, tag: entry.tag.clone() };
+                tree.levels.entry(id).or_default().insert(part.to_owned(), listed);
             }
         }
         Ok(tree)
@@ -72,7 +82,23 @@ impl Tree {
     /// Whether the payload is there with the recorded sizes. A listing that lags behind says no.
     pub fn has_payload(&self, level: &Level) -> bool {
         let Some((manifest, parts)) = level.manifest().zip(self.levels.get(&level.id)) else { return false };
-        payload_objects(manifest).into_iter().all(|(object, size)| parts.get(object) == Some(&size))
+        let is_there =
+            |(object, size): (&str, u64)| parts.get(object).is_some_and(|part| part.size_bytes == size);
+        payload_objects(manifest).into_iter().all(is_there)
+    }
+
+    /// One hash over everything that is listed of these levels: the same again means the same objects with the same content. `None`
+    /// where the listing does not tell of every object what is in it.
+    pub fn listing_sha256(&self, levels: &[LevelId]) -> Option<String> {
+        let mut hash = Sha256::new();
+        for id in levels {
+            hash.update(format!("{}_{}\n", id.level, id.timestamp));
+            for (name, part) in self.levels.get(id)? {
+                let tag = part.tag.as_deref()?;
+                hash.update(format!("{name}\0{}\0{tag}\n", part.size_bytes));
+            }
+        }
+        Some(hex::encode(hash.finalize()))
     }
 }
 
@@ -82,7 +108,7 @@ mod tests {
 
     #[test]
     fn only_what_is_of_this_name_counts() {
-        let entry = |name: &str| Entry { name: name.into(), is_folder: false, size_bytes: 7 };
+        let entry = |name: &str| Entry { name: name.into(), is_folder: false, size_bytes: 7, tag: None };
         let names = [
             "10/0_10/data",
             "10/0_10/manifest",
@@ -104,8 +130,41 @@ mod tests {
     }
 
     #[test]
+    fn one_hash_for_what_is_listed() {
+        let entry = |name: &str, size_bytes: u64, tag: Option<&str>| Entry {
+            name: name.into(),
+            is_folder: false,
+            size_bytes,
+            tag: tag.map(str::to_owned),
+        };
+        let folder = ObjectName::new("data/tar/h_n").unwrap();
+        let id = |level, timestamp| LevelId { chain_timestamp: 10, timestamp, level };
+        let both = [id(1, 20), id(0, 10)];
+        let of = |entries: &[Entry]| Tree::parse(&folder, entries).unwrap().listing_sha256(&both);
+        let data = || entry("10/0_10/data", 7, Some("a"));
+        let above = || entry("10/1_20/data", 7, Some("b"));
+        let usual = of(&[data(), above()]);
+        assert!(usual.is_some());
+        assert_eq!(
+            of(&[data(), above(), entry("10/2_30/data", 1, None)]),
+            usual,
+            "of others nothing matters"
+        );
+        for other in [
+            vec![entry("10/0_10/data", 8, Some("a")), above()],
+            vec![entry("10/0_10/data", 7, Some("c")), above()],
+            vec![data(), above(), entry("10/0_10/more", 0, Some("d"))],
+            vec![entry("10/0_10/atad", 7, Some("a")), above()],
+        ] {
+            assert!(of(&other).is_some_and(|hash| Some(hash) != usual), "{other:?}");
+        }
+        assert_eq!(of(&[data(), entry("10/1_20/data", 7, None)]), None, "without a tag nobody knows");
+        assert_eq!(of(&[data()]), None, "a level that is not there");
+    }
+
+    #[test]
     fn a_new_level_of_an_old_chain_is_no_newest_chain() {
-        let entry = |name: &str| Entry { name: name.into(), is_folder: false, size_bytes: 7 };
+        let entry = |name: &str| Entry { name: name.into(), is_folder: false, size_bytes: 7, tag: None };
         let folder = ObjectName::new("data/tar/h_n").unwrap();
         let tree = Tree::parse(&folder, &["10/1_30/data", "20/0_20/data"].map(entry)).unwrap();
         assert!(tree.newest_chain().is_empty());

@@ -138,6 +138,10 @@ pub struct Manifest {
     pub timestamp: i64,
     pub chain_timestamp: i64,
     pub parent: Option<ParentLink>,
+    /// How all levels it is built on were listed when their manifests had been read and proved. As long as they are listed like that,
+    /// who takes the next level need not read them again. Missing where listings do not tell what is in objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ancestors_sha256: Option<String>,
     pub compression: Compression,
     pub encryption: Option<EncryptionRecord>,
     pub segment_size_bytes: u64,

@@ -219,8 +219,12 @@ impl Store for View {
                 None => entries.insert(rest, false),
             };
         }
-        let entry =
-            |(name, is_folder): (&str, bool)| Entry { name: name.to_owned(), is_folder, size_bytes: 0 };
+        let entry = |(name, is_folder): (&str, bool)| Entry {
+            name: name.to_owned(),
+            is_folder,
+            size_bytes: 0,
+            tag: None,
+        };
         Ok(entries.into_iter().map(entry).collect())
     }
     async fn delete(&self, _name: &ObjectName) -> Result<(), StoreError> {
