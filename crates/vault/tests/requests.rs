@@ -56,7 +56,7 @@ async fn an_unchanged_increment(room: &Room, secret: Option<&str>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unchanged_increment_takes_six_requests_whatever_is_kept() {
+async fn an_unchanged_increment_takes_six_calls_whatever_is_kept() {
     an_unchanged_increment(&Room::new(), None).await;
 }
 
