@@ -23,8 +23,8 @@ fn ids(backups: &[Value]) -> Vec<&str> {
     backups.iter().map(|backup| backup["id"].as_str().unwrap()).collect()
 }
 
-/// Saves into a container named by ids, in a zone. What Cinder is asked for tells: the one that is tested with does not follow the
-/// zone (2023.1). `save` lacks the container.
+/// Saves into a container named by ids, in a zone. What Cinder is asked for tells: the one of Debian 12 does not follow the
+/// zone. `save` lacks the container.
 async fn elsewhere(project: &Project, volume: &str, save: &[&str]) -> Value {
     let cinder = proxy::Proxy::http("127.0.0.1:8776".to_owned()).await;
     let keystone = keystone_with(&[(8776, cinder.port)]).await;
