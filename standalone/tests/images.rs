@@ -130,6 +130,34 @@ async fn an_image_comes_back_whole() {
     .await;
     let said = run(&["--action", "backup", "--glance-image-id", &hidden]).await.unwrap_err();
     assert!(said.contains("Glance has no image"), "{said}");
+    encrypted(&project, &hands, &id).await;
     remove_images(&hands).await;
     remove_images(&Hands::of(&friends).await).await;
+}
+
+/// The image comes back from an encrypted backup, and from that only with the pass phrase.
+async fn encrypted(project: &Project, hands: &Hands, id: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (store, pass, wrong) = (path("store"), path("pass"), path("wrong"));
+    std::fs::write(&pass, "correct horse battery staple\n").unwrap();
+    std::fs::write(&wrong, "wrong horse\n").unwrap();
+    let save = ["--action", "backup", "--glance-image-id", id, "--encrypt-pass-file", &pass];
+    let saved = agent(project, &store, &save).await.unwrap();
+    assert_eq!(saved["encrypted"], true, "{saved}");
+    let restore = ["--action", "restore", "--restore-name", "sealed"];
+    let before = hands.images().await.len();
+    let said = agent(project, &store, &restore).await.unwrap_err();
+    assert!(said.contains("encrypted") && said.contains("no pass phrase"), "{said}");
+    let other = [&restore[..], &["--encrypt-pass-file", &wrong]].concat();
+    let said = agent(project, &store, &other).await.unwrap_err();
+    assert!(said.contains("wrong pass phrase"), "{said}");
+    assert_eq!(hands.images().await.len(), before, "nothing is made of what cannot be read");
+    let with = [&restore[..], &["--encrypt-pass-file", &pass]].concat();
+    let restored = agent(project, &store, &with).await.unwrap();
+    let (old, shown) = (show(hands, id).await, show(hands, restored["image_id"].as_str().unwrap()).await);
+    assert_eq!(shown["name"], "sealed");
+    for key in ["os_hash_value", "size", "os_distro", "hw_qemu_guest_agent"] {
+        assert_eq!(shown[key], old[key], "{key}");
+    }
 }

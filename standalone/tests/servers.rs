@@ -7,7 +7,7 @@ mod cloud;
 #[path = "../../crates/storage/tests/support/proxy.rs"]
 mod proxy;
 
-use cloud::detour::keystone_with_glance_at;
+use cloud::detour::keystone_with;
 use cloud::one_shot::{CEPH, Said, agent_of, quota};
 use cloud::project::{Hands, Project, content, scribble};
 use cloud::servers::{resources, servers_allowed};
@@ -21,6 +21,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use tempfile::TempDir;
+
+const USER_DATA: &str = "OS-EXT-SRV-ATTR:user_data";
+const SCRIPT: &str = "IyEvYmluL3NoCg==";
 
 fn folder(agent_conf: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -52,24 +55,26 @@ async fn agent(project: &Project, folder: &Path, action: &str, more: &[&str]) ->
     Said::by(command(project, folder, action, more)).await
 }
 
-/// The server `web` that boots from the image `tiny`, with a volume, an address, a group, a key and names of all kinds.
+/// The server `web` that boots from the image `tiny`, with a volume, an address, groups, a key and names of all kinds.
 async fn web(hands: &Hands, volume: &str) -> String {
     hands.keypair("key").await;
     let network = hands.network("lan", "10.9.0.0/24").await;
     let group = hands.security_group("web-only").await;
     let port = hands.port(&network, "10.9.0.77", &group).await;
     let image = hands.image_id().await;
-    hands
-        .server(json!({
-            "name": "web", "flavorRef": hands.flavor_id("tiny").await, "imageRef": image, "key_name": "key",
-            "networks": [{"port": port}], "metadata": {"role": "front"}, "tags": ["gold"], "description": "the web",
-            "user_data": "IyEvYmluL3NoCg==",
-            "block_device_mapping_v2": [
-                {"uuid": image, "source_type": "image", "destination_type": "local", "boot_index": 0, "delete_on_termination": true},
-                {"uuid": volume, "source_type": "volume", "destination_type": "volume", "boot_index": null, "tag": "db"},
-            ],
-        }))
-        .await
+    let apart = json!({"server_group": {"name": "apart", "policy": "soft-anti-affinity"}});
+    let (_, made) = hands.nova(Method::POST, "/os-server-groups", Some(&apart)).await;
+    let fields = json!({
+        "name": "web", "flavorRef": hands.flavor_id("tiny").await, "imageRef": image, "key_name": "key",
+        "networks": [{"port": port}], "metadata": {"role": "front"}, "tags": ["gold"], "description": "the web",
+        "user_data": SCRIPT,
+        "block_device_mapping_v2": [
+            {"uuid": image, "source_type": "image", "destination_type": "local", "boot_index": 0, "delete_on_termination": true},
+            {"uuid": volume, "source_type": "volume", "destination_type": "volume", "boot_index": null, "tag": "db"},
+        ],
+    });
+    let apart = made["server_group"]["id"].as_str().unwrap_or_else(|| panic!("no server group: {made}"));
+    hands.server_in(fields, apart).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,6 +112,8 @@ async fn a_server_comes_back_with_its_disks_its_address_and_its_names() {
     assert_eq!(resources(&hands).await, before);
 
     let (old, old_port) = (hands.shown_server(&server).await, hands.ports_of(&server).await.remove(0));
+    let groups = old["server_groups"].as_array().map(Vec::len);
+    assert_eq!((&old[USER_DATA], groups), (&json!(SCRIPT), Some(1)), "{old}");
     hands.delete_server(&server).await;
     hands.neutron(Method::DELETE, &format!("/ports/{}", old_port["id"].as_str().unwrap()), None).await;
     plans(&project, &hands, folder.path(), (&volume, &old)).await;
@@ -116,7 +123,8 @@ async fn a_server_comes_back_with_its_disks_its_address_and_its_names() {
     let new = restored["server_id"].as_str().unwrap();
     let shown = hands.shown_server(new).await;
     assert_eq!((&shown["name"], &shown["status"]), (&"again".into(), &"ACTIVE".into()));
-    for key in ["metadata", "tags", "description", "key_name", "flavor", "OS-EXT-AZ:availability_zone"] {
+    let zone = "OS-EXT-AZ:availability_zone";
+    for key in ["metadata", "tags", "description", "key_name", "flavor", "server_groups", USER_DATA, zone] {
         assert_eq!(shown[key], old[key], "{key}");
     }
     let port = hands.ports_of(new).await.remove(0);
@@ -153,6 +161,7 @@ async fn plans(project: &Project, hands: &Hands, folder: &Path, (volume, old): (
     plan(&["--nova-restore-network", "nowhere"])
         .await
         .fails_with(&["network 'nowhere'", "nova_restore_network"]);
+    plan(&["--nova-restore-flavor", "none"]).await.fails_with(&["flavor 'none'", "nova_restore_flavor"]);
     assert_eq!(resources(hands).await, before);
 }
 
@@ -225,9 +234,11 @@ async fn volumes_of_a_server_come_back_in_another_project() {
     assert_eq!(resources(&theirs).await, Vec::<String>::new());
     let their_lan = theirs.network("their-lan", "10.9.0.0/24").await;
     theirs.security_group("mine").await;
-    let restored = restore(&["--nova-restore-network", "lan=their-lan"]).await.document();
+    let other_place = ["--nova-restore-network", "lan=their-lan", "--nova-restore-flavor", "tiny"];
+    let restored = restore(&other_place).await.document();
     let new = restored["server_id"].as_str().unwrap();
     let shown = theirs.shown_server(new).await;
+    assert_eq!(shown["flavor"]["original_name"], "tiny", "it was tiny0: {shown}");
     assert_eq!((&shown["status"], &shown["tenant_id"]), (&"SHUTOFF".into(), &other.id.clone().into()));
     let port = theirs.ports_of(new).await.remove(0);
     assert_eq!(
@@ -419,7 +430,10 @@ async fn a_download_that_breaks_off_and_a_token_that_is_revoked_leave_nothing_ha
     let server = hands.server(fields).await;
     let before = resources(&hands).await;
     let glance = proxy::Proxy::http("127.0.0.1:9292".to_owned()).await;
-    let keystone = keystone_with_glance_at(glance.port).await;
+    let nova = proxy::Proxy::http("127.0.0.1:8774".to_owned()).await;
+    let keystone = keystone_with(&[(9292, glance.port), (8774, nova.port)]).await;
+    // As Nova's policy has it by default.
+    nova.rule("GET", "/servers/", u32::MAX, Action::RewordAnswer(USER_DATA, "hidden"));
     let save = || {
         let mut command = command(&project, folder.path(), "backup", &["--nova-inst-id", &server]);
         command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
@@ -446,30 +460,54 @@ async fn a_download_that_breaks_off_and_a_token_that_is_revoked_leave_nothing_ha
     assert_eq!(resources(&hands).await, before);
     let restored = agent(&project, folder.path(), "restore", &[]).await.document();
     assert_eq!(restored["server_of_backup"], json!(server), "{restored}");
+    let notes = restored["notes"].to_string();
+    assert!(notes.contains("user data were not saved") && notes.contains("policy"), "{restored}");
+}
+
+/// Ids of the servers in a result.
+fn ids(saved: &Value) -> BTreeSet<&str> {
+    let servers = saved["servers"].as_object().unwrap_or_else(|| panic!("no servers: {saved}"));
+    servers.keys().map(String::as_str).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_servers_are_worked_on_at_the_same_time() {
     let project = Project::create().await;
     let (hands, folder) = (Hands::of(&project).await, folder("[DEFAULT]\n"));
-    let flavor = hands.flavor_id("tiny").await;
-    for name in ["one", "two"] {
-        let image = hands.image_id().await;
-        let fields = json!({"name": name, "flavorRef": flavor, "imageRef": image, "networks": "none", "tags": ["gold"]});
-        hands.server(fields).await;
+    let (flavor, image) = (hands.flavor_id("tiny").await, hands.image_id().await);
+    let mut made = Vec::new();
+    for (name, role) in [("one", "front"), ("two", "back")] {
+        let fields = json!({
+            "name": name, "flavorRef": flavor, "imageRef": image, "networks": "none", "tags": ["gold"],
+            "metadata": {"role": role},
+        });
+        made.push(hands.server(fields).await);
     }
     let before = resources(&hands).await;
-    let both = ["--nova-inst-tag", "gold"];
-    let mut command = command(&project, folder.path(), "backup", &both);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut command = command(&project, folder.path(), "backup", &["--project-id", &project.id]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let end = Instant::now() + PATIENCE;
     while resources(&hands).await.iter().filter(|row| row.starts_with("images freezer_backup_")).count() < 2 {
         assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "never two images at once");
         tokio::time::sleep(LOOK).await;
     }
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    let saved: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(ids(&saved), made.iter().map(String::as_str).collect::<BTreeSet<_>>(), "{saved}");
     assert_eq!(resources(&hands).await, before);
-    let restored = agent(&project, folder.path(), "restore", &both).await.document();
+    let front = ["--nova-inst-metadata", "role=front"];
+    let saved = agent(&project, folder.path(), "backup", &front).await.document();
+    assert_eq!(ids(&saved), BTreeSet::from([made[0].as_str()]), "{saved}");
+    assert_eq!(resources(&hands).await, before);
+
+    let restore = async |which: &[&str]| agent(&project, folder.path(), "restore", which).await;
+    let planned = restore(&[&front[..], &["--dry-run"]].concat()).await.document();
+    let rows = planned["servers"].as_array().unwrap();
+    assert_eq!((rows.len(), &rows[0]["server"]), (1, &json!(made[0])), "{planned}");
+    let planned = restore(&["--project-id", &project.id, "--dry-run"]).await.document();
+    assert_eq!(planned["servers"].as_array().unwrap().len(), 2, "{planned}");
+    let restored = restore(&["--nova-inst-tag", "gold"]).await.document();
     let rows = restored["servers"].as_array().unwrap();
     let mut names: Vec<&str> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
     names.sort_unstable();

@@ -93,6 +93,11 @@ pub struct VolumeType {
 }
 
 impl VolumeType {
+    /// As the default one, by another name.
+    pub async fn another() -> Self {
+        Self::with(json!({})).await.0
+    }
+
     /// For volumes of several servers at a time.
     pub async fn multiattach() -> Self {
         Self::with(json!({"multiattach": "<is> True"})).await.0

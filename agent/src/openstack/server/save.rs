@@ -293,7 +293,8 @@ fn problems(server: &ServerDescription) -> Vec<FileProblem> {
     if server.user_data_is_hidden {
         say(
             "hidden",
-            "its user data are not saved: Nova's policy os-extended-server-attributes shows them to others only"
+            "its user data are not saved: Nova's policy os-extended-server-attributes hides them from this login; the operator \
+             can show them (docs/servers.md)"
                 .to_owned(),
         );
     }

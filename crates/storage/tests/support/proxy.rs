@@ -53,6 +53,8 @@ struct Shared {
     rules: Mutex<Vec<Rule>>,
     /// Method and path of all requests, with the token they carried.
     seen: Mutex<Vec<(String, String, String)>>,
+    /// Method, path and body of the requests that carried a document.
+    documents: Mutex<Vec<(String, String, String)>>,
     connections: AtomicU64,
     /// Bytes passed from the client, for cutting in the middle.
     passed: AtomicU64,
@@ -110,6 +112,13 @@ impl Proxy {
     /// The tokens of all requests, in order.
     pub fn tokens(&self) -> Vec<String> {
         self.shared.seen.lock().unwrap().iter().map(|(_, _, token)| token.clone()).collect()
+    }
+
+    /// The JSON documents that went through with this method to paths that end so, in order.
+    pub fn documents(&self, method: &str, path_end: &str) -> Vec<String> {
+        let all = self.shared.documents.lock().unwrap();
+        let those = all.iter().filter(|(m, p, _)| m == method && p.ends_with(path_end));
+        those.map(|(_, _, document)| document.clone()).collect()
     }
 
     /// Rules that did not come to pass.
@@ -239,6 +248,10 @@ async fn serve(mut client: TcpStream, upstream: &str, shared: &Shared) -> std::i
         }
         action => {
             let mut body = read_body(&mut client, head.rest, length).await?;
+            if head.headers.get("content-type").is_some_and(|kind| kind.starts_with("application/json")) {
+                let document = String::from_utf8_lossy(&body).into_owned();
+                shared.documents.lock().unwrap().push((head.method.clone(), head.path.clone(), document));
+            }
             if let Some(Action::FlipRequest(at)) = action {
                 body[at] = !body[at];
             }
