@@ -6,7 +6,7 @@
 //! in one piece (Freezer 6) is the same without such places.
 
 use super::huffman::{Block, Tables, head};
-use crate::encryption::{HEADER_BYTES, KeyDerivation, PassPhrase, SALT_BYTES, SALTED_MAGIC};
+use crate::encryption::{HEADER_BYTES, KeyDerivation, PassPhrase};
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use aes::{Aes256, Block as Mask};
 use std::io::{self, Read};
@@ -143,8 +143,7 @@ impl Unchained {
         pass: &PassPhrase,
         header: &[u8; HEADER_BYTES],
     ) -> Option<Self> {
-        let salt = <[u8; SALT_BYTES]>::try_from(header.strip_prefix(SALTED_MAGIC.as_slice())?).ok()?;
-        let keys = KeyDerivation::EvpMd5.derive(pass, &salt);
+        let keys = KeyDerivation::EvpMd5.derive_for(pass, header)?;
         let mut iv = Mask::default();
         for (to, from) in iv.iter_mut().zip(keys.iv()) {
             *to = *from;
