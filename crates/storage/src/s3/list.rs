@@ -7,27 +7,8 @@ use rusty_s3::actions::{ListObjectsV2, ListObjectsV2Response};
 
 impl S3Store {
     pub(super) async fn entries(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
-        let prefix = self.root.folder_prefix(folder);
-        let mut entries = Vec::new();
-        let mut token = None;
-        loop {
-            let page = self.page(&prefix, Some("/"), token.as_deref()).await?;
-            let folders = page.common_prefixes.iter().map(|one| (one.prefix.trim_end_matches('/'), true, 0));
-            let objects = page.contents.iter().map(|one| (one.key.as_str(), false, one.size.unwrap_or(0)));
-            entries.extend(folders.chain(objects).filter_map(|(full, is_folder, size_bytes)| {
-                // The object that some tools make for a folder itself is none of its children.
-                let name =
-                    full.strip_prefix(&prefix).filter(|name| !name.is_empty() && !name.ends_with('/'))?;
-                Some(Entry { name: name.to_owned(), is_folder, size_bytes })
-            }));
-            token = page.next_continuation_token;
-            if token.is_none() {
-                break;
-            }
-        }
-        // The server sorts whole keys, where the `/` behind a folder counts.
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
+        let all = self.all_pages(folder, Some("/"), usize::MAX).await?;
+        Ok(all.unwrap_or_default())
     }
 
     /// All objects below a folder, unless there are more than `most`.
@@ -36,15 +17,27 @@ impl S3Store {
         folder: &ObjectName,
         most: usize,
     ) -> Result<Option<Vec<Entry>>, StoreError> {
-        let prefix = self.root.folder_prefix(Some(folder));
+        self.all_pages(Some(folder), None, most).await
+    }
+
+    async fn all_pages(
+        &self,
+        folder: Option<&ObjectName>,
+        delimiter: Option<&str>,
+        most: usize,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
+        let prefix = self.root.folder_prefix(folder);
         let mut entries: Vec<Entry> = Vec::new();
         let mut token = None;
         loop {
-            let page = self.page(&prefix, None, token.as_deref()).await?;
-            entries.extend(page.contents.iter().filter_map(|one| {
+            let page = self.page(&prefix, delimiter, token.as_deref()).await?;
+            let folders = page.common_prefixes.iter().map(|one| (one.prefix.trim_end_matches('/'), true, 0));
+            let objects = page.contents.iter().map(|one| (one.key.as_str(), false, one.size.unwrap_or(0)));
+            entries.extend(folders.chain(objects).filter_map(|(full, is_folder, size_bytes)| {
+                // The object that some tools make for a folder itself is none of its children.
                 let name =
-                    one.key.strip_prefix(&prefix).filter(|name| !name.is_empty() && !name.ends_with('/'))?;
-                Some(Entry { name: name.to_owned(), is_folder: false, size_bytes: one.size.unwrap_or(0) })
+                    full.strip_prefix(&prefix).filter(|name| !name.is_empty() && !name.ends_with('/'))?;
+                Some(Entry { name: name.to_owned(), is_folder, size_bytes })
             }));
             if entries.len() > most {
                 return Ok(None);
@@ -54,6 +47,7 @@ impl S3Store {
                 break;
             }
         }
+        // The server sorts whole keys, where the `/` behind a folder counts.
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Some(entries))
     }
