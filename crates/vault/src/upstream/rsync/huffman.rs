@@ -1,6 +1,6 @@
 //! Codes of deflate (RFC 1951), for a reader that tries where a block may begin.
 
-use super::unchain::{Spot, Stored};
+use super::stored::{Spot, Stored};
 use std::io;
 
 const MOST_BITS: usize = 15;
