@@ -2,7 +2,7 @@
 //! as their sources say. No server was at hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use freezer_testkit::Said;
+use freezer_testkit::{Said, archive_files};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -84,14 +84,6 @@ impl Scene {
         }
         calls
     }
-
-    fn stored(&self) -> usize {
-        let find = std::process::Command::new("find")
-            .arg(self.at("store"))
-            .args(["-type", "f", "-path", "*/tar/*"])
-            .output();
-        String::from_utf8_lossy(&find.unwrap().stdout).lines().count()
-    }
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -164,7 +156,7 @@ async fn what_is_not_whole_is_no_backup() {
     scene.backup().await.fails_with(&["failed to connect to ***"]);
     scene.conf("uri = mongodb://db\ndump_program = mongodump-that-is-not-there", 0o600);
     scene.backup().await.fails_with(&["cannot start mongodump-that-is-not-there"]);
-    assert_eq!(scene.stored(), 0, "nothing is left behind");
+    assert_eq!(archive_files(&scene.at("store")), [""; 0], "nothing is left behind");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod cloud;
 
 use cloud::one_shot::Said;
+use freezer_testkit::archive_files;
 use freezer_testkit::bank::{SETUP, ask, checked, moved, write_on};
 use freezer_testkit::private::PrivateMariadb;
 use serde_json::Value;
@@ -101,11 +102,6 @@ async fn without_a_server_there_is_no_backup() {
     said("[default]\nhost = 127.0.0.1\n").await.fails_with(&["mysql_conf", "user is not set"]);
     said("[default]\nuser = u\nnames = --all\n").await.fails_with(&["no name of a database"]);
     said("[default]\nuser = u\npasword = p\n").await.fails_with(&["'pasword' is none of"]);
-    let left = Command::new("find")
-        .arg(work.join("store"))
-        .args(["-type", "f", "-path", "*/tar/*"])
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&left.stdout), "", "nothing is left behind");
+    assert_eq!(archive_files(&work.join("store")), [""; 0], "nothing is left behind");
     agent(work, &["--action", "backup"]).await.fails_with(&["mysql_conf"]);
 }

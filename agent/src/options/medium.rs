@@ -83,47 +83,69 @@ const ENGINES: [(&str, &[&str]); 5] = [
 /// Upstream's engines whose backups this agent restores into a folder and does not make.
 const ONLY_READ: [&str; 4] = ["rsync", "rsyncv2", "nova", "glance"];
 
+/// What is the same for all of a medium.
+struct Facts {
+    mode: &'static str,
+    content: Content,
+    /// For messages: the options that say what to save.
+    needed: &'static str,
+}
+
+/// How an agent gets at what a medium holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// A folder of this host.
+    Folder,
+    /// Asked of a service.
+    Resource,
+    /// Handed in as it comes, and always saved whole: nobody can tell what of it changed.
+    Stream,
+    /// Handed in as it comes; its increments are logs.
+    StreamAndLogs,
+}
+
 impl Medium {
+    fn facts(&self) -> Facts {
+        use Content::{Folder, Resource, Stream, StreamAndLogs};
+        let (mode, content, needed) = match self {
+            Self::Files => ("fs", Folder, "path_to_backup (what to save)"),
+            Self::Volume(_) => ("cinder", Resource, "cinder_vol_id or cinder_vol_name (what to save)"),
+            Self::Images(_) => (
+                "glance",
+                Resource,
+                "glance_image_id, glance_image_name, glance_image_name_filter or project_id (what to save)",
+            ),
+            Self::Rbd { .. } => ("rbd", Resource, "rbd_pool and rbd_image (what to save)"),
+            Self::Servers(_) => (
+                "nova",
+                Resource,
+                "nova_inst_id, nova_inst_name, nova_inst_tag, nova_inst_metadata or project_id (what to save)",
+            ),
+            Self::CinderNative(_) => ("cindernative", Resource, "cindernative_vol_id (what to save)"),
+            Self::ControlPlane => ("cloud", Stream, "cloud_conf (what the control plane consists of)"),
+            Self::Stream => ("stream", Stream, "backup_name (what the stream is called)"),
+            Self::Mysql => ("mysql", Stream, "mysql_conf (where the server is, and the login)"),
+            Self::MysqlFiles => ("mysql", StreamAndLogs, "mysql_conf (where the server is, and the login)"),
+            Self::Postgresql => {
+                ("postgresql", StreamAndLogs, "postgresql_conf (where the server is, and the login)")
+            }
+            Self::Mongo => ("mongo", Stream, "mongo_conf (where the server is, and the login)"),
+            Self::SqlServer => {
+                ("sqlserver", StreamAndLogs, "sql_server_conf (where the server is, and the login)")
+            }
+            Self::Project => ("project", Resource, "a login for the project (what to save)"),
+        };
+        Facts { mode, content, needed }
+    }
+
     /// `mode` of the medium.
     pub fn mode(&self) -> &'static str {
-        match self {
-            Self::Files => "fs",
-            Self::Volume(_) => "cinder",
-            Self::Images(_) => "glance",
-            Self::Rbd { .. } => "rbd",
-            Self::Servers(_) => "nova",
-            Self::CinderNative(_) => "cindernative",
-            Self::ControlPlane => "cloud",
-            Self::Stream => "stream",
-            Self::Mysql | Self::MysqlFiles => "mysql",
-            Self::Postgresql => "postgresql",
-            Self::Mongo => "mongo",
-            Self::SqlServer => "sqlserver",
-            Self::Project => "project",
-        }
+        self.facts().mode
     }
 
     /// For messages: the options that say what to save.
     pub fn needed(&self) -> &'static str {
-        match self {
-            Self::Files => "path_to_backup (what to save)",
-            Self::Volume(_) => "cinder_vol_id or cinder_vol_name (what to save)",
-            Self::Images(_) => {
-                "glance_image_id, glance_image_name, glance_image_name_filter or project_id (what to save)"
-            }
-            Self::Rbd { .. } => "rbd_pool and rbd_image (what to save)",
-            Self::Servers(_) => {
-                "nova_inst_id, nova_inst_name, nova_inst_tag, nova_inst_metadata or project_id (what to save)"
-            }
-            Self::CinderNative(_) => "cindernative_vol_id (what to save)",
-            Self::ControlPlane => "cloud_conf (what the control plane consists of)",
-            Self::Stream => "backup_name (what the stream is called)",
-            Self::Mysql | Self::MysqlFiles => "mysql_conf (where the server is, and the login)",
-            Self::Postgresql => "postgresql_conf (where the server is, and the login)",
-            Self::Mongo => "mongo_conf (where the server is, and the login)",
-            Self::SqlServer => "sql_server_conf (where the server is, and the login)",
-            Self::Project => "a login for the project (what to save)",
-        }
+        self.facts().needed
     }
 
     /// What `{resource_id}` in the name of a backup stands for; none for the host.
@@ -135,47 +157,28 @@ impl Medium {
             Self::Images(ImagePick::Project(id)) | Self::Servers(ServerPick::Project(id)) => Some(id),
             Self::Rbd { image, .. } => Some(image),
             Self::CinderNative(volume) => volume.as_deref(),
-            Self::Files
-            | Self::ControlPlane
-            | Self::Stream
-            | Self::Mysql
-            | Self::MysqlFiles
-            | Self::Postgresql
-            | Self::Mongo
-            | Self::SqlServer
-            | Self::Project
-            | Self::Images(_)
-            | Self::Servers(_) => None,
+            _ => None,
         }
     }
 
     /// What is no folder of this host, but handed in as it comes.
     pub fn is_fed(&self) -> bool {
-        matches!(
-            self,
-            Self::ControlPlane
-                | Self::Stream
-                | Self::Mysql
-                | Self::MysqlFiles
-                | Self::Postgresql
-                | Self::Mongo
-                | Self::SqlServer
-        )
+        matches!(self.facts().content, Content::Stream | Content::StreamAndLogs)
     }
 
     /// Streams that are always saved whole: nobody can tell what of them changed.
     pub fn is_always_whole(&self) -> bool {
-        self.is_fed() && !self.has_logs()
+        self.facts().content == Content::Stream
     }
 
     /// Servers whose increments are their logs.
     pub fn has_logs(&self) -> bool {
-        matches!(self, Self::Postgresql | Self::MysqlFiles | Self::SqlServer)
+        self.facts().content == Content::StreamAndLogs
     }
 
     /// Whether its backups are archives of files, whatever they were made of.
     pub fn is_archive(&self) -> bool {
-        *self == Self::Files || self.is_fed()
+        self.facts().content != Content::Resource
     }
 }
 

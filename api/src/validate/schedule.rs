@@ -2,40 +2,13 @@
 
 use super::names::{self, TEXT_MAX};
 use super::object::{Object, Refusal};
+use freezer_model::schedule::PLAN_KEYS;
 use freezer_model::{JobEvent, JobResult, JobState, JobStatus};
 use serde_json::{Map, Value};
 
 const DATE_KEYS: [&str; 3] = ["schedule_date", "schedule_start_date", "schedule_end_date"];
-const CRON_KEYS: [&str; 7] = [
-    "schedule_month",
-    "schedule_day",
-    "schedule_week",
-    "schedule_day_of_week",
-    "schedule_hour",
-    "schedule_minute",
-    "schedule_second",
-];
-const KNOWN: [&str; 19] = [
-    "schedule_date",
-    "schedule_start_date",
-    "schedule_end_date",
-    "schedule_interval",
-    "schedule_year",
-    "schedule_month",
-    "schedule_day",
-    "schedule_week",
-    "schedule_day_of_week",
-    "schedule_hour",
-    "schedule_minute",
-    "schedule_second",
-    "time_created",
-    "time_started",
-    "time_ended",
-    "event",
-    "status",
-    "result",
-    "current_pid",
-];
+const STATE_KEYS: [&str; 7] =
+    ["time_created", "time_started", "time_ended", "event", "status", "result", "current_pid"];
 
 /// State keys that were sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +53,8 @@ impl ScheduleBody {
 }
 
 pub fn parse(schedule: &Object<'_>) -> Result<ScheduleBody, Refusal> {
-    schedule.only(&KNOWN)?;
+    let known: Vec<&str> = PLAN_KEYS.into_iter().chain(STATE_KEYS).collect();
+    schedule.only(&known)?;
     Ok(ScheduleBody { plan: plan(schedule)?, state: state(schedule)? })
 }
 
@@ -101,7 +75,7 @@ fn plan(schedule: &Object<'_>) -> Result<Map<String, Value>, Refusal> {
             let is_year = text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit());
             is_year.then(|| text.to_owned()).ok_or("is not a year of four digits")
         } else {
-            debug_assert!(CRON_KEYS.contains(&key.as_str()), "unknown keys were refused before");
+            debug_assert!(PLAN_KEYS.contains(&key.as_str()), "unknown keys were refused before");
             Ok(text.to_owned())
         };
         plan.insert(key.clone(), Value::String(kept.map_err(|why| schedule.refuse(key, why))?));

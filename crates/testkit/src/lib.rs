@@ -10,10 +10,12 @@ pub mod daemon;
 pub mod private;
 pub mod said;
 pub mod services;
+pub mod stored;
 
 pub use daemon::{Daemon, program};
 pub use said::Said;
 pub use services::{TestDatabase, TestVhost};
+pub use stored::archive_files;
 
 /// A short random text for names, lower-case hex.
 pub fn random_name() -> String {

@@ -390,9 +390,12 @@ async fn sizes_are_not_believed() {
 async fn images_become_files_of_their_length() {
     let image = noise(21, 700_001);
     let facts = r#"{"server_name": "s", "length": "700001", "image_disk_format": "qcow2"}"#;
-    for (engine, facts, file) in
-        [(Engine::Nova, facts, "id-1.qcow2"), (Engine::Glance, r#"{"length": 700001}"#, "id-1.raw")]
-    {
+    let long = format!(r#"{{"length": 700001, "disk_format": "{}"}}"#, "a".repeat(300));
+    for (engine, facts, file) in [
+        (Engine::Nova, facts, "id-1.qcow2"),
+        (Engine::Glance, r#"{"length": 700001}"#, "id-1.raw"),
+        (Engine::Glance, long.as_str(), "id-1.raw"),
+    ] {
         let room = Room::new();
         let place = |kind: &str| {
             let folder = room.path("store").join(format!("{kind}/{engine}/{HOST}_{NAME}/id-1/{T0}/0_{T0}"));

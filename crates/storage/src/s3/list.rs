@@ -7,11 +7,30 @@ use rusty_s3::actions::{ListObjectsV2, ListObjectsV2Response};
 
 impl S3Store {
     pub(super) async fn entries(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
+        let all = self.all_pages(folder, Some("/"), usize::MAX).await?;
+        Ok(all.unwrap_or_default())
+    }
+
+    /// All objects below a folder, unless there are more than `most`.
+    pub(super) async fn entries_below(
+        &self,
+        folder: &ObjectName,
+        most: usize,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
+        self.all_pages(Some(folder), None, most).await
+    }
+
+    async fn all_pages(
+        &self,
+        folder: Option<&ObjectName>,
+        delimiter: Option<&str>,
+        most: usize,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
         let prefix = self.root.folder_prefix(folder);
-        let mut entries = Vec::new();
+        let mut entries: Vec<Entry> = Vec::new();
         let mut token = None;
         loop {
-            let page = self.page(&prefix, Some("/"), token.as_deref()).await?;
+            let page = self.page(&prefix, delimiter, token.as_deref()).await?;
             let folders =
                 page.common_prefixes.iter().map(|one| (one.prefix.trim_end_matches('/'), true, 0, None));
             let objects = page
@@ -24,33 +43,6 @@ impl S3Store {
                     full.strip_prefix(&prefix).filter(|name| !name.is_empty() && !name.ends_with('/'))?;
                 Some(Entry { name: name.to_owned(), is_folder, size_bytes, tag })
             }));
-            token = page.next_continuation_token;
-            if token.is_none() {
-                break;
-            }
-        }
-        // The server sorts whole keys, where the `/` behind a folder counts.
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
-    }
-
-    /// All objects below a folder, unless there are more than `most`.
-    pub(super) async fn entries_below(
-        &self,
-        folder: &ObjectName,
-        most: usize,
-    ) -> Result<Option<Vec<Entry>>, StoreError> {
-        let prefix = self.root.folder_prefix(Some(folder));
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut token = None;
-        loop {
-            let page = self.page(&prefix, None, token.as_deref()).await?;
-            entries.extend(page.contents.iter().filter_map(|one| {
-                let name =
-                    one.key.strip_prefix(&prefix).filter(|name| !name.is_empty() && !name.ends_with('/'))?;
-                let (size_bytes, tag) = (one.size.unwrap_or(0), one.etag.clone());
-                Some(Entry { name: name.to_owned(), is_folder: false, size_bytes, tag })
-            }));
             if entries.len() > most {
                 return Ok(None);
             }
@@ -59,6 +51,7 @@ impl S3Store {
                 break;
             }
         }
+        // The server sorts whole keys, where the `/` behind a folder counts.
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Some(entries))
     }

@@ -45,18 +45,8 @@ impl Line {
 
 impl SwiftStore {
     pub(super) async fn entries(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
-        let prefix = self.root.folder_prefix(folder);
-        let mut entries = Vec::new();
-        let mut marker = String::new();
-        loop {
-            let page = self.page(&self.root.container, &prefix, Some("/"), &marker).await?;
-            let Some(last) = page.last() else { break };
-            marker = last.marker().to_string();
-            entries.extend(page.into_iter().filter_map(|line| entry(line, &prefix)));
-        }
-        // Swift sorts full names, where the `/` behind a folder counts.
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
+        let all = self.all_pages(folder, Some("/"), usize::MAX).await?;
+        Ok(all.unwrap_or_default())
     }
 
     /// All objects below a folder, unless there are more than `most`.
@@ -65,11 +55,20 @@ impl SwiftStore {
         folder: &ObjectName,
         most: usize,
     ) -> Result<Option<Vec<Entry>>, StoreError> {
-        let prefix = self.root.folder_prefix(Some(folder));
+        self.all_pages(Some(folder), None, most).await
+    }
+
+    async fn all_pages(
+        &self,
+        folder: Option<&ObjectName>,
+        delimiter: Option<&str>,
+        most: usize,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
+        let prefix = self.root.folder_prefix(folder);
         let mut entries: Vec<Entry> = Vec::new();
         let mut marker = String::new();
         loop {
-            let page = self.page(&self.root.container, &prefix, None, &marker).await?;
+            let page = self.page(&self.root.container, &prefix, delimiter, &marker).await?;
             let Some(last) = page.last() else { break };
             marker = last.marker().to_string();
             entries.extend(page.into_iter().filter_map(|line| entry(line, &prefix)));
@@ -77,6 +76,7 @@ impl SwiftStore {
                 return Ok(None);
             }
         }
+        // Swift sorts full names, where the `/` behind a folder counts.
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Some(entries))
     }

@@ -7,7 +7,9 @@ use crate::encryption::{CHUNK_HEADER_BYTES, ChunkGrid, Cipher, HEADER_BYTES};
 use crate::manifest::Totals;
 use crate::tar::{MemberForm, Selection, safe_path};
 use std::io::{BufRead, BufReader, Read};
+use std::iter::Peekable;
 use std::ops::Range;
+use std::slice;
 
 /// Where the wanted parts are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +102,48 @@ fn add(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
     }
 }
 
+/// The rows of the table one after the other, beside the ranges that are wanted.
+struct Rows<'a> {
+    totals: &'a Totals,
+    /// Ranges that may yet be met.
+    waiting: Peekable<slice::Iter<'a, Range<u64>>>,
+    /// Where the last row ended.
+    clear: u64,
+    packed: u64,
+}
+
+struct Row {
+    /// Of the archive.
+    clear: Range<u64>,
+    /// Of what was encrypted, or is stored as it is.
+    packed: Range<u64>,
+    is_wanted: bool,
+}
+
+impl<'a> Rows<'a> {
+    fn new(ranges: &'a [Range<u64>], totals: &'a Totals) -> Self {
+        Self { totals, waiting: ranges.iter().peekable(), clear: 0, packed: 0 }
+    }
+
+    /// The next row without its hash, which follows if it has one; `None` at the end.
+    fn next_of<R: BufRead>(&mut self, source: &mut Source<R>) -> Result<Option<Row>, String> {
+        let packed_bytes = source.number()?;
+        if packed_bytes == 0 {
+            return Ok(None);
+        }
+        let clear_end = self.clear.checked_add(source.number()?).filter(|end| *end <= self.totals.tar_bytes);
+        let packed_end = self.packed.checked_add(packed_bytes).filter(|end| *end <= self.totals.stored_bytes);
+        let Some((clear_end, packed_end)) = clear_end.zip(packed_end) else {
+            return Err("its stretches are longer than the payload".into());
+        };
+        let (clear, packed) = (self.clear..clear_end, self.packed..packed_end);
+        (self.clear, self.packed) = (clear_end, packed_end);
+        while self.waiting.next_if(|range| range.end <= clear.start).is_some() {}
+        let is_wanted = self.waiting.peek().is_some_and(|range| range.start < clear.end);
+        Ok(Some(Row { clear, packed, is_wanted }))
+    }
+}
+
 fn stretches<R: BufRead>(
     source: &mut Source<R>,
     ranges: &[Range<u64>],
@@ -107,33 +151,21 @@ fn stretches<R: BufRead>(
     is_encrypted: bool,
 ) -> Result<Vec<Stretch>, String> {
     let mut found = Vec::new();
-    let mut waiting = ranges.iter().peekable();
     let header = if is_encrypted { HEADER_BYTES as u64 } else { 0 };
-    let (mut clear, mut stored) = (0u64, 0u64);
-    loop {
-        let stored_bytes = source.number()?;
-        if stored_bytes == 0 {
-            break;
-        }
-        let clear_end = clear.checked_add(source.number()?).filter(|end| *end <= totals.tar_bytes);
-        let stored_end = stored.checked_add(stored_bytes).filter(|end| *end <= totals.stored_bytes);
+    let mut rows = Rows::new(ranges, totals);
+    while let Some(Row { clear, packed, is_wanted }) = rows.next_of(source)? {
         let sha256 = source.array()?;
-        let Some((clear_end, stored_end)) = clear_end.zip(stored_end) else {
-            return Err("its stretches are longer than the payload".into());
-        };
-        while waiting.next_if(|range| range.end <= clear).is_some() {}
-        if waiting.peek().is_some_and(|range| range.start < clear_end) {
-            let lead = if is_encrypted { lead_of(stored) } else { 0 };
+        if is_wanted {
+            let lead = if is_encrypted { lead_of(packed.start) } else { 0 };
             found.push(Stretch {
-                clear: clear..clear_end,
-                stored: header + stored - lead..header + stored_end,
+                clear,
+                stored: header + packed.start - lead..header + packed.end,
                 lead_bytes: usize::try_from(lead).unwrap_or_default(),
                 proof: Proof::Hash(sha256),
             });
         }
-        (clear, stored) = (clear_end, stored_end);
     }
-    if clear != totals.tar_bytes || header + stored != totals.stored_bytes {
+    if rows.clear != totals.tar_bytes || header + rows.packed != totals.stored_bytes {
         return Err("its stretches are shorter than the payload".into());
     }
     Ok(found)
@@ -147,37 +179,25 @@ fn chunks<R: BufRead>(
     grid: ChunkGrid,
 ) -> Result<Vec<Stretch>, String> {
     let mut found = Vec::new();
-    let mut waiting = ranges.iter().peekable();
-    let (mut clear, mut packed) = (0u64, 0u64);
-    loop {
-        let packed_bytes = source.number()?;
-        if packed_bytes == 0 {
-            break;
-        }
-        let clear_end = clear.checked_add(source.number()?).filter(|end| *end <= totals.tar_bytes);
-        let packed_end = packed.checked_add(packed_bytes).filter(|end| *end <= totals.stored_bytes);
-        let Some((clear_end, packed_end)) = clear_end.zip(packed_end) else {
-            return Err("its stretches are longer than the payload".into());
-        };
-        while waiting.next_if(|range| range.end <= clear).is_some() {}
-        if waiting.peek().is_some_and(|range| range.start < clear_end) {
-            let numbers = grid.holding(&(packed..packed_end));
+    let mut rows = Rows::new(ranges, totals);
+    while let Some(Row { clear, packed, is_wanted }) = rows.next_of(source)? {
+        if is_wanted {
+            let numbers = grid.holding(&packed);
             let (start, end) = (grid.start_of(numbers.start), grid.start_of(numbers.end));
             let fits = |bytes: u64| usize::try_from(bytes).map_err(|error| error.to_string());
             found.push(Stretch {
-                clear: clear..clear_end,
+                clear,
                 stored: start..end.min(totals.stored_bytes),
-                lead_bytes: fits(packed - grid.clear_start_of(numbers.start))?,
+                lead_bytes: fits(packed.start - grid.clear_start_of(numbers.start))?,
                 proof: Proof::Chunks {
                     first: numbers.start,
                     has_last: end >= totals.stored_bytes,
-                    packed_bytes: fits(packed_bytes)?,
+                    packed_bytes: fits(packed.end - packed.start)?,
                 },
             });
         }
-        (clear, packed) = (clear_end, packed_end);
     }
-    if clear != totals.tar_bytes || grid.stored_bytes(packed) != Some(totals.stored_bytes) {
+    if rows.clear != totals.tar_bytes || grid.stored_bytes(rows.packed) != Some(totals.stored_bytes) {
         return Err("its stretches do not fit the payload".into());
     }
     Ok(found)

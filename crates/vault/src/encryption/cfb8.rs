@@ -1,6 +1,6 @@
 //! AES-256-CFB8 over a stream, for reading only: what the rsync engine of Freezer 4 and 5 wrote.
 
-use super::{HEADER_BYTES, KeyDerivation, PassPhrase, SALT_BYTES, SALTED_MAGIC};
+use super::{HEADER_BYTES, KeyDerivation, PassPhrase};
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use aes::{Aes256, Block};
 
@@ -18,8 +18,7 @@ impl Cfb8Decryptor {
         derivation: KeyDerivation,
         header: &[u8; HEADER_BYTES],
     ) -> Option<Self> {
-        let salt = <[u8; SALT_BYTES]>::try_from(header.strip_prefix(SALTED_MAGIC.as_slice())?).ok()?;
-        let keys = derivation.derive(pass, &salt);
+        let keys = derivation.derive_for(pass, header)?;
         let mut register = Block::default();
         for (to, from) in register.iter_mut().zip(keys.iv()) {
             *to = *from;

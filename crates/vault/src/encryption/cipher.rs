@@ -58,9 +58,7 @@ impl Decryptor {
         derivation: KeyDerivation,
         header: &[u8; HEADER_BYTES],
     ) -> Result<Option<Self>, VaultError> {
-        let Some(salt) = header.strip_prefix(SALTED_MAGIC.as_slice()) else { return Ok(None) };
-        let Ok(salt) = <[u8; SALT_BYTES]>::try_from(salt) else { return Ok(None) };
-        let keys: KeyAndIv = derivation.derive(pass, &salt);
+        let Some(keys) = derivation.derive_for(pass, header) else { return Ok(None) };
         let state = BufDecryptor::new_from_slices(keys.key(), keys.iv()).map_err(|_| wrong_lengths())?;
         Ok(Some(Self { state }))
     }
@@ -82,8 +80,7 @@ impl PartDecryptor {
         derivation: KeyDerivation,
         header: &[u8; HEADER_BYTES],
     ) -> Option<Self> {
-        let salt = <[u8; SALT_BYTES]>::try_from(header.strip_prefix(SALTED_MAGIC.as_slice())?).ok()?;
-        Some(Self { keys: derivation.derive(pass, &salt) })
+        Some(Self { keys: derivation.derive_for(pass, header)? })
     }
 
     /// Decrypts `data` where it is, but for a whole block of ciphertext at its beginning. It begins on a multiple of the

@@ -1,6 +1,6 @@
 //! Keys from pass phrases, the ways the openssl tool does it.
 
-use super::PassPhrase;
+use super::{HEADER_BYTES, PassPhrase, SALTED_MAGIC};
 use md5::Md5;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -36,6 +36,12 @@ impl KeyAndIv {
 }
 
 impl KeyDerivation {
+    /// Of a stream that begins with `header`; `None` when that is no header of `openssl enc`.
+    pub(crate) fn derive_for(self, pass: &PassPhrase, header: &[u8; HEADER_BYTES]) -> Option<KeyAndIv> {
+        let salt = header.strip_prefix(SALTED_MAGIC.as_slice())?.first_chunk::<SALT_BYTES>()?;
+        Some(self.derive(pass, salt))
+    }
+
     pub(crate) fn derive(self, pass: &PassPhrase, salt: &[u8; SALT_BYTES]) -> KeyAndIv {
         match self {
             Self::EvpMd5 => evp_bytes_to_key::<Md5>(pass.bytes(), salt),

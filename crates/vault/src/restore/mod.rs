@@ -6,6 +6,7 @@
 //! read, and checked by the hashes in that table, which is itself checked like a piece. Upstream's backups are restored too; they carry nothing to check.
 
 mod fetch;
+mod head;
 mod merge;
 mod opener;
 mod parts;
@@ -14,10 +15,11 @@ mod replay;
 mod stream;
 
 pub(crate) use fetch::{Arrival, Payload, fetch_piece, name_chunks};
+pub(crate) use head::{Head, read_head, upstream_head};
 pub(crate) use plan::plan_of;
 pub use plan::{PlannedLevel, RestorePlan, plan};
 pub use replay::restore;
-pub(crate) use stream::{ArrivalReader, open_payload, read_head, sniff_upstream};
+pub(crate) use stream::{ArrivalReader, open_payload, sniff_upstream};
 
 use crate::codecs::Compression;
 use crate::encryption::PassPhrase;

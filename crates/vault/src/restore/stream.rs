@@ -2,14 +2,14 @@
 
 use super::PlannedLevel;
 use super::fetch::Arrival;
+use super::head::{Head, upstream_head};
 use crate::VaultError;
 use crate::catalogue::Level;
 use crate::codecs::{Compression, decompressor};
-use crate::encryption::{Decryptor, HEADER_BYTES, KeyDerivation, PassPhrase, SALTED_MAGIC, open_stream};
+use crate::encryption::{Decryptor, KeyDerivation, PassPhrase, open_stream};
 use crate::layout::{DATA, Hbn};
 use bytes::{Buf, Bytes};
-use freezer_storage::{Store, StoreError};
-use futures_util::TryStreamExt;
+use freezer_storage::Store;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -85,9 +85,6 @@ pub(crate) struct Sniffed {
     pub compression: Option<Compression>,
 }
 
-/// Enough to see the magic of bare tar.
-const SNIFFED_BYTES: usize = HEADER_BYTES + 512;
-
 /// Upstream records neither the digest (it depends on the openssl of its host) nor, at times, the
 /// compression. Both digests are tried; the one that gives a known format is right.
 pub(crate) async fn sniff_upstream(
@@ -96,43 +93,22 @@ pub(crate) async fn sniff_upstream(
     level: &Level,
     pass: Option<&PassPhrase>,
 ) -> Result<Sniffed, VaultError> {
-    let name = level.id.object(hbn, DATA)?;
-    let backup = format!("{hbn}, {}", level.id);
-    let head = read_head(store, &name).await?;
-    let expected = level.compression();
-    let Some((header, body)) =
-        head.split_first_chunk::<HEADER_BYTES>().filter(|_| head.starts_with(SALTED_MAGIC))
-    else {
-        if level.is_encrypted() {
-            let cause =
-                format!("{name} has no encryption header although its metadata says that it is encrypted");
-            return Err(VaultError::Unreadable { backup, cause });
+    let (header, body) = match upstream_head(store, hbn, level).await? {
+        Head::Encrypted { header, body } => (header, body),
+        Head::Clear(head) => {
+            let compression = Compression::sniff(&head).or(level.compression());
+            return Ok(Sniffed { derivation: None, compression });
         }
-        return Ok(Sniffed { derivation: None, compression: Compression::sniff(&head).or(expected) });
     };
+    let backup = format!("{hbn}, {}", level.id);
     let Some(pass) = pass else { return Err(VaultError::PassPhraseMissing { backup }) };
     for derivation in [KeyDerivation::EvpSha256, KeyDerivation::EvpMd5] {
-        let Some(mut decryptor) = Decryptor::new(pass, derivation, header)? else { continue };
-        let mut clear = body.to_vec();
+        let Some(mut decryptor) = Decryptor::new(pass, derivation, &header)? else { continue };
+        let mut clear = body.clone();
         decryptor.decrypt(&mut clear);
         if let Some(found) = Compression::sniff(&clear) {
             return Ok(Sniffed { derivation: Some(derivation), compression: Some(found) });
         }
     }
     Err(VaultError::WrongPassPhrase { backup })
-}
-
-pub(crate) async fn read_head(
-    store: &Arc<dyn Store>,
-    name: &freezer_storage::ObjectName,
-) -> Result<Vec<u8>, StoreError> {
-    let mut head = Vec::with_capacity(SNIFFED_BYTES);
-    let mut stream = store.get(name, Some(0..SNIFFED_BYTES as u64)).await?;
-    while let Some(bytes) = stream.try_next().await? {
-        head.extend_from_slice(&bytes);
-        if head.len() >= SNIFFED_BYTES {
-            break;
-        }
-    }
-    Ok(head)
 }

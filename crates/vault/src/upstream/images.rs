@@ -18,6 +18,8 @@ use std::sync::mpsc::SyncSender;
 /// Longer than any description.
 const MOST_FACTS_BYTES: u64 = 16 << 20;
 const BLOCK_BYTES: usize = 256 * 1024;
+/// Longer ones are no formats, and would make names that no file can have.
+const MOST_FORMAT_BYTES: usize = 16;
 const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
 
 /// One image.
@@ -47,10 +49,11 @@ pub(crate) async fn describe(
         None => store.head(&object).await?.map(|info| info.size_bytes),
     };
     let size = size.ok_or_else(|| unreadable(format!("{name} does not say how long the image is")))?;
+    let is_format = |text: &str| {
+        (1..=MOST_FORMAT_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
     let format = match ["disk_format", "image_disk_format"].iter().find_map(|key| facts.get(*key)?.as_str()) {
-        Some(format) if !format.is_empty() && format.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
-            format.to_owned()
-        }
+        Some(format) if is_format(format) => format.to_owned(),
         _ if read_head(store, &object).await?.starts_with(QCOW2_MAGIC) => "qcow2".to_owned(),
         _ => "raw".to_owned(),
     };

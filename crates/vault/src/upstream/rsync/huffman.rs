@@ -1,6 +1,6 @@
 //! Codes of deflate (RFC 1951), for a reader that tries where a block may begin.
 
-use super::unchain::{Spot, Stored};
+use super::stored::{Spot, Stored};
 use std::io;
 
 const MOST_BITS: usize = 15;
@@ -92,18 +92,19 @@ pub(super) struct Tables {
 pub(super) struct Block {
     /// Behind its head.
     pub spot: Spot,
-    pub tables: Option<Box<Tables>>,
-    /// Bytes that follow as they are.
-    pub plain: Option<u64>,
+    pub content: Content,
     pub is_last: bool,
-    is_telling: bool,
 }
 
-impl Block {
-    /// Its head could not well be something else.
-    pub(super) fn is_telling(&self) -> bool {
-        self.is_telling
-    }
+/// What follows the head of a block.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// So many bytes as they are.
+    Plain(u64),
+    /// Symbols of the codes that need no description.
+    Fixed(Box<Tables>),
+    /// Symbols of codes that the head describes. That could not well be something else.
+    Own(Box<Tables>),
 }
 
 fn nonsense() -> io::Error {
@@ -198,6 +199,15 @@ impl Tables {
         self.literals.take(stored, spot)
     }
 
+    /// Goes behind the next symbol and what belongs to it; whether it was the block's end.
+    pub(super) fn pass(&self, stored: &mut Stored, spot: &mut Spot) -> io::Result<bool> {
+        match self.symbol(stored, spot)? {
+            0..=255 => Ok(false),
+            256 => Ok(true),
+            length => self.copy(length, stored, spot).map(|_| false),
+        }
+    }
+
     /// Length and distance of a repetition whose length has `symbol`.
     pub(super) fn copy(
         &self,
@@ -219,25 +229,18 @@ impl Tables {
 /// The head of the block at `spot`; `None` when what stands there is none.
 pub(super) fn head(stored: &mut Stored, mut spot: Spot) -> io::Result<Option<Block>> {
     let is_last = stored.take(&mut spot, 1)? == 1;
-    let found = match stored.take(&mut spot, 2)? {
+    let content = match stored.take(&mut spot, 2)? {
         0 => {
             spot.at = spot.at.div_ceil(8) * 8;
             let length = stored.take(&mut spot, 16)?;
             let check = stored.take(&mut spot, 16)?;
-            let plain = (length == !check & 0xffff).then_some(u64::from(length));
-            plain.map(|length| Block { spot, tables: None, plain: Some(length), is_last, is_telling: true })
+            (length == !check & 0xffff).then_some(Content::Plain(u64::from(length)))
         }
-        1 => {
-            let tables = Tables::fixed().map(Box::new);
-            tables.map(|tables| Block { spot, tables: Some(tables), plain: None, is_last, is_telling: false })
-        }
-        2 => {
-            let tables = dynamic(stored, &mut spot)?.map(Box::new);
-            tables.map(|tables| Block { spot, tables: Some(tables), plain: None, is_last, is_telling: true })
-        }
+        1 => Tables::fixed().map(Box::new).map(Content::Fixed),
+        2 => dynamic(stored, &mut spot)?.map(Box::new).map(Content::Own),
         _ => None,
     };
-    Ok(found)
+    Ok(content.map(|content| Block { spot, content, is_last }))
 }
 
 fn dynamic(stored: &mut Stored, spot: &mut Spot) -> io::Result<Option<Tables>> {

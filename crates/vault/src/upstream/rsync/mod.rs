@@ -18,6 +18,7 @@ mod patch;
 mod records;
 mod replay;
 mod signatures;
+mod stored;
 mod tree;
 mod unchain;
 

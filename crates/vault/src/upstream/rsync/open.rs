@@ -9,9 +9,9 @@ use super::unchain::Unchained;
 use crate::VaultError;
 use crate::catalogue::Level;
 use crate::codecs::Compression;
-use crate::encryption::{Cfb8Decryptor, Decryptor, HEADER_BYTES, KeyDerivation, PassPhrase, SALTED_MAGIC};
+use crate::encryption::{Cfb8Decryptor, Decryptor, HEADER_BYTES, KeyDerivation, PassPhrase};
 use crate::layout::{DATA, Hbn};
-use crate::restore::read_head;
+use crate::restore::{Head, upstream_head};
 use freezer_storage::Store;
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
@@ -143,34 +143,30 @@ pub(crate) async fn sniff(
     level: &Level,
     pass: Option<&PassPhrase>,
 ) -> Result<Opening, VaultError> {
-    let name = level.id.object(hbn, DATA)?;
     let backup = format!("{hbn}, {}", level.id);
     let unreadable = |cause: String| VaultError::Unreadable { backup: backup.clone(), cause };
-    let head = read_head(store, &name).await?;
     let flavour = match level.metadata.as_ref().and_then(|metadata| metadata.rsync_block_bytes) {
         None => Flavour::V1,
         Some(block_bytes) if (1..=MOST_BLOCK_BYTES).contains(&block_bytes) => Flavour::V2 { block_bytes },
         Some(other) => return Err(unreadable(format!("its metadata name blocks of {other} bytes"))),
     };
-    let Some((header, body)) =
-        head.split_first_chunk::<HEADER_BYTES>().filter(|_| head.starts_with(SALTED_MAGIC))
-    else {
-        if level.is_encrypted() {
-            let cause =
-                format!("{name} has no encryption header although its metadata says that it is encrypted");
-            return Err(unreadable(cause));
+    let (header, body) = match upstream_head(store, hbn, level).await? {
+        Head::Encrypted { header, body } => (header, body),
+        Head::Clear(head) => {
+            let name = level.id.object(hbn, DATA)?;
+            let codec = Codec::sniff(&head).ok_or_else(|| {
+                unreadable(format!("{name} begins neither like zlib nor like bzip2 (byte 0)"))
+            })?;
+            return Ok(Opening { flavour, codec, cipher: None });
         }
-        let codec = Codec::sniff(&head)
-            .ok_or_else(|| unreadable(format!("{name} begins neither like zlib nor like bzip2 (byte 0)")))?;
-        return Ok(Opening { flavour, codec, cipher: None });
     };
     let Some(pass) = pass else { return Err(VaultError::PassPhraseMissing { backup }) };
     let with_end_of_line = PassPhrase::new([pass.bytes(), b"\n"].concat());
     for pass in with_end_of_line.into_iter().chain([pass.clone()]) {
         for mode in [Mode::Cfb128, Mode::Cfb8] {
             let cipher = Cipher { pass: pass.clone(), mode };
-            let mut clear = body.to_vec();
-            if let Some(mut decryptor) = cipher.start(header) {
+            let mut clear = body.clone();
+            if let Some(mut decryptor) = cipher.start(&header) {
                 decryptor.decrypt(&mut clear);
             }
             if let Some(codec) = Codec::sniff(&clear).filter(|codec| is_best(*codec, &clear)) {

@@ -2,42 +2,24 @@
 //!
 //! Freezer 7 encrypted each piece that its compressor gave as a stream of its own. The compressor gives something whenever a
 //! block of its is complete: all bytes but the last incomplete one, which begins the next piece. So the places to look at are
-//! the ends of blocks, and a wrong guess is seen by the head of the next block, which is full of redundancy. What was encrypted
-//! in one piece (Freezer 6) is the same without such places.
+//! the ends of blocks, and a wrong guess is seen by the head of the next block, which is full of redundancy, or by what comes
+//! behind that block. What was encrypted in one piece (Freezer 6) is the same without such places.
 
-use super::huffman::{Block, Tables, head};
-use crate::encryption::{HEADER_BYTES, KeyDerivation, PassPhrase, SALT_BYTES, SALTED_MAGIC};
-use aes::cipher::{BlockCipherEncrypt, KeyInit};
-use aes::{Aes256, Block as Mask};
+use super::huffman::{Block, Content, Tables, head};
+use super::stored::{Spot, Stored};
+use crate::encryption::{HEADER_BYTES, PassPhrase};
 use std::io::{self, Read};
 
-const READ_BYTES: usize = 64 * 1024;
 /// A distance reaches so far back.
 const WINDOW_BYTES: usize = 32 * 1024;
 /// So much is unpacked at once.
 const GIVEN_BYTES: usize = 64 * 1024;
 /// A last block with fixed codes, whose head tells nothing, is searched in the last bytes only.
 const TAIL_BYTES: u64 = 16 * 1024;
-
-/// A place in the stream, in bits, and the byte where the encryption that holds there began.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Spot {
-    pub at: u64,
-    run: u64,
-}
-
-/// Encrypted bytes that can be looked at from any beginning of the encryption.
-pub(super) struct Stored {
-    inner: Box<dyn Read + Send>,
-    bytes: Vec<u8>,
-    /// Place in the stream of the first of `bytes`.
-    base: u64,
-    ended: bool,
-    cipher: Aes256,
-    iv: Mask,
-    /// The last mask: beginning, number of the block, mask.
-    last: Option<(u64, u64, Mask)>,
-}
+/// A shorter code of a block's end may begin behind the first bit of the byte it ends in, others before it in that byte.
+const WHOLE_BYTE_BITS: u32 = 7;
+/// So many bytes may begin in a symbol with what belongs to it (48 bits), or where it does.
+const BYTES_OF_SYMBOL: u64 = 7;
 
 pub(super) struct Unchained {
     stored: Stored,
@@ -60,80 +42,12 @@ enum State {
     Plain(u64, bool),
     Trailer,
     Done,
+    /// An error was met, and there is nothing to go on with.
+    Broken,
 }
 
 fn damaged(cause: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, cause.to_owned())
-}
-
-impl Stored {
-    /// The clear byte at `at`, if there is one.
-    fn byte(&mut self, at: u64, run: u64) -> io::Result<Option<u8>> {
-        let index = usize::try_from(at.saturating_sub(self.base)).map_err(io::Error::other)?;
-        while index >= self.bytes.len() && !self.ended {
-            let mut piece = vec![0; READ_BYTES];
-            let count = self.inner.read(&mut piece)?;
-            self.ended = count == 0;
-            self.bytes.extend_from_slice(piece.get(..count).unwrap_or_default());
-        }
-        let Some(byte) = self.bytes.get(index).copied() else { return Ok(None) };
-        let (block, offset) = ((at - run) / 16, ((at - run) % 16) as usize);
-        let mask = match &self.last {
-            Some((of_run, of_block, mask)) if (*of_run, *of_block) == (run, block) => *mask,
-            _ => self.mask(run, block),
-        };
-        Ok(Some(byte ^ mask.get(offset).copied().unwrap_or_default()))
-    }
-
-    fn mask(&mut self, run: u64, block: u64) -> Mask {
-        let mut mask = self.iv;
-        if block > 0 {
-            let start =
-                usize::try_from((run + (block - 1) * 16).saturating_sub(self.base)).unwrap_or(usize::MAX);
-            let before = self.bytes.get(start..start.saturating_add(16)).unwrap_or_default();
-            for (to, from) in mask.iter_mut().zip(before) {
-                *to = *from;
-            }
-        }
-        self.cipher.encrypt_block(&mut mask);
-        self.last = Some((run, block, mask));
-        mask
-    }
-
-    /// The next `count` (up to 16) bits; beyond the end they are zeros.
-    pub(super) fn peek(&mut self, spot: Spot, count: u32) -> io::Result<u32> {
-        let (first, shift) = (spot.at / 8, spot.at % 8);
-        let mut value = 0;
-        for index in 0..3 {
-            value |= u32::from(self.byte(first + index, spot.run)?.unwrap_or(0)) << (8 * index);
-        }
-        Ok((value >> shift) & ((1 << count) - 1))
-    }
-
-    /// The same, and goes on; beyond the end it is an error.
-    pub(super) fn take(&mut self, spot: &mut Spot, count: u32) -> io::Result<u32> {
-        let value = self.peek(*spot, count)?;
-        self.advance(spot, count)?;
-        Ok(value)
-    }
-
-    pub(super) fn advance(&mut self, spot: &mut Spot, count: u32) -> io::Result<()> {
-        spot.at += u64::from(count);
-        if count > 0 && self.byte((spot.at - 1) / 8, spot.run)?.is_none() {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends too early"));
-        }
-        Ok(())
-    }
-
-    /// Lets go of what is behind.
-    fn forget(&mut self, spot: Spot) {
-        let keep = (spot.at / 8).saturating_sub(64);
-        let behind = usize::try_from(keep.saturating_sub(self.base)).unwrap_or(0).min(self.bytes.len());
-        if behind >= READ_BYTES {
-            self.bytes.drain(..behind);
-            self.base += behind as u64;
-        }
-    }
 }
 
 impl Unchained {
@@ -143,18 +57,9 @@ impl Unchained {
         pass: &PassPhrase,
         header: &[u8; HEADER_BYTES],
     ) -> Option<Self> {
-        let salt = <[u8; SALT_BYTES]>::try_from(header.strip_prefix(SALTED_MAGIC.as_slice())?).ok()?;
-        let keys = KeyDerivation::EvpMd5.derive(pass, &salt);
-        let mut iv = Mask::default();
-        for (to, from) in iv.iter_mut().zip(keys.iv()) {
-            *to = *from;
-        }
-        let cipher = Aes256::new_from_slice(keys.key()).ok()?;
-        let stored = Stored { inner, bytes: Vec::new(), base: 0, ended: false, cipher, iv, last: None };
-        let spot = Spot { at: 0, run: 0 };
         Some(Self {
-            stored,
-            spot,
+            stored: Stored::new(inner, pass, header)?,
+            spot: Spot::default(),
             state: State::Start,
             out: Vec::new(),
             given: 0,
@@ -168,7 +73,7 @@ impl Unchained {
     fn work(&mut self) -> io::Result<()> {
         while self.out.len() - self.given < GIVEN_BYTES {
             self.stored.forget(self.spot);
-            match std::mem::replace(&mut self.state, State::Done) {
+            match std::mem::replace(&mut self.state, State::Broken) {
                 State::Start => {
                     if self.stored.take(&mut self.spot, 16)? != 0xda78 {
                         return Err(damaged("it does not begin like zlib"));
@@ -178,8 +83,15 @@ impl Unchained {
                 State::Head => self.next_block()?,
                 State::Codes(tables, is_last) => self.codes(tables, is_last)?,
                 State::Plain(left, is_last) => self.plain(left, is_last)?,
-                State::Trailer => return self.trailer(),
-                State::Done => return Ok(()),
+                State::Trailer => {
+                    self.trailer()?;
+                    self.state = State::Done;
+                }
+                State::Done => {
+                    self.state = State::Done;
+                    return Ok(());
+                }
+                State::Broken => return Err(damaged("what comes before is damaged")),
             }
         }
         Ok(())
@@ -188,37 +100,41 @@ impl Unchained {
     /// At the end of a block: goes on where the head of the next one makes sense.
     fn next_block(&mut self) -> io::Result<()> {
         let same = self.spot;
-        let anew = Spot { at: same.at, run: same.at / 8 };
-        let as_it_is = head(&mut self.stored, same);
-        let weak = match as_it_is {
-            Ok(Some(found)) if found.is_telling() => return self.enter(found),
+        let anew = same.anew(same.at / 8);
+        let weak = match head(&mut self.stored, same) {
+            Ok(Some(found)) if self.is_proven(&found)? => {
+                self.enter(found);
+                return Ok(());
+            }
             Ok(weak) => weak,
             // There is nothing behind: that is no question of the key.
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
             Err(_) => None,
         };
         if let Ok(Some(found)) = head(&mut self.stored, anew)
-            && (found.is_telling() || self.ends_well(&found)?)
+            && self.is_proven(&found)?
         {
-            return self.enter(found);
+            self.enter(found);
+            return Ok(());
         }
         match weak {
-            Some(found) => self.enter(found),
-            None if self.stored.byte(same.at / 8, same.run)?.is_none() => {
+            Some(found) => {
+                self.enter(found);
+                Ok(())
+            }
+            None if self.stored.byte(same.at / 8, same)?.is_none() => {
                 Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends too early"))
             }
             None => Err(damaged("a block begins with nonsense")),
         }
     }
 
-    fn enter(&mut self, block: Block) -> io::Result<()> {
+    fn enter(&mut self, block: Block) {
         self.spot = block.spot;
-        self.state = match (block.tables, block.plain) {
-            (Some(tables), _) => State::Codes(tables, block.is_last),
-            (None, Some(length)) => State::Plain(length, block.is_last),
-            (None, None) => return Err(damaged("a block of no kind")),
+        self.state = match block.content {
+            Content::Plain(length) => State::Plain(length, block.is_last),
+            Content::Fixed(tables) | Content::Own(tables) => State::Codes(tables, block.is_last),
         };
-        Ok(())
     }
 
     fn after(&mut self, is_last: bool) {
@@ -241,8 +157,8 @@ impl Unchained {
 
     fn codes(&mut self, tables: Box<Tables>, is_last: bool) -> io::Result<()> {
         while self.out.len() - self.given < GIVEN_BYTES {
-            if !is_last && let Some(next) = self.ends_anew(&tables)? {
-                return self.enter(next);
+            if !is_last && let Some(anew) = self.ends_anew(&tables)? {
+                self.spot = anew;
             }
             match tables.symbol(&mut self.stored, &mut self.spot)? {
                 literal @ 0..=255 => self.out.push(literal as u8),
@@ -268,48 +184,102 @@ impl Unchained {
         Ok(())
     }
 
-    /// Whether the end of the block stands here, its last bits in the first byte of a new encryption: the next block then.
-    fn ends_anew(&mut self, tables: &Tables) -> io::Result<Option<Block>> {
+    /// Whether the encryption begins anew in the byte where this block ends: this place under it then.
+    fn ends_anew(&mut self, tables: &Tables) -> io::Result<Option<Spot>> {
+        let here = self.spot;
+        // That byte is still to come where it was found already.
+        if here.at < here.run * 8 {
+            return Ok(None);
+        }
         let (code, length) = tables.end;
-        let end = self.spot.at + u64::from(length);
-        let run = end / 8;
-        if end.is_multiple_of(8) || run <= self.spot.run {
+        if length < WHOLE_BYTE_BITS {
+            return self.ends_anew_behind_others(tables);
+        }
+        let end = here.at + u64::from(length);
+        let anew = here.anew(end / 8);
+        if end.is_multiple_of(8) || anew.run <= here.run || self.stored.peek(anew, length)? != code {
             return Ok(None);
         }
-        let before = (run * 8).saturating_sub(self.spot.at) as u32;
-        let low = (1u32 << before) - 1;
-        if (self.stored.peek(self.spot, length)? ^ code) & low != 0 {
-            return Ok(None);
+        Ok(self.is_block(Spot { at: end, ..anew })?.then_some(anew))
+    }
+
+    /// The same where the code of the end is short. What stands before it in that byte is read under the new encryption too.
+    fn ends_anew_behind_others(&mut self, tables: &Tables) -> io::Result<Option<Spot>> {
+        let here = self.spot;
+        let first = here.at.div_ceil(8).max(here.run + 1);
+        for run in first..first + BYTES_OF_SYMBOL {
+            let anew = here.anew(run);
+            // Where the block may end: in the byte, but not with it.
+            let ends = run * 8 + 1..run * 8 + 8;
+            let (mut spot, mut is_end) = (anew, false);
+            while !is_end && spot.at < ends.end {
+                match tables.pass(&mut self.stored, &mut spot) {
+                    // The next symbol is nearer to that byte.
+                    Ok(_) if spot.at < ends.start => return Ok(None),
+                    Ok(it_is) => is_end = it_is,
+                    Err(_) => break,
+                }
+            }
+            if is_end && ends.contains(&spot.at) && self.is_block(spot)? {
+                return Ok(Some(anew));
+            }
         }
-        let anew = Spot { at: self.spot.at.max(run * 8), run };
-        let rest = length - before.min(length);
-        if self.stored.peek(anew, rest)? != code >> before.min(length) {
-            return Ok(None);
-        }
-        match head(&mut self.stored, Spot { at: end, run }) {
-            Ok(Some(found)) if found.is_telling() || self.ends_well(&found)? => Ok(Some(found)),
-            _ => Ok(None),
+        Ok(None)
+    }
+
+    /// Whether a block begins at `spot`.
+    fn is_block(&mut self, spot: Spot) -> io::Result<bool> {
+        match head(&mut self.stored, spot) {
+            Ok(Some(found)) => self.is_proven(&found),
+            // A guess may lead beyond the end.
+            Ok(None) | Err(_) => Ok(false),
         }
     }
 
-    /// A block with fixed codes is believed when it is the last one and ends where the stream does.
+    /// Whether a block is none by chance. Codes of its own are proof enough. Bytes as they are have sixteen bits of check, which fit
+    /// by chance once in some gigabytes, and fixed codes have none: what comes behind must fit too.
+    fn is_proven(&mut self, block: &Block) -> io::Result<bool> {
+        match block.content {
+            Content::Own(_) => Ok(true),
+            _ if block.is_last => self.ends_well(block),
+            Content::Plain(length) => self.goes_on(Spot { at: block.spot.at + length * 8, ..block.spot }),
+            Content::Fixed(_) => Ok(false),
+        }
+    }
+
+    /// Whether the next block begins at `spot`, or the stream breaks off there.
+    fn goes_on(&mut self, spot: Spot) -> io::Result<bool> {
+        for spot in [spot, spot.anew(spot.at / 8)] {
+            match head(&mut self.stored, spot) {
+                Ok(Some(next)) if matches!(next.content, Content::Fixed(_)) && !self.ends_well(&next)? => {}
+                Ok(Some(_)) | Err(_) => return Ok(true),
+                Ok(None) => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// A last block that does not prove itself is believed when it ends where the stream does.
     fn ends_well(&mut self, block: &Block) -> io::Result<bool> {
         let mut spot = block.spot;
-        let Some(tables) = block.tables.as_ref().filter(|_| block.is_last) else { return Ok(false) };
-        if self.stored.byte(spot.at / 8 + TAIL_BYTES, spot.run)?.is_some() {
-            return Ok(false);
-        }
-        loop {
-            match tables.symbol(&mut self.stored, &mut spot) {
-                Ok(0..=255) => {}
-                Ok(256) => break,
-                Ok(length) if tables.copy(length, &mut self.stored, &mut spot).is_ok() => {}
-                _ => return Ok(false),
+        match &block.content {
+            _ if !block.is_last => return Ok(false),
+            Content::Plain(length) => spot.at += *length * 8,
+            Content::Fixed(tables) | Content::Own(tables) => {
+                if self.stored.byte(spot.at / 8 + TAIL_BYTES, spot)?.is_some() {
+                    return Ok(false);
+                }
+                loop {
+                    match tables.pass(&mut self.stored, &mut spot) {
+                        Ok(true) => break,
+                        Ok(false) => {}
+                        Err(_) => return Ok(false),
+                    }
+                }
             }
         }
         let trailer = spot.at.div_ceil(8);
-        let (last, beyond) =
-            (self.stored.byte(trailer + 3, spot.run)?, self.stored.byte(trailer + 4, spot.run)?);
+        let (last, beyond) = (self.stored.byte(trailer + 3, spot)?, self.stored.byte(trailer + 4, spot)?);
         Ok(last.is_some() && beyond.is_none())
     }
 
@@ -375,7 +345,7 @@ impl Read for Unchained {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encryption::{Encryptor, HEADER_BYTES};
+    use crate::encryption::{Decryptor, Encryptor, KeyDerivation, SALT_BYTES};
     use flate2::{Compress, FlushCompress, Status};
 
     /// What a compressor gives for each call, as Python's does.
@@ -409,9 +379,16 @@ mod tests {
             .collect()
     }
 
-    /// Encrypts each of `parts` from the beginning again.
     fn encrypt(pass: &PassPhrase, parts: &[Vec<u8>]) -> ([u8; HEADER_BYTES], Vec<u8>) {
-        let salt = [1, 2, 3, 4, 5, 6, 7, 8];
+        encrypt_with([1, 2, 3, 4, 5, 6, 7, 8], pass, parts)
+    }
+
+    /// Encrypts each of `parts` from the beginning again.
+    fn encrypt_with(
+        salt: [u8; SALT_BYTES],
+        pass: &PassPhrase,
+        parts: &[Vec<u8>],
+    ) -> ([u8; HEADER_BYTES], Vec<u8>) {
         let mut stored = Vec::new();
         for part in parts {
             let mut encryptor = Encryptor::with_salt(pass, KeyDerivation::EvpMd5, salt).unwrap();
@@ -453,6 +430,48 @@ mod tests {
         }
     }
 
+    /// What repeats itself has codes of so few bits that several stand in the byte where a block ends.
+    #[test]
+    fn restarts_are_found_in_what_repeats_itself() {
+        let pass = PassPhrase::new("word").unwrap();
+        for (seed, period) in [(0, 1), (1, 1), (2, 1), (3, 700), (4, 700), (5, 5), (6, 5), (7, 40)] {
+            let mut pieces = pieces(seed, 1);
+            let repeated: Vec<u8> = (0..9usize << 20).map(|at| (at % period) as u8).collect();
+            pieces.extend(repeated.chunks(1 << 20).map(<[u8]>::to_vec));
+            let (header, stored) = encrypt(&pass, &bursts(&pieces));
+            let (out, ended) = unpack(&pass, &header, stored);
+            ended.unwrap();
+            assert!(out == pieces.concat(), "seed {seed}");
+        }
+    }
+
+    /// The check of bytes that are stored as they are has sixteen bits. With this salt it fits by chance where the second encryption
+    /// begins and is read as the first.
+    #[test]
+    fn a_check_that_fits_by_chance_leads_nowhere() {
+        let plain = |bytes: &[u8], is_last: bool| {
+            let length = u16::try_from(bytes.len()).unwrap();
+            [&[u8::from(is_last)][..], &length.to_le_bytes(), &(!length).to_le_bytes(), bytes].concat()
+        };
+        let pass = PassPhrase::new("word").unwrap();
+        let (short, long) = (vec![b'a'; 995], (0..60_000).map(|at| (at % 251) as u8).collect::<Vec<u8>>());
+        let whole = [&short[..], &long, &long].concat();
+        let sums = whole.iter().fold((1u32, 0u32), |(low, high), byte| {
+            let low = (low + u32::from(*byte)) % 65_521;
+            (low, (high + low) % 65_521)
+        });
+        let first = [b"\x78\xda".to_vec(), plain(&short, false)].concat();
+        let sum = ((sums.1 << 16) | sums.0).to_be_bytes().to_vec();
+        let second = [plain(&long, false), plain(&long, true), sum].concat();
+        let (header, stored) = encrypt_with([0, 0, 0, 0, 0, 1, 0xe1, 0x22], &pass, &[first, second]);
+        let mut as_first = stored.clone();
+        Decryptor::new(&pass, KeyDerivation::EvpMd5, &header).unwrap().unwrap().decrypt(&mut as_first);
+        assert_eq!(as_first[1002..1007], [0x30, 0xe0, 0x64, 0x1f, 0x9b], "the salt does what it is for");
+        let (out, ended) = unpack(&pass, &header, stored);
+        ended.unwrap();
+        assert!(out == whole);
+    }
+
     #[test]
     fn one_encryption_and_what_follows_it() {
         let pass = PassPhrase::new("word").unwrap();
@@ -478,6 +497,10 @@ mod tests {
         let mut flipped = stored.clone();
         flipped[stored.len() / 2] ^= 0x40;
         assert!(unpack(&pass, &header, flipped).1.is_err());
+        let mut reader = Unchained::new(Box::new(io::empty()), &pass, &header).unwrap();
+        for _ in 0..3 {
+            assert!(reader.read(&mut [0; 8]).is_err(), "an error is not the end");
+        }
         for length in 0..100 {
             assert!(unpack(&pass, &header, stored[..length].to_vec()).1.is_err(), "{length}");
         }
