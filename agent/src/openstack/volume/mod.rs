@@ -8,9 +8,11 @@ mod cluster;
 mod description;
 mod forget;
 mod key;
+mod leftover;
 mod new_volume;
 mod restore;
 mod restore_rbd;
+mod restoring;
 mod through_image;
 
 pub(super) use backup::save;
