@@ -90,9 +90,7 @@ pub(in crate::openstack) fn check(
                 .to_owned(),
         });
     }
-    if let Some(backup) = restoring::of(volume) {
-        tracing::warn!("{}", restoring::is_half(volume.id(), &backup));
-    }
+    restoring::warn_of(volume);
     Ok(())
 }
 

@@ -27,6 +27,7 @@ pub use restore::restore;
 pub(super) use restore::restore_one;
 pub(super) use restore::{feed, request as restore_request};
 pub use restore_rbd::restore as restore_rbd;
+pub(super) use restoring::warn_of as warn_of_half;
 pub(super) use through_image::{opener as snapshot_opener, snapshot_of};
 
 use super::cinder::volumes;

@@ -48,6 +48,13 @@ pub fn broken_off(error: ActionError, id: &str, monitor: &Monitor) -> ActionErro
     ActionError::Failed(format!("{error}; {state}"))
 }
 
+/// Notes in the log that a volume which is saved now bears the mark.
+pub fn warn_of(volume: &Volume) {
+    if let Some(backup) = of(volume) {
+        tracing::warn!("{}", is_half(volume.id(), &backup));
+    }
+}
+
 /// For who saves a volume that bears the mark, or gets it back from such a backup.
 pub fn is_half(id: &str, backup: &str) -> String {
     format!(
