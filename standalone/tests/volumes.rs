@@ -12,7 +12,7 @@ use cloud::detour::keystone_with;
 use cloud::one_shot::{CEPH, Said, agent_of, quota};
 use cloud::project::{CINDER, GLANCE, Hands, Project, call, content, scribble};
 use cloud::service::Service;
-use cloud::{LOOK, PATIENCE};
+use cloud::{LOOK, PATIENCE, cut};
 use freezer_testkit::random_name;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -177,7 +177,34 @@ async fn comes_back(stage: &Stage, states: &[(Value, String); 2]) {
         ["--restore-from-date", &date, "--cinder-restore-to", "over", "--cinder-vol-id", &stage.volume];
     stage.agent("restore", &over).await.document();
     assert_eq!(&content(&stage.volume), first);
+    assert_eq!(stage.shown(&stage.volume).await["metadata"], old["metadata"]);
     assert_eq!(stage.resources().await.len(), 2);
+}
+
+/// A restore over the volume that breaks off says what that is now, and so does the volume until it is whole again.
+async fn breaks_off(stage: &Stage, (full, first): &(Value, String)) {
+    let date = date(&full["time_stamp"]);
+    let over = ["--restore-from-date", &date, "--cinder-restore-to", "over"];
+    let mut command = stage.command("restore", &over);
+    command.env("PATH", cut::path_where_imports_end(stage.folder.path(), cut::FAILS));
+    let words =
+        ["import-diff", &stage.volume, "written over in part", "freezer_restoring", "restore it again"];
+    Said::by(command).await.fails_with(&words);
+    let shown = stage.shown(&stage.volume).await;
+    assert_eq!((&shown["status"], &shown["metadata"]["owner"]), (&"available".into(), &"me".into()));
+    let mark = &shown["metadata"]["freezer_restoring"];
+    assert!(mark.as_str().unwrap().starts_with(&format!("{} ", full["time_stamp"])), "{shown}");
+    // Who saves it now is told, and so is who looks at that backup; the mark itself is not restored.
+    let half = stage.agent("backup", &["--cinder-vol-id", &stage.volume, "--incremental"]).await;
+    assert_eq!(&half.document()["half_restored"], mark);
+    assert!(half.err.contains("had broken off"), "{}", half.err);
+    let planned = stage.agent("restore", &["--dry-run"]).await.document();
+    assert_eq!(&planned["volume"]["restoring"], mark, "{planned}");
+    assert!(planned["volume"]["metadata"]["freezer_restoring"].is_null(), "{planned}");
+    stage.agent("restore", &over).await.document();
+    let whole = stage.shown(&stage.volume).await;
+    assert!(whole["metadata"]["freezer_restoring"].is_null(), "{whole}");
+    assert_eq!(&content(&stage.volume), first);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,6 +234,7 @@ async fn from_the_cluster() {
     assert_eq!((&without["curr_backup_level"], read(&without)), (&4.into(), 1 << 30));
     // Stored are only regions of which a change list had told a part.
     assert!(without["bytes_stored"].as_u64().unwrap() < 1 << 20, "{without}");
+    breaks_off(&stage, &states[0]).await;
     // The kept snapshot does not keep the owner from deleting the volume.
     let (status, _) = stage.hands.cinder(Method::DELETE, &format!("/volumes/{}", stage.volume), None).await;
     assert_eq!(status, 202);

@@ -6,6 +6,7 @@
 use super::error::CloudError;
 use super::pipe;
 use bytes::{Bytes, BytesMut};
+use chrono::NaiveDateTime;
 use freezer_vault::Monitor;
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, Command};
 
@@ -22,6 +24,8 @@ const PIECE_BYTES: usize = 256 << 10;
 const STDERR_KEPT_BYTES: u64 = 4096;
 /// Exit status of `rbd` when there is no such image (ENOENT).
 const NOT_THERE: i32 = 2;
+/// How long an import that is broken off may take to let go of its image.
+const CLOSING: Duration = Duration::from_secs(10);
 
 /// How this host reaches a Ceph cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +54,8 @@ impl std::fmt::Display for RbdImage {
 pub struct RbdFacts {
     pub id: String,
     pub size_bytes: u64,
+    /// Seconds since 1970; an old cluster does not tell it.
+    pub made_at_secs: Option<i64>,
 }
 
 /// Names of the snapshots kept for one chain of backups: its storage and name decide.
@@ -89,6 +95,8 @@ impl Ceph {
         }
         command
             .args(words)
+            // It tells times in the zone of its environment, without naming it.
+            .env("TZ", "UTC0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -113,7 +121,7 @@ impl Ceph {
     async fn must(&self, words: &[&str]) -> Result<(), CloudError> {
         match self.run(words).await? {
             Some(_) => Ok(()),
-            None => Err(failed(&words.join(" "), Some(NOT_THERE), "no such image or snapshot")),
+            None => Err(failed(&words.join(" "), Some(NOT_THERE), "no such pool, image or snapshot")),
         }
     }
 
@@ -124,10 +132,21 @@ impl Ceph {
         let document: Value = serde_json::from_slice(&text).unwrap_or_default();
         let id = document.get("id").or_else(|| document.get("block_name_prefix")).and_then(Value::as_str);
         let size = document.get("size").and_then(Value::as_u64);
+        let made = document.get("create_timestamp").and_then(Value::as_str);
+        let made = made.and_then(|text| NaiveDateTime::parse_from_str(text, "%a %b %e %H:%M:%S %Y").ok());
+        let made_at_secs = made.map(|made| made.and_utc().timestamp());
         match (id, size) {
-            (Some(id), Some(size_bytes)) => Ok(Some(RbdFacts { id: id.to_owned(), size_bytes })),
+            (Some(id), Some(size_bytes)) => {
+                Ok(Some(RbdFacts { id: id.to_owned(), size_bytes, made_at_secs }))
+            }
             _ => Err(failed("info", None, "its answer names no id and size")),
         }
+    }
+
+    /// Names of all images of a pool; none when there is no such pool.
+    pub async fn images(&self, pool: &str) -> Result<Vec<String>, CloudError> {
+        let text = self.run(&["ls", "--format", "json", pool]).await?.unwrap_or_default();
+        Ok(serde_json::from_slice(&text).unwrap_or_default())
     }
 
     pub async fn snapshots(&self, image: &RbdImage) -> Result<Vec<String>, CloudError> {
@@ -154,6 +173,11 @@ impl Ceph {
     pub async fn resize(&self, image: &RbdImage, size_bytes: u64) -> Result<(), CloudError> {
         let size = format!("{size_bytes}B");
         self.must(&["resize", "--no-progress", "--allow-shrink", "--size", &size, &image.to_string()]).await
+    }
+
+    /// Within one pool. An image that has the name already is an error.
+    pub async fn rename(&self, image: &RbdImage, to: &RbdImage) -> Result<(), CloudError> {
+        self.must(&["rename", &image.to_string(), &to.to_string()]).await
     }
 
     pub async fn remove(&self, image: &RbdImage) -> Result<(), CloudError> {
@@ -186,7 +210,7 @@ impl Ceph {
         Ok(pipe::reader(output_of(child, words.join(" "), self.monitor.clone())))
     }
 
-    /// Applies an `rbd diff v1` stream to an image. A stream that fails ends the program.
+    /// Applies an `rbd diff v1` stream to an image. A stream that fails ends the program, and the image can be removed.
     pub async fn import_diff<S>(&self, image: &RbdImage, stream: S) -> Result<(), CloudError>
     where
         S: Stream<Item = std::io::Result<Bytes>> + Send,
@@ -196,7 +220,7 @@ impl Ceph {
         let mut child =
             self.command(&words).stdin(Stdio::piped()).spawn().map_err(|error| cannot_start(&error))?;
         let mut stdin = child.stdin.take();
-        let stderr = child.stderr.take();
+        let mut stderr = child.stderr.take();
         let feed = async {
             let mut stream = std::pin::pin!(stream);
             while let Some(piece) = stream.next().await {
@@ -208,16 +232,24 @@ impl Ceph {
                 }
             }
             drop(stdin.take());
-            let (said, status) = tokio::join!(tail(stderr), child.wait());
+            let (said, status) = tokio::join!(tail(stderr.take()), child.wait());
             match status.ok().and_then(|status| status.code()) {
                 Some(0) => Ok(()),
                 code => Err(failed("import-diff", code, &said)),
             }
         };
-        tokio::select! {
+        let done: Result<(), CloudError> = tokio::select! {
             done = feed => done,
             () = self.monitor.token().cancelled() => Err(CloudError::Aborted),
+        };
+        if done.is_err() {
+            // Killed, it would hold its image for half a minute more, so that nobody could remove that. At the end of its input it
+            // lets go by itself.
+            drop(stdin.take());
+            let closing = async { tokio::join!(tail(stderr.take()), child.wait()) };
+            let _ = tokio::time::timeout(CLOSING, closing).await;
         }
+        done
     }
 }
 

@@ -62,6 +62,15 @@ impl CloudError {
         matches!(self, Self::Refused { status: 400 | 409, .. })
     }
 
+    /// The service did nothing of what it was asked for.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => (400..500).contains(status),
+            Self::NotFound { .. } | Self::Quota { .. } | Self::TooOld { .. } => true,
+            _ => false,
+        }
+    }
+
     /// From an answer with a status that is none of success. `request` is the service's id of the request.
     pub fn refused(
         service: &'static str,

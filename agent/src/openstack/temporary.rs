@@ -161,8 +161,7 @@ impl Ledger {
 
     /// Name of a temporary resource, with the tag in it: `freezer_backup_<id>~<process>`.
     pub fn name(&self, what: &str) -> String {
-        let what: String = what.chars().take(120).collect();
-        format!("{}{what}{MARK}{}", self.prefix, self.process)
+        tagged(&self.prefix, what, &self.process)
     }
 
     pub fn metadata(&self) -> Value {
@@ -214,6 +213,21 @@ impl Ledger {
         }
         self.remove_all().await
     }
+}
+
+fn tagged(prefix: &str, what: &str, process: &Process) -> String {
+    let what: String = what.chars().take(120).collect();
+    format!("{prefix}{what}{MARK}{process}")
+}
+
+/// A name as of [`Ledger::name`], for what no ledger knows: images of a Ceph cluster.
+pub fn own_name(prefix: &str, what: &str) -> String {
+    tagged(prefix, what, &Process::next_part())
+}
+
+/// Whether something of this name, made `age_secs` ago, bears the tag of a process that is gone.
+pub fn is_left_by_name(name: &str, prefix: &str, age_secs: i64) -> bool {
+    tag_in(name, prefix).is_some_and(|process| !process.may_be_at_work(age_secs))
 }
 
 /// Removes what agents that are gone left in the project of the login. Answers what was removed and what could not be.
@@ -439,6 +453,10 @@ fn process_of(row: &Value, tags: &Map<String, Value>, prefix: &str) -> Option<Pr
     let name = text(row, "name");
     // So Nova names the snapshots of an image of a server that boots from a volume.
     let name = name.strip_prefix("snapshot for ").unwrap_or(name);
+    tag_in(name, prefix)
+}
+
+fn tag_in(name: &str, prefix: &str) -> Option<Process> {
     let (_, tag) = name.strip_prefix(prefix)?.rsplit_once(MARK)?;
     Process::parse(tag)
 }
@@ -494,6 +512,14 @@ mod tests {
         assert!(!dead.may_be_at_work(0));
         let elsewhere = Process { host: "00000000".into(), ..own };
         assert!(elsewhere.may_be_at_work(0) && !elsewhere.may_be_at_work(FOREIGN_LIMIT_SECS));
+        let is_left = |name: &str, age| is_left_by_name(name, "freezer_", age);
+        assert!(!is_left(&own_name("freezer_", "restore_image"), i64::MAX));
+        assert!(is_left(&tagged("freezer_", "restore_image", &dead), 0));
+        let far = tagged("freezer_", "restore_image~1700000000", &elsewhere);
+        assert!(!is_left(&far, 0) && is_left(&far, FOREIGN_LIMIT_SECS));
+        for name in ["image~1700000000", "freezer_restore_image", "other_restore_image~00000000.1.2"] {
+            assert!(!is_left(name, i64::MAX), "{name}");
+        }
         assert_eq!(
             age_secs(
                 &json!({"created_at": "2026-01-01T00:00:00.000000"}),

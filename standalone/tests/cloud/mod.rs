@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod central;
+pub mod cut;
 pub mod detour;
 pub mod ground;
 pub mod heat;

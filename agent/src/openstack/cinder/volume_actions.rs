@@ -57,6 +57,22 @@ pub async fn unset_image_metadata(cloud: &Cloud, id: &str, name: &str) -> Result
     }
 }
 
+/// Adds to a volume's own metadata; what has the same key is replaced.
+pub async fn add_metadata(cloud: &Cloud, id: &str, metadata: &Value) -> Result<(), CloudError> {
+    let id = checked_id(SERVICE, "volume", id)?;
+    let what = format!("the metadata of volume {id}");
+    let body = json!({ "metadata": metadata });
+    cloud.post(SERVICE, &format!("/volumes/{id}/metadata"), &body, &what).await.map(|_| ())
+}
+
+/// What is not there is no error. `key` must be plain.
+pub async fn remove_metadata(cloud: &Cloud, id: &str, key: &str) -> Result<(), CloudError> {
+    let id = checked_id(SERVICE, "volume", id)?;
+    cloud
+        .delete(SERVICE, &format!("/volumes/{id}/metadata/{key}"), &format!("the metadata of volume {id}"))
+        .await
+}
+
 /// Gives a volume its name and exactly this metadata.
 pub async fn rename(
     cloud: &Cloud,

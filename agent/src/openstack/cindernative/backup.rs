@@ -12,6 +12,7 @@ use crate::actions::{ActionError, Done};
 use crate::openstack::cinder::backups::{Backups, CinderBackup, NewBackup};
 use crate::openstack::error::CloudError;
 use crate::openstack::temporary::Ledger;
+use crate::openstack::volume::warn_of_half;
 use crate::openstack::waiting::{Look, Wanted};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub async fn backup(action: &CinderNative<'_>) -> Result<Done, ActionError> {
     let volume_id = action.volume_id()?;
     let backups = action.backups();
     let volume = action.volume(volume_id).await?.ok_or_else(|| action.unknown_volume(volume_id))?;
+    warn_of_half(&volume);
     let chains = Chains::of(backups.list(volume_id).await?);
     let wanted = kind::Wanted {
         incremental: options.incremental,

@@ -2,7 +2,8 @@
 
 use super::cluster::Kept;
 use super::description::VolumeDescription;
-use super::{key, open_cloud, picked, through_image, with_leftovers};
+use super::leftover::tidy_pool;
+use super::{key, open_cloud, picked, restoring, through_image, with_leftovers};
 use crate::actions::{ActionError, Done, backup as action};
 use crate::openstack::ceph::{Ceph, CephAccess, RbdImage};
 use crate::openstack::cinder::volumes::Volume;
@@ -89,6 +90,7 @@ pub(in crate::openstack) fn check(
                 .to_owned(),
         });
     }
+    restoring::warn_of(volume);
     Ok(())
 }
 
@@ -174,7 +176,11 @@ fn done(
     let mut done = action::done(options, around, report);
     done.summary.push(format!("Volume       {} ({} GiB), through {way}", volume.id, volume.size_gib));
     done.summary.extend(left.iter().map(|what| format!("Left behind  {what}")));
+    let half = volume.restoring.as_ref();
+    done.summary
+        .extend(half.map(|backup| format!("WARNING      {}", restoring::is_half(&volume.id, backup))));
     if let Some(Value::Object(metadata)) = done.result.get_mut("backup_metadata") {
+        metadata.extend(half.map(|backup| ("half_restored".to_owned(), json!(backup))));
         metadata.insert("cinder_vol_id".into(), json!(volume.id));
         metadata.insert("volume_name".into(), json!(volume.name));
         metadata.insert("volume_size_gib".into(), json!(volume.size_gib));
@@ -195,6 +201,9 @@ pub async fn backup_rbd(
     let description = json!({"kind": "rbd", "image": image});
     let kept = Kept::new(&ceph, image, &chain_of(options), around.now_secs);
     let store = open_store(options, around).await?;
+    if !options.dry_run {
+        tidy_pool(&ceph, pool, &options.cloud.temp_prefix).await?;
+    }
     let (report, left) = from_cluster(options, around, (&store, &monitor), &kept, description).await?;
     let mut done = action::done(options, around, &report);
     done.summary.push(format!("Image        {pool}/{name}"));

@@ -1,5 +1,6 @@
 //! What is known of a volume beside its content, kept with each level and used by restores.
 
+use super::restoring;
 use crate::openstack::cinder::volumes::Volume;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -21,10 +22,13 @@ pub struct VolumeDescription {
     /// `server_id` and `device` of each attachment at the time of the backup.
     pub attachments: Vec<Value>,
     pub project_id: Option<String>,
+    /// The backup that was being written over the volume: its content is half that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restoring: Option<String>,
 }
 
-/// Metadata that Cinder makes itself.
-const NOT_ONES_OWN: [&str; 3] = ["readonly", "attached_mode", "src_backup_id"];
+/// Metadata that Cinder makes itself, or a restore for as long as it takes.
+const NOT_ONES_OWN: [&str; 4] = ["readonly", "attached_mode", "src_backup_id", restoring::KEY];
 
 impl VolumeDescription {
     pub fn of(volume: &Volume) -> Self {
@@ -52,6 +56,7 @@ impl VolumeDescription {
                 .map(|row| json!({"server_id": row.get("server_id"), "device": row.get("device")}))
                 .collect(),
             project_id: text("os-vol-tenant-attr:tenant_id"),
+            restoring: restoring::of(volume),
         }
     }
 

@@ -8,9 +8,11 @@ mod cluster;
 mod description;
 mod forget;
 mod key;
+mod leftover;
 mod new_volume;
 mod restore;
 mod restore_rbd;
+mod restoring;
 mod through_image;
 
 pub(super) use backup::save;
@@ -25,6 +27,7 @@ pub use restore::restore;
 pub(super) use restore::restore_one;
 pub(super) use restore::{feed, request as restore_request};
 pub use restore_rbd::restore as restore_rbd;
+pub(super) use restoring::warn_of as warn_of_half;
 pub(super) use through_image::{opener as snapshot_opener, snapshot_of};
 
 use super::cinder::volumes;

@@ -1,14 +1,14 @@
 //! Bringing a volume back: into a new one, over the old one, or a new one attached in the old one's place.
 //!
 //! The new volume is removed when its content could not be brought in. The old one is written to only when it is not
-//! attached, and only after the backup was found whole enough to be read.
+//! attached, and only after the backup was found whole enough to be read; while it is neither the old nor the new, it is marked.
 
 use super::description::VolumeDescription;
 use super::new_volume::{GIB, NewVolume};
-use super::{key, open_cloud, with_leftovers};
+use super::{key, open_cloud, restoring, with_leftovers};
 use crate::actions::backup::people;
 use crate::actions::{ActionError, Done};
-use crate::openstack::ceph::{Ceph, zeros_diff};
+use crate::openstack::ceph::{Ceph, RbdImage, zeros_diff};
 use crate::openstack::cinder::{attachments, volume_actions, volumes};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
@@ -97,7 +97,9 @@ async fn bring(work: &Restore, target: VolumeTarget) -> Result<Made, ActionError
         other => other,
     };
     let ((volume_id, report, notes), left) = with_leftovers(made, left)?;
-    Ok((volume_id, report, notes.into_iter().chain(left).collect()))
+    let saved = &work.new.saved;
+    let half = saved.restoring.as_ref().map(|backup| restoring::is_half(&saved.id, backup));
+    Ok((volume_id, report, notes.into_iter().chain(half).chain(left).collect()))
 }
 
 pub(in crate::openstack) fn request(options: &ActionOptions) -> Result<ImageRestoreRequest, ActionError> {
@@ -183,24 +185,54 @@ impl Restore {
         };
         let report = match ceph {
             Some(ceph) => {
-                let image = ceph.image_of_volume(&id);
-                let zeros = Ok(Bytes::from(zeros_diff(has)));
-                ceph.import_diff(&image, futures_util::stream::iter([zeros])).await?;
-                let report = self.new.import(ceph, &image).await?;
-                if has != self.new.plan.size_bytes {
-                    ceph.resize(&image, has).await?;
-                }
-                report
+                restoring::mark(&self.cloud, &id, &self.new.plan).await?;
+                let written = self.over_in_cluster(ceph, &ceph.image_of_volume(&id), has).await;
+                written.map_err(|error| restoring::broken_off(error, &id, &self.new.monitor))?
             }
             None => {
                 let (image_id, report) =
                     self.new.upload(&self.new.ledger.name(&format!("restore_{id}")), &json!({})).await?;
-                volume_actions::reimage(&self.cloud, &id, &image_id).await?;
-                volumes::wait(&self.cloud, &id, &["available"], self.new.gib()).await?;
+                restoring::mark(&self.cloud, &id, &self.new.plan).await?;
+                self.over_by_cinder(&old, &image_id).await?;
                 report
             }
         };
-        Ok((id, report, Vec::new()))
+        let notes = restoring::clear(&self.cloud, &id).await;
+        Ok((id, report, notes))
+    }
+
+    async fn over_in_cluster(
+        &self,
+        ceph: &Ceph,
+        image: &RbdImage,
+        has: u64,
+    ) -> Result<ImageReport, ActionError> {
+        let zeros = Ok(Bytes::from(zeros_diff(has)));
+        ceph.import_diff(image, futures_util::stream::iter([zeros])).await?;
+        let report = self.new.import(ceph, image).await?;
+        if has != self.new.plan.size_bytes {
+            ceph.resize(image, has).await?;
+        }
+        Ok(report)
+    }
+
+    async fn over_by_cinder(&self, old: &volumes::Volume, image_id: &str) -> Result<(), ActionError> {
+        let id = old.id();
+        let broken_off = |error: CloudError| restoring::broken_off(error.into(), id, &self.new.monitor);
+        match volume_actions::reimage(&self.cloud, id, image_id).await {
+            Err(error) if error.is_refusal() => {
+                // It is what it was: whole, or what an earlier restore has left of it.
+                if restoring::of(old).is_none() {
+                    for note in restoring::clear(&self.cloud, id).await {
+                        tracing::error!("{note}");
+                    }
+                }
+                return Err(error.into());
+            }
+            other => other.map_err(broken_off)?,
+        }
+        let waited = volumes::wait(&self.cloud, id, &["available"], self.new.gib()).await;
+        waited.map(|_| ()).map_err(broken_off)
     }
 
     /// What is written over a volume is read with the key that the volume has now.

@@ -1,6 +1,10 @@
 //! Mode rbd: an image comes back into any pool of the cluster, sparse as it was.
+//!
+//! It gets its name when it is whole, and a temporary's until then: whatever becomes of the agent, no half image looks like a
+//! restored one or is in the way of the next.
 
 use super::backup::ceph_access;
+use super::leftover::{tidy_pool, unfinished};
 use super::restore::{feed, request};
 use crate::actions::backup::people;
 use crate::actions::{ActionError, Done};
@@ -8,8 +12,9 @@ use crate::openstack::ceph::{Ceph, RbdImage};
 use crate::openstack::pipe;
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
+use freezer_storage::Store;
 use freezer_vault::Monitor;
-use freezer_vault::image::{self, ImageOutput, ImagePlan};
+use freezer_vault::image::{self, ImageOutput, ImagePlan, ImageReport};
 use serde_json::{Map, json};
 use std::sync::Arc;
 
@@ -34,17 +39,20 @@ pub async fn restore(
             "restore".into(),
             json!({"dry_run": true, "timestamp": plan.timestamp, "target": target}),
         );
-        let summary = vec![format!("Would restore {} as of {} into {target}", plan.hbn, plan.timestamp)];
+        let summary = vec![
+            format!("Would restore {} as of {} into {target}", plan.hbn, plan.timestamp),
+            "Dry run      nothing was written".to_owned(),
+        ];
         return Ok(Done { result, summary, partial: false });
     }
-    ceph.create(&target, plan.size_bytes).await?;
-    let (writer, stream) = pipe::writer();
-    let taking = ceph.import_diff(&target, stream);
-    let report = match feed(&store, &plan, ImageOutput::Diff(writer), &monitor, taking).await {
+    let prefix = &options.cloud.temp_prefix;
+    tidy_pool(&ceph, &target.pool, prefix).await?;
+    let unfinished = unfinished(&target, prefix);
+    let report = match fill(&ceph, (&store, &plan), (&unfinished, &target), &monitor).await {
         Ok(report) => report,
         Err(error) => {
-            if let Err(left) = ceph.undisturbed().remove(&target).await {
-                tracing::error!("image {target} stays behind: {left}");
+            if let Err(left) = ceph.undisturbed().remove(&unfinished).await {
+                tracing::error!("image {unfinished} stays behind until a later restore removes it: {left}");
             }
             return Err(if monitor.is_cancelled() { ActionError::Aborted } else { error });
         }
@@ -59,6 +67,22 @@ pub async fn restore(
     ];
     result.insert("restore".into(), json!({"target": target, "report": report}));
     Ok(Done { result, summary, partial: false })
+}
+
+/// Fills an image under one name and gives it another when it is whole.
+async fn fill(
+    ceph: &Ceph,
+    (store, plan): (&Arc<dyn Store>, &ImagePlan),
+    (unfinished, target): (&RbdImage, &RbdImage),
+    monitor: &Arc<Monitor>,
+) -> Result<ImageReport, ActionError> {
+    ceph.create(unfinished, plan.size_bytes).await?;
+    let (writer, stream) = pipe::writer();
+    let taking = ceph.import_diff(unfinished, stream);
+    let report = feed(store, plan, ImageOutput::Diff(writer), monitor, taking).await?;
+    // Not to be cut off by an abort: it is whole by now.
+    ceph.undisturbed().rename(unfinished, target).await?;
+    Ok(report)
 }
 
 fn target(

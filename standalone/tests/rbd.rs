@@ -1,0 +1,273 @@
+//! Mode rbd on a real cluster: images with holes come back as they were, into any pool, under their name only when they are whole.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cloud;
+
+use cloud::one_shot::{CEPH, Said};
+use cloud::{LOOK, PATIENCE, cut};
+use freezer_testkit::{program, random_name};
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+use tempfile::TempDir;
+
+const MIB: usize = 1 << 20;
+/// What one object of an image takes in the cluster.
+const OBJECT: u64 = 4 << 20;
+const IMAGE: &str = "image";
+
+fn run(program: &str, words: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut command = Command::new(program);
+    command.args(["-c", "/etc/ceph/ceph.conf"]).args(words);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+fn rbd(words: &[&str]) -> Vec<u8> {
+    run("rbd", words, b"")
+}
+
+/// A pool of one test, removed with everything in it.
+struct Pool(String);
+
+impl Pool {
+    fn new() -> Self {
+        let name = format!("freezer-test-{}", random_name());
+        run("ceph", &["osd", "pool", "create", &name, "4", "4", "replicated", "--size", "1"], b"");
+        Self(name)
+    }
+
+    fn at(&self, image: &str) -> String {
+        format!("{}/{image}", self.0)
+    }
+
+    /// Names of its images, sorted.
+    fn images(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            serde_json::from_slice(&rbd(&["ls", "--format", "json", &self.0])).unwrap();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let words = ["-c", "/etc/ceph/ceph.conf", "osd", "pool", "rm", &self.0, &self.0];
+        let removed = Command::new("ceph").args(words).arg("--yes-i-really-really-mean-it").output().unwrap();
+        assert!(removed.status.success() || std::thread::panicking(), "{removed:?}");
+    }
+}
+
+fn content(image: &str) -> Vec<u8> {
+    rbd(&["export", "--no-progress", image, "-"])
+}
+
+/// Bytes that an image takes in the cluster.
+fn used(image: &str) -> u64 {
+    let listed: Value = serde_json::from_slice(&rbd(&["du", "--format", "json", image])).unwrap();
+    listed["images"].as_array().unwrap().iter().map(|row| row["used_size"].as_u64().unwrap()).sum()
+}
+
+fn noise(length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length + 16);
+    while bytes.len() < length {
+        bytes.extend_from_slice(uuid::Uuid::new_v4().as_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// An image of 64 MiB with something in two of its sixteen objects.
+fn fill(image: &str) {
+    let mut bytes = vec![0; 64 * MIB];
+    bytes[8 * MIB..9 * MIB].copy_from_slice(&noise(MIB));
+    bytes[40 * MIB + 5000..41 * MIB].copy_from_slice(&noise(MIB - 5000));
+    run("rbd", &["import", "--no-progress", "-", image], &bytes);
+}
+
+/// Something where nothing was, and a hole where something was.
+fn change(image: &str) {
+    let mut diff = b"rbd diff v1\nw".to_vec();
+    let number = |number: usize| (number as u64).to_le_bytes();
+    diff.extend([number(20 * MIB), number(70_000)].concat());
+    diff.extend(noise(70_000));
+    diff.push(b'z');
+    diff.extend([number(40 * MIB), number(4 * MIB)].concat());
+    diff.push(b'e');
+    run("rbd", &["import-diff", "--no-progress", "-", image], &diff);
+}
+
+/// `freezer-agent --action …` that saves to a folder, with nothing else in its environment.
+fn command(folder: &Path, pool: &str, action: &str, more: &[&str]) -> Command {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let mut command = Command::new(program("freezer-agent"));
+    command.env_clear().envs([("PATH", "/usr/bin:/bin"), ("HOME", "/nonexistent")]);
+    command.args(["--config-file", &path("agent.conf"), "--action", action, "--mode", "rbd"]);
+    command.args(["--rbd-pool", pool, "--rbd-image", IMAGE, "--storage", "local"]);
+    command.args(["--container", &path("store"), "--hostname", "h", "--backup-name", "b"]);
+    command.args(["--metadata-out", "-"]).args(more);
+    command
+}
+
+/// A pool with an image, and an agent that keeps backups in a folder.
+struct Stage {
+    pool: Pool,
+    folder: TempDir,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (pool, folder) = (Pool::new(), tempfile::tempdir().unwrap());
+        std::fs::write(folder.path().join("agent.conf"), CEPH).unwrap();
+        std::fs::write(folder.path().join("pass"), "correct horse battery staple\n").unwrap();
+        fill(&pool.at(IMAGE));
+        Self { pool, folder }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    async fn agent(&self, action: &str, more: &[&str]) -> Said {
+        Said::by(command(self.folder.path(), &self.pool.0, action, more)).await
+    }
+
+    async fn save(&self) -> Value {
+        self.agent("backup", &["--incremental"]).await.document()
+    }
+
+    /// A restore of which the import ends in its middle.
+    async fn cut(&self, then: &str, more: &[&str]) -> Said {
+        let mut command = command(self.folder.path(), &self.pool.0, "restore", more);
+        command.env("PATH", cut::path_where_imports_end(self.folder.path(), then));
+        Said::by(command).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_with_holes_comes_back_into_any_pool() {
+    let (stage, other) = (Stage::new(), Pool::new());
+    let source = stage.pool.at(IMAGE);
+    let (first, first_used) = (content(&source), used(&source));
+    assert_eq!(first_used, 2 * OBJECT);
+    let read = |document: &Value| document["bytes_read"].as_u64().unwrap();
+    let full = stage.save().await;
+    assert_eq!(full["curr_backup_level"], 0, "{full}");
+    assert!((1..4 << 20).contains(&read(&full)), "only what there is gets read: {full}");
+    change(&source);
+    let second = content(&source);
+    assert_ne!(first, second);
+    let changed = stage.save().await;
+    assert_eq!(changed["curr_backup_level"], 1, "{changed}");
+    assert!((1..1 << 20).contains(&read(&changed)), "{changed}");
+    let unchanged = stage.save().await;
+    assert_eq!((&unchanged["curr_backup_level"], read(&unchanged)), (&2.into(), 0), "{unchanged}");
+    let snapshots: Value =
+        serde_json::from_slice(&rbd(&["snap", "ls", "--format", "json", &source])).unwrap();
+    assert_eq!(snapshots.as_array().unwrap().len(), 1, "{snapshots}");
+
+    // A dry run first: it names the target and makes nothing.
+    let copy = other.at("copy");
+    let into = ["--rbd-restore-to", copy.as_str()];
+    let planned = stage.agent("restore", &[&into[..], &["--dry-run"]].concat()).await.document();
+    assert_eq!(
+        (&planned["dry_run"], &planned["target"]["pool"], &planned["target"]["name"]),
+        (&true.into(), &other.0.clone().into(), &"copy".into()),
+        "{planned}"
+    );
+    assert!(other.images().is_empty());
+    let restored = stage.agent("restore", &into).await.document();
+    assert_eq!(restored["target"], planned["target"], "{restored}");
+    assert!(content(&copy) == second, "another content");
+    // The first object of the change took the place of the one that became a hole.
+    assert_eq!(used(&copy), first_used);
+    // It is not written over, and what is named wrongly is nobody's.
+    stage.agent("restore", &into).await.fails_with(&[&copy, "is there already", "rbd_restore_to"]);
+    let nowhere = format!("{}-gone", other.0);
+    let target = format!("{nowhere}/copy");
+    stage.agent("restore", &["--rbd-restore-to", &target]).await.fails_with(&[&nowhere, "no such pool"]);
+    stage.agent("restore", &["--rbd-restore-to", "copy"]).await.fails_with(&["'copy' is not pool/image"]);
+    assert_eq!(other.images(), ["copy"]);
+    assert!(content(&copy) == second, "it was written over");
+
+    // The older state, and the target that nobody named.
+    let at = full["time_stamp"].as_i64().unwrap();
+    let date = chrono::DateTime::from_timestamp(at, 0).unwrap().format("%FT%TZ").to_string();
+    stage.agent("restore", &["--restore-from-date", &date]).await.document();
+    let usual = format!("{IMAGE}~{at}");
+    assert_eq!(stage.pool.images(), [IMAGE, usual.as_str()]);
+    assert!(content(&stage.pool.at(&usual)) == first, "another content");
+    assert_eq!(used(&stage.pool.at(&usual)), first_used);
+}
+
+/// Waits until nobody has the image open.
+fn is_let_go(image: &str) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let status: Value = serde_json::from_slice(&rbd(&["status", "--format", "json", image])).unwrap();
+        if status["watchers"].as_array().unwrap().is_empty() {
+            return;
+        }
+        assert!(Instant::now() < end, "{image}: {status}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_breaks_off_leaves_no_half_image() {
+    let stage = Stage::new();
+    let original = content(&stage.pool.at(IMAGE));
+    let pass = stage.path("pass");
+    let sealed = ["--encrypt-pass-file", pass.as_str()];
+    let full = stage.agent("backup", &sealed).await.document();
+    assert_eq!(full["encrypted"], true, "{full}");
+    let usual = format!("{IMAGE}~{}", full["time_stamp"]);
+    stage.agent("restore", &[]).await.fails_with(&["encrypted", "pass phrase"]);
+    assert_eq!(stage.pool.images(), [IMAGE]);
+
+    // One that fails or is told to stop tidies up itself.
+    stage.cut(cut::FAILS, &sealed).await.fails_with(&["import-diff", "ended with status"]);
+    assert_eq!(stage.pool.images(), [IMAGE]);
+    let stopped = stage.cut(cut::STOPS, &sealed).await;
+    assert_eq!(stopped.status, Some(143), "{}", stopped.err);
+    assert_eq!(stage.pool.images(), [IMAGE]);
+
+    // One that is killed leaves what cannot be taken for the image.
+    let killed = stage.cut(cut::DIES, &sealed).await;
+    assert_eq!(killed.status, None, "{}", killed.err);
+    let left = stage.pool.images();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left[0].starts_with(&format!("freezer_restore_{usual}~")), "{left:?}");
+    is_let_go(&stage.pool.at(&left[0]));
+    // What somebody else has named so that it looks alike stays.
+    let alike = "freezer_restore_image~1700000000";
+    rbd(&["create", "--size", "1M", &stage.pool.at(alike)]);
+    let planned = stage.agent("restore", &[&sealed[..], &["--dry-run"]].concat()).await.document();
+    assert_eq!(planned["target"]["name"], usual.as_str(), "{planned}");
+    assert_eq!(stage.pool.images().len(), 3, "a dry run removes nothing");
+    let again = stage.agent("restore", &sealed).await;
+    assert_eq!(again.document()["target"]["name"], usual.as_str());
+    assert!(again.err.contains(&left[0]), "what was removed is said: {}", again.err);
+    assert_eq!(stage.pool.images(), [alike, IMAGE, usual.as_str()]);
+    assert!(content(&stage.pool.at(&usual)) == original, "another content");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_missing_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = format!("freezer-test-{}", random_name());
+    for action in ["backup", "restore"] {
+        std::fs::write(folder.path().join("agent.conf"), "[DEFAULT]\n").unwrap();
+        let said = Said::by(command(folder.path(), &pool, action, &[])).await;
+        said.fails_with(&["mode rbd needs [ceph] conf", "configuration of the agent"]);
+    }
+    std::fs::write(folder.path().join("agent.conf"), CEPH).unwrap();
+    let said = Said::by(command(folder.path(), &pool, "backup", &[])).await;
+    said.fails_with(&["Ceph has no image", &pool]);
+}
