@@ -7,6 +7,7 @@
 use crate::body::{self, JsonBody};
 use crate::caller::Caller;
 use crate::error::ApiError;
+use crate::patience::is_unavailable;
 use crate::policy;
 use crate::query::Query;
 use crate::state::ApiState;
@@ -159,10 +160,10 @@ impl Call {
             return self.write(work).await;
         }
         let outcome = self.state.patience.answered(insertions.write(work)).await;
-        if outcome.is_err() {
+        if is_unavailable(&outcome) {
             insertions.give_up();
         }
-        outcome?
+        outcome
     }
 
     /// Tells the conductors that a job was written. They would find it by themselves a little later, so a broker

@@ -5,12 +5,13 @@
 //! so no more of them are let in than there are connections, and while the database is silent nobody queues for a place.
 
 use crate::error::ApiError;
+use actix_web::http::StatusCode;
 use actix_web::web;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
 /// Even for a database that has one connection: its users are told by the pool what to do then.
@@ -38,32 +39,49 @@ impl Patience {
         &self,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let (place, span) = (self.place().await?, Span::current());
+        let deadline = Instant::now() + self.limit;
+        let (place, span) = (self.place(deadline).await?, Span::current());
         let work = web::block(move || {
             let _place = place;
             span.in_scope(work)
         });
-        match self.answered(work).await? {
-            Ok(outcome) => outcome,
-            Err(_) => Err(ApiError::internal("a database task was cancelled: is the service shutting down?")),
+        let cancelled = "a database task was cancelled: is the service shutting down?";
+        let work = async { work.await.unwrap_or_else(|_| Err(ApiError::internal(cancelled))) };
+        self.answered_by(deadline, work).await
+    }
+
+    /// What comes of work that is done elsewhere, or 503 when the database says nothing.
+    pub(crate) async fn answered<T>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        self.answered_by(Instant::now() + self.limit, work).await
+    }
+
+    async fn answered_by<T>(
+        &self,
+        deadline: Instant,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        let Ok(outcome) = timeout_at(deadline, work).await else {
+            self.is_silent.store(true, Ordering::Relaxed);
+            return Err(self.silent());
+        };
+        // An answer of the pool, that no connection is free, is none of the database.
+        if !is_unavailable(&outcome) {
+            self.is_silent.store(false, Ordering::Relaxed);
         }
+        outcome
     }
 
-    /// What the database says through `work`, or 503 when it says nothing.
-    pub(crate) async fn answered<T>(&self, work: impl Future<Output = T>) -> Result<T, ApiError> {
-        let answer = timeout(self.limit, work).await;
-        self.is_silent.store(answer.is_err(), Ordering::Relaxed);
-        answer.map_err(|_| self.silent())
-    }
-
-    async fn place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+    async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, ApiError> {
         if let Ok(place) = self.places.clone().try_acquire_owned() {
             return Ok(place);
         }
         if self.is_silent.load(Ordering::Relaxed) {
             return Err(self.silent());
         }
-        match timeout(self.limit, self.places.clone().acquire_owned()).await {
+        match timeout_at(deadline, self.places.clone().acquire_owned()).await {
             Ok(Ok(place)) => Ok(place),
             _ => Err(self.silent()),
         }
@@ -73,4 +91,8 @@ impl Patience {
         let seconds = self.limit.as_secs();
         ApiError::unavailable(format!("the database has not answered for {seconds} s ([api] database_timeout)"))
     }
+}
+
+pub(crate) fn is_unavailable<T>(outcome: &Result<T, ApiError>) -> bool {
+    outcome.as_ref().is_err_and(|error| error.status == StatusCode::SERVICE_UNAVAILABLE)
 }
