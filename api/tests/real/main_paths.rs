@@ -19,9 +19,13 @@ fn job(client: &str) -> Value {
 async fn tokens_open_their_own_project_and_no_other() {
     let stage = Stage::start();
     let refused = stage.ask(None, "GET", "/v2", Value::Null).await.expect(401);
-    assert_eq!(refused.json()["error"]["code"], 401);
+    let message = "The request you have made requires authentication.";
+    let body = json!({"error": {"code": 401, "title": "Unauthorized", "message": message}});
+    assert_eq!((refused.json(), refused.header("content-type")), (body, "application/json"));
+    assert_eq!(refused.headers.get("x-openstack-request-id"), None);
     assert!(refused.header("www-authenticate").starts_with("Keystone uri="), "{:?}", refused.headers);
-    stage.ask(Some("no such token"), "GET", "/v2", Value::Null).await.expect(401);
+    let refused = stage.ask(Some("no such token"), "GET", "/v2", Value::Null).await.expect(401);
+    assert_eq!((&refused.json()["error"]["code"], refused.headers.get("x-openstack-request-id")), (&json!(401), None));
     stage.ask(None, "GET", "/v2/x/unknown", Value::Null).await.expect(401);
     stage.ask(None, "GET", "/", Value::Null).await.expect(300);
     stage.ask(None, "GET", "/healthcheck", Value::Null).await.expect(200);
