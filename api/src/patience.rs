@@ -89,7 +89,9 @@ impl Patience {
 
     fn silent(&self) -> ApiError {
         let seconds = self.limit.as_secs();
-        ApiError::unavailable(format!("the database has not answered for {seconds} s ([api] database_timeout)"))
+        ApiError::unavailable(format!(
+            "the database has not answered for {seconds} s ([api] database_timeout)"
+        ))
     }
 }
 

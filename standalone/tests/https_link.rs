@@ -377,8 +377,7 @@ async fn a_narrow_credential_is_an_agent_and_nothing_else(cloud: &Cloud, demo: &
 async fn a_credential_is_good_for_its_project_alone(cloud: &Cloud, demo: &Login, other: &Login) {
     let credential = Credential::create(demo).await;
     let wide = Login { token: credential.token().await, project_id: demo.project_id.clone() };
-    let (status, document) =
-        User::new(cloud.api_port, &wide).call(Method::GET, "/jobs", None).await.unwrap();
+    let (status, document) = User::new(cloud.api_port, &wide).call(Method::GET, "/jobs", None).await.unwrap();
     assert_eq!(status, 200, "{document}");
     refused_in_another_project(cloud, &wide.token, other).await;
     credential.delete(demo).await;

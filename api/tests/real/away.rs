@@ -165,7 +165,8 @@ async fn without_a_broker_jobs_are_taken_and_handed_out_later() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     for job in ["gone", "silent"] {
-        let runs = stage.call(&demo, "GET", &format!("/jobs/{job}/runs"), Value::Null).await.expect(200).json();
+        let runs =
+            stage.call(&demo, "GET", &format!("/jobs/{job}/runs"), Value::Null).await.expect(200).json();
         assert_eq!(runs["runs"].as_array().unwrap().len(), 1, "{runs}");
     }
     conductor.stop().await;

@@ -246,7 +246,11 @@ async fn what_agents_report_is_kept_as_it_is() {
                 assert_eq!(run["log"], json!([odd, "plain"]), "{run}");
             }
             if verb == "finished" {
-                assert_eq!((&run["state"], &run["steps"][0]["error"]), (&json!("partial"), &json!(odd)), "{run}");
+                assert_eq!(
+                    (&run["state"], &run["steps"][0]["error"]),
+                    (&json!("partial"), &json!(odd)),
+                    "{run}"
+                );
                 assert_eq!(run["steps"][0]["log"], json!([odd, "plain"]), "{run}");
             }
         }

@@ -25,7 +25,10 @@ async fn tokens_open_their_own_project_and_no_other() {
     assert_eq!(refused.headers.get("x-openstack-request-id"), None);
     assert!(refused.header("www-authenticate").starts_with("Keystone uri="), "{:?}", refused.headers);
     let refused = stage.ask(Some("no such token"), "GET", "/v2", Value::Null).await.expect(401);
-    assert_eq!((&refused.json()["error"]["code"], refused.headers.get("x-openstack-request-id")), (&json!(401), None));
+    assert_eq!(
+        (&refused.json()["error"]["code"], refused.headers.get("x-openstack-request-id")),
+        (&json!(401), None)
+    );
     stage.ask(None, "GET", "/v2/x/unknown", Value::Null).await.expect(401);
     stage.ask(None, "GET", "/", Value::Null).await.expect(300);
     stage.ask(None, "GET", "/healthcheck", Value::Null).await.expect(200);
@@ -160,7 +163,10 @@ async fn an_operators_policy_file_is_in_force() {
             let refused = stage.call(who, "POST", path, job(client)).await.expect(403).json();
             assert_eq!(refused["title"], "Access Forbidden");
         }
-        assert_eq!(stage.call(who, "GET", "/jobs", Value::Null).await.expect(200).json(), json!({"jobs": []}));
+        assert_eq!(
+            stage.call(who, "GET", "/jobs", Value::Null).await.expect(200).json(),
+            json!({"jobs": []})
+        );
     }
     // What the file does not name is as ever; what calls a rule that is not there is refused.
     let action = json!({"freezer_action": {"action": "info"}});

@@ -98,7 +98,7 @@ impl Stage {
     pub fn with(database_url: &str, database: Option<TestDatabase>, keystone: &str, settings: &str) -> Self {
         let vhost = TestVhost::create();
         let transport = vhost.url();
-        Self::between(database_url, database, (&transport, vhost), keystone, settings)
+        Self::between(database_url, database, (transport.as_str(), vhost), keystone, settings)
     }
 
     /// With its own ways to a database and to a virtual host.
