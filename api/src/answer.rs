@@ -4,8 +4,9 @@
 //! caller takes it: neither its rows nor a connection to the database are held meanwhile, so that no list, however large its rows
 //! are, takes more memory than a piece of it.
 
-use crate::call::{self, Call};
+use crate::call::Call;
 use crate::error::ApiError;
+use crate::patience::Patience;
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use bytes::Bytes;
@@ -54,6 +55,7 @@ impl Items {
 /// A list that is being read: `read` reads the next piece and writes its documents.
 struct Reading<R> {
     db: Database,
+    patience: Patience,
     cursor: Cursor,
     items: Items,
     read: R,
@@ -66,7 +68,8 @@ where
 {
     /// Goes on until there is something to send; returns it, and what is to be done afterwards.
     async fn some(mut self) -> Result<(Bytes, Self), ApiError> {
-        call::blocking(move || {
+        let patience = self.patience.clone();
+        let some = patience.blocking(move || {
             while !self.cursor.is_over() && self.items.out.len() < SENT_BYTES {
                 (self.read)(&self.db, &mut self.cursor, &mut self.items)?;
             }
@@ -75,8 +78,8 @@ where
                 self.is_closed = true;
             }
             Ok((Bytes::from(std::mem::take(&mut self.items.out)), self))
-        })
-        .await
+        });
+        some.await
     }
 }
 
@@ -88,7 +91,8 @@ pub async fn list(
     read: impl FnMut(&Database, &mut Cursor, &mut Items) -> Result<(), ApiError> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
     let (cursor, items) = (Cursor::of(page), Items::open(name));
-    let reading = Reading { db: call.state.db.clone(), cursor, items, read, is_closed: false };
+    let (db, patience) = (call.state.db.clone(), call.state.patience.clone());
+    let reading = Reading { db, patience, cursor, items, read, is_closed: false };
     let (first, rest) = reading.some().await?;
     if rest.is_closed {
         return Ok(HttpResponse::Ok().content_type(ContentType::json()).body(first));

@@ -1,11 +1,13 @@
 //! One request after authentication: who calls, for which project, with what body.
 //!
 //! A handler takes a [`Call`], asks its policy question first ([`Call::enforce`]), then reads parameters and the
-//! body, and does its database work in [`Call::read`] or [`Call::write`] on a blocking thread.
+//! body, and does its database work in [`Call::read`] or [`Call::write`] on a blocking thread,
+//! for as long as [`crate::patience`] allows.
 
 use crate::body::{self, JsonBody};
 use crate::caller::Caller;
 use crate::error::ApiError;
+use crate::patience::is_unavailable;
 use crate::policy;
 use crate::query::Query;
 use crate::state::ApiState;
@@ -124,7 +126,7 @@ impl Call {
         work: impl FnOnce(&mut Tx) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let db = self.state.db.clone();
-        blocking(move || db.read(work)).await
+        self.state.patience.blocking(move || db.read(work)).await
     }
 
     /// Runs `work` in a writing transaction on a blocking thread; it may be run again after a deadlock.
@@ -133,7 +135,7 @@ impl Call {
         work: impl FnMut(&mut Tx) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let db = self.state.db.clone();
-        blocking(move || db.transaction(work)).await
+        self.state.patience.blocking(move || db.transaction(work)).await
     }
 
     /// As [`Self::write`], for work that changes a row or inserts it when it is not there: when somebody else has inserted it in
@@ -153,7 +155,15 @@ impl Call {
         &self,
         work: impl FnMut(&mut Tx) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.state.insertions.write(work).await
+        let insertions = &self.state.insertions;
+        if insertions.is_stuck() {
+            return self.write(work).await;
+        }
+        let outcome = self.state.patience.answered(insertions.write(work)).await;
+        if is_unavailable(&outcome) {
+            insertions.give_up();
+        }
+        outcome
     }
 
     /// Tells the conductors that a job was written. They would find it by themselves a little later, so a broker
@@ -165,16 +175,6 @@ impl Call {
 
     pub fn request(&self) -> &HttpRequest {
         &self.request
-    }
-}
-
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    let span = tracing::Span::current();
-    match web::block(move || span.in_scope(work)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(ApiError::internal("a database task was cancelled: is the service shutting down?")),
     }
 }
 

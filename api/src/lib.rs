@@ -14,6 +14,7 @@ pub mod manage;
 pub mod notices;
 pub mod openapi;
 pub mod options;
+pub mod patience;
 pub mod pipeline;
 pub mod policy;
 pub mod query;

@@ -1,6 +1,7 @@
 //! The application and its server, for the binary and for the process that runs all services.
 
 use crate::notices::Notices;
+use crate::patience::Patience;
 use crate::pipeline::{accept, announce, front, health, metrics};
 use crate::policy::Policy;
 use crate::state::{ApiOptions, ApiState};
@@ -141,6 +142,7 @@ pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
         metrics.show_lost_events(announcer.lost());
     }
     let state = ApiState {
+        patience: Patience::new(options.database_timeout, db.max_connections()),
         insertions: Together::new(&db).map_err(ServeError::Run)?,
         db,
         policy,

@@ -1,6 +1,7 @@
 //! What all requests of one process share.
 
 use crate::notices::Notices;
+use crate::patience::Patience;
 use crate::pipeline::health::HealthOptions;
 use crate::pipeline::metrics::Metrics;
 use crate::policy::Policy;
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 pub struct ApiState {
     pub db: Database,
+    /// How long requests wait for it.
+    pub patience: Patience,
     /// Where insertions line up for the database.
     pub insertions: Together,
     pub policy: Policy,
@@ -45,6 +48,8 @@ pub struct ApiOptions {
     pub head_timeout: Duration,
     /// A request's body must be there in this time.
     pub body_timeout: Duration,
+    /// How long the database may take for one piece of work before it counts as gone.
+    pub database_timeout: Duration,
     /// Most items of one list answer.
     pub max_limit: u64,
     pub backup_status: StatusShown,
@@ -72,6 +77,7 @@ impl Default for ApiOptions {
             keep_alive: Duration::from_secs(75),
             head_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(60),
+            database_timeout: Duration::from_secs(30),
             max_limit: 1000,
             backup_status: StatusShown::default(),
             quota: Limits::default(),

@@ -9,6 +9,7 @@ use crate::error::ApiError;
 use freezer_database::{Database, DbError, Tx};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use tokio::sync::oneshot;
@@ -38,6 +39,10 @@ struct Queue {
 struct Line {
     queue: Mutex<Queue>,
     comes: Condvar,
+    /// Writers that are at the database.
+    busy: AtomicUsize,
+    /// Somebody waited in vain since a writer came back last.
+    is_given_up: AtomicBool,
 }
 
 /// The queue in front of a database; clones share it. Its threads end with the last of them, when nobody waits any more.
@@ -112,6 +117,20 @@ impl Together {
         let value = made.lock().unwrap_or_else(PoisonError::into_inner).take();
         value.ok_or_else(lost)
     }
+
+    /// The writers are at a database that does not answer: who has something to write does it without them.
+    pub fn is_stuck(&self) -> bool {
+        self.door.line.is_given_up.load(Ordering::Relaxed) && self.door.line.busy.load(Ordering::Relaxed) > 0
+    }
+
+    /// Somebody waits no longer. What he wanted written is forgotten, unless a writer has it already.
+    pub fn give_up(&self) {
+        self.door.line.is_given_up.store(true, Ordering::Relaxed);
+        let mut queue = self.door.line.lock();
+        while queue.waiting.front().is_some_and(|first| first.answer.is_closed()) {
+            queue.waiting.pop_front();
+        }
+    }
 }
 
 impl Line {
@@ -121,11 +140,22 @@ impl Line {
 
     /// The next batch, when somebody waits. None when nobody will.
     fn next(&self) -> Option<Vec<Waiting>> {
-        let is_idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.is_closed;
-        let mut queue = self.comes.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
-        let count = queue.waiting.len().min(MOST);
-        let batch: Vec<Waiting> = queue.waiting.drain(..count).collect();
-        (!batch.is_empty()).then_some(batch)
+        let mut queue = self.lock();
+        loop {
+            let mut batch = Vec::new();
+            while batch.len() < MOST
+                && let Some(one) = queue.waiting.pop_front()
+            {
+                // Who was told that it failed must not find it written later.
+                if !one.answer.is_closed() {
+                    batch.push(one);
+                }
+            }
+            if !batch.is_empty() || queue.is_closed {
+                return (!batch.is_empty()).then_some(batch);
+            }
+            queue = self.comes.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
@@ -137,20 +167,27 @@ struct Writer {
 
 impl Writer {
     fn serve(&self) {
-        while let Some(mut batch) = self.line.next() {
-            match batch.as_mut_slice() {
-                [_] => self.write_each(batch),
-                several => match self.write_all(several) {
-                    Ok(()) => batch.into_iter().for_each(|done| done.answer(Ok(()))),
-                    Err(Failed::Work) => self.write_each(batch),
-                    Err(Failed::Database(error)) => {
-                        let reason = error.to_string();
-                        for lost in batch {
-                            lost.answer(Err(DbError::Unavailable { reason: reason.clone() }.into()));
-                        }
+        while let Some(batch) = self.line.next() {
+            self.line.busy.fetch_add(1, Ordering::Relaxed);
+            self.write(batch);
+            self.line.busy.fetch_sub(1, Ordering::Relaxed);
+            self.line.is_given_up.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn write(&self, mut batch: Vec<Waiting>) {
+        match batch.as_mut_slice() {
+            [_] => self.write_each(batch),
+            several => match self.write_all(several) {
+                Ok(()) => batch.into_iter().for_each(|done| done.answer(Ok(()))),
+                Err(Failed::Work) => self.write_each(batch),
+                Err(Failed::Database(error)) => {
+                    let reason = error.to_string();
+                    for lost in batch {
+                        lost.answer(Err(DbError::Unavailable { reason: reason.clone() }.into()));
                     }
-                },
-            }
+                }
+            },
         }
     }
 

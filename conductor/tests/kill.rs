@@ -8,14 +8,12 @@
 #[path = "suite/stage.rs"]
 #[allow(dead_code)]
 mod stage;
-#[path = "suite/wire.rs"]
-mod wire;
 
 use freezer_conductor::{ConductorOptions, ConductorParts, start};
 use freezer_database::{Database, DatabaseOptions, DbError, Page, RunFilter, Tx};
 use freezer_model::rpc::Verdict;
 use freezer_model::*;
-use freezer_testkit::{Daemon, TestDatabase, TestVhost};
+use freezer_testkit::{Daemon, TestDatabase, TestVhost, wire};
 use oslo_messaging::{Context, RabbitOptions, Transport};
 use serde_json::json;
 use stage::*;

@@ -282,7 +282,8 @@ async fn nobody_takes_another_agents_place() {
     let runs = run_that(&user, "j", is_over).await;
     assert_eq!((runs.len(), &runs[0]["state"]), (1, &json!("success")));
 
-    a_narrow_credential_is_an_agent_and_nothing_else(&cloud, &demo).await;
+    a_narrow_credential_is_an_agent_and_nothing_else(&cloud, &demo, &other).await;
+    a_credential_is_good_for_its_project_alone(&cloud, &demo, &other).await;
 
     cloud.conductor.kill();
     let url = format!("http://127.0.0.1:{}/v2/{}/agents/guest-1/heartbeat", cloud.api_port, demo.project_id);
@@ -344,7 +345,7 @@ async fn attack(cloud: &Cloud, demo: &Login, other: &Login, run_id: &Value) {
 }
 
 /// With access rules a credential that is stolen from a guest can do nothing but be that project's agent.
-async fn a_narrow_credential_is_an_agent_and_nothing_else(cloud: &Cloud, demo: &Login) {
+async fn a_narrow_credential_is_an_agent_and_nothing_else(cloud: &Cloud, demo: &Login, other: &Login) {
     let rules = json!([{"service": "backup", "method": "POST", "path": "/v2/*/agents/**"}]);
     let credential = Credential::create_for(demo, rules).await;
     let narrow = Login { token: credential.token().await, project_id: demo.project_id.clone() };
@@ -367,7 +368,31 @@ async fn a_narrow_credential_is_an_agent_and_nothing_else(cloud: &Cloud, demo: &
         let (status, document) = user.call(method, path, None).await.unwrap();
         assert!(matches!(status, 401 | 403), "{path}: {status} {document}");
     }
+    // The rules name every project's agents, and the token is of one.
+    refused_in_another_project(cloud, &narrow.token, other).await;
     credential.delete(demo).await;
+}
+
+/// What a credential without access rules opens is its own project, too.
+async fn a_credential_is_good_for_its_project_alone(cloud: &Cloud, demo: &Login, other: &Login) {
+    let credential = Credential::create(demo).await;
+    let wide = Login { token: credential.token().await, project_id: demo.project_id.clone() };
+    let (status, document) = User::new(cloud.api_port, &wide).call(Method::GET, "/jobs", None).await.unwrap();
+    assert_eq!(status, 200, "{document}");
+    refused_in_another_project(cloud, &wide.token, other).await;
+    credential.delete(demo).await;
+}
+
+/// Every call of an agent, and what its user may do at home, at the paths of a project that the token is not of.
+async fn refused_in_another_project(cloud: &Cloud, token: &str, other: &Login) {
+    let there = Login { token: token.to_owned(), project_id: other.project_id.clone() };
+    let user = User::new(cloud.api_port, &there);
+    let guest = Player { user: &user, client_id: "guest-3" };
+    assert_eq!(guest.all(&other.project_id, &json!("r")).await, [403; 6]);
+    for path in ["/jobs", "/backups", "/clients", "/runs"] {
+        let (status, document) = user.call(Method::GET, path, None).await.unwrap();
+        assert!(matches!(status, 401 | 403), "{path}: {status} {document}");
+    }
 }
 
 /// A certificate of its own for `localhost`, and something that speaks TLS with it before a port.

@@ -61,13 +61,21 @@ pub async fn around(
 
 fn settle_headers(response: &mut ServiceResponse<impl MessageBody>, id: &str) {
     let is_away = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+    let is_named = is_named(response);
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(id) {
+    if is_named && let Ok(value) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, value);
     }
     if is_away && !headers.contains_key(RETRY_AFTER) {
         headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
     }
+}
+
+/// Upstream names what has passed authentication: not the root, not the health check, not a refused token. The log names them all.
+fn is_named(response: &ServiceResponse<impl MessageBody>) -> bool {
+    let path = response.request().path();
+    let is_open = path == "/" || path == "/healthcheck" || path.starts_with("/healthcheck/");
+    !is_open && response.status() != StatusCode::UNAUTHORIZED
 }
 
 /// What the log line says about the request. Never the query string or a header: either may hold a secret.

@@ -19,9 +19,16 @@ fn job(client: &str) -> Value {
 async fn tokens_open_their_own_project_and_no_other() {
     let stage = Stage::start();
     let refused = stage.ask(None, "GET", "/v2", Value::Null).await.expect(401);
-    assert_eq!(refused.json()["error"]["code"], 401);
+    let message = "The request you have made requires authentication.";
+    let body = json!({"error": {"code": 401, "title": "Unauthorized", "message": message}});
+    assert_eq!((refused.json(), refused.header("content-type")), (body, "application/json"));
+    assert_eq!(refused.headers.get("x-openstack-request-id"), None);
     assert!(refused.header("www-authenticate").starts_with("Keystone uri="), "{:?}", refused.headers);
-    stage.ask(Some("no such token"), "GET", "/v2", Value::Null).await.expect(401);
+    let refused = stage.ask(Some("no such token"), "GET", "/v2", Value::Null).await.expect(401);
+    assert_eq!(
+        (&refused.json()["error"]["code"], refused.headers.get("x-openstack-request-id")),
+        (&json!(401), None)
+    );
     stage.ask(None, "GET", "/v2/x/unknown", Value::Null).await.expect(401);
     stage.ask(None, "GET", "/", Value::Null).await.expect(300);
     stage.ask(None, "GET", "/healthcheck", Value::Null).await.expect(200);
@@ -136,4 +143,45 @@ async fn it_stops_when_it_is_told_to_and_manage_knows_the_schema() {
     assert_eq!(manage(&configuration, &["db", "purge"]), "deleted: 0 runs, 0 backup records\n");
     let ended = stage.daemon.stop(Duration::from_secs(20)).expect("it ends by itself");
     assert!(ended.success(), "{ended}: {}", stage.daemon.last_words());
+}
+
+/// An operator's own file: it closes what is open by default, and names rules that this version does not have.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_policy_file_is_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.yaml");
+    let rules = "# Closed for the holidays.\n\"jobs:create\": \"!\"\n\"jobs:levitate\": \"role:admin\"\n\
+                 \"actions:delete\": \"rule:nobody_knows\"\n";
+    std::fs::write(&file, rules).unwrap();
+    let stage = Stage::set(&format!("[oslo_policy]\npolicy_file = {}\n", file.display()));
+    let demo = stage.person("demo", "demo").await;
+    let admin = stage.person("admin", "admin").await;
+    stage.call(&demo, "POST", "/clients", json!({"client_id": "node1"})).await.expect(201);
+    stage.call(&admin, "POST", "/clients", json!({"client_id": "node2"})).await.expect(201);
+    for (who, client) in [(&demo, "node1"), (&admin, "node2")] {
+        for path in ["/jobs", "/jobs/mine"] {
+            let refused = stage.call(who, "POST", path, job(client)).await.expect(403).json();
+            assert_eq!(refused["title"], "Access Forbidden");
+        }
+        assert_eq!(
+            stage.call(who, "GET", "/jobs", Value::Null).await.expect(200).json(),
+            json!({"jobs": []})
+        );
+    }
+    // What the file does not name is as ever; what calls a rule that is not there is refused.
+    let action = json!({"freezer_action": {"action": "info"}});
+    stage.call(&demo, "POST", "/actions/a", action).await.expect(201);
+    stage.call(&demo, "DELETE", "/actions/a", Value::Null).await.expect(403);
+    stage.call(&demo, "PUT", "/quotas", json!({})).await.expect(403);
+    let log = stage.daemon.log();
+    assert!(log.contains("policy actions:delete calls rule:nobody_knows, which does not exist"), "{log}");
+    // The file is followed while the service runs.
+    std::fs::write(&file, rules.replace("\"jobs:create\": \"!\"\n", "")).unwrap();
+    let opened = async {
+        while stage.call(&demo, "POST", "/jobs/mine", job("node1")).await.status != 201 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), opened).await.expect("the changed file is read");
+    stage.call(&demo, "DELETE", "/actions/a", Value::Null).await.expect(403);
 }

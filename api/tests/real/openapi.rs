@@ -3,13 +3,8 @@
 
 use crate::stage::Stage;
 use crate::venv;
-use freezer_conductor::{Conductor, ConductorOptions, ConductorParts};
-use freezer_database::{Database, DatabaseOptions};
-use freezer_model::SystemClock;
-use oslo_messaging::{RabbitOptions, Transport};
 use serde_json::{Value, json};
 use std::process::Command;
-use std::sync::Arc;
 
 /// The document with the person's project in its paths: any other project is refused before anything is looked at.
 fn document(project: &str) -> Value {
@@ -28,21 +23,11 @@ fn document(project: &str) -> Value {
 
 const SETTINGS: &str = "headers = { X-Auth-Token = \"${FREEZER_TOKEN}\" }\n";
 
-async fn conductor(stage: &Stage) -> Conductor {
-    let parts = ConductorParts {
-        db: Database::connect(&DatabaseOptions::new(stage.database_url())).unwrap(),
-        transport: Transport::connect(&stage.vhost.url(), RabbitOptions::default()).unwrap(),
-        clock: Arc::new(SystemClock),
-        options: ConductorOptions::default(),
-    };
-    freezer_conductor::start(parts).await.unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_nothing_that_the_document_does_not_say() {
     let programs = venv::programs("schemathesis", &["schemathesis"]);
     let stage = Stage::start();
-    let conductor = conductor(&stage).await;
+    let conductor = stage.conductor(&stage.vhost.url()).await;
     let demo = stage.person("demo", "demo").await;
     stage.call(&demo, "POST", "/clients", json!({"client_id": "node1"})).await.expect(201);
     let job = json!({"client_id": "node1", "job_actions": [{"freezer_action": {"action": "backup"}}]});

@@ -1,11 +1,16 @@
 //! `freezer-api` as a process on real services, and people with Keystone tokens.
 
+use freezer_conductor::{Conductor, ConductorOptions, ConductorParts};
+use freezer_database::{Database, DatabaseOptions};
+use freezer_model::SystemClock;
 use freezer_testkit::private::{free_port, wait_for_port};
 use freezer_testkit::{Daemon, TestDatabase, TestVhost, services};
+use oslo_messaging::{RabbitOptions, Transport};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub struct Stage {
@@ -90,11 +95,24 @@ impl Stage {
         Self::with(&url, Some(database), &services::keystone_url(), settings)
     }
 
-    fn with(database_url: &str, database: Option<TestDatabase>, keystone: &str, settings: &str) -> Self {
+    pub fn with(database_url: &str, database: Option<TestDatabase>, keystone: &str, settings: &str) -> Self {
+        let vhost = TestVhost::create();
+        let transport = vhost.url();
+        Self::between(database_url, database, (transport.as_str(), vhost), keystone, settings)
+    }
+
+    /// With its own ways to a database and to a virtual host.
+    pub fn between(
+        database_url: &str,
+        database: Option<TestDatabase>,
+        (transport, vhost): (&str, TestVhost),
+        keystone: &str,
+        settings: &str,
+    ) -> Self {
         let port = free_port();
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (folder, vhost) = (tempfile::tempdir().unwrap(), TestVhost::create());
-        let configuration = configuration(folder.path(), port, database_url, &vhost.url(), keystone);
+        let folder = tempfile::tempdir().unwrap();
+        let configuration = configuration(folder.path(), port, database_url, transport, keystone);
         let text = std::fs::read_to_string(&configuration).unwrap();
         std::fs::write(&configuration, text + settings).unwrap();
         assert!(manage(&configuration, &["db", "sync"]).contains("done: "));
@@ -126,6 +144,17 @@ impl Stage {
         let document: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
         Person { token, project_id: text("/token/project/id"), user_id: text("/token/user/id") }
+    }
+
+    /// A conductor on the stage's database, in this process.
+    pub async fn conductor(&self, transport: &str) -> Conductor {
+        let parts = ConductorParts {
+            db: Database::connect(&DatabaseOptions::new(self.database_url())).unwrap(),
+            transport: Transport::connect(transport, RabbitOptions::default()).unwrap(),
+            clock: Arc::new(SystemClock),
+            options: ConductorOptions::default(),
+        };
+        freezer_conductor::start(parts).await.unwrap()
     }
 
     pub fn database_url(&self) -> String {

@@ -35,7 +35,12 @@ async fn ids_and_defaults() {
     );
     let again = api.call(ALICE, "POST", "/actions", body.clone()).await;
     again.expect_error(409, "Document already existing", "Action already registered with ID mine");
-    api.call(OTTO, "POST", "/actions", body).await.expect(201);
+    api.call(OTTO, "POST", "/actions", body.clone()).await.expect(201);
+    // of one that is gone nothing is left
+    api.call(ALICE, "PATCH", "/actions/mine", json!({"max_retries": 9})).await.expect(200);
+    api.call(ALICE, "DELETE", "/actions/mine", Value::Null).await.expect(204);
+    api.call(ALICE, "POST", "/actions", body).await.expect(201);
+    assert_eq!(api.get(ALICE, "/actions/mine").await.json(), shown);
 }
 
 #[tokio::test]

@@ -45,6 +45,15 @@ async fn registering_again_updates_what_changes_and_keeps_identity() {
     let taken = json!({"client_id": "node2", "uuid": before["client"]["uuid"]});
     let answer = api.call(ALICE, "POST", "/clients", taken).await;
     answer.expect_error(409, "Document already existing", "Document with the specified ID already exists.");
+    // once its owner is gone, a uuid is free, and the name stands for somebody else
+    let uuid = before["client"]["uuid"].clone();
+    api.call(ALICE, "DELETE", "/clients/node1", Value::Null).await.expect(204);
+    api.call(ALICE, "POST", "/clients", json!({"client_id": "node2", "uuid": uuid})).await.expect(201);
+    assert_eq!(api.get(ALICE, "/clients/node2").await.json()["client"]["uuid"], uuid);
+    api.call(ANN, "POST", "/clients", json!({"client_id": "node1", "hostname": "three"})).await.expect(201);
+    let fresh = api.get(ALICE, "/clients/node1").await.json();
+    assert_eq!((&fresh["user_id"], &fresh["client"]["hostname"]), (&json!("ann"), &json!("three")));
+    assert_ne!(fresh["client"]["uuid"], uuid);
 }
 
 #[tokio::test]
@@ -58,8 +67,11 @@ async fn central_clients_are_seen_by_all_and_owned_by_one() {
     let seen = api.get(ALICE, "/clients/central").await.expect(200).json();
     assert_eq!((&seen["project_id"], &seen["client"]["is_central"]), (&json!("service"), &json!(true)));
     assert_eq!(api.get(OTTO, "/clients").await.json()["clients"].as_array().unwrap().len(), 1);
-    // its name is taken, whatever the host name
+    // its name is taken, whatever the host name, and only for others
     let other_host = json!({"client_id": "central", "is_central": true, "hostname": "h2"});
+    api.call(SERVICE, "POST", "/clients", other_host.clone()).await.expect(201);
+    let again = api.get(ALICE, "/clients/central").await.expect(200).json();
+    assert_eq!(again, seen);
     api.call(ADMIN, "POST", "/clients", other_host).await.expect_error(
         409,
         "Document already existing",

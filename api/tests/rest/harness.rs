@@ -67,13 +67,14 @@ impl Answer {
     pub fn expect_error(self, status: u16, title: &str, description: &str) {
         let expected = json!({"title": title, "description": description});
         assert_eq!((self.status, self.json()), (status, expected));
-        assert_eq!(self.header("content-type"), "application/json");
+        assert_eq!((self.header("content-type"), self.header("vary")), ("application/json", "Accept"));
     }
     /// Refused as badly formed, with these words in the description.
     #[track_caller]
     pub fn expect_refusal(self, words: &str) {
         assert_eq!(self.status, 400, "{}", self.text);
         assert_eq!(self.json()["title"], "Bad request format");
+        assert_eq!(self.header("vary"), "Accept");
         assert!(self.description().contains(words), "{words}: {}", self.text);
     }
 }

@@ -86,6 +86,21 @@ async fn what_is_read_can_be_sent_back() {
 }
 
 #[tokio::test]
+async fn an_id_can_be_used_again_after_deletion() {
+    let api = with_session(&["m1"]).await;
+    api.call(ALICE, "PATCH", "/sessions/s", json!({"hold_off": 60, "result": "r"})).await.expect(200);
+    api.call(ALICE, "DELETE", "/sessions/s", Value::Null).await.expect(204);
+    assert_eq!(job(&api, "m1").await["session_id"], "");
+    api.call(ANN, "POST", "/sessions/s", body(json!({"session_tag": 3}))).await.expect(201);
+    let fresh = session(&api, "s").await;
+    let keys = ["user_id", "session_tag", "hold_off", "result", "jobs"].map(|key| fresh[key].clone());
+    assert_eq!(keys, [json!("ann"), json!(3), json!(30), Value::Null, json!({})]);
+    // The job that was in the one before can be in this one, under its number.
+    put(&api, "s", "m1").await.expect(204);
+    assert_eq!(job(&api, "m1").await["session_id"], "s");
+}
+
+#[tokio::test]
 async fn patches_change_what_they_name() {
     let api = with_session(&["m1"]).await;
     let mut expected = session(&api, "s").await;

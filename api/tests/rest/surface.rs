@@ -121,7 +121,7 @@ async fn unknown_routes_and_wrong_methods() {
     ] {
         let answer = api.send(api.request(ALICE, "GET", path)).await.expect(404);
         assert_eq!(answer.json(), json!({"title": "404 Not Found"}), "{path}");
-        assert_eq!(answer.header("content-type"), "application/json");
+        assert_eq!((answer.header("content-type"), answer.header("vary")), ("application/json", "Accept"));
     }
     for (path, allow) in [
         ("/v2", "GET, OPTIONS"),
@@ -143,7 +143,7 @@ async fn unknown_routes_and_wrong_methods() {
     ] {
         let answer = api.send(api.request(ALICE, "PUT", path)).await.expect(405);
         assert_eq!(answer.json(), json!({"title": "405 Method Not Allowed"}), "{path}");
-        assert_eq!(answer.header("allow"), allow, "{path}");
+        assert_eq!((answer.header("allow"), answer.header("vary")), (allow, "Accept"), "{path}");
         let answer = api.send(api.request(ALICE, "OPTIONS", path)).await.expect(200);
         assert_eq!((answer.header("allow"), answer.text.as_str()), (allow, ""), "{path}");
     }
@@ -202,6 +202,12 @@ async fn request_ids_are_adopted_made_and_safe() {
     // also on refusals
     let answer = api.send(api.request(NOBODY, "GET", "/v2/p1/jobs")).await.expect(403);
     assert!(answer.header("x-openstack-request-id").starts_with("req-"));
+    // not where nobody was authenticated
+    for path in ["/", "/healthcheck", "/healthcheck/"] {
+        let answer = api.send(api.request(ALICE, "GET", path).header("X-OpenStack-Request-ID", id)).await;
+        assert_eq!(answer.headers.get("x-openstack-request-id"), None, "{path}");
+    }
+    assert!(!api.send(api.request(ALICE, "GET", "/v2")).await.header("x-openstack-request-id").is_empty());
 }
 
 #[tokio::test]

@@ -144,6 +144,11 @@ impl Database {
         bare(&self.place) == bare(place)
     }
 
+    /// Most connections at a time: more threads than that only wait for one.
+    pub fn max_connections(&self) -> u32 {
+        self.pool.max_size()
+    }
+
     /// Whether the database answers.
     pub fn ping(&self) -> Result<(), DbError> {
         self.checkout()?

@@ -11,11 +11,13 @@ pub mod private;
 pub mod said;
 pub mod services;
 pub mod stored;
+pub mod wire;
 
 pub use daemon::{Daemon, program};
 pub use said::Said;
 pub use services::{TestDatabase, TestVhost};
 pub use stored::archive_files;
+pub use wire::Wire;
 
 /// A short random text for names, lower-case hex.
 pub fn random_name() -> String {

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+/// One relay; it ends with the runtime it was started in.
 pub struct Wire {
     url: String,
     /// Whether bytes pass.
@@ -19,10 +20,10 @@ pub struct Wire {
 impl Wire {
     /// Relays to the server of an oslo database or transport URL.
     pub async fn start(url: &str) -> Self {
-        let (login, rest) = url.split_once('@').unwrap();
-        let (server, database) = rest.split_once('/').unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let (login, rest) = url.split_once('@').expect("a URL with a login");
+        let (server, database) = rest.split_once('/').expect("a URL with a path");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("its number").port();
         let (speaks, cuts) = (Arc::new(watch::Sender::new(true)), Arc::new(watch::Sender::new(0)));
         let server = server.to_owned();
         let (said, cut) = (speaks.clone(), cuts.clone());
@@ -42,6 +43,7 @@ impl Wire {
         Self { url: format!("{login}@127.0.0.1:{port}/{database}"), speaks, cuts, attempts, is_down }
     }
 
+    /// The URL it was made for, with the relay's address.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -49,9 +51,11 @@ impl Wire {
     pub fn attempts(&self) -> usize {
         self.attempts.load(Ordering::Relaxed)
     }
+    /// Connections stay open, and nothing arrives any more.
     pub fn silence(&self) {
         self.speaks.send_replace(false);
     }
+    /// What was held up arrives, and all that follows.
     pub fn speak(&self) {
         self.speaks.send_replace(true);
     }
@@ -60,9 +64,11 @@ impl Wire {
         self.is_down.store(true, Ordering::Relaxed);
         self.cut();
     }
+    /// Who comes is let in again.
     pub fn up(&self) {
         self.is_down.store(false, Ordering::Relaxed);
     }
+    /// All connections break; new ones are let in.
     pub fn cut(&self) {
         self.cuts.send_modify(|count| *count += 1);
     }
@@ -96,7 +102,8 @@ async fn pass(
         if speaks.wait_for(|speaks| *speaks).await.is_err() {
             return;
         }
-        if count == 0 || to.write_all(&buffer[..count]).await.is_err() {
+        let bytes = buffer.get(..count).unwrap_or_default();
+        if bytes.is_empty() || to.write_all(bytes).await.is_err() {
             return;
         }
     }
