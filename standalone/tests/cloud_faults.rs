@@ -57,6 +57,27 @@ async fn a_snapshot_that_cinder_cannot_make_is_told_and_removed() {
     let mut command = agent_of(&project, &project.user);
     command.args(restore).arg("--container").arg(folder.path());
     Said::by(command).await.fails_with(&["no complete backup"]);
+
+    // A login that ends in the middle cannot tidy up either: both are said, and the next agent does it.
+    let (cinder, keystone) = before(8776).await;
+    let login_ends = async {
+        let end = Instant::now() + PATIENCE;
+        while cinder.requests("POST", "/snapshots") == 0 {
+            assert!(Instant::now() < end, "no snapshot was asked for");
+            tokio::time::sleep(LOOK).await;
+        }
+        for method in ["GET", "POST", "DELETE"] {
+            cinder.rule(method, "/", u32::MAX, Action::Answer(401, Vec::new()));
+        }
+    };
+    let (said, ()) = tokio::join!(Said::by(saving(&project, folder.path(), keystone, &what)), login_ends);
+    said.fails_with(&["401", "the login or its trust was ended", "left behind", "snapshot"]);
+    assert!(resources(&hands).await.len() > before_it.len());
+    let (_, keystone) = before(8776).await;
+    let nobodys = uuid::Uuid::new_v4().to_string();
+    let what = ["--mode", "cinder", "--cinder-vol-id", &nobodys];
+    Said::by(saving(&project, folder.path(), keystone, &what)).await.fails_with(&["no volume"]);
+    assert_eq!(resources(&hands).await, before_it);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
