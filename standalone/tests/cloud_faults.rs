@@ -259,14 +259,17 @@ async fn an_agent_of_cinders_backups_that_is_killed_or_aborted_leaves_nothing() 
     assert_eq!(metadata.as_object().unwrap().len(), 2, "nobody takes it for one that was left: {metadata}");
 
     let restore = || native("restore", &["--nooverwrite"]);
-    let is_new =
-        async || resources(&hands).await.iter().any(|row| row.starts_with("volumes freezer_restore_"));
-    let mut child = at_work(restore(), is_new).await;
-    child.kill().unwrap();
-    child.wait().unwrap();
-    next().await;
-    assert_eq!(resources(&hands).await, ["volumes data"]);
-    assert_eq!(backups(&hands).await, [(id, "available".to_owned())]);
+    for (signal, code) in [(rustix::process::Signal::KILL, None), (rustix::process::Signal::TERM, Some(143))]
+    {
+        let is_new =
+            async || resources(&hands).await.iter().any(|row| row.starts_with("volumes freezer_restore_"));
+        let mut child = at_work(restore(), is_new).await;
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), code);
+        next().await;
+        assert_eq!(resources(&hands).await, ["volumes data"]);
+        assert_eq!(backups(&hands).await, [(id.clone(), "available".to_owned())]);
+    }
     let restored = Said::by(restore()).await.document();
     let mut names = resources(&hands).await;
     names.sort();
