@@ -142,7 +142,8 @@ async fn a_container_is_listed_to_its_end_and_one_with_too_many_objects_is_named
         command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
         command
     };
-    // An operator's pages are shorter than asked for.
+    // An operator's pages are shorter than asked for, and the token ends before the first of them.
+    swift.rule("GET", "limit=5000", 1, Action::Answer(401, Vec::new()));
     swift.rule("GET", "limit=5000", 4, Action::RewordRequest("limit=5000", "limit=3"));
     let saved = Said::by(save()).await.document();
     assert_eq!((swift.unused_rules(), count(&saved, "missing")), (0, 0), "{saved:#}");
@@ -253,7 +254,15 @@ async fn an_agent_of_cinders_backups_that_is_killed_or_aborted_leaves_nothing() 
         assert_eq!(backups(&hands).await, []);
         hands.volume_is(&volume, "available").await;
     }
-    let saved = Said::by(native("backup", &[])).await.document();
+    // Refused tokens are replaced.
+    let (cinder, keystone) = before(8776).await;
+    for (method, path) in [("POST", "/backups"), ("GET", "/backups/"), ("PUT", "/backups/")] {
+        cinder.rule(method, path, 1, Action::Answer(401, Vec::new()));
+    }
+    let mut command = native("backup", &[]);
+    command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
+    let saved = Said::by(command).await.document();
+    assert_eq!(cinder.unused_rules(), 0, "{saved}");
     let id = saved["cinder_backup_id"].as_str().unwrap().to_owned();
     let metadata = hands.backups(&volume).await.remove(0)["metadata"].take();
     assert_eq!(metadata.as_object().unwrap().len(), 2, "nobody takes it for one that was left: {metadata}");
