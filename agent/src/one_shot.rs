@@ -69,6 +69,7 @@ fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String
         is_step: false,
         state_dir: PathBuf::from(loaded.str("agent", "state_dir")),
         logins: Arc::default(),
+        trail: Arc::default(),
         now_secs: chrono::Utc::now().timestamp(),
     };
     Ok((options, around))

@@ -80,6 +80,7 @@ async fn work(
         state_dir: input.state_dir,
         is_step: true,
         logins: Arc::new(Logins::after(input.login)),
+        trail: Arc::default(),
     };
     let monitor = Arc::new(Monitor::new());
     let leash_cut = Arc::new(AtomicBool::new(false));
@@ -96,15 +97,18 @@ async fn work(
         say(&StepLine::Login(Box::new(login)));
     }
     removed.tell(&monitor);
-    let status = tell_end(done);
+    let status = tell_end(done, around.trail.document());
     // The last counts, whatever was reported before.
     say(&StepLine::Progress(Progress { log: log.tail(LOG_LINES), ..Meter::new().read(&monitor) }));
     status
 }
 
-fn tell_end(done: Result<Done, ActionError>) -> ExitCode {
+/// With `temporaries`, what the action has made in the cloud for a while, also of one that failed.
+fn tell_end(done: Result<Done, ActionError>, temporaries: Option<Value>) -> ExitCode {
+    let told = temporaries.map(|list| ("temporaries".to_owned(), list));
     match done {
-        Ok(done) => {
+        Ok(mut done) => {
+            done.result.extend(told);
             for line in &done.summary {
                 tracing::info!("{line}");
             }
@@ -112,17 +116,29 @@ fn tell_end(done: Result<Done, ActionError>) -> ExitCode {
             if done.partial { ExitCode::from(EXIT_PARTIAL as u8) } else { ExitCode::SUCCESS }
         }
         Err(ActionError::Aborted) => {
+            tell_found(told);
             say(&StepLine::Error("aborted; nothing was committed".to_owned()));
             ExitCode::from(EXIT_ABORTED as u8)
         }
-        Err(ActionError::Damaged(damage)) => {
+        Err(ActionError::Damaged(mut damage)) => {
+            damage.result.extend(told);
             for line in &damage.summary {
                 tracing::warn!("{line}");
             }
             say(&StepLine::Result(damage.result));
             say_error(&damage.text)
         }
-        Err(error) => say_error(&error.to_string()),
+        Err(error) => {
+            tell_found(told);
+            say_error(&error.to_string())
+        }
+    }
+}
+
+/// Before an error.
+fn tell_found(told: Option<(String, Value)>) {
+    if told.is_some() {
+        say(&StepLine::Result(told.into_iter().collect()));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::logins::Logins;
 use crate::openstack::ceph::CephAccess;
+use crate::openstack::trail::Trail;
 use crate::options::ftp::{FtpOptions, FtpPassword};
 use crate::options::mirror::Place;
 use crate::options::typed::{ActionOptions, S3Options, StorageOptions};
@@ -69,6 +70,8 @@ pub struct Surroundings {
     pub state_dir: PathBuf,
     /// What the step has logged in to.
     pub logins: Arc<Logins>,
+    /// What the step makes in the cloud for a while.
+    pub trail: Arc<Trail>,
 }
 
 #[derive(Debug, thiserror::Error)]

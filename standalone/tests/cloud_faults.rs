@@ -57,6 +57,27 @@ async fn a_snapshot_that_cinder_cannot_make_is_told_and_removed() {
     let mut command = agent_of(&project, &project.user);
     command.args(restore).arg("--container").arg(folder.path());
     Said::by(command).await.fails_with(&["no complete backup"]);
+
+    // A login that ends in the middle cannot tidy up either: both are said, and the next agent does it.
+    let (cinder, keystone) = before(8776).await;
+    let login_ends = async {
+        let end = Instant::now() + PATIENCE;
+        while cinder.requests("POST", "/snapshots") == 0 {
+            assert!(Instant::now() < end, "no snapshot was asked for");
+            tokio::time::sleep(LOOK).await;
+        }
+        for method in ["GET", "POST", "DELETE"] {
+            cinder.rule(method, "/", u32::MAX, Action::Answer(401, Vec::new()));
+        }
+    };
+    let (said, ()) = tokio::join!(Said::by(saving(&project, folder.path(), keystone, &what)), login_ends);
+    said.fails_with(&["401", "the login or its trust was ended", "left behind", "snapshot"]);
+    assert!(resources(&hands).await.len() > before_it.len());
+    let (_, keystone) = before(8776).await;
+    let nobodys = uuid::Uuid::new_v4().to_string();
+    let what = ["--mode", "cinder", "--cinder-vol-id", &nobodys];
+    Said::by(saving(&project, folder.path(), keystone, &what)).await.fails_with(&["no volume"]);
+    assert_eq!(resources(&hands).await, before_it);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,7 +142,8 @@ async fn a_container_is_listed_to_its_end_and_one_with_too_many_objects_is_named
         command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
         command
     };
-    // An operator's pages are shorter than asked for.
+    // An operator's pages are shorter than asked for, and the token ends before the first of them.
+    swift.rule("GET", "limit=5000", 1, Action::Answer(401, Vec::new()));
     swift.rule("GET", "limit=5000", 4, Action::RewordRequest("limit=5000", "limit=3"));
     let saved = Said::by(save()).await.document();
     assert_eq!((swift.unused_rules(), count(&saved, "missing")), (0, 0), "{saved:#}");
@@ -232,20 +254,31 @@ async fn an_agent_of_cinders_backups_that_is_killed_or_aborted_leaves_nothing() 
         assert_eq!(backups(&hands).await, []);
         hands.volume_is(&volume, "available").await;
     }
-    let saved = Said::by(native("backup", &[])).await.document();
+    // Refused tokens are replaced.
+    let (cinder, keystone) = before(8776).await;
+    for (method, path) in [("POST", "/backups"), ("GET", "/backups/"), ("PUT", "/backups/")] {
+        cinder.rule(method, path, 1, Action::Answer(401, Vec::new()));
+    }
+    let mut command = native("backup", &[]);
+    command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
+    let saved = Said::by(command).await.document();
+    assert_eq!(cinder.unused_rules(), 0, "{saved}");
     let id = saved["cinder_backup_id"].as_str().unwrap().to_owned();
     let metadata = hands.backups(&volume).await.remove(0)["metadata"].take();
     assert_eq!(metadata.as_object().unwrap().len(), 2, "nobody takes it for one that was left: {metadata}");
 
     let restore = || native("restore", &["--nooverwrite"]);
-    let is_new =
-        async || resources(&hands).await.iter().any(|row| row.starts_with("volumes freezer_restore_"));
-    let mut child = at_work(restore(), is_new).await;
-    child.kill().unwrap();
-    child.wait().unwrap();
-    next().await;
-    assert_eq!(resources(&hands).await, ["volumes data"]);
-    assert_eq!(backups(&hands).await, [(id, "available".to_owned())]);
+    for (signal, code) in [(rustix::process::Signal::KILL, None), (rustix::process::Signal::TERM, Some(143))]
+    {
+        let is_new =
+            async || resources(&hands).await.iter().any(|row| row.starts_with("volumes freezer_restore_"));
+        let mut child = at_work(restore(), is_new).await;
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), code);
+        next().await;
+        assert_eq!(resources(&hands).await, ["volumes data"]);
+        assert_eq!(backups(&hands).await, [(id.clone(), "available".to_owned())]);
+    }
     let restored = Said::by(restore()).await.document();
     let mut names = resources(&hands).await;
     names.sort();

@@ -6,12 +6,14 @@ mod cloud;
 #[path = "../../crates/storage/tests/support/proxy.rs"]
 mod proxy;
 
-use cloud::detour::keystone_with_glance_at;
+use cloud::detour::{keystone_with_glance_at, revoke_token_after};
 use cloud::http;
 use cloud::one_shot::{Said, agent_of};
 use cloud::project::{GLANCE, Hands, Project, call};
 use reqwest::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -118,6 +120,8 @@ async fn images_come_back_with_content_properties_members_and_tags() {
     let row = rows.iter().find(|row| row["image_of_backup"] == other.as_str()).unwrap();
     assert_eq!(hash(text(row, "image_id")), hash(&other));
 
+    nothing_is_put_down_on_the_way(&project, &hands, &other).await;
+
     // What holds no data of its own is not saved as if it did, and what agents make for a while is left out.
     let body = json!({"name": "of-a-server", "disk_format": "qcow2", "container_format": "bare"});
     let empty = image(&hands, body, b"").await;
@@ -136,6 +140,38 @@ async fn images_come_back_with_content_properties_members_and_tags() {
     theirs.fails_with(&["Glance has no image", &other]);
     let over = run(&[&["--action", "restore", "--overwrite"], &common[..], &[&id]].concat()).await;
     over.fails_with(&["cannot be written over"]);
+}
+
+/// From Glance to Swift and back by an agent that may not write a byte to any file, and leaves none without bytes either.
+async fn nothing_is_put_down_on_the_way(project: &Project, hands: &Hands, image: &str) {
+    let (folder, before) = (tempfile::tempdir().unwrap(), hands.images().await);
+    let of_image: &[&str] = &["--glance-image-id", image];
+    for (action, more) in [("backup", of_image), ("restore", &of_image[..0])] {
+        let mut command = Command::new("prlimit");
+        command.args(["--fsize=0", "--"]).env_clear().env("TMPDIR", folder.path()).current_dir(&folder);
+        let agent = agent_of(project, &project.user);
+        command.envs(agent.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.arg(agent.get_program()).args(["--action", action, "--mode", "glance", "--engine", "glance"]);
+        command.args([
+            "--storage",
+            "swift",
+            "--container",
+            "streamed",
+            "--backup-name",
+            "s",
+            "--hostname",
+            "h",
+        ]);
+        command.args(["--metadata-out", "-"]).args(more);
+        Said::by(command).await.document();
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let after = hands.images().await;
+    let new = after.iter().find(|row| before.iter().all(|old| old["id"] != row["id"])).unwrap();
+    let old = after.iter().find(|row| row["id"] == image).unwrap();
+    assert_eq!(new["os_hash_value"], old["os_hash_value"]);
+    let url = format!("{GLANCE}/images/{}", text(new, "id"));
+    assert_eq!(call(Method::DELETE, &url, &hands.login.token, None).await.0, 204);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,23 +198,39 @@ async fn a_download_goes_on_where_glance_broke_off_and_one_that_is_lost_is_no_ba
     run(&save).await.fails_with(&["Glance has no", "content of image"]);
     run(&back).await.fails_with(&["h_i"]);
 
-    glance.rule("GET", "/file", 1, Action::CutAnswer(1_000_000));
-    glance.rule("GET", "/file", 1, Action::ResetAnswer(500_000));
-    let saved = run(&save).await.document();
-    assert_eq!(saved["bytes_read"], 3_000_001);
-    assert_eq!((glance.unused_rules(), glance.requests("GET", "/file")), (0, 5));
+    // A login that has ended is no backup, and is said.
+    glance.rule("GET", "/file", 2, Action::Answer(401, Vec::new()));
+    run(&save).await.fails_with(&["Glance refuses", "401", "the login or its trust was ended"]);
+    run(&back).await.fails_with(&["h_i"]);
 
-    // An upload that is cut leaves nothing; a whole one brings back what was there.
-    glance.rule("PUT", "/file", 1, Action::ResetRequest(1_000_000));
-    run(&back).await.fails_with(&["Glance"]);
-    assert_eq!(ids(&hands).await, std::slice::from_ref(&id));
+    // Where Keystone revokes the token meanwhile, a new one is got.
+    glance.rule("GET", "/file", 1, Action::CutAnswer(1_000_000));
+    glance.rule("GET", "/file", 1, Action::Answer(401, Vec::new()));
+    glance.rule("GET", "/file", 1, Action::ResetAnswer(500_000));
+    let (seen, asked) = (glance.tokens().len(), glance.requests("GET", "/file"));
+    let in_the_middle = || match glance.requests("GET", "/file") > asked {
+        true => glance.tokens(),
+        false => Vec::new(),
+    };
+    let (saved, ()) = tokio::join!(run(&save), revoke_token_after(in_the_middle, seen));
+    assert_eq!(saved.document()["bytes_read"], 3_000_001);
+    assert_eq!((glance.unused_rules(), glance.requests("GET", "/file") - asked), (0, 4));
+    let used: BTreeSet<String> = glance.tokens().split_off(seen).into_iter().collect();
+    assert!(used.iter().filter(|token| !token.is_empty()).count() > 1, "one token all along");
+
+    // An upload that is cut or refused leaves nothing; a whole one brings back what was there.
+    for action in [Action::ResetRequest(1_000_000), Action::Answer(401, Vec::new())] {
+        glance.rule("PUT", "/file", 1, action);
+        run(&back).await.fails_with(&["Glance"]);
+        assert_eq!(ids(&hands).await, std::slice::from_ref(&id));
+    }
     agent(&project, folder.path(), &back).await.document();
     let images = hands.images().await;
     assert_eq!((images.len(), &images[0]["os_hash_value"]), (2, &images[1]["os_hash_value"]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_that_is_killed_in_the_middle_of_an_upload_leaves_nothing_for_long() {
+async fn an_agent_that_is_killed_or_aborted_in_the_middle_of_an_upload_leaves_nothing_for_long() {
     use proxy::Action;
     let project = Project::create().await;
     let hands = Hands::of(&project).await;
@@ -189,19 +241,26 @@ async fn an_agent_that_is_killed_in_the_middle_of_an_upload_leaves_nothing_for_l
     agent(&project, folder.path(), &[&["--action", "backup"], &of[..]].concat()).await.document();
     let glance = proxy::Proxy::http("127.0.0.1:9292".to_owned()).await;
     let keystone = keystone_with_glance_at(glance.port).await;
-    glance.rule("PUT", "/file", 1, Action::Stall);
-    let mut command = command(&project, folder.path(), &[&["--action", "restore"], &of[..]].concat());
-    command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
-    let mut child = command.spawn().unwrap();
-    let end = std::time::Instant::now() + cloud::PATIENCE;
-    while glance.requests("PUT", "/file") == 0 {
-        assert!(child.try_wait().unwrap().is_none() && std::time::Instant::now() < end, "nothing was sent");
-        tokio::time::sleep(cloud::LOOK).await;
+    for (signal, code, sent) in [(Signal::KILL, None, 0), (Signal::TERM, Some(143), 1)] {
+        glance.rule("PUT", "/file", 1, Action::Stall);
+        let mut command = command(&project, folder.path(), &[&["--action", "restore"], &of[..]].concat());
+        command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
+        let mut child = command.spawn().unwrap();
+        let end = std::time::Instant::now() + cloud::PATIENCE;
+        while glance.requests("PUT", "/file") == sent {
+            assert!(
+                child.try_wait().unwrap().is_none() && std::time::Instant::now() < end,
+                "nothing was sent"
+            );
+            tokio::time::sleep(cloud::LOOK).await;
+        }
+        assert_eq!(ids(&hands).await.len(), 2);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), code);
+        if signal == Signal::KILL {
+            let next = [&["--action", "backup", "--glance-image-id", UNKNOWN], &of[2..]].concat();
+            agent(&project, folder.path(), &next).await.fails_with(&["Glance has no image"]);
+        }
+        assert_eq!(ids(&hands).await, std::slice::from_ref(&id));
     }
-    assert_eq!(ids(&hands).await.len(), 2);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let next = ["--action", "backup", "--glance-image-id", UNKNOWN, "--backup-name", "i", "--hostname", "h"];
-    agent(&project, folder.path(), &next).await.fails_with(&["Glance has no image"]);
-    assert_eq!(ids(&hands).await, std::slice::from_ref(&id));
 }

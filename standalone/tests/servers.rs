@@ -7,13 +7,13 @@ mod cloud;
 #[path = "../../crates/storage/tests/support/proxy.rs"]
 mod proxy;
 
-use cloud::detour::keystone_with;
+use cloud::detour::{keystone_with, revoke_token_after};
 use cloud::one_shot::{CEPH, Said, agent_of, quota};
 use cloud::project::{Hands, Project, content, scribble};
 use cloud::servers::{resources, servers_allowed};
 use cloud::service::Service;
-use cloud::{LOOK, PATIENCE, http, login};
-use freezer_testkit::{random_name, services};
+use cloud::{LOOK, PATIENCE};
+use freezer_testkit::random_name;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -204,8 +204,9 @@ async fn off(hands: &Hands, data: &str) -> (String, String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn volumes_of_a_server_come_back_in_another_project() {
-    let (project, other) = (Project::create().await, Project::create().await);
+    let (project, mut other) = (Project::create().await, Project::create().await);
     let (hands, theirs) = (Hands::of(&project).await, Hands::of(&other).await);
+    let administrator = other.administrator().await;
     let folder = folder("[DEFAULT]\n");
     let data = hands.volume("data", false).await;
     scribble(&data);
@@ -231,6 +232,13 @@ async fn volumes_of_a_server_come_back_in_another_project() {
     // Nothing of the network is there under its id or its name: one must be named.
     let restore = async |more: &[&str]| agent(&other, folder.path(), "restore", more).await;
     restore(&[]).await.fails_with(&["network", "lan", "nova_restore_network"]);
+    // An administrator is shown the old one, which is still the other project's.
+    let over_there = format!("lan={lan}");
+    for more in [&[] as &[&str], &["--nova-restore-network", &over_there]] {
+        let mut command = command(&other, folder.path(), "restore", more);
+        command.env("OS_USERNAME", &administrator);
+        Said::by(command).await.fails_with(&["network", "is not there", "nova_restore_network"]);
+    }
     assert_eq!(resources(&theirs).await, Vec::<String>::new());
     let their_lan = theirs.network("their-lan", "10.9.0.0/24").await;
     theirs.security_group("mine").await;
@@ -402,22 +410,6 @@ async fn what_goes_wrong_is_said_and_leaves_nothing() {
     assert_eq!(resources(&hands).await, before);
 }
 
-/// Has Keystone refuse the first token that is shown to Glance after `seen` others.
-async fn revoke_token_after(glance: &proxy::Proxy, seen: usize) {
-    let end = Instant::now() + PATIENCE;
-    let token = loop {
-        match glance.tokens().into_iter().skip(seen).find(|token| !token.is_empty()) {
-            Some(token) => break token,
-            None => assert!(Instant::now() < end, "Glance was never asked"),
-        }
-        tokio::time::sleep(LOOK).await;
-    };
-    let admin = login("admin", "admin").await.token;
-    let request = http().delete(format!("{}/auth/tokens", services::keystone_url()));
-    let gone = request.header("X-Auth-Token", admin).header("X-Subject-Token", token).send().await.unwrap();
-    assert_eq!(gone.status(), 204);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_download_that_breaks_off_and_a_token_that_is_revoked_leave_nothing_half() {
     use proxy::Action;
@@ -451,7 +443,7 @@ async fn a_download_that_breaks_off_and_a_token_that_is_revoked_leave_nothing_ha
     let seen = glance.tokens().len();
     glance.rule("GET", "/file", 1, Action::CutAnswer(1_000_000));
     glance.rule("GET", "/file", 1, Action::Answer(401, Vec::new()));
-    let (saved, ()) = tokio::join!(save(), revoke_token_after(&glance, seen));
+    let (saved, ()) = tokio::join!(save(), revoke_token_after(|| glance.tokens(), seen));
     let saved = saved.document();
     assert_eq!(glance.unused_rules(), 0, "{saved}");
     let used: BTreeSet<String> = glance.tokens().split_off(seen).into_iter().collect();
@@ -538,6 +530,11 @@ async fn a_job_saves_servers_by_tag_and_brings_them_back() {
         action.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let (_, run) = service.job(action).await;
         assert_eq!(run["state"], "success", "{run:#}");
+        if verb == "backup" {
+            let made = &run["steps"][0]["result"]["temporaries"][0];
+            assert_eq!((&made["kind"], &made["error"]), (&json!("image"), &Value::Null), "{run:#}");
+            assert!(made["removed"].as_i64() >= made["made"].as_i64() && made["made"].is_i64(), "{run:#}");
+        }
         if verb == "admin" {
             let removed = &run["steps"][0]["result"]["removed"];
             let counts = (&removed["sets"]["levels"], &removed["members"]["chains"]);

@@ -14,7 +14,9 @@ use cloud::project::{CINDER, GLANCE, Hands, Project, call, content, scribble};
 use cloud::service::Service;
 use cloud::{LOOK, PATIENCE, cut};
 use freezer_testkit::random_name;
+use proxy::{Action, Proxy};
 use reqwest::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -29,6 +31,8 @@ struct Stage {
     volume: String,
     /// Of the volume, if it is not of the default one. The last to go.
     kind: Option<VolumeType>,
+    /// Port of a Keystone that leads elsewhere than the usual one.
+    keystone: Option<u16>,
 }
 
 impl Stage {
@@ -50,12 +54,20 @@ impl Stage {
         let volume = hands.volume_of(fields).await;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("agent.conf"), agent_conf).unwrap();
-        Self { project, hands, folder, volume, kind }
+        Self { project, hands, folder, volume, kind, keystone: None }
+    }
+
+    /// The way to Cinder leads through the proxy that is answered.
+    async fn detour(&mut self) -> Proxy {
+        let cinder = Proxy::http("127.0.0.1:8776".to_owned()).await;
+        self.keystone = Some(keystone_with(&[(8776, cinder.port)]).await);
+        cinder
     }
 
     fn command(&self, action: &str, more: &[&str]) -> Command {
         let mut command = agent_of(&self.project, &self.project.user);
         let path = |name: &str| self.folder.path().join(name).display().to_string();
+        command.envs(self.keystone.map(|port| ("OS_AUTH_URL", format!("http://127.0.0.1:{port}/v3"))));
         command
             .args([
                 "--config-file",
@@ -132,10 +144,8 @@ fn date(seconds: &Value) -> String {
     chrono::DateTime::from_timestamp(seconds.as_i64().unwrap(), 0).unwrap().format("%FT%TZ").to_string()
 }
 
-/// Two states of a volume that has metadata and a type of its own, and how both come back.
-async fn two_states(agent_conf: &str, way: &str) -> (Stage, [(Value, String); 2]) {
-    let kind = VolumeType::another().await;
-    let stage = Stage::with(agent_conf, Some(kind), true).await;
+/// Two states of a volume that has metadata and a type of its own.
+async fn two_states(stage: &Stage, way: &str) -> [(Value, String); 2] {
     let tags = json!({"metadata": {"owner": "me"}});
     stage.hands.cinder(Method::POST, &format!("/volumes/{}/metadata", stage.volume), Some(&tags)).await;
     let first = content(&stage.volume);
@@ -149,12 +159,12 @@ async fn two_states(agent_conf: &str, way: &str) -> (Stage, [(Value, String); 2]
     assert_eq!(increment["curr_backup_level"], 1, "{increment}");
     assert!(increment["bytes_stored"].as_u64().unwrap() < 1 << 20, "{increment}");
     assert_eq!(stage.resources().await, ["volumes data"]);
-    (stage, [(full, first), (increment, second)])
+    [(full, first), (increment, second)]
 }
 
 async fn comes_back(stage: &Stage, states: &[(Value, String); 2]) {
     let [(full, first), (_, second)] = states;
-    let cinder = proxy::Proxy::http("127.0.0.1:8776".to_owned()).await;
+    let cinder = Proxy::http("127.0.0.1:8776".to_owned()).await;
     let keystone = keystone_with(&[(8776, cinder.port)]).await;
     let mut command = stage.command("restore", &["--restore-name", "again"]);
     command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
@@ -209,13 +219,42 @@ async fn breaks_off(stage: &Stage, (full, first): &(Value, String)) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn through_glance() {
-    let (stage, states) = two_states("[DEFAULT]\n", "glance").await;
+    let mut stage = Stage::with("[DEFAULT]\n", Some(VolumeType::another().await), true).await;
+    let cinder = stage.detour().await;
+    // Tokens are refused at each kind of step: another one, and on.
+    for (method, path) in
+        [("POST", "/snapshots"), ("GET", "/snapshots/"), ("POST", "/volumes"), ("POST", "/action")]
+    {
+        cinder.rule(method, path, 1, Action::Answer(401, Vec::new()));
+    }
+    let states = two_states(&stage, "glance").await;
+    let tokens: BTreeSet<String> = cinder.tokens().into_iter().collect();
+    assert!(cinder.unused_rules() == 0 && tokens.len() > 2, "{} tokens", tokens.len());
     comes_back(&stage, &states).await;
+    for signal in [Signal::KILL, Signal::TERM] {
+        a_restore_that_is_ended_leaves_nothing(&stage, signal).await;
+    }
+}
+
+/// While the content is being uploaded: after a kill until the next agent comes, else by itself.
+async fn a_restore_that_is_ended_leaves_nothing(stage: &Stage, signal: Signal) {
+    let before = stage.resources().await;
+    let mut child = under_way(stage, ("restore", &["--restore-name", "ended"]), &["images"]).await;
+    kill_process(Pid::from_child(&child), signal).unwrap();
+    let code = child.wait().unwrap().code();
+    assert_eq!(code, if signal == Signal::KILL { None } else { Some(143) });
+    if signal == Signal::KILL {
+        assert!(stage.resources().await.len() > before.len(), "something must be there to be found");
+        let nobodys = uuid::Uuid::new_v4().to_string();
+        stage.agent("backup", &["--cinder-vol-id", &nobodys]).await.fails_with(&["no volume"]);
+    }
+    assert_eq!(stage.resources().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_the_cluster() {
-    let (stage, states) = two_states(CEPH, "rbd").await;
+    let stage = Stage::with(CEPH, Some(VolumeType::another().await), true).await;
+    let states = two_states(&stage, "rbd").await;
     let read = |document: &Value| document["bytes_read"].as_u64().unwrap();
     assert!(read(&states[1].0) < 1 << 20, "only what changed is read: {}", states[1].0);
     assert_eq!(stage.kept(), 1);
@@ -291,9 +330,9 @@ async fn what_is_wrong_is_said_and_leaves_nothing() {
     stage.agent("restore", &[]).await.fails_with(&["b"]);
 }
 
-/// Starts a backup and answers it when the project holds a resource of each of `kinds` beside the volume.
-async fn under_way(stage: &Stage, kinds: &[&str]) -> std::process::Child {
-    let mut command = stage.command("backup", &["--cinder-vol-id", &stage.volume]);
+/// Starts an action and answers it when the project holds a resource of each of `kinds` that is there for the work alone.
+async fn under_way(stage: &Stage, (action, more): (&str, &[&str]), kinds: &[&str]) -> std::process::Child {
+    let mut command = stage.command(action, more);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let end = Instant::now() + PATIENCE;
     loop {
@@ -311,8 +350,9 @@ async fn under_way(stage: &Stage, kinds: &[&str]) -> std::process::Child {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_or_aborted_it_leaves_nothing_for_long() {
     let stage = Stage::new("[DEFAULT]\n").await;
+    let backup: (&str, &[&str]) = ("backup", &["--cinder-vol-id", &stage.volume]);
     for kinds in [&["snapshots"][..], &["snapshots", "volumes"], &["snapshots", "volumes", "images"]] {
-        let mut child = under_way(&stage, kinds).await;
+        let mut child = under_way(&stage, backup, kinds).await;
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -324,9 +364,8 @@ async fn killed_or_aborted_it_leaves_nothing_for_long() {
         .fails_with(&["no volume"]);
     assert_eq!(stage.resources().await, ["volumes data"]);
     // One that is told to stop tidies up itself.
-    let mut child = under_way(&stage, &["snapshots"]).await;
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let mut child = under_way(&stage, backup, &["snapshots"]).await;
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert_eq!(stage.resources().await, ["volumes data"]);
 }

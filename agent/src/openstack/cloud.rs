@@ -4,6 +4,7 @@
 //! become documents, refusals become words, and the newest microversion that both sides know is found once a service.
 
 use super::error::CloudError;
+use super::trail::Trail;
 use super::waiting::{Timer, TokioTimer};
 use freezer_vault::Monitor;
 use keystone::{KeystoneError, ServiceRequest, Session};
@@ -87,13 +88,21 @@ pub struct Cloud {
     /// Sent along, so that the logs of all services can be joined.
     request_id: String,
     versions: Arc<Mutex<BTreeMap<Service, Version>>>,
+    /// Of what is made here for the work alone.
+    trail: Arc<Trail>,
 }
 
 impl Cloud {
     pub fn new(session: Session, monitor: Arc<Monitor>, timeout_secs: u64) -> Self {
         let request_id = format!("req-{}", uuid::Uuid::new_v4());
         let timer = Arc::new(TokioTimer::new());
-        Self { session, monitor, timer, timeout_secs, request_id, versions: Arc::default() }
+        let (versions, trail) = (Arc::default(), Arc::default());
+        Self { session, monitor, timer, timeout_secs, request_id, versions, trail }
+    }
+
+    /// The same login; what it makes for a while goes into this trail.
+    pub fn with_trail(self, trail: &Arc<Trail>) -> Self {
+        Self { trail: trail.clone(), ..self }
     }
 
     /// The same login, ended by another's abort.
@@ -115,6 +124,9 @@ impl Cloud {
     }
     pub fn monitor(&self) -> &Arc<Monitor> {
         &self.monitor
+    }
+    pub fn trail(&self) -> &Trail {
+        &self.trail
     }
     pub fn timer(&self) -> &dyn Timer {
         self.timer.as_ref()

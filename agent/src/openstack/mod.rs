@@ -21,5 +21,6 @@ pub(crate) mod secret;
 pub mod server;
 pub mod swift;
 pub mod temporary;
+pub mod trail;
 pub mod volume;
 pub mod waiting;

@@ -124,6 +124,35 @@ impl Temporary {
     }
 }
 
+impl Temporary {
+    /// As the record of a run calls it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Server(_) => "server",
+            Self::Port(_) => "port",
+            Self::Image(_) => "image",
+            Self::Backup(_) => "cinder_backup",
+            Self::Volume(_) => "volume",
+            Self::Snapshot(_) => "snapshot",
+            Self::GroupSnapshot(_) => "group_snapshot",
+            Self::Secret(_) => "secret",
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        match self {
+            Self::Server(id)
+            | Self::Port(id)
+            | Self::Image(id)
+            | Self::Backup(id)
+            | Self::Volume(id)
+            | Self::Snapshot(id)
+            | Self::GroupSnapshot(id)
+            | Self::Secret(id) => id,
+        }
+    }
+}
+
 impl fmt::Display for Temporary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -169,12 +198,18 @@ impl Ledger {
     }
 
     pub fn note(&self, made: Temporary) {
+        self.cloud.trail().made(&made);
         self.entries().push(made);
     }
 
     /// It is the user's from now on.
     pub fn release(&self, kept: &Temporary) {
-        self.entries().retain(|entry| entry != kept);
+        self.cloud.trail().kept(kept);
+        self.forget(kept);
+    }
+
+    fn forget(&self, known: &Temporary) {
+        self.entries().retain(|entry| entry != known);
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, Vec<Temporary>> {
@@ -184,7 +219,8 @@ impl Ledger {
     /// Removes one before the end of the action.
     pub async fn remove(&self, entry: &Temporary) -> Result<(), CloudError> {
         remove(&self.cloud, entry).await?;
-        self.release(entry);
+        self.cloud.trail().ended(entry, None);
+        self.forget(entry);
         Ok(())
     }
 
@@ -262,9 +298,9 @@ pub async fn tidy_up_after_a_crash(auth: BTreeMap<String, String>) {
 async fn remove_each(cloud: &Cloud, entries: Vec<Temporary>) -> Vec<String> {
     let mut left = Vec::new();
     for entry in entries {
-        if let Err(error) = remove(cloud, &entry).await {
-            left.push(format!("{entry}: {error}"));
-        }
+        let error = remove(cloud, &entry).await.err().map(|error| error.to_string());
+        left.extend(error.as_ref().map(|error| format!("{entry}: {error}")));
+        cloud.trail().ended(&entry, error);
     }
     left
 }

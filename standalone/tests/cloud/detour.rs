@@ -1,5 +1,25 @@
 //! The way to a service through something that breaks it.
 
+use super::{LOOK, PATIENCE, http, login};
+use freezer_testkit::services;
+use std::time::Instant;
+
+/// Has Keystone refuse the first token that comes after `seen` others in `tokens`, those that a service was shown.
+pub async fn revoke_token_after(tokens: impl Fn() -> Vec<String>, seen: usize) {
+    let end = Instant::now() + PATIENCE;
+    let token = loop {
+        match tokens().into_iter().skip(seen).find(|token| !token.is_empty()) {
+            Some(token) => break token,
+            None => assert!(Instant::now() < end, "the service was never asked"),
+        }
+        tokio::time::sleep(LOOK).await;
+    };
+    let admin = login("admin", "admin").await.token;
+    let request = http().delete(format!("{}/auth/tokens", services::keystone_url()));
+    let gone = request.header("X-Auth-Token", admin).header("X-Subject-Token", token).send().await.unwrap();
+    assert_eq!(gone.status(), 204);
+}
+
 /// Keystone, whose catalogue leads to Glance by way of `port`. Answers its own port.
 pub async fn keystone_with_glance_at(port: u16) -> u16 {
     keystone_with(&[(9292, port)]).await

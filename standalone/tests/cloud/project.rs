@@ -61,6 +61,13 @@ impl Project {
         project
     }
 
+    /// Another user of it: one that is an administrator, and so is shown what belongs to others. Answers the name.
+    pub async fn administrator(&mut self) -> String {
+        let name = format!("{}-administrator", self.name);
+        self.add_user(&name, "admin").await;
+        name
+    }
+
     async fn add_user(&mut self, name: &str, role: &str) {
         let body = json!({"user": {"name": name, "domain_id": "default", "password": services::password()}});
         let made = self.keystone(Method::POST, "/users", Some(&body)).await;

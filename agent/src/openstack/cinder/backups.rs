@@ -132,7 +132,14 @@ impl<'a> Backups<'a> {
     pub async fn get(&self, id: &str) -> Result<Option<CinderBackup>, CloudError> {
         let id = checked_id(SERVICE, "backup", id)?;
         match self.cloud.get(SERVICE, &format!("/backups/{id}"), &[], &format!("backup {id}")).await {
-            Ok(document) => Ok(document.get("backup").and_then(CinderBackup::of)),
+            Ok(document) => {
+                let Some(backup) = document.get("backup") else { return Ok(None) };
+                // Whoever may see those of all projects is told whose it is.
+                let owner = backup.get("os-backup-project-attr:project_id").and_then(Value::as_str);
+                let project = self.cloud.project_id().await?;
+                let is_own = owner.is_none_or(|owner| owner.is_empty() || owner == project);
+                Ok(CinderBackup::of(backup).filter(|_| is_own))
+            }
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }

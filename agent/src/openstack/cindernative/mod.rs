@@ -35,7 +35,7 @@ pub async fn perform(
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
     let session = cloud_session(options, around).await?;
-    let cloud = Cloud::new(session, monitor, native.patience_secs);
+    let cloud = Cloud::new(session, monitor, native.patience_secs).with_trail(&around.trail);
     leftover::remove(&cloud, options, native).await?;
     let action = CinderNative { options, native, around, cloud };
     match options.action {
@@ -58,10 +58,13 @@ impl CinderNative<'_> {
         Backups::new(&self.cloud)
     }
 
-    /// None when this project has no such volume.
+    /// None when this project has no such volume; an administrator's login is shown those of all projects.
     async fn volume(&self, id: &str) -> Result<Option<Volume>, CloudError> {
         match volumes::show(&self.cloud, id).await {
-            Ok(volume) => Ok(Some(volume)),
+            Ok(volume) => {
+                let is_own = volume.is_of(&self.cloud.project_id().await?);
+                Ok(is_own.then_some(volume))
+            }
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }

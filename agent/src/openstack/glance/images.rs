@@ -13,6 +13,31 @@ pub async fn show(cloud: &Cloud, id: &str) -> Result<Value, CloudError> {
     cloud.get(SERVICE, &format!("/images/{id}"), &[], &format!("image {id}")).await
 }
 
+/// Whether an image is for a project: its own, or one that its owner shows to it. Members see no others; an administrator's
+/// login is shown those of all projects.
+pub async fn is_for(cloud: &Cloud, image: &Value, project: &str) -> Result<bool, CloudError> {
+    let text = |key: &str| image.get(key).and_then(Value::as_str).unwrap_or_default();
+    if text("owner") == project {
+        return Ok(true);
+    }
+    match text("visibility") {
+        "public" | "community" => Ok(true),
+        "shared" => is_member(cloud, text("id"), project).await,
+        _ => Ok(false),
+    }
+}
+
+async fn is_member(cloud: &Cloud, id: &str, project: &str) -> Result<bool, CloudError> {
+    let id = checked_id(SERVICE, "image", id)?;
+    let project = checked_id(SERVICE, "project", project)?;
+    let what = format!("member {project} of image {id}");
+    match cloud.get(SERVICE, &format!("/images/{id}/members/{project}"), &[], &what).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// All images that fit `query`.
 pub async fn list(cloud: &Cloud, query: &[(&str, &str)]) -> Result<Vec<Value>, CloudError> {
     cloud.rows(SERVICE, ("/images", "images"), query).await

@@ -66,16 +66,29 @@ pub async fn backup(
 }
 
 async fn one(cloud: &Cloud, pick: &Pick) -> Result<Value, CloudError> {
+    let project = cloud.project_id().await?;
+    let not_there =
+        |what: String| CloudError::NotFound { service: Service::Glance.name(), what, request: String::new() };
     let name = match pick {
-        Pick::Id(id) => return images::show(cloud, id).await,
+        Pick::Id(id) => {
+            let image = images::show(cloud, id).await?;
+            return match images::is_for(cloud, &image, &project).await? {
+                true => Ok(image),
+                false => Err(not_there(format!("image {id}"))),
+            };
+        }
         Pick::Name(name) => name,
         Pick::Unnamed => {
             let cause = "is not named; give glance_image_id or glance_image_name".to_owned();
             return Err(CloudError::Choice { what: "the image".to_owned(), cause });
         }
     };
-    let mut found = images::list(cloud, &[("name", name)]).await?;
-    let project = cloud.project_id().await?;
+    let mut found = Vec::new();
+    for image in images::list(cloud, &[("name", name)]).await? {
+        if images::is_for(cloud, &image, &project).await? {
+            found.push(image);
+        }
+    }
     let is_own = |row: &Value| row.get("owner").and_then(Value::as_str) == Some(&project);
     // The project's own before what others show to it.
     if found.iter().any(is_own) {
@@ -87,10 +100,7 @@ async fn one(cloud: &Cloud, pick: &Pick) -> Result<Value, CloudError> {
             what: format!("image name '{name}'"),
             cause: format!("{} images have it; name one by glance_image_id", others + 1),
         }),
-        (None, _) => {
-            let what = format!("image named '{name}'");
-            Err(CloudError::NotFound { service: Service::Glance.name(), what, request: String::new() })
-        }
+        (None, _) => Err(not_there(format!("image named '{name}'"))),
     }
 }
 

@@ -7,6 +7,7 @@ use super::plan::Target;
 use super::topology::{Kind, Resource, ResourceId, Topology};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
+use crate::openstack::glance::images;
 use crate::openstack::nova::lookups;
 use crate::openstack::server::find_flavor;
 use serde_json::Value;
@@ -34,6 +35,7 @@ pub async fn look(
             format!("what of it is there cannot be seen, and would be made a second time: {}", unseen.reason);
         return Err(CloudError::Choice { what: format!("{} in project {project}", unseen.kind), cause });
     }
+    check_mapped(cloud, wanted, &there).await?;
     let mut target = Target { project_id: project, mapped: wanted.mapped.clone(), ..Target::default() };
     for resource in &there.resources {
         note(&mut target, resource, timestamp);
@@ -57,6 +59,33 @@ pub async fn look(
     }
     look_for_flavors(cloud, saved, wanted, &mut target).await?;
     Ok((target, there))
+}
+
+/// What is to take an old one's place must be the project's or shown to it: an administrator's login could use what is others'.
+async fn check_mapped(cloud: &Cloud, wanted: &ProjectOptions, there: &Topology) -> Result<(), CloudError> {
+    for ((kind, old), new) in &wanted.mapped {
+        let id = ResourceId::new(*kind, new.as_str());
+        let is_shown = match kind {
+            _ if there.find(&id).is_some() => true,
+            Kind::Network | Kind::Subnet | Kind::SecurityGroup => foreign::show(cloud, &id).await?.is_some(),
+            Kind::Image => is_image_shown(cloud, new, &there.project_id).await?,
+            _ => false,
+        };
+        if !is_shown {
+            let what = format!("{kind}/{old}={new} (project_map)");
+            let cause = format!("project {} has no {kind} of the id {new}", there.project_id);
+            return Err(CloudError::Choice { what, cause });
+        }
+    }
+    Ok(())
+}
+
+async fn is_image_shown(cloud: &Cloud, id: &str, project: &str) -> Result<bool, CloudError> {
+    match images::show(cloud, id).await {
+        Ok(image) => images::is_for(cloud, &image, project).await,
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// A server whose flavor is not there is a conflict: somebody has to choose another.

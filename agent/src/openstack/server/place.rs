@@ -174,8 +174,10 @@ async fn ports(
     if saved.ports.is_empty() {
         return Ok(());
     }
-    let known = networks::networks(cloud, &[]).await?;
-    let groups = networks::security_groups(cloud, &cloud.project_id().await?).await?;
+    let project = cloud.project_id().await?;
+    let mut known = networks::networks(cloud, &[]).await?;
+    known.retain(|network| networks::is_for(network, &project));
+    let groups = networks::security_groups(cloud, &project).await?;
     for port in &saved.ports {
         let network_id = network(&known, &port.network, wanted)?;
         let subnets = networks::subnets(cloud, &network_id).await?;

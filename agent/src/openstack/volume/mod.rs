@@ -48,7 +48,7 @@ pub async fn open_cloud(
     monitor: &Arc<Monitor>,
 ) -> Result<Cloud, ActionError> {
     let session = cloud_session(options, around).await?;
-    let cloud = Cloud::new(session, monitor.clone(), options.cloud.timeout_secs);
+    let cloud = Cloud::new(session, monitor.clone(), options.cloud.timeout_secs).with_trail(&around.trail);
     tidy(&cloud, &options.cloud.temp_prefix).await?;
     Ok(cloud)
 }

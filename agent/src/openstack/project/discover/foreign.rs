@@ -1,8 +1,9 @@
 //! What the project uses and does not own: shared and external networks, their subnets, groups that are shared with it.
 
-use super::{by_id, id_of, neutron};
+use super::{by_id, id_of, is_of, neutron};
 use crate::openstack::cloud::{Cloud, Service, checked_id};
 use crate::openstack::error::CloudError;
+use crate::openstack::neutron::networks;
 use crate::openstack::project::needs::needs;
 use crate::openstack::project::topology::{Kind, Resource, ResourceId, Topology};
 use serde_json::Value;
@@ -27,7 +28,7 @@ pub async fn add(cloud: &Cloud, topology: &mut Topology) -> Result<(), CloudErro
     }
 }
 
-/// A resource of Neutron by its id, whoever owns it, if it can be seen.
+/// A resource of Neutron by its id, if it is the project's or shown to it.
 pub async fn show(cloud: &Cloud, id: &ResourceId) -> Result<Option<Resource>, CloudError> {
     let (path, _) = neutron::words(id.kind);
     let known = checked_id(Service::Neutron, id.kind.as_str(), &id.id)?;
@@ -35,16 +36,40 @@ pub async fn show(cloud: &Cloud, id: &ResourceId) -> Result<Option<Resource>, Cl
         Ok(mut answer) => {
             // Its one key is the kind's own word.
             let row = answer.as_object_mut().and_then(|rows| rows.values_mut().next()).map(Value::take);
-            let found = row.and_then(|row| by_id(id.kind, row));
-            Ok(found.map(|resource| Resource { owned: false, ..resource }))
+            let Some(row) = row else { return Ok(None) };
+            if !is_shown(cloud, id.kind, &row).await? {
+                return Ok(None);
+            }
+            Ok(by_id(id.kind, row).map(|resource| Resource { owned: false, ..resource }))
         }
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Ids of all of this name that can be seen.
+/// Whether a network or a subnet is for the project of the login: an administrator's is shown all. Of groups Neutron does not tell
+/// whom they are shared with.
+async fn is_shown(cloud: &Cloud, kind: Kind, row: &Value) -> Result<bool, CloudError> {
+    let project = cloud.project_id().await?;
+    match kind {
+        Kind::Network => Ok(networks::is_for(row, &project)),
+        Kind::Subnet if !is_of(row, &project) => {
+            let id = row.get("network_id").and_then(Value::as_str).unwrap_or_default();
+            let found = networks::networks(cloud, &[("id", id)]).await?;
+            Ok(found.iter().any(|network| networks::is_for(network, &project)))
+        }
+        _ => Ok(true),
+    }
+}
+
+/// Ids of all of this name that are the project's or shown to it.
 pub async fn named(cloud: &Cloud, kind: Kind, name: &str) -> Result<Vec<String>, CloudError> {
     let rows = cloud.rows(Service::Neutron, neutron::words(kind), &[("name", name)]).await?;
-    Ok(rows.iter().filter_map(id_of).collect())
+    let mut shown = Vec::new();
+    for row in &rows {
+        if is_shown(cloud, kind, row).await? {
+            shown.extend(id_of(row));
+        }
+    }
+    Ok(shown)
 }
