@@ -72,7 +72,7 @@ fn api_group() -> OptGroup {
         vec![
             Opt::int("workers").min(1).max(1024).help("Threads that serve HTTP. Default: one for each core."),
             Opt::int("max_limit").default("1000").min(1).max(100_000).help("Most items in one answer of a list."),
-            Opt::str("backup_status").default("always").choices(&["when_set", "always"]).help(
+            Opt::str("backup_status").default("when_set").choices(&["when_set", "always"]).help(
                 "When backup records show their status: always, or when a client has set it or it is not \"available\" (clients \
                  older than that key compare records exactly).",
             ),
@@ -272,8 +272,8 @@ pub fn api(config: &Config) -> Result<ApiOptions, SettingError> {
             .unwrap_or(1 << 20),
         max_limit: config.int("api", "max_limit").unsigned_abs(),
         backup_status: match config.str("api", "backup_status") {
-            "when_set" => StatusShown::WhenTelling,
-            _ => StatusShown::Always,
+            "always" => StatusShown::Always,
+            _ => StatusShown::WhenTelling,
         },
         quota: quota(config),
         serves_metrics: config.bool("DEFAULT", "metrics"),

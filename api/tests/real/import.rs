@@ -269,8 +269,7 @@ fn what_was_stored_is_shown(all: &Value, user: &str) {
     );
 
     let backups = all[3]["backups"].as_array().unwrap();
-    assert_eq!(backups.len(), 2);
-    assert_eq!((&backups[0]["status"], &backups[1]["status"]), (&json!("available"), &json!("error")));
+    assert_eq!((backups.len(), backups[0].get("status"), &backups[1]["status"]), (2, None, &json!("error")));
     assert_eq!(backups[0]["backup_metadata"]["time_stamp"], 1_767_225_600);
     assert_eq!(backups[1]["backup_metadata"]["time_stamp"], 1_767_225_601);
 

@@ -44,8 +44,8 @@ pub fn action_in_list(listed: &Action) -> Value {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StatusShown {
     /// Only when a client set it, or when it is not `available`: what clients older than the key expect.
-    WhenTelling,
     #[default]
+    WhenTelling,
     Always,
 }
 

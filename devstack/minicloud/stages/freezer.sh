@@ -42,6 +42,9 @@ bind_port = 9090
 connection = $(db_url freezer)
 $(authtoken_section freezer)
 service_type = backup
+[api]
+# As Freezer's own tempest plugin wants it since 3.5.0.
+backup_status = always
 [conductor]
 poll_interval = 1
 heartbeat_interval = 5
