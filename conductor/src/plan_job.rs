@@ -45,10 +45,10 @@ pub(crate) fn look_at(due: &mut DueJob, is_running: bool, now: Timestamp) -> (Pl
         match Schedule::parse(&due.job.plan) {
             Ok(schedule) => {
                 read_plan(&mut due.job, &mut plan, &schedule, is_running, now);
-                orders.missed = plan.next_run_at.filter(|at| is_running && *at <= now).map(|due_at| Missed {
-                    due_at,
-                    why: "the run before it was still at work".to_owned(),
-                });
+                orders.missed = plan
+                    .next_run_at
+                    .filter(|at| is_running && *at <= now)
+                    .map(|due_at| Missed { due_at, why: "the run before it was still at work".to_owned() });
                 orders.fire = fire(&mut due.job, &mut plan, &schedule, is_running, now);
             }
             Err(error) => {

@@ -121,14 +121,15 @@ async fn a_python_listener_reads_what_a_backup_tells() {
     let action = |action: &str, more: Value| {
         let mut options = json!({"action": action, "mode": "fs", "storage": "local", "container": store, "backup_name": "told"});
         options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        json!({"freezer_action": options, "max_retries": 0})
+        // Those that are not would not be tried after the first failure.
+        json!({"freezer_action": options, "max_retries": 0, "mandatory": true})
     };
     let actions = json!([
         action("backup", json!({"path_to_backup": source})),
         action("restore", json!({"restore_abs_path": work.path().join("target")})),
-        action("restore", json!({"restore_abs_path": work.path().join("target"), "backup_name": "none"})),
         action("verify", json!({})),
         action("admin", json!({"remove_older_than": "365"})),
+        action("restore", json!({"restore_abs_path": work.path().join("target"), "backup_name": "none"})),
         action("backup", json!({"path_to_backup": work.path().join("none"), "backup_name": "lost"})),
     ]);
     let job = json!({"client_id": cloud.client_id, "job_schedule": {}, "job_actions": actions});

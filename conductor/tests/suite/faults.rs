@@ -298,7 +298,12 @@ pub async fn a_clock_that_is_set_fires_nothing_twice(stage: Stage) {
     stage.job_is("cron", JobStatus::Scheduled).await;
     let seen = |stage: &Stage| {
         let runs = ["interval", "retried", "cron"].map(|id| stage.runs(id).len());
-        (runs, stage.job("interval").next_run_at, stage.job("cron").next_run_at, stage.run("retried").attention_at)
+        (
+            runs,
+            stage.job("interval").next_run_at,
+            stage.job("cron").next_run_at,
+            stage.run("retried").attention_at,
+        )
     };
     let before = seen(&stage);
     assert_eq!(before, ([1, 1, 0], halves(6), halves(8), halves(7)));

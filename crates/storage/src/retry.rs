@@ -121,7 +121,17 @@ impl Store for Retrying {
         self.retry.run(|| self.inner.put(name, body.clone())).await
     }
     async fn put_all(&self, objects: &[(ObjectName, Bytes)]) -> Result<(), StoreError> {
-        self.retry.run(|| self.inner.put_all(objects)).await
+        match self.inner.put_all(objects).await {
+            // One that fails must not begin the others again: of many, one may fail each time.
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "the objects are written one by one");
+                for (name, body) in objects {
+                    self.put(name, body.clone()).await?;
+                }
+                Ok(())
+            }
+            result => result,
+        }
     }
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {
         let first = self.retry.run(|| self.inner.get(name, range.clone())).await?;

@@ -14,7 +14,7 @@ use crate::tar::{ProblemKind, TarError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, fstat, mkdirat, renameat, statat, unlinkat};
 use rustix::io::Errno;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// A directory that waits for its metadata.
 pub(super) struct Pending {
@@ -94,7 +94,7 @@ impl Extractor<'_> {
             Ok(listing) => listing,
             Err(errno) => return self.problems.add(path, ProblemKind::Undeleted, errno),
         };
-        let mut listed: HashMap<&[u8], u8> = HashMap::new();
+        let mut listed: BTreeMap<&[u8], u8> = BTreeMap::new();
         let wanted = |name: &[u8]| self.options.only.part(&below(path, name)) != Part::Nothing;
         for (code, name) in dumpdir.iter().filter(|(code, _)| matches!(code, b'Y' | b'N' | b'D')) {
             if !wanted(name) {
