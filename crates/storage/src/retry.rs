@@ -123,14 +123,14 @@ impl Store for Retrying {
     async fn put_all(&self, objects: &[(ObjectName, Bytes)]) -> Result<(), StoreError> {
         match self.inner.put_all(objects).await {
             // One that fails must not begin the others again: of many, one may fail each time.
-            Err(error) if error.is_transient() => {
-                tracing::warn!(%error, "the objects are written one by one");
+            Err(error) => {
+                self.retry.pause(&mut 0, error).await?;
                 for (name, body) in objects {
                     self.put(name, body.clone()).await?;
                 }
                 Ok(())
             }
-            result => result,
+            Ok(()) => Ok(()),
         }
     }
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {
