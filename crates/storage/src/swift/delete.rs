@@ -1,6 +1,7 @@
 //! Deleting: single objects, and trees with bulk requests where the proxy offers them.
 
 use super::SwiftStore;
+use super::bulk::BulkAnswer;
 use super::client::Request;
 use super::list::Listed;
 use super::names::escape_path;
@@ -9,25 +10,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode};
-use serde::Deserialize;
 use std::sync::Arc;
 
 /// Single deletes that run at the same time when there is no bulk delete.
 const PARALLEL_DELETES: usize = 8;
-
-/// The answer to a bulk delete; its own status is always 200.
-#[derive(Deserialize)]
-struct BulkAnswer {
-    #[serde(rename = "Number Deleted", default)]
-    deleted: u64,
-    #[serde(rename = "Response Status", default)]
-    status: String,
-    #[serde(rename = "Response Body", default)]
-    text: String,
-    /// (escaped name, status line)
-    #[serde(rename = "Errors", default)]
-    errors: Vec<(String, String)>,
-}
 
 impl SwiftStore {
     /// Deletes one object by its full name; answers whether it was there.

@@ -6,6 +6,7 @@
 
 mod abilities;
 mod access;
+mod bulk;
 mod client;
 mod delete;
 mod large;

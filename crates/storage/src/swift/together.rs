@@ -6,6 +6,7 @@
 //! how everything else is written, and shows the cause.
 
 use super::SwiftStore;
+use super::bulk::BulkAnswer;
 use super::client::Request;
 use crate::store::{ObjectName, Store, StoreError};
 use bytes::Bytes;
@@ -13,7 +14,6 @@ use bzip2::Compression;
 use bzip2::write::BzEncoder;
 use reqwest::Method;
 use reqwest::header::HeaderValue;
-use serde::Deserialize;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,20 +28,6 @@ const MOST_NAME_BYTES: usize = 1024;
 const BLOCK_BYTES: usize = 512;
 /// Longer names stand in a header of their own.
 const NAME_BYTES: usize = 100;
-
-/// The answer to a bulk upload; its own status is always 200.
-#[derive(Deserialize)]
-struct BulkAnswer {
-    #[serde(rename = "Number Files Created", default)]
-    created: usize,
-    #[serde(rename = "Response Status", default)]
-    status: String,
-    #[serde(rename = "Response Body", default)]
-    text: String,
-    /// (escaped name, status line)
-    #[serde(rename = "Errors", default)]
-    errors: Vec<(String, String)>,
-}
 
 impl SwiftStore {
     /// Writes the objects in their order, at best with one request.
