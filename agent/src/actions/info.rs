@@ -7,7 +7,7 @@ use crate::storages::{Surroundings, open_store};
 use freezer_storage::Store;
 use freezer_vault::catalogue::{self, Level, Standing};
 use freezer_vault::hold::{self, Held};
-use freezer_vault::upstream::list_layout_a;
+use freezer_vault::upstream::{list_layout_a, list_volumes};
 use freezer_vault::{Engine, Hbn, VaultError};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -25,7 +25,13 @@ pub async fn info(options: &ActionOptions, around: &Surroundings) -> Result<Done
         found.extend(of_upstream.into_iter().map(|hbn| (hbn, store.clone())));
     }
     found.extend(list_layout_a(&store).await?);
-    found.retain(|(hbn, _)| is_meant(options, hbn.as_str()));
+    found.extend(list_volumes(&store).await?);
+    found.retain(|(hbn, _)| match hbn.engine() {
+        // Named by its id; of no host.
+        Engine::Cinder if options.is_default_name => options.is_own_hostname,
+        Engine::Cinder => options.backup_name == hbn.as_str(),
+        _ => is_meant(options, hbn.as_str()),
+    });
     for (hbn, store) in found {
         let found = catalogue::list(&store, &hbn).await?;
         let holds = hold::list(&store, &hbn).await?;

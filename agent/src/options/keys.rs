@@ -48,7 +48,7 @@ const MODES: &[&str] = &[
     "project",
     "stream",
 ];
-const ENGINES: &[&str] = &["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance", "image", "set"];
+const ENGINES: &[&str] = &["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance", "cinder", "image", "set"];
 const TARGETS: &[&str] = &["new", "over", "replace"];
 const STORAGES: &[&str] = &["local", "swift", "ssh", "s3", "ftp", "ftps"];
 const CODECS: &[&str] = &["gzip", "bzip2", "xz", "zstd", "none"];

@@ -304,6 +304,7 @@ impl ActionOptions {
                 Some("rsync" | "rsyncv2") => Engine::Rsync,
                 Some("nova") => Engine::Nova,
                 Some("glance") => Engine::Glance,
+                Some("cinder") => Engine::Cinder,
                 _ => Engine::Tar,
             },
             compression: text("compression")?.unwrap_or_default(),

@@ -48,6 +48,8 @@ pub enum Engine {
     Nova,
     /// Images as upstream's engine glance saves them. Only read.
     Glance,
+    /// Volumes as upstream's mode cinder saves them, named by their ids alone. Only read.
+    Cinder,
 }
 
 impl Engine {
@@ -59,7 +61,13 @@ impl Engine {
             Self::Rsync => "rsync",
             Self::Nova => "nova",
             Self::Glance => "glance",
+            Self::Cinder => "cinder",
         }
+    }
+
+    /// Whether its payload is the image of a disk as Glance gave it: neither compressed nor encrypted.
+    pub(crate) fn is_of_raw_images(self) -> bool {
+        matches!(self, Self::Nova | Self::Glance | Self::Cinder)
     }
 
     /// Folder all HBNs of this engine have their metadata in.

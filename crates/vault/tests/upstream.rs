@@ -6,7 +6,9 @@ mod support;
 
 use freezer_vault::catalogue::{self, Standing};
 use freezer_vault::restore::Authenticity;
-use freezer_vault::{RestoreRequest, VaultError};
+use freezer_vault::upstream::list_volumes;
+use freezer_vault::{Engine, RestoreRequest, VaultError};
+use std::path::PathBuf;
 use support::*;
 
 fn level(number: u32, codec: &str, encrypt: Option<String>) -> UpstreamLevel<'_> {
@@ -122,4 +124,76 @@ async fn upstreams_increment_on_our_chain() {
         extract_with_tools(&room.object(&end), &target, None, "gzip");
     }
     assert_eq!(tree(&target).keys().collect::<Vec<_>>(), tree(&room.source()).keys().collect::<Vec<_>>());
+}
+
+const VOLUME: &str = "5d2d1d31-7a54-4a0e-a0d4-2b6f4f2a7c11";
+
+/// As mode cinder puts a volume on disks; `facts` is written last.
+fn volume(room: &Room, day: i64, image: &[u8], facts: Option<usize>) -> PathBuf {
+    let folder = room.path("store").join(format!("{VOLUME}/{}", T0 + day * DAY));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(VOLUME), image).unwrap();
+    if let Some(length) = facts {
+        let text = format!(
+            r#"{{"x-object-meta-length": "{length}", "volume_name": "data", "availability_zone": "nova"}}"#
+        );
+        std::fs::write(folder.join("metadata"), text).unwrap();
+    }
+    folder.join(VOLUME)
+}
+
+fn volume_to(room: &Room, target: &str) -> RestoreRequest {
+    RestoreRequest { engine: Engine::Cinder, backup_name: VOLUME.into(), ..room.to(target) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_of_upstream_restore() {
+    let room = Room::new();
+    // Whoever owns the volume decides what it begins with.
+    let first = [b"QFI\xfb".as_slice(), &noise(31, 700_001)[..]].concat();
+    let second = noise(32, 500_000);
+    volume(&room, 0, &first, Some(first.len()));
+    let newest = volume(&room, 1, &second, Some(second.len()));
+    // Broken off before the last of its objects.
+    volume(&room, 2, &second[..100_000], None);
+    let restored = |target: &str| std::fs::read(room.path(target).join(format!("{VOLUME}.raw"))).unwrap();
+    let report = room.restore(volume_to(&room, "newest")).await.unwrap();
+    assert_eq!((report.timestamp, report.is_partial), (T0 + DAY, false));
+    assert!(restored("newest") == second);
+    let older = RestoreRequest { not_after_secs: Some(T0 + DAY - 1), ..volume_to(&room, "older") };
+    room.restore(older).await.unwrap();
+    assert!(restored("older") == first);
+
+    let found = list_volumes(&room.store).await.unwrap();
+    assert_eq!(found.len(), 1);
+    let (hbn, view) = &found[0];
+    assert_eq!(hbn.as_str(), VOLUME);
+    let chains = catalogue::list(view, hbn).await.unwrap().chains;
+    assert_eq!(chains.iter().map(|chain| chain.timestamp).collect::<Vec<_>>(), [T0, T0 + DAY]);
+    assert!(chains.iter().all(|chain| chain.levels[0].standing == Standing::Upstream));
+
+    std::fs::write(newest, &second[..400_000]).unwrap();
+    let error = room.restore(volume_to(&room, "cut")).await.unwrap_err().to_string();
+    assert!(error.contains("500000 bytes") && error.contains("offset 400000"), "{error}");
+    let unknown = RestoreRequest { backup_name: "none".into(), ..volume_to(&room, "none") };
+    let error = room.restore(unknown).await.unwrap_err();
+    assert!(matches!(error, VaultError::NoBackup { .. }), "{error}");
+}
+
+/// Where Swift has it there are no facts beside the manifest; of 1.x and 2.x the manifest lies in the folder of the volume.
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_in_the_places_of_swift_restore() {
+    for (at, place) in ["c_segments/VOLUME/TIME/TIME", "VOLUME/TIME"].into_iter().enumerate() {
+        let room = Room::new();
+        let image = noise(at as u64, 300_000);
+        let name = place.replace("VOLUME", VOLUME).replace("TIME", &T0.to_string());
+        let path = room.path("store").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &image).unwrap();
+        let report = room.restore(volume_to(&room, "restored")).await.unwrap();
+        assert!(std::fs::read(room.path("restored").join(format!("{VOLUME}.raw"))).unwrap() == image);
+        let unmeasured = report.warnings.iter().filter(|warning| warning.contains("how long")).count();
+        assert_eq!(unmeasured, 1, "{:?}", report.warnings);
+        assert_eq!(list_volumes(&room.store).await.unwrap().len(), 1);
+    }
 }

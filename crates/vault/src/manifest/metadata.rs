@@ -52,7 +52,7 @@ impl Metadata {
         }
         let encrypted = match map.get("encryption") {
             // Upstream never encrypts images, whatever it says.
-            _ if matches!(engine, Engine::Nova | Engine::Glance) => false,
+            _ if engine.is_of_raw_images() => false,
             None | Some(Value::Null | Value::Bool(false)) => false,
             Some(Value::String(text)) => !text.is_empty() && text != "False",
             Some(_) => true,

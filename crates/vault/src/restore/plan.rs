@@ -7,7 +7,7 @@ use crate::codecs::Compression;
 use crate::encryption::{Cipher, KeyRing, MacKey, Scheme};
 use crate::layout::{Engine, Hbn, LevelId};
 use crate::manifest::EncryptionRecord;
-use crate::upstream::{images, rsync, view_layout_a};
+use crate::upstream::{images, rsync, view_layout_a, view_volume};
 use freezer_model::clock::time_text;
 use freezer_storage::Store;
 use std::fmt;
@@ -139,6 +139,9 @@ async fn find_files(
     request: &RestoreRequest,
     keys: Option<&KeyRing>,
 ) -> Result<Found, VaultError> {
+    if request.engine == Engine::Cinder {
+        return find_volume(store, request, keys).await;
+    }
     let order: &[Engine] = match &request.engine {
         Engine::Tar => &[Engine::Tar, Engine::Rsync],
         Engine::Rsync => &[Engine::Rsync, Engine::Tar],
@@ -165,6 +168,21 @@ async fn find_files(
     Err(first.unwrap_or_else(|| VaultError::BadRequest { cause: "no backup name was given".into() }))
 }
 
+/// A volume that upstream saved under its id and no host.
+async fn find_volume(
+    store: &Arc<dyn Store>,
+    request: &RestoreRequest,
+    keys: Option<&KeyRing>,
+) -> Result<Found, VaultError> {
+    let hbn = Hbn::from_text(Engine::Cinder, request.backup_name.as_str())?;
+    match view_volume(store, &hbn).await? {
+        Some(view) => find_under(&view, &hbn, request, keys).await,
+        None => {
+            Err(VaultError::NoBackup { hbn: hbn.to_string(), before: String::new(), store: store.describe() })
+        }
+    }
+}
+
 fn names(request: &RestoreRequest) -> impl Iterator<Item = &String> {
     std::iter::once(&request.backup_name).chain(&request.also_named)
 }
@@ -178,10 +196,8 @@ async fn find(
 ) -> Result<Found, VaultError> {
     let mut first = None;
     for name in names(request) {
-        let catalogue = catalogue::list(store, &Hbn::of(engine, &request.hostname, name)?).await?;
-        let mut warnings = Vec::new();
-        match select(store, &catalogue, request, keys, &mut warnings).await {
-            Ok(chosen) => return Ok(Found { store: store.clone(), catalogue, chosen, warnings }),
+        match find_under(store, &Hbn::of(engine, &request.hostname, name)?, request, keys).await {
+            Ok(found) => return Ok(found),
             Err(error @ VaultError::OtherSource { .. }) => first = Some(error),
             Err(error @ VaultError::NoBackup { .. }) => {
                 first.get_or_insert(error);
@@ -190,6 +206,18 @@ async fn find(
         }
     }
     Err(first.unwrap_or_else(|| VaultError::BadRequest { cause: "no backup name was given".into() }))
+}
+
+async fn find_under(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    request: &RestoreRequest,
+    keys: Option<&KeyRing>,
+) -> Result<Found, VaultError> {
+    let catalogue = catalogue::list(store, hbn).await?;
+    let mut warnings = Vec::new();
+    let chosen = select(store, &catalogue, request, keys, &mut warnings).await?;
+    Ok(Found { store: store.clone(), catalogue, chosen, warnings })
 }
 
 /// The newest level not after the wanted time. A damaged one is not passed over in silence: whoever
@@ -285,9 +313,16 @@ async fn unlock(
         let scheme = manifest.encryption.as_ref().map(EncryptionRecord::scheme);
         return Ok(PlannedLevel { scheme, ..planned });
     }
-    if matches!(hbn.engine(), Engine::Nova | Engine::Glance) {
-        let image = Some(Arc::new(images::describe(store, hbn, level).await?));
+    if hbn.engine().is_of_raw_images() {
+        let picture = images::describe(store, hbn, level).await?;
         warnings.push(format!("{} was made by upstream's agent: there are no checksums to verify", level.id));
+        if !picture.is_measured {
+            warnings.push(format!(
+                "nothing says how long the image of {} was: all that is there is taken for the whole",
+                level.id
+            ));
+        }
+        let image = Some(Arc::new(picture));
         return Ok(PlannedLevel { compression: Compression::None, encrypted: false, image, ..planned });
     }
     if hbn.engine() == Engine::Rsync {

@@ -1,4 +1,5 @@
-//! Disk images that upstream's engines `nova` and `glance` saved: bytes as Glance gave them, neither compressed nor encrypted.
+//! Disk images that upstream's engines `nova` and `glance` and its mode `cinder` saved: bytes as Glance gave them, neither
+//! compressed nor encrypted.
 //!
 //! How many there are says `engine_metadata`; what follows them (upstream appended an archive to encrypted ones) means nothing.
 //! A restore makes one file of them, by way of a tar stream like any other restore.
@@ -6,7 +7,7 @@
 use crate::VaultError;
 use crate::catalogue::{Level, read_whole};
 use crate::error::Place;
-use crate::layout::{DATA, ENGINE_METADATA, Hbn};
+use crate::layout::{DATA, ENGINE_METADATA, Engine, Hbn};
 use crate::restore::read_head;
 use crate::tar::{Kind, PlainMember, Stamp, append_plain};
 use freezer_storage::Store;
@@ -21,12 +22,16 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// Longer ones are no formats, and would make names that no file can have.
 const MOST_FORMAT_BYTES: usize = 16;
 const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
+/// Where the number of bytes is: with the engines, and with mode `cinder`, in the words of Swift's headers.
+const LENGTHS: [&str; 2] = ["length", "x-object-meta-length"];
 
 /// One image.
 #[derive(Clone, Debug)]
 pub(crate) struct Picture {
     object: String,
     member: PlainMember,
+    /// Its length was recorded: one that lost its end shows.
+    pub(crate) is_measured: bool,
 }
 
 /// Finds out how long the image is, and what its file is to be called: `<id>.<format>`.
@@ -43,7 +48,8 @@ pub(crate) async fn describe(
         }
         None => Value::Null,
     };
-    let size = match facts.get("length") {
+    let length = LENGTHS.iter().find_map(|key| facts.get(*key));
+    let size = match length {
         Some(Value::String(text)) => text.parse().ok(),
         Some(number) => number.as_u64(),
         None => store.head(&object).await?.map(|info| info.size_bytes),
@@ -54,6 +60,9 @@ pub(crate) async fn describe(
     };
     let format = match ["disk_format", "image_disk_format"].iter().find_map(|key| facts.get(*key)?.as_str()) {
         Some(format) if is_format(format) => format.to_owned(),
+        // A volume is raw. What it begins with is up to whoever wrote to it: under the name of another format it would be
+        // taken for a list of files to read.
+        _ if hbn.engine() == Engine::Cinder => "raw".to_owned(),
         _ if read_head(store, &object).await?.starts_with(QCOW2_MAGIC) => "qcow2".to_owned(),
         _ => "raw".to_owned(),
     };
@@ -70,7 +79,7 @@ pub(crate) async fn describe(
         size,
         mtime: Stamp { secs: level.id.timestamp, nanos: 0 },
     };
-    Ok(Picture { object: object.to_string(), member })
+    Ok(Picture { object: object.to_string(), member, is_measured: length.is_some() })
 }
 
 /// Sends the image as an archive of one file. Blocking.

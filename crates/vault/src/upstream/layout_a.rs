@@ -9,14 +9,11 @@
 //! There is no JSON and no commit marker. A view shows these objects under the names of layout B, so that catalogue, plan and
 //! restore need not know: what is missing (compression, encryption) is found by the first bytes, as ever with upstream's backups.
 
+use super::view::View;
 use crate::VaultError;
 use crate::layout::{DATA, ENGINE_METADATA, Engine, Hbn, LevelId, parse_timestamp};
-use async_trait::async_trait;
-use bytes::Bytes;
-use freezer_storage::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
-use futures_util::{StreamExt, stream};
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use freezer_storage::{Entry, ObjectName, Store, StoreError};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// All the metadata there is to say.
@@ -33,7 +30,7 @@ pub(crate) async fn view_layout_a(
     if found.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Arc::new(View::new(store.clone(), hbn, &found)?)))
+    Ok(Some(Arc::new(view(store.clone(), hbn, found)?)))
 }
 
 /// All HBNs with backups in layout A, each with a store that shows them in layout B. Looks at the root, and into its folders for
@@ -152,90 +149,16 @@ async fn in_a_container(store: &Arc<dyn Store>, hbn: &Hbn) -> Result<Vec<Found>,
     Ok(found)
 }
 
-/// What stands behind a name of the view.
-#[derive(Clone, Debug)]
-enum Behind {
-    Body,
-    Object(ObjectName),
-}
-
-struct View {
-    store: Arc<dyn Store>,
-    objects: BTreeMap<String, Behind>,
-}
-
-impl View {
-    fn new(store: Arc<dyn Store>, hbn: &Hbn, found: &[Found]) -> Result<Self, StoreError> {
-        let mut objects = BTreeMap::new();
-        for Found { id, payload, snapshot } in found {
-            objects.insert(id.metadata(hbn)?.to_string(), Behind::Body);
-            objects.insert(id.object(hbn, DATA)?.to_string(), Behind::Object(payload.clone()));
-            if let Some(snapshot) = snapshot {
-                objects
-                    .insert(id.object(hbn, ENGINE_METADATA)?.to_string(), Behind::Object(snapshot.clone()));
-            }
-        }
-        Ok(Self { store, objects })
-    }
-
-    fn refuse<T>(&self) -> Result<T, StoreError> {
-        let cause = "backups of Freezer 1 and 2 are only read".to_owned();
-        Err(StoreError::Refused { store: self.describe(), cause })
-    }
-}
-
-#[async_trait]
-impl Store for View {
-    fn describe(&self) -> String {
-        self.store.describe()
-    }
-    async fn prepare(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-    async fn put(&self, _name: &ObjectName, _body: Bytes) -> Result<(), StoreError> {
-        self.refuse()
-    }
-    async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {
-        match self.objects.get(name.as_str()) {
-            Some(Behind::Object(object)) => self.store.get(object, range).await,
-            Some(Behind::Body) => Ok(stream::iter([Ok(Bytes::from_static(METADATA_BODY))]).boxed()),
-            None => Err(StoreError::NotFound { store: self.describe(), name: name.to_string() }),
+fn view(store: Arc<dyn Store>, hbn: &Hbn, found: Vec<Found>) -> Result<View, StoreError> {
+    let mut view = View::of(store);
+    for Found { id, payload, snapshot } in found {
+        view.show_body(&id.metadata(hbn)?, METADATA_BODY);
+        view.show(&id.object(hbn, DATA)?, payload);
+        if let Some(snapshot) = snapshot {
+            view.show(&id.object(hbn, ENGINE_METADATA)?, snapshot);
         }
     }
-    async fn head(&self, name: &ObjectName) -> Result<Option<ObjectInfo>, StoreError> {
-        match self.objects.get(name.as_str()) {
-            Some(Behind::Object(object)) => self.store.head(object).await,
-            Some(Behind::Body) => Ok(Some(ObjectInfo { size_bytes: METADATA_BODY.len() as u64 })),
-            None => Ok(None),
-        }
-    }
-    async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
-        let prefix = folder.map_or_else(String::new, |folder| format!("{folder}/"));
-        let below = self.objects.keys().filter_map(|name| name.strip_prefix(&prefix));
-        let mut entries: BTreeMap<&str, bool> = BTreeMap::new();
-        for rest in below {
-            match rest.split_once('/') {
-                Some((name, _)) => entries.insert(name, true),
-                None => entries.insert(rest, false),
-            };
-        }
-        let entry = |(name, is_folder): (&str, bool)| Entry {
-            name: name.to_owned(),
-            is_folder,
-            size_bytes: 0,
-            tag: None,
-        };
-        Ok(entries.into_iter().map(entry).collect())
-    }
-    async fn delete(&self, _name: &ObjectName) -> Result<(), StoreError> {
-        self.refuse()
-    }
-    async fn delete_tree(&self, _folder: &ObjectName) -> Result<u64, StoreError> {
-        self.refuse()
-    }
-    async fn create_large(&self, _name: &ObjectName) -> Result<Box<dyn LargeWriter>, StoreError> {
-        self.refuse()
-    }
+    Ok(view)
 }
 
 #[cfg(test)]

@@ -6,6 +6,10 @@
 pub(crate) mod images;
 mod layout_a;
 pub(crate) mod rsync;
+mod view;
+mod volumes;
 
 pub use layout_a::list_layout_a;
 pub(crate) use layout_a::view_layout_a;
+pub use volumes::list_volumes;
+pub(crate) use volumes::view_volume;
