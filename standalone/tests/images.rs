@@ -5,8 +5,10 @@ mod cloud;
 
 use cloud::one_shot::{Said, agent_of};
 use cloud::project::{GLANCE, Hands, Project, call};
+use freezer_testkit::venv;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::process::Command;
 
 /// `freezer-agent` as a user of the project: its document, or the last line of what it complains.
 async fn agent(project: &Project, store: &str, arguments: &[&str]) -> Result<Value, String> {
@@ -69,7 +71,8 @@ async fn an_image_comes_back_whole() {
         "name": "gold", "disk_format": "raw", "container_format": "bare", "visibility": "shared", "min_ram": 64,
         "tags": ["a", "b"], "hw_qemu_guest_agent": "yes", "os_distro": "debian",
     });
-    let id = make(&hands, body, content).await;
+    let id = make(&hands, body, content.clone()).await;
+    saved_by_freezer_in_python(&project, &id, &content).await;
     let member = json!({"member": friends.id});
     call(Method::POST, &format!("{GLANCE}/images/{id}/members"), &hands.login.token, Some(&member)).await;
 
@@ -133,6 +136,31 @@ async fn an_image_comes_back_whole() {
     encrypted(&project, &hands, &id).await;
     remove_images(&hands).await;
     remove_images(&Hands::of(&friends).await).await;
+}
+
+/// What the agent of PyPI, unmodified, makes of the image becomes a file here.
+async fn saved_by_freezer_in_python(project: &Project, id: &str, content: &[u8]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (store, target) = (path("store"), path("restored"));
+    let programs = venv::freezer_in_python();
+    let ours = agent_of(project, &project.user);
+    let mut theirs = Command::new(programs.join("freezer-agent"));
+    theirs.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    theirs.env("PATH", format!("{}:/usr/bin:/bin", programs.display())).env("HOME", folder.path());
+    theirs.args(["--action", "backup", "--mode", "glance", "--engine", "glance", "--glance-image-id", id]);
+    theirs.args(["--storage", "local", "--container", &store, "--hostname", "h", "--backup-name", "b"]);
+    theirs.args(["--log-file", &path("agent.log")]);
+    let said = Said::by(theirs).await;
+    let log = std::fs::read_to_string(path("agent.log")).unwrap_or_default();
+    assert_eq!(said.status, Some(0), "{}\n{}\n{log}", said.out, said.err);
+    let mut restore = ours;
+    restore.args(["--action", "restore", "--mode", "fs", "--engine", "glance", "--hostname", "h"]);
+    restore.args(["--backup-name", &format!("b/{id}"), "--storage", "local", "--container", &store]);
+    restore.args(["--restore-abs-path", &target]);
+    let said = Said::by(restore).await;
+    assert_eq!(said.status, Some(0), "{}\n{}", said.out, said.err);
+    assert!(std::fs::read(folder.path().join(format!("restored/{id}.raw"))).unwrap() == content);
 }
 
 /// The image comes back from an encrypted backup, and from that only with the pass phrase.

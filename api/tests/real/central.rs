@@ -5,8 +5,7 @@
 use crate::stage::Stage;
 use crate::tenant::{Tenant, User};
 use crate::trusts::reconfigure;
-use crate::venv;
-use freezer_testkit::{Daemon, random_name, services};
+use freezer_testkit::{Daemon, random_name, services, venv};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -16,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Starts the operator's scheduler, in the foreground.
 fn scheduler(folder: &Path, backup_url: &str) -> Daemon {
-    let programs = venv::programs("scheduler", &["freezer", "python-freezerclient"]);
+    let programs = venv::freezer_in_python();
     for name in ["jobs", "home", "source"] {
         std::fs::create_dir(folder.join(name)).unwrap();
     }

@@ -3,8 +3,7 @@
 
 use crate::region::Region;
 use crate::stage::Stage;
-use crate::venv;
-use freezer_testkit::services;
+use freezer_testkit::{services, venv};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;

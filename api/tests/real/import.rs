@@ -1,9 +1,8 @@
 //! `freezer-manage import` from a database as Freezer in Python leaves it (contract §9.1, appendix B), in MariaDB.
 
 use crate::stage::{Person, Stage, manage};
-use crate::venv;
 use freezer_testkit::private::{free_port, wait_for_port};
-use freezer_testkit::{TestDatabase, services};
+use freezer_testkit::{TestDatabase, services, venv};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output};

@@ -22,4 +22,3 @@ mod together;
 mod tokens;
 mod trusts;
 mod upstream_scheduler;
-mod venv;

@@ -2,7 +2,7 @@
 //! documented, and what is good by the document is taken.
 
 use crate::stage::Stage;
-use crate::venv;
+use freezer_testkit::venv;
 use serde_json::{Value, json};
 use std::process::Command;
 

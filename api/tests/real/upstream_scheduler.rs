@@ -2,8 +2,7 @@
 //! to a local folder, reports, and takes part in sessions.
 
 use crate::stage::{Person, Stage};
-use crate::venv;
-use freezer_testkit::{Daemon, services};
+use freezer_testkit::{Daemon, services, venv};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ struct Host<'a> {
 
 impl<'a> Host<'a> {
     async fn start(stage: &'a Stage) -> Self {
-        let programs = venv::programs("scheduler", &["freezer", "python-freezerclient"]);
+        let programs = venv::freezer_in_python();
         let folder = stage.folder.path();
         for name in ["source", "store", "jobs", "home"] {
             std::fs::create_dir(folder.join(name)).unwrap();

@@ -11,6 +11,7 @@ pub mod private;
 pub mod said;
 pub mod services;
 pub mod stored;
+pub mod venv;
 pub mod wire;
 
 pub use daemon::{Daemon, program};
