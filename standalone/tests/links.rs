@@ -14,7 +14,7 @@ use freezer_testkit::{program, random_name};
 use keystone::AuthToken;
 use oslo_messaging::{RabbitOptions, Transport};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -53,6 +53,8 @@ struct Place {
     http: reqwest::Client,
     _stop_api: oneshot::Sender<()>,
     folder: tempfile::TempDir,
+    /// Of the agent, in seconds.
+    progress_interval: &'static str,
 }
 
 impl Place {
@@ -86,7 +88,17 @@ impl Place {
             let _ = stopped.await;
         }));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut place = Self { link, url, db, transport, conductor: None, http, _stop_api: stop, folder };
+        let mut place = Self {
+            link,
+            url,
+            db,
+            transport,
+            conductor: None,
+            http,
+            _stop_api: stop,
+            folder,
+            progress_interval: "0.1",
+        };
         place.conduct().await;
         place
     }
@@ -107,7 +119,7 @@ impl Place {
             .option("agent", "client_id", "node1")
             .option("agent", "project_id", "p")
             .option("agent", "link", if self.link == Link::Http { "http" } else { "amqp" })
-            .option("agent", "progress_interval", "0.1")
+            .option("agent", "progress_interval", self.progress_interval)
             .option("agent", "supported_actions", actions)
             .option("agent", "state_dir", self.folder.path().join("state").display().to_string());
         let config = freezer_agent::config::registry().load(arguments).unwrap();
@@ -201,8 +213,22 @@ async fn an_abort_ends_the_step(place: Place) {
     agent.stop().await;
 }
 
-/// At the first rate it would take half a day.
-async fn a_run_is_let_go_while_it_crawls(place: Place) {
+fn bytes_below(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let bytes = |path: PathBuf| match std::fs::symlink_metadata(&path) {
+        Ok(facts) if facts.is_dir() => bytes_below(&path),
+        Ok(facts) => facts.len(),
+        Err(_) => 0,
+    };
+    entries.filter_map(Result::ok).map(|entry| bytes(entry.path())).sum()
+}
+
+/// At the first rate it would take half a day. Over RPC the new one comes to the process that moves the bytes within two seconds,
+/// also when no report is due, whose answer would tell of it.
+async fn a_run_is_let_go_while_it_crawls(mut place: Place) {
+    if place.link == Link::Amqp {
+        place.progress_interval = "4";
+    }
     let agent = place.agent().await;
     let (source, store) = (place.file("source"), place.file("store"));
     std::fs::create_dir(&source).unwrap();
@@ -214,10 +240,16 @@ async fn a_run_is_let_go_while_it_crawls(place: Place) {
     place.post("/jobs", body).await;
     let is_crawling = |run: &Run| run.state == RunState::Running && run.progress.bytes_done > 0;
     let run = place.run_that("crawls", is_crawling).await;
+    assert!(bytes_below(&store) < 1 << 20);
+    let changed = Instant::now();
     let url = format!("{}/v2/p/runs/{}", place.url, run.run_id);
     let request = place.http.patch(url).header("X-Auth-Token", "user:p");
     let answer = request.json(&json!({"upload_limit": null})).send().await.unwrap();
     assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    while place.link == Link::Amqp && bytes_below(&store) < 1 << 20 {
+        assert!(changed.elapsed() < Duration::from_secs(2), "the new limit is not obeyed yet");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let run = place.ended("crawls").await;
     assert_eq!((run.state, run.steps.len()), (RunState::Success, 1), "{run:#?}");
     agent.stop().await;
