@@ -3,16 +3,19 @@
 //! [`Retrying`] repeats whole small operations and resumes reads at the byte where they broke. It
 //! repeats neither `delete_tree` (the store does, request by request, so that the count is right) nor the
 //! pieces of a large object (only the store still has them).
+//!
+//! A server that asks one of its clients to come back later (`Retry-After`) is left alone until then by all that share the
+//! [`Retry`]: segments that are sent at the same time would each have to be told.
 
-use crate::clock::Clock;
+use crate::clock::{Clock, lock};
 use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use std::future::Future;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How often and how patiently.
@@ -32,12 +35,14 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A policy with its clock and the count of repetitions so far. Clones share the count.
+/// A policy with its clock, the count of repetitions so far and what the server has asked for. Clones share them.
 #[derive(Clone)]
 pub struct Retry {
     policy: RetryPolicy,
     clock: Arc<dyn Clock>,
     repeated: Arc<AtomicU64>,
+    /// Before this time of the clock nobody begins anything.
+    held_until: Arc<Mutex<Duration>>,
 }
 
 /// A server that asks for more patience than this is not obeyed to the letter.
@@ -45,7 +50,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 impl Retry {
     pub fn new(policy: RetryPolicy, clock: Arc<dyn Clock>) -> Self {
-        Self { policy, clock, repeated: Arc::new(AtomicU64::new(0)) }
+        Self { policy, clock, repeated: Arc::default(), held_until: Arc::default() }
     }
 
     /// How many repetitions there were.
@@ -61,6 +66,7 @@ impl Retry {
     {
         let mut failures = 0;
         loop {
+            self.wait_while_held().await;
             match operation().await {
                 Ok(value) => return Ok(value),
                 Err(error) => self.pause(&mut failures, error).await?,
@@ -68,9 +74,26 @@ impl Retry {
         }
     }
 
+    /// Whoever waits comes back a little later than was asked, and not with all the others.
+    async fn wait_while_held(&self) {
+        let left = lock(&self.held_until).saturating_sub(self.clock.now());
+        if !left.is_zero() {
+            self.clock.sleep(left + jittered(self.policy.first_pause)).await;
+        }
+    }
+
+    fn hold(&self, error: &StoreError) {
+        if let StoreError::Unavailable { retry_after: Some(asked), .. } = error {
+            let until = self.clock.now() + (*asked).min(LONGEST_RETRY_AFTER);
+            let mut held = lock(&self.held_until);
+            *held = until.max(*held);
+        }
+    }
+
     /// Waits after a failure; gives the error back when there is no point in another try.
     pub(crate) async fn pause(&self, failures: &mut u32, error: StoreError) -> Result<(), StoreError> {
         *failures += 1;
+        self.hold(&error);
         if !error.is_transient() || *failures >= self.policy.tries {
             return Err(error);
         }
@@ -84,9 +107,7 @@ impl Retry {
     fn length_of_pause(&self, failures: u32, error: &StoreError) -> Duration {
         let doublings = failures.saturating_sub(1).min(20);
         let full = self.policy.first_pause.saturating_mul(1 << doublings).min(self.policy.longest_pause);
-        // Between half and all of it, so that many agents do not come back in step.
-        let share = (uuid::Uuid::new_v4().as_u128() & 0xffff) as u32;
-        let jittered = full / 2 + (full / 2).saturating_mul(share) / 0xffff;
+        let jittered = jittered(full);
         match error {
             StoreError::Unavailable { retry_after: Some(asked), .. } => {
                 // The server said when; jitter is added, never taken off.
@@ -95,6 +116,12 @@ impl Retry {
             _ => jittered,
         }
     }
+}
+
+/// Between half and all of it, so that many agents do not come back in step.
+fn jittered(full: Duration) -> Duration {
+    let share = (uuid::Uuid::new_v4().as_u128() & 0xffff) as u32;
+    full / 2 + (full / 2).saturating_mul(share) / 0xffff
 }
 
 /// A store whose operations are repeated as [`Retry`] says.

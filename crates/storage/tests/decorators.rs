@@ -77,6 +77,31 @@ async fn pauses_grow_and_end() {
 }
 
 #[tokio::test]
+async fn what_a_server_asks_of_one_is_heeded_by_all() {
+    let clock = Arc::new(ManualClock::default());
+    let retry = Retry::new(RetryPolicy { tries: 1, ..RetryPolicy::default() }, clock.clone());
+    let busy = |secs: u64| StoreError::Unavailable {
+        store: "s".to_owned(),
+        name: "n".to_owned(),
+        cause: "busy".to_owned(),
+        retry_after: Some(Duration::from_secs(secs)),
+    };
+    // The one whom it was said to has no tries left; the second of them waits for the rest of the minute.
+    for secs in [60, 20] {
+        let error = retry.run(|| std::future::ready(Err::<(), _>(busy(secs)))).await.unwrap_err();
+        assert!(error.is_transient());
+        if secs == 60 {
+            clock.advance(Duration::from_secs(10));
+        }
+    }
+    let others = (0..3).map(|_| retry.run(|| std::future::ready(Ok(()))));
+    join_all(others).await.into_iter().for_each(Result::unwrap);
+    // On this clock whoever sleeps takes the others along.
+    let slept: Vec<u64> = clock.slept().iter().map(Duration::as_secs).collect();
+    assert_eq!(slept, [50, 20]);
+}
+
+#[tokio::test]
 async fn final_errors_are_not_tried_again() {
     let (_folder, inner) = local();
     for kind in [FaultKind::Refused, FaultKind::Full] {

@@ -106,8 +106,9 @@ async fn retry_after_is_obeyed() {
     faulted.write_and_compare(&body).await;
     assert_same(&read(faulted.store.as_ref(), &name("l/data"), None).await.unwrap(), &body, "read");
     let slept = faulted.clock.slept();
-    assert!(slept[0] >= Duration::from_secs(7) && slept[0] < Duration::from_secs(8), "{slept:?}");
-    assert!(slept[1] >= Duration::from_secs(300) && slept[1] < Duration::from_secs(301), "{slept:?}");
+    let of = |secs: u64| slept.iter().filter(|pause| pause.as_secs() == secs).count();
+    // Another segment may have met the first pause as well.
+    assert!(of(7) >= 1 && of(300) == 1 && of(7) + of(300) == slept.len(), "{slept:?}");
     faulted.done(2).await;
 }
 
