@@ -8,7 +8,7 @@ use crate::storages::Surroundings;
 use crate::{config, serve};
 use clap::ArgMatches;
 use freezer_vault::Monitor;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,7 +43,9 @@ pub async fn run(matches: &ArgMatches) -> ExitCode {
 fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String> {
     let loaded = serve::load_config(matches)?;
     let mut values = Values::default();
-    values.fill(&command_line::given(matches));
+    let given = command_line::given(matches);
+    refuse_secrets(&given)?;
+    values.fill(&given);
     if let Some(file) = matches.get_one::<PathBuf>("config") {
         let text =
             std::fs::read_to_string(file).map_err(|error| format!("job file {}: {error}", file.display()))?;
@@ -75,6 +77,23 @@ fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String
     Ok((options, around))
 }
 
+/// What every user of the host would read in the list of processes, and where it is given instead.
+fn refuse_secrets(given: &Map<String, Value>) -> Result<(), String> {
+    const SECRETS: [(&str, &str); 3] = [
+        ("ssh_password", "ssh_password_file) or in the environment (SSH_PASSWORD"),
+        ("ftp_password", "ftp_password_file) or in the environment (FTP_PASSWORD"),
+        ("secret_key", "s3_credentials_file) or in the environment (AWS_SECRET_ACCESS_KEY"),
+    ];
+    let storages = given.get("storages").and_then(Value::as_str).unwrap_or_default();
+    let is_given = |key: &str| given.contains_key(key) || storages.contains(&format!("\"{key}\""));
+    match SECRETS.iter().find(|(key, _)| is_given(key)) {
+        Some((key, instead)) => Err(format!(
+            "{key} is not taken from the command line, where every user of this host can read it: give it in a file ({instead})"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Secrets that are better not in argv may come from the environment.
 fn fill_from_environment(values: &mut Values) {
     // The storage, its option, and the variables that may hold it, the first that is there.
@@ -89,7 +108,7 @@ fn fill_from_environment(values: &mut Values) {
     let mut storages = vec![values.text("storage").ok().flatten().unwrap_or_default()];
     let entries = values.objects("storages").unwrap_or_default();
     storages.extend(entries.iter().filter_map(|entry| entry.get("storage")?.as_str().map(str::to_owned)));
-    let mut layer = serde_json::Map::new();
+    let mut layer = Map::new();
     for (_, key, variables) in
         VARIABLES.iter().filter(|(of, ..)| storages.iter().any(|storage| storage == of))
     {

@@ -64,10 +64,20 @@ async fn a_folder_goes_to_a_bucket_and_comes_back() {
     run(&[], &["--action", "info"])
         .await
         .fails_with(&["/nonexistent/.aws/credentials", "s3_credentials_file"]);
-    let wrong =
-        run(&["--access-key", &access, "--secret-key", "no-such-secret"], &["--action", "info"]).await;
-    wrong.fails_with(&["check the keys"]);
-    assert!(!wrong.err.contains("no-such-secret"), "{}", wrong.err);
+    let lines = format!("aws_access_key_id = {access}\naws_secret_access_key = no-such-secret\n");
+    let wrong_keys = work.path().join("wrong");
+    std::fs::write(&wrong_keys, lines).unwrap();
+    let in_argv = ["--access-key", access.as_str(), "--secret-key", "no-such-secret"];
+    let in_list = ["--storages", r#"[{"storage": "s3", "secret_key": "no-such-secret"}]"#];
+    for (keys, words) in [
+        (&["--s3-credentials-file", wrong_keys.to_str().unwrap()][..], "check the keys"),
+        (&in_argv[..], "AWS_SECRET_ACCESS_KEY"),
+        (&in_list[..], "not taken from the command line"),
+    ] {
+        let said = run(keys, &["--action", "info"]).await;
+        said.fails_with(&[words]);
+        assert!(!said.err.contains("no-such-secret"), "{}", said.err);
+    }
 
     remove_container(&demo, &bucket).await;
     let gone = http()
