@@ -6,12 +6,12 @@ mod cloud;
 
 use cloud::ground::Ground;
 use cloud::restored::restores;
+use cloud::tls::TlsFront;
 use cloud::{Cloud, Login, PATIENCE, User, http, login, remove_container};
 use freezer_testkit::{random_name, services};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// An application credential of the user `demo`; deleted with [`Credential::delete`].
@@ -392,52 +392,6 @@ async fn refused_in_another_project(cloud: &Cloud, token: &str, other: &Login) {
     for path in ["/jobs", "/backups", "/clients", "/runs"] {
         let (status, document) = user.call(Method::GET, path, None).await.unwrap();
         assert!(matches!(status, 401 | 403), "{path}: {status} {document}");
-    }
-}
-
-/// A certificate of its own for `localhost`, and something that speaks TLS with it before a port.
-struct TlsFront {
-    certificate: String,
-    port: u16,
-    _relay: freezer_testkit::Daemon,
-}
-
-impl TlsFront {
-    async fn start(folder: &Path, behind: u16) -> Self {
-        let path = |name: &str| folder.join(name).display().to_string();
-        let (key, certificate) = (path("tls.key"), path("tls.pem"));
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", &key, "-out", &certificate])
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let script =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/oslo-messaging/tests/python/tls_relay.py");
-        let arguments = [script, "127.0.0.1", &behind.to_string(), &certificate, &key];
-        let log = folder.join("relay.log");
-        let mut relay = freezer_testkit::Daemon::new("tls_relay", "/usr/bin/python3".into(), &arguments, log);
-        relay.start();
-        let end = Instant::now() + PATIENCE;
-        let port = loop {
-            if let Some(port) = relay.log().lines().next().and_then(|line| line.trim().parse().ok()) {
-                break port;
-            }
-            assert!(Instant::now() < end, "{}", relay.last_words());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        };
-        Self { certificate, port, _relay: relay }
     }
 }
 

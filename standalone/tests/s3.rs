@@ -4,10 +4,20 @@
 mod cloud;
 
 use cloud::one_shot::Said;
+use cloud::tls::TlsFront;
 use cloud::{http, login, remove_container};
 use freezer_testkit::{program, services};
 use serde_json::{Value, json};
 use std::process::Command;
+
+/// The agent with nothing in its environment.
+fn agent(endpoint: &str, bucket: &str) -> Command {
+    let mut command = Command::new(program("freezer-agent"));
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent");
+    command.args(["--storage", "s3", "--endpoint", endpoint, "--hostname", "h", "--backup-name", "b"]);
+    command.args(["--container", &format!("{bucket}/prefix")]);
+    command
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_goes_to_a_bucket_and_comes_back() {
@@ -37,19 +47,8 @@ async fn a_folder_goes_to_a_bucket_and_comes_back() {
     std::fs::write(source.join("file"), "worth saving\n".repeat(10_000)).unwrap();
     let bucket = freezer_testkit::random_name().replace('_', "-");
     let run = async |keys: &[&str], arguments: &[&str]| {
-        let mut command = Command::new(program("freezer-agent"));
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent");
-        command.args([
-            "--storage",
-            "s3",
-            "--endpoint",
-            "http://127.0.0.1:8080",
-            "--hostname",
-            "h",
-            "--backup-name",
-            "b",
-        ]);
-        command.args(["--container", &format!("{bucket}/prefix")]).args(keys).args(arguments);
+        let mut command = agent("http://127.0.0.1:8080", &bucket);
+        command.args(keys).args(arguments);
         Said::by(command).await
     };
     let keys = ["--s3-credentials-file", file.to_str().unwrap()];
@@ -78,6 +77,22 @@ async fn a_folder_goes_to_a_bucket_and_comes_back() {
         said.fails_with(&[words]);
         assert!(!said.err.contains("no-such-secret"), "{}", said.err);
     }
+
+    // Whoever answers must show a good certificate, unless that is given up, which is told.
+    let front = TlsFront::start(work.path(), 8080).await;
+    let endpoint = format!("https://localhost:{}", front.port);
+    let over_tls = async |cacert: &str, more: &[&str]| {
+        let mut command = agent(&endpoint, &bucket);
+        command.env("OS_CACERT", cacert).args(keys).args(["--action", "info"]).args(more);
+        Said::by(command).await
+    };
+    over_tls("", &[]).await.fails_with(&["certificate", "OS_CACERT"]);
+    let known = over_tls(&front.certificate, &[]).await;
+    assert!(known.status == Some(0) && !known.out.contains("insecure"), "{}{}", known.out, known.err);
+    let insecure = over_tls("", &["--insecure"]).await;
+    assert_eq!(insecure.status, Some(0), "{}", insecure.err);
+    let told = format!("{}{}", insecure.out, insecure.err);
+    assert!(told.contains("insecure: neither certificates"), "{told}");
 
     remove_container(&demo, &bucket).await;
     let gone = http()

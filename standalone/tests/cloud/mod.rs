@@ -15,6 +15,7 @@ pub mod secrets;
 pub mod servers;
 pub mod service;
 pub mod stage;
+pub mod tls;
 pub mod whole;
 
 use freezer_testkit::{Daemon, private, program, random_name, services};

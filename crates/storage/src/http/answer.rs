@@ -1,6 +1,8 @@
 //! Answers: headers, and texts for people.
 
 use reqwest::Response;
+use std::error::Error;
+use std::io;
 
 pub(crate) fn header<'a>(answer: &'a Response, name: &str) -> Option<&'a str> {
     answer.headers().get(name).and_then(|value| value.to_str().ok())
@@ -27,7 +29,6 @@ pub(crate) async fn short_text(answer: Response) -> String {
 }
 
 pub(super) fn with_causes(error: &reqwest::Error) -> String {
-    use std::error::Error as _;
     let mut text = match error.url() {
         Some(url) => format!("connection to {}", url.host_str().unwrap_or("?")),
         None => "connection".to_string(),
@@ -42,4 +43,20 @@ pub(super) fn with_causes(error: &reqwest::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+/// Whether the server showed a certificate that is not believed.
+pub(super) fn is_of_certificate(error: &reqwest::Error) -> bool {
+    matches!(error.source().and_then(of_tls), Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// Errors of the line hide others that are no causes of theirs.
+fn of_tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inside) => of_tls(inside),
+        None => error.source().and_then(of_tls),
+    }
 }

@@ -11,7 +11,7 @@ pub(crate) use send::{Pieces, Progress, body_stream};
 
 use crate::store::StoreError;
 use crate::throttle::Limits;
-use answer::with_causes;
+use answer::{is_of_certificate, with_causes};
 use reqwest::{RequestBuilder, Response};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,11 @@ impl Peer {
     /// A connection that did not come up or broke.
     pub fn transport(&self, name: &str, error: &reqwest::Error) -> StoreError {
         let cause = with_causes(error);
+        if is_of_certificate(error) {
+            // Another try would meet the same.
+            let cause = format!("{cause}; if its authority is to be believed, name the file by OS_CACERT");
+            return StoreError::Refused { store: self.label.clone(), cause };
+        }
         if error.is_builder() { self.other(name, cause) } else { self.unavailable(name, cause) }
     }
 
