@@ -73,6 +73,7 @@ async fn a_server_that_is_written_to_comes_back_at_one_point_in_time() {
     assert_eq!(names, ["bank", "other"]);
     let position = &parts[0]["position"];
     let file = position["log_file"].as_str().unwrap();
+    assert!(position["gtid"].as_str().unwrap().starts_with("0-7-"), "{position}");
     let read = Command::new("mariadb-binlog")
         .args([
             "--no-defaults",

@@ -248,6 +248,10 @@ mod tests {
         assert_eq!(merged.text("hostname"), Ok(Some("h".to_owned())));
         assert_eq!(merged.flag("incremental"), Ok(true));
         assert_eq!(merged.ignored, ["nonsense", "dst_file"]);
+        for (alias, key) in crate::options::keys::ALIASES {
+            let merged = values(&[json!({ *alias: "1" })]);
+            assert!(merged.is_set(key) && merged.ignored.is_empty(), "{alias}");
+        }
     }
 
     #[test]

@@ -79,19 +79,23 @@ fn evp_bytes_to_key<H: Digest>(pass: &[u8], salt: &[u8]) -> KeyAndIv {
 mod tests {
     use super::*;
 
-    fn derived(kind: KeyDerivation) -> (String, String) {
-        let pass = PassPhrase::new("secret").unwrap();
+    fn derived(kind: KeyDerivation, pass: &str) -> (String, String) {
+        let pass = PassPhrase::new(pass).unwrap();
         let both = kind.derive(&pass, &[0, 1, 2, 3, 4, 5, 6, 7]);
         (hex::encode(both.key()), hex::encode(both.iv()))
     }
 
     #[test]
     fn evp_vectors() {
-        let (key, iv) = derived(KeyDerivation::EvpMd5);
+        let (key, iv) = derived(KeyDerivation::EvpMd5, "secret");
         assert_eq!(key, "035fb8145b73cf111570dc936112be9c375a5d3d8b915bc213bdbef9dbfb7851");
         assert_eq!(iv, "1d112c3c48b1d30dbceeaff080816be4");
-        let (key, iv) = derived(KeyDerivation::EvpSha256);
+        let (key, iv) = derived(KeyDerivation::EvpSha256, "secret");
         assert_eq!(key, "9407a397f39fd21ffe27f6faa71ed3f0b2cf77f4319ad49b0c3be4f1d8e34491");
         assert_eq!(iv, "90db0c64e023a2dc02bf53c56837d1f0");
+        // As upstream's rsync engines take it from a file.
+        let (key, iv) = derived(KeyDerivation::EvpMd5, "secret\n");
+        assert_eq!(key, "3e6d125668eb055a8a4e0854933f29b1cbd4ca2f8244f507676392bca341bead");
+        assert_eq!(iv, "b83b7120280f229bce4089825aa5e94f");
     }
 }
