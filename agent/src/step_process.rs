@@ -151,7 +151,7 @@ fn secret_in_job(options: &ActionOptions) -> Option<&'static str> {
         StorageOptions::Ftp(ftp) if matches!(ftp.password, FtpPassword::Text(_)) => Some(
             "ftp_password stands in the job, where every reader of the project sees it: put it into a file on the agent's host (ftp_password_file)",
         ),
-        StorageOptions::S3(s3) if s3.keys.is_some() => Some(
+        StorageOptions::S3(s3) if s3.keys.is_some() && options.storage_secret.is_none() => Some(
             "secret_key stands in the job, where every reader of the project sees it: put it into a file on the agent's host (s3_credentials_file)",
         ),
         _ => None,

@@ -2,6 +2,7 @@
 
 use crate::logins::Logins;
 use crate::openstack::ceph::CephAccess;
+use crate::openstack::secret;
 use crate::openstack::trail::Trail;
 use crate::options::ftp::{FtpOptions, FtpPassword};
 use crate::options::mirror::Place;
@@ -82,6 +83,8 @@ pub enum StorageError {
     Login(String),
     #[error("{}: {cause}; give a readable file whose first line is the secret", path.display())]
     SecretFile { path: PathBuf, cause: String },
+    #[error("{0}")]
+    Secret(String),
     #[error("keys of storage s3: {}: {cause}; name the file by s3_credentials_file", path.display())]
     S3File { path: PathBuf, cause: String },
     #[error("storage local: '{0}' is no absolute path; give container as an absolute directory")]
@@ -115,11 +118,18 @@ async fn open_limited(
     around: &Surroundings,
     limits: Limits,
 ) -> Result<Arc<dyn Store>, StorageError> {
+    let password = match (&options.storage, &options.storage_secret) {
+        (StorageOptions::Local | StorageOptions::Swift, _) | (_, None) => None,
+        (_, Some(id)) => Some(secret::of_storage(options, id, around).await?),
+    };
     let config = match &options.storage {
         StorageOptions::Local => StoreConfig::Local { path: local_root(&options.container)? },
         StorageOptions::Swift => StoreConfig::Swift(swift(options, around).await?),
         StorageOptions::Ssh { host, port, username, key, known_hosts } => {
-            let auth = ssh_auth(options, key)?;
+            let auth = match password {
+                Some(password) => SshAuth::Password(password),
+                None => ssh_auth(options, key)?,
+            };
             let mut config = SshConfig::new(
                 host.as_str(),
                 username.as_str(),
@@ -131,8 +141,8 @@ async fn open_limited(
             config.insecure = options.insecure;
             StoreConfig::Ssh(config)
         }
-        StorageOptions::S3(s3) => StoreConfig::S3(s3_config(options, s3, around)?),
-        StorageOptions::Ftp(ftp) => StoreConfig::Ftp(ftp_config(options, ftp, around)?),
+        StorageOptions::S3(s3) => StoreConfig::S3(s3_config(options, s3, around, password)?),
+        StorageOptions::Ftp(ftp) => StoreConfig::Ftp(ftp_config(options, ftp, around, password)?),
     };
     let retry = Retry::new(RetryPolicy::default(), freezer_storage::config::system_clock());
     Ok(open_with(config, limits, retry)?)
@@ -142,10 +152,15 @@ fn ftp_config(
     options: &ActionOptions,
     ftp: &FtpOptions,
     around: &Surroundings,
+    fetched: Option<Secret>,
 ) -> Result<FtpConfig, StorageError> {
-    let password = match &ftp.password {
-        FtpPassword::File(file) => secret_in(file)?,
-        FtpPassword::Text(password) => Secret::new(password.0.as_str()),
+    let password = match (fetched, &ftp.password) {
+        (Some(password), _) => password,
+        (None, FtpPassword::File(file)) => secret_in(file)?,
+        (None, FtpPassword::Text(password)) => Secret::new(password.0.as_str()),
+        (None, FtpPassword::Barbican) => {
+            return Err(StorageError::Secret("the password of the storage was not asked of Barbican".into()));
+        }
     };
     let mut config =
         FtpConfig::new(ftp.host.as_str(), ftp.username.as_str(), password, options.container.as_str());
@@ -167,10 +182,12 @@ fn s3_config(
     options: &ActionOptions,
     s3: &S3Options,
     around: &Surroundings,
+    fetched: Option<Secret>,
 ) -> Result<S3Config, StorageError> {
     let keys = match &s3.keys {
         Some((access, secret)) => {
-            S3Keys { access: access.clone(), secret: Secret::new(secret.0.as_str()), token: None }
+            let secret = fetched.unwrap_or_else(|| Secret::new(secret.0.as_str()));
+            S3Keys { access: access.clone(), secret, token: None }
         }
         None => S3Keys::in_file(&s3.credentials_file)?,
     };

@@ -36,6 +36,7 @@ PLACE = (
 # How an agent gets there; the list of several storages has all of it for each.
 REACH = (
     'storages',
+    'storage_secret_ref',
     'ssh_key',
     'ssh_key_passphrase_file',
     'ssh_password_file',

@@ -80,6 +80,9 @@ pub fn notes(values: &Values, action: ActionKind, medium: &Medium) -> Result<Vec
                 useless(key, &format!("it is of storage {name}"))?;
             }
         }
+        if matches!(storage.as_str(), "local" | "swift") {
+            useless("storage_secret_ref", "it is of storages ssh, s3, ftp and ftps")?;
+        }
         if storage == "ftp" {
             for key in ["ftp_keyfile", "ftp_certfile"] {
                 useless(key, "it is of storage ftps")?;

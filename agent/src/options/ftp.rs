@@ -1,6 +1,6 @@
 //! Options of storages ftp and ftps.
 
-use super::typed::{Secret, expand_home};
+use super::typed::{STORAGE_SECRET, Secret, expand_home};
 use super::values::{OptionsError, Values};
 use std::path::PathBuf;
 
@@ -23,6 +23,8 @@ pub enum FtpPassword {
     File(PathBuf),
     /// In the action itself, or from the environment.
     Text(Secret),
+    /// Asked for when the storage is opened.
+    Barbican,
 }
 
 impl FtpOptions {
@@ -34,6 +36,7 @@ impl FtpOptions {
             Ok(values.text(key)?.map(|path| expand_home(&path)))
         };
         let password = match (file("ftp_password_file")?, values.text("ftp_password")?) {
+            _ if values.is_set(STORAGE_SECRET) => FtpPassword::Barbican,
             (Some(file), _) => FtpPassword::File(file),
             (None, Some(password)) => FtpPassword::Text(Secret(password.into())),
             (None, None) => {

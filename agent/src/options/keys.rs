@@ -137,6 +137,7 @@ pub const KEYS: &[Key] = &[
     key(WHERE, "storage", Kind::Choice(STORAGES), "Where backups are kept").or("swift"),
     key(WHERE, "container", Kind::Text, "Swift container or directory, with an optional /prefix").or("freezer_backups").short('C'),
     key(WHERE, "storages", Kind::Text, "Several storages that each get the whole backup: a JSON list of objects with storage, container and what else a storage needs; in a job file, [storage:NAME] sections"),
+    key(WHERE, "storage_secret_ref", Kind::Text, "The password of storages ssh, ftp and ftps, or the secret key of s3 beside access_key, as a secret of the project in Barbican (its address or id); comes before files and the environment"),
     key(WHERE, "ssh_host", Kind::Text, "Host of storage ssh"),
     key(WHERE, "ssh_port", Kind::Int, "Port of storage ssh").or("22"),
     key(WHERE, "ssh_username", Kind::Text, "User of storage ssh"),

@@ -23,17 +23,23 @@ impl ActionOptions {
     }
 }
 
-/// The id in a reference as Barbican and its clients show it (`http://…/v1/secrets/ID`), or an id alone.
+/// Id of the secret that is the pass phrase.
 pub(super) fn secret_id(values: &Values) -> Result<Option<String>, OptionsError> {
-    let Some(reference) = values.text(SECRET)? else { return Ok(None) };
-    if values.is_set("encrypt_pass_file") {
+    let id = reference(values, SECRET)?;
+    if id.is_some() && values.is_set("encrypt_pass_file") {
         let text = format!("encrypt_pass_file and {SECRET} are both given; a backup has one pass phrase");
         return Err(OptionsError::Conflict(text));
     }
+    Ok(id)
+}
+
+/// The id in a reference as Barbican and its clients show it (`http://…/v1/secrets/ID`), or an id alone.
+pub(super) fn reference(values: &Values, key: &str) -> Result<Option<String>, OptionsError> {
+    let Some(reference) = values.text(key)? else { return Ok(None) };
     let last = reference.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     match uuid::Uuid::try_parse(last) {
         Ok(id) => Ok(Some(id.hyphenated().to_string())),
-        Err(_) => Err(OptionsError::bad(SECRET, "no address or id of a secret; see openstack secret list")),
+        Err(_) => Err(OptionsError::bad(key, "no address or id of a secret; see openstack secret list")),
     }
 }
 

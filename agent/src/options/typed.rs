@@ -9,7 +9,7 @@ use super::holding::Holding;
 use super::medium::{self, ImagePick, Medium, Pick, ServerPick};
 use super::mirror::Place;
 use super::name::{self, Name};
-use super::pass_phrase::secret_id;
+use super::pass_phrase::{reference, secret_id};
 use super::placing::Placing;
 use super::servers::ServerOptions;
 use super::snapshot::SnapshotOptions;
@@ -146,12 +146,16 @@ impl Hooks {
     }
 }
 
+/// Names what opens the storage, in Barbican.
+pub(crate) const STORAGE_SECRET: &str = "storage_secret_ref";
+
 /// A service that speaks the protocol of S3, and the keys if the action has them itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3Options {
     pub endpoint: String,
     pub region: String,
     pub has_bucket_in_host: bool,
+    /// The secret one is empty where Barbican has it.
     pub keys: Option<(String, Secret)>,
     /// In the form of the AWS tools; looked at when the action has no keys.
     pub credentials_file: PathBuf,
@@ -223,6 +227,8 @@ pub struct ActionOptions {
     pub trust_id: Option<String>,
     pub project_id: Option<String>,
     pub insecure: bool,
+    /// Id of the secret in Barbican that opens the storage.
+    pub storage_secret: Option<String>,
     pub ssh_password: Option<Secret>,
     pub ssh_password_file: Option<PathBuf>,
     pub ssh_key_passphrase_file: Option<PathBuf>,
@@ -343,6 +349,7 @@ impl ActionOptions {
             trust_id: text("os_trust_id")?,
             project_id: text("project_id")?,
             insecure: values.flag("insecure")?,
+            storage_secret: reference(values, STORAGE_SECRET)?,
             ssh_password: text("ssh_password")?.map(|password| Secret(password.into())),
             ssh_password_file: path("ssh_password_file")?,
             ssh_key_passphrase_file: path("ssh_key_passphrase_file")?,
@@ -518,7 +525,12 @@ fn storage(values: &Values) -> Result<StorageOptions, OptionsError> {
 fn s3(values: &Values) -> Result<S3Options, OptionsError> {
     let endpoint =
         values.text("endpoint")?.ok_or_else(|| OptionsError::bad("endpoint", "is needed by storage s3"))?;
+    let is_in_barbican = values.is_set(STORAGE_SECRET);
     let keys = match (values.text("access_key")?, values.text("secret_key")?) {
+        (Some(access), _) if is_in_barbican => Some((access, Secret(String::new().into()))),
+        (None, _) if is_in_barbican => {
+            return Err(OptionsError::bad("access_key", format!("is missing beside {STORAGE_SECRET}")));
+        }
         (Some(access), Some(secret)) => Some((access, Secret(secret.into()))),
         (None, None) => None,
         (Some(_), None) => return Err(OptionsError::bad("secret_key", "is missing beside access_key")),
