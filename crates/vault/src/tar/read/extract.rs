@@ -1,6 +1,7 @@
 //! The restore of one archive: state, dispatch, and the rules that all objects share.
 
 use super::directories::Pending;
+use super::ledger::Ledger;
 use super::member::{Member, Members, Shape};
 use super::{Existing, Extract, Restored};
 use crate::tar::descent::Descent;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub(super) struct Extractor<'a> {
     pub options: &'a Extract,
     pub watch: &'a mut dyn Watch,
+    pub ledger: &'a mut dyn Ledger,
     pub dest: PathBuf,
     pub root: Arc<OwnedFd>,
     pub descent: Descent,
@@ -43,7 +45,12 @@ pub(super) struct Target {
 }
 
 impl<'a> Extractor<'a> {
-    pub fn open(dest: &Path, options: &'a Extract, watch: &'a mut dyn Watch) -> Result<Self, TarError> {
+    pub fn open(
+        dest: &Path,
+        options: &'a Extract,
+        watch: &'a mut dyn Watch,
+        ledger: &'a mut dyn Ledger,
+    ) -> Result<Self, TarError> {
         let refuse = |cause: std::io::Error| TarError::Destination { path: dest.to_path_buf(), cause };
         std::fs::create_dir_all(dest).map_err(refuse)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -52,6 +59,7 @@ impl<'a> Extractor<'a> {
         Ok(Self {
             options,
             watch,
+            ledger,
             dest: dest.to_path_buf(),
             descent: Descent::new(Arc::clone(&root), false),
             links: Descent::new(Arc::clone(&root), false),
@@ -138,6 +146,7 @@ impl<'a> Extractor<'a> {
     pub fn may_write(&mut self, target: &Target) -> Result<bool, TarError> {
         if self.options.existing == Existing::Replace
             || statat(&target.parent, target.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_err()
+            || self.ledger.owns(&target.path)
         {
             return Ok(true);
         }
@@ -164,10 +173,24 @@ impl<'a> Extractor<'a> {
         Ok(())
     }
 
+    /// To be called before what has the name is replaced or deleted: what nobody has announced is not done.
+    pub fn announce(&mut self, path: &[u8]) -> Result<(), TarError> {
+        self.ledger.announce(path).map_err(|cause| self.unnoted(&cause))
+    }
+
+    /// The journal cannot be written.
+    pub fn unnoted(&self, cause: &std::io::Error) -> TarError {
+        let cause = std::io::Error::new(cause.kind(), format!("its journal: {cause}"));
+        TarError::Destination { path: self.dest.clone(), cause }
+    }
+
     /// A name nobody has in that directory.
     pub fn temporary_name(&mut self) -> Vec<u8> {
         self.temporary += 1;
-        format!(".freezer-{}-{}", std::process::id(), self.temporary).into_bytes()
+        match self.ledger.token() {
+            Some(token) => format!(".freezer-{token}-{}", self.temporary).into_bytes(),
+            None => format!(".freezer-{}-{}", std::process::id(), self.temporary).into_bytes(),
+        }
     }
 }
 
