@@ -103,7 +103,7 @@ fn begin(
         }
     }
     let stays = ground.journal.is_some();
-    ground.staging = staging.map(|name| Staging::make(target.join(name), stays)).transpose()?;
+    ground.staging = staging.map(|name| Staging::make(target, &name, stays)).transpose()?;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use rustix::fs::{
 use rustix::io::{Errno, Result};
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// A folder inside the target for the time of the restore.
@@ -28,10 +28,18 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Makes it, for nobody else to look into.
-    pub(super) fn make(path: PathBuf, stays: bool) -> std::result::Result<Self, VaultError> {
-        let mut private = std::fs::DirBuilder::new();
-        match private.mode(0o700).create(&path) {
+    /// Makes it, for the same people as the target: what an archive does not say about its root stays as it is.
+    pub(super) fn make(target: &Path, name: &str, stays: bool) -> std::result::Result<Self, VaultError> {
+        let path = target.join(name);
+        let made = || -> std::io::Result<()> {
+            let facts = std::fs::metadata(target)?;
+            std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+            if rustix::process::geteuid().is_root() {
+                std::os::unix::fs::chown(&path, Some(facts.uid()), Some(facts.gid()))?;
+            }
+            std::fs::set_permissions(&path, facts.permissions())
+        };
+        match made() {
             Ok(()) => Ok(Self { path, stays }),
             Err(error) => Err(VaultError::Local { path, cause: error.to_string() }),
         }
@@ -49,7 +57,7 @@ impl Drop for Staging {
     fn drop(&mut self) {
         if self.stays {
             let path = self.path.display();
-            tracing::warn!(%path, "what was restored stays here, and the same restore goes on with it");
+            tracing::warn!(%path, "what was restored so far lies here, for the same restore to go on with");
             return;
         }
         // After a merge only folders that were merged are left in it.
@@ -351,7 +359,6 @@ mod tests {
     use super::super::journal::{Look, Resumed, look, name_of, staging_name};
     use super::*;
     use std::fs::{create_dir, metadata, read_to_string, rename, write};
-    use std::os::unix::fs::MetadataExt;
 
     const OLD: i64 = 1_000_000_000;
 

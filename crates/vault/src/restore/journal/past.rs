@@ -61,6 +61,10 @@ impl Past {
     ) -> io::Result<Reading> {
         let mut past = Self::default();
         let survey = past.survey(file, start, header_boot)?;
+        let is_same_boot = survey.boot == boot && !boot.is_empty();
+        if is_staged && !is_same_boot {
+            return Ok(Reading::Void("the machine was started anew meanwhile".into()));
+        }
         if past.merging.is_some() {
             past.settle(file, start, &survey, levels)?;
             return Ok(Reading::Good(Box::new(past), survey.end));
@@ -69,10 +73,6 @@ impl Past {
         // Only what comes after the last level tells that all folders of it have got what belongs to them.
         past.first_level = survey.levels_ended.min(levels.saturating_sub(1));
         past.outcomes.truncate(past.first_level);
-        let is_same_boot = survey.boot == boot && !boot.is_empty();
-        if is_staged && !is_same_boot {
-            return Ok(Reading::Void("the machine was started anew meanwhile".into()));
-        }
         if is_same_boot
             && base.is_dir()
             && let Some(path) = past.believe(file, start, &survey, base)?

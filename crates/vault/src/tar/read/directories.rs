@@ -31,9 +31,6 @@ impl Extractor<'_> {
             Err(Obstacle::Fatal(error)) => return Err(error),
             Err(Obstacle::Disk(errno)) => return self.failed(&member, &path, errno),
         };
-        if existed && self.ledger.sweeps() {
-            self.sweep(&path);
-        }
         if let Some(dumpdir) = dumpdir {
             self.rename_directories(&member, &path, &dumpdir)?;
             self.purge(&path, &dumpdir)?;
@@ -76,19 +73,6 @@ impl Extractor<'_> {
         }
         mkdirat(parent, name.as_slice(), Mode::RWXU)?;
         Ok(Some(false))
-    }
-
-    /// Deletes what an earlier run was writing when it was killed, which has not got its name yet.
-    fn sweep(&mut self, path: &[u8]) {
-        let Some(prefix) = self.ledger.token().map(|token| format!(".freezer-{token}-")) else { return };
-        let swept = self.descent.go(path).and_then(|dir| {
-            let names = sorted_names(&dir)?;
-            let mut left = names.iter().filter(|name| name.starts_with(prefix.as_bytes()));
-            left.try_for_each(|name| unlinkat(&dir, &**name, AtFlags::empty()))
-        });
-        if let Err(errno) = swept {
-            self.problems.add(path, ProblemKind::Undeleted, errno);
-        }
     }
 
     /// An ordinary user could not write into his own read-only directory.

@@ -4,14 +4,14 @@ use super::directories::Pending;
 use super::ledger::Ledger;
 use super::member::{Member, Members, Shape};
 use super::{Existing, Extract, Restored};
-use crate::tar::descent::Descent;
+use crate::tar::descent::{Descent, sorted_names};
 use crate::tar::facts::Kind;
 use crate::tar::owners::Owners;
 use crate::tar::problem::Problems;
 use crate::tar::write::PROMISE;
 use crate::tar::{ProblemKind, TarError, Watch};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, statat, syncfs};
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, statat, syncfs, unlinkat};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub(super) struct Extractor<'a> {
     /// The archive is one of ours: depth first, all attributes.
     pub promised: bool,
     pub temporary: u64,
+    /// The last folder in which nothing of an earlier run is left.
+    pub swept: Option<Vec<u8>>,
     pub buffer: Vec<u8>,
     pub restored: Restored,
 }
@@ -69,6 +71,7 @@ impl<'a> Extractor<'a> {
             pending: Vec::new(),
             promised: false,
             temporary: 0,
+            swept: None,
             buffer: Vec::new(),
             restored: Restored::default(),
         })
@@ -122,6 +125,7 @@ impl<'a> Extractor<'a> {
             Ok(target) => target,
             Err(errno) => return self.failed(&member, &path, errno),
         };
+        self.sweep(&target);
         if !self.may_write(&target)? {
             return Ok(());
         }
@@ -140,6 +144,24 @@ impl<'a> Extractor<'a> {
         let parent =
             self.descent.go_with(parent, &mut |dir, name| mkdirat(dir, name, Mode::from_raw_mode(0o755)))?;
         Ok(Target { parent, name, path })
+    }
+
+    /// Deletes what an earlier run was making in this folder when it was killed, which has not got its name. It was of a member
+    /// that is not finished, so its folder comes up again.
+    fn sweep(&mut self, target: &Target) {
+        let (folder, _) = split(&target.path);
+        if !self.ledger.sweeps() || self.swept.as_deref() == Some(folder) {
+            return;
+        }
+        let Some(prefix) = self.ledger.token().map(|token| format!(".freezer-{token}-")) else { return };
+        let swept = sorted_names(&target.parent).and_then(|names| {
+            let mut left = names.iter().filter(|name| name.starts_with(prefix.as_bytes()));
+            left.try_for_each(|name| unlinkat(&target.parent, &**name, AtFlags::empty()))
+        });
+        if let Err(errno) = swept {
+            self.problems.add(folder, ProblemKind::Undeleted, errno);
+        }
+        self.swept = Some(folder.to_vec());
     }
 
     /// Whether the caller's wish about existing files lets this one be written.
