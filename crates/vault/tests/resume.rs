@@ -488,3 +488,43 @@ async fn a_killed_restore_goes_on() {
         assert!(report.already_there > 0);
     }
 }
+
+/// A file system of so little room that it gets full; taken away at the end.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(folder: PathBuf) -> Self {
+        std::fs::create_dir(&folder).unwrap();
+        Self::run(&["-t", "tmpfs", "-o", "size=2m", "tmpfs"], &folder);
+        Self(folder)
+    }
+    fn grow(&self) {
+        Self::run(&["-o", "remount,size=32m"], &self.0);
+    }
+    fn run(options: &[&str], folder: &Path) {
+        let done = std::process::Command::new("mount").args(options).arg(folder).status().unwrap();
+        assert!(done.success(), "a tmpfs cannot be mounted; run the tests as root");
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_filled_the_disk_goes_on_when_there_is_room() {
+    for room in [saved(Compression::None).await, saved_chain(None).await] {
+        let expected = tree(&room.source());
+        let small = Small::mount(room.path("small"));
+        let error = room.restore(room.to("small/target")).await.unwrap_err();
+        assert!(error.to_string().contains("space"), "{error}");
+        // It stays full: what was done is not lost by another attempt.
+        let again = room.restore(room.to("small/target")).await.unwrap_err();
+        assert!(again.to_string().contains("space"), "{again}");
+        small.grow();
+        let report = room.expect(room.to("small/target"), &expected).await;
+        assert!(report.already_there > 10, "{} files", report.already_there);
+    }
+}

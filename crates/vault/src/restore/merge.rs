@@ -117,10 +117,16 @@ pub(super) fn merge(
         return Err(unnoted(target, &error));
     }
     let facts = moved.map_err(fail)?;
+    // The backup's root may be one that its owner may not write, and there is something to be removed from it.
+    let mode = fstat(&to).map_err(fail)?.st_mode;
+    let is_closed = open_up(&to, mode).map_err(fail)?;
     staging.stays = false;
     drop((from, staging));
     if let Some(journal) = merge.journal.take() {
         journal.remove().map_err(|error| unnoted(target, &error))?;
+    }
+    if is_closed {
+        fchmod(&to, Mode::from_raw_mode(mode)).map_err(fail)?;
     }
     if rules.existing != Existing::Keep
         && let Err(error) = futimens(&to, &times(&facts))
@@ -170,9 +176,7 @@ impl Merge<'_> {
         let restored = names(from)?;
         let facts = self.begin(from, to, path, &restored)?;
         // Nothing could be moved out of a folder that may not be written.
-        if facts.st_mode & 0o700 != 0o700 && !rustix::process::geteuid().is_root() {
-            fchmod(from, Mode::from_raw_mode(facts.st_mode) | Mode::RWXU)?;
-        }
+        open_up(from, facts.st_mode)?;
         for name in &restored {
             let below = join(path, name);
             let moved = match (open_folder(from, name)?, open_folder(to, name)?) {
@@ -259,6 +263,15 @@ impl Merge<'_> {
         }
         Ok(())
     }
+}
+
+/// Lets the owner write into a folder of this mode, if he may not. Answers whether that had to be.
+fn open_up(folder: &OwnedFd, mode: u32) -> Result<bool> {
+    let is_closed = mode & 0o700 != 0o700 && !rustix::process::geteuid().is_root();
+    if is_closed {
+        fchmod(folder, Mode::from_raw_mode(mode) | Mode::RWXU)?;
+    }
+    Ok(is_closed)
 }
 
 /// Renames over whatever has the name; a folder in the way of a file must be empty.

@@ -20,8 +20,8 @@ use crate::tar::{Existing, Ledger, Mark, Placed};
 use lines::Header;
 use past::Reading;
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, flock, fstat,
-    futimens, unlinkat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod, flock,
+    fstat, futimens, unlinkat,
 };
 use rustix::io::Errno;
 use std::fs::File;
@@ -359,7 +359,19 @@ impl Journal {
             facts.st_mtime = root.mtime_secs;
             facts.st_mtime_nsec = root.mtime_nanos.into();
         }
-        unlinkat(&target, self.name().as_str(), AtFlags::empty())?;
+        let name = self.name();
+        let unlink = || unlinkat(&target, name.as_str(), AtFlags::empty());
+        match unlink() {
+            // The backup's root is one that its owner may not write.
+            Err(Errno::ACCESS) => {
+                let mode = Mode::from_raw_mode(facts.st_mode);
+                fchmod(&target, mode | Mode::RWXU)?;
+                let unlinked = unlink();
+                fchmod(&target, mode)?;
+                unlinked?;
+            }
+            other => other?,
+        }
         Ok(futimens(&target, &times_of(&facts))?)
     }
 
