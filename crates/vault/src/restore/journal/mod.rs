@@ -438,7 +438,7 @@ impl Ledger for Journal {
         if !self.announces {
             return Ok(());
         }
-        if self.header.guards {
+        if self.guards() {
             self.past.own(path);
         }
         lines::announced(&mut self.waiting, path);
