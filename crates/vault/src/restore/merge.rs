@@ -5,6 +5,7 @@
 //! what the backup has replaces what is there, folders are merged, everything else stays. Works on open
 //! folders and never follows a link, so that nobody can lead it out of the target.
 
+use super::journal::{FolderStart, Journal, MergeStart};
 use crate::VaultError;
 use crate::problem::{FileProblem, Weight, readable};
 use crate::tar::{Existing, TarError, remove};
@@ -16,20 +17,36 @@ use rustix::fs::{
 use rustix::io::{Errno, Result};
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// A folder inside the target for the time of the restore; removed again whatever happens.
+/// A folder inside the target for the time of the restore.
 pub(super) struct Staging {
     path: PathBuf,
+    /// When the restore does not come to its end it stays, so that the next run goes on with it.
+    stays: bool,
 }
 
 impl Staging {
-    pub(super) fn inside(target: &Path) -> std::result::Result<Self, VaultError> {
-        let path = target.join(format!(".freezer-restore-{}", uuid::Uuid::new_v4().simple()));
-        match std::fs::create_dir(&path) {
-            Ok(()) => Ok(Self { path }),
+    /// Makes it, for the same people as the target: what an archive does not say about its root stays as it is.
+    pub(super) fn make(target: &Path, name: &str, stays: bool) -> std::result::Result<Self, VaultError> {
+        let path = target.join(name);
+        let made = || -> std::io::Result<()> {
+            let facts = std::fs::metadata(target)?;
+            std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+            if rustix::process::geteuid().is_root() {
+                std::os::unix::fs::chown(&path, Some(facts.uid()), Some(facts.gid()))?;
+            }
+            std::fs::set_permissions(&path, facts.permissions())
+        };
+        match made() {
+            Ok(()) => Ok(Self { path, stays }),
             Err(error) => Err(VaultError::Local { path, cause: error.to_string() }),
         }
+    }
+    /// The one that an interrupted restore has left.
+    pub(super) fn left(path: PathBuf) -> Self {
+        Self { path, stays: true }
     }
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -38,6 +55,11 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
+        if self.stays {
+            let path = self.path.display();
+            tracing::warn!(%path, "what was restored so far lies here, for the same restore to go on with");
+            return;
+        }
         // After a merge only folders that were merged are left in it.
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "the folder of an unfinished restore stays");
@@ -58,11 +80,12 @@ pub(super) struct Merged {
     pub deleted: u64,
 }
 
-/// Moves everything from `staging` into `target`. Blocking.
+/// Moves everything from `staging` into `target`, or goes on with that. `missing` is noted for who goes on. Blocking.
 pub(super) fn merge(
-    staging: Staging,
+    mut staging: Staging,
     target: &Path,
     rules: Rules,
+    (mut journal, missing): (Option<&mut Journal>, &[FileProblem]),
 ) -> std::result::Result<Merged, VaultError> {
     let fail = |error: Errno| VaultError::Local {
         path: target.to_path_buf(),
@@ -72,22 +95,49 @@ pub(super) fn merge(
         |path: &Path| openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let from = open(&staging.path).map_err(fail)?;
     let to = open(target).map_err(fail)?;
+    let mut own = vec![staging.path.file_name().map(|name| name.as_bytes().to_vec()).unwrap_or_default()];
+    own.extend(journal.as_ref().map(|journal| journal.name().into_bytes()));
+    let begun = journal.as_ref().and_then(|journal| journal.past().merging.as_ref());
+    // Where nothing was, there is nothing that a rule could be about.
+    let is_alone = names(&to).map_err(fail)?.iter().all(|name| own.contains(name));
+    let usual = if is_alone { Existing::Replace } else { rules.existing };
+    let rules = Rules { existing: begun.map_or(usual, |start| start.existing), ..rules };
     if rules.existing == Existing::Refuse
         && let Some(taken) = first_taken(&from, &to, b"").map_err(fail)?
     {
         return Err(VaultError::Tar(TarError::Exists { member: readable(&taken) }));
     }
-    let own = staging.path.file_name().map(|name| name.as_bytes().to_vec()).unwrap_or_default();
-    let mut merge = Merge { rules, own, merged: Merged::default() };
-    let facts = fstat(&from).map_err(fail)?;
-    merge.folder(&from, &to, b"").map_err(fail)?;
+    if let Some(journal) = journal.as_deref_mut().filter(|journal| journal.past().merging.is_none()) {
+        let start = MergeStart { existing: rules.existing, problems: missing.to_vec() };
+        journal.begin_merge(&start).map_err(|error| unnoted(target, &error))?;
+    }
+    let mut merge = Merge { rules, own, merged: Merged::default(), journal, untold: None };
+    let moved = merge.folder(&from, &to, b"");
+    if let Some(error) = merge.untold.take() {
+        return Err(unnoted(target, &error));
+    }
+    let facts = moved.map_err(fail)?;
+    // The backup's root may be one that its owner may not write, and there is something to be removed from it.
+    let mode = fstat(&to).map_err(fail)?.st_mode;
+    let is_closed = open_up(&to, mode).map_err(fail)?;
+    staging.stays = false;
     drop((from, staging));
+    if let Some(journal) = merge.journal.take() {
+        journal.remove().map_err(|error| unnoted(target, &error))?;
+    }
+    if is_closed {
+        fchmod(&to, Mode::from_raw_mode(mode)).map_err(fail)?;
+    }
     if rules.existing != Existing::Keep
         && let Err(error) = futimens(&to, &times(&facts))
     {
         merge.merged.problems.push(metadata_problem(b"", error));
     }
     Ok(merge.merged)
+}
+
+fn unnoted(target: &Path, error: &std::io::Error) -> VaultError {
+    VaultError::Local { path: target.to_path_buf(), cause: format!("the journal of the restore: {error}") }
 }
 
 /// A name in both that is not a folder in both.
@@ -110,22 +160,27 @@ fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     if path.is_empty() { name.to_vec() } else { [path, name].join(&b'/') }
 }
 
-struct Merge {
+struct Merge<'a> {
     rules: Rules,
-    /// Name of the staging folder, which lies in the target.
-    own: Vec<u8>,
+    /// Names of the staging folder and of the journal, which lie in the target.
+    own: Vec<Vec<u8>>,
     merged: Merged,
+    journal: Option<&'a mut Journal>,
+    /// Why the journal could not be written.
+    untold: Option<std::io::Error>,
 }
 
-impl Merge {
-    fn folder(&mut self, from: &OwnedFd, to: &OwnedFd, path: &[u8]) -> Result<()> {
-        // Moving things out changes the folder's times.
-        let facts = fstat(from)?;
+impl Merge<'_> {
+    /// Answers what the folder was like before anything was moved out of it.
+    fn folder(&mut self, from: &OwnedFd, to: &OwnedFd, path: &[u8]) -> Result<Stat> {
         let restored = names(from)?;
+        let facts = self.begin(from, to, path, &restored)?;
+        // Nothing could be moved out of a folder that may not be written.
+        open_up(from, facts.st_mode)?;
         for name in &restored {
             let below = join(path, name);
             let moved = match (open_folder(from, name)?, open_folder(to, name)?) {
-                (Some(from), Some(to)) => self.folder(&from, &to, &below),
+                (Some(from), Some(to)) => self.folder(&from, &to, &below).map(|_| ()),
                 _ if self.rules.existing == Existing::Keep
                     && statat(to, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_ok() =>
                 {
@@ -139,22 +194,52 @@ impl Merge {
             };
             self.note(&below, moved)?;
         }
-        if self.rules.deletes_foreign {
-            self.delete_foreign(to, path, restored)?;
-        }
         if self.rules.existing == Existing::Keep {
-            return Ok(());
+            return Ok(facts);
         }
         if let Err(error) = copy_facts(from, to, &facts) {
             self.merged.problems.push(metadata_problem(path, error));
         }
-        Ok(())
+        Ok(facts)
     }
 
-    fn delete_foreign(&mut self, to: &OwnedFd, path: &[u8], restored: Vec<Vec<u8>>) -> Result<()> {
-        let known: HashSet<Vec<u8>> = restored.into_iter().collect();
+    /// What can only be told, and done, before anything is moved: moving changes the folder's times, and what has been moved is
+    /// not to be taken for foreign by who goes on.
+    fn begin(&mut self, from: &OwnedFd, to: &OwnedFd, path: &[u8], restored: &[Vec<u8>]) -> Result<Stat> {
+        let mut facts = fstat(from)?;
+        let begun = self.journal.as_ref().and_then(|journal| journal.past().folders.get(path));
+        if let Some(begun) = begun {
+            facts.st_mode = begun.mode;
+            facts.st_mtime = begun.mtime_secs;
+            facts.st_mtime_nsec = begun.mtime_nanos.into();
+            self.merged.deleted += begun.deleted;
+            self.merged.problems.extend(begun.problems.iter().cloned());
+            return Ok(facts);
+        }
+        let (deleted, problems) = (self.merged.deleted, self.merged.problems.len());
+        if self.rules.deletes_foreign {
+            self.delete_foreign(to, path, restored)?;
+        }
+        let Some(journal) = self.journal.as_deref_mut() else { return Ok(facts) };
+        let start = FolderStart {
+            path: hex::encode(path),
+            mode: facts.st_mode,
+            mtime_secs: facts.st_mtime,
+            mtime_nanos: u32::try_from(facts.st_mtime_nsec).unwrap_or(0),
+            deleted: self.merged.deleted - deleted,
+            problems: self.merged.problems.get(problems..).unwrap_or_default().to_vec(),
+        };
+        if let Err(error) = journal.begin_folder(&start) {
+            self.untold = Some(error);
+            return Err(Errno::IO);
+        }
+        Ok(facts)
+    }
+
+    fn delete_foreign(&mut self, to: &OwnedFd, path: &[u8], restored: &[Vec<u8>]) -> Result<()> {
+        let known: HashSet<&Vec<u8>> = restored.iter().collect();
         for name in names(to)? {
-            if known.contains(&name) || (path.is_empty() && name == self.own) {
+            if known.contains(&name) || (path.is_empty() && self.own.contains(&name)) {
                 continue;
             }
             match remove(to, &name) {
@@ -180,6 +265,15 @@ impl Merge {
     }
 }
 
+/// Lets the owner write into a folder of this mode, if he may not. Answers whether that had to be.
+fn open_up(folder: &OwnedFd, mode: u32) -> Result<bool> {
+    let is_closed = mode & 0o700 != 0o700 && !rustix::process::geteuid().is_root();
+    if is_closed {
+        fchmod(folder, Mode::from_raw_mode(mode) | Mode::RWXU)?;
+    }
+    Ok(is_closed)
+}
+
 /// Renames over whatever has the name; a folder in the way of a file must be empty.
 fn replace(from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<()> {
     match renameat(from, name, to, name) {
@@ -191,8 +285,19 @@ fn replace(from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<()> {
             unlinkat(to, name, AtFlags::empty())?;
             renameat(from, name, to, name)
         }
+        Err(Errno::ACCESS) => replace_closed(from, to, name),
         other => other,
     }
+}
+
+/// Who is not root may not move a folder that he may not write, because of its entry for the folder it lies in.
+fn replace_closed(from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<()> {
+    let Some(folder) = open_folder(from, name)? else { return Err(Errno::ACCESS) };
+    let mode = Mode::from_raw_mode(fstat(&folder)?.st_mode);
+    fchmod(&folder, mode | Mode::RWXU)?;
+    let moved = renameat(from, name, to, name);
+    fchmod(&folder, mode)?;
+    moved
 }
 
 fn metadata_problem(path: &[u8], error: Errno) -> FileProblem {
@@ -259,4 +364,109 @@ fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
         fsetxattr(to, name, value.get(..size).unwrap_or_default(), XattrFlags::empty())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::super::journal::{Look, Resumed, look, name_of, staging_name};
+    use super::*;
+    use std::fs::{create_dir, metadata, read_to_string, rename, write};
+
+    const OLD: i64 = 1_000_000_000;
+
+    fn age(path: &Path) {
+        let folder = std::fs::File::open(path).unwrap();
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(OLD as u64);
+        folder.set_modified(time).unwrap();
+    }
+
+    /// A target with a file and a folder of somebody, and all levels restored beside.
+    fn restored(target: &Path, staging: &str) {
+        create_dir(target.join("sub")).unwrap();
+        write(target.join("sub/foreign"), "mine").unwrap();
+        write(target.join("foreign"), "mine").unwrap();
+        let staging = target.join(staging);
+        create_dir(&staging).unwrap();
+        create_dir(staging.join("sub")).unwrap();
+        for name in ["a", "b", "sub/c"] {
+            write(staging.join(name), name).unwrap();
+        }
+        age(&staging.join("sub"));
+        age(&staging);
+    }
+
+    fn resumed(target: &Path, request: &str) -> Journal {
+        let Look::Found(found) = look(target, &name_of(request)).unwrap() else { panic!("no journal") };
+        match found.resume(1).unwrap() {
+            Resumed::Journal(journal) => *journal,
+            Resumed::Void(_, reason) => panic!("{reason}"),
+        }
+    }
+
+    #[test]
+    fn moving_in_goes_on_where_it_was_interrupted() {
+        let request = "0123456789abcdef".repeat(4);
+        for deletes_foreign in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let (target, name) = (folder.path(), staging_name());
+            restored(target, &name);
+            let of = (request.clone(), "host_name".to_owned(), 5);
+            let mut journal = Journal::create(target, of, Some(name.clone()), false).unwrap();
+            // As a run does that is killed when it has moved one file.
+            let rules = Rules { existing: Existing::Replace, deletes_foreign };
+            journal.begin_merge(&MergeStart { existing: rules.existing, problems: Vec::new() }).unwrap();
+            let open = |path: &Path| std::fs::File::open(path).unwrap().into();
+            let (from, to): (OwnedFd, OwnedFd) = (open(&target.join(&name)), open(target));
+            let own = vec![name.clone().into_bytes(), name_of(&request).into_bytes()];
+            let merged = Merged::default();
+            let mut killed = Merge { rules, own, merged, journal: Some(&mut journal), untold: None };
+            let found = names(&from).unwrap();
+            killed.begin(&from, &to, b"", &found).unwrap();
+            assert_eq!(killed.merged.deleted, u64::from(deletes_foreign), "what is foreign goes before");
+            rename(target.join(&name).join("a"), target.join("a")).unwrap();
+            drop(journal);
+
+            let mut journal = resumed(target, &request);
+            assert_eq!((journal.past().first_level, journal.past().folders.len()), (1, 1));
+            let staging = Staging::left(target.join(&name));
+            // What is asked for now is the same, but that the target may not hold anything.
+            let rules = Rules { existing: Existing::Refuse, deletes_foreign };
+            let merged = merge(staging, target, rules, (Some(&mut journal), &[])).unwrap();
+            assert_eq!(merged.deleted, 2 * u64::from(deletes_foreign), "foreign and sub/foreign");
+            assert!(merged.problems.is_empty(), "{:?}", merged.problems);
+            for name in ["a", "b", "sub/c"] {
+                assert_eq!(read_to_string(target.join(name)).unwrap(), name);
+            }
+            assert_eq!(target.join("foreign").exists(), !deletes_foreign);
+            assert_eq!(target.join("sub/foreign").exists(), !deletes_foreign);
+            assert_eq!(metadata(target).unwrap().mtime(), OLD, "as the backup has it");
+            assert_eq!(metadata(target.join("sub")).unwrap().mtime(), OLD);
+            assert!(!target.join(&name).exists() && !target.join(name_of(&request)).exists());
+        }
+    }
+
+    /// The last thing that happens before the journal goes is that the staging folder goes.
+    #[test]
+    fn a_journal_alone_is_the_end() {
+        let request = "0123456789abcdef".repeat(4);
+        let folder = tempfile::tempdir().unwrap();
+        let (target, name) = (folder.path(), staging_name());
+        let of = (request.clone(), "host_name".to_owned(), 5);
+        let mut journal = Journal::create(target, of, Some(name), false).unwrap();
+        journal.begin_merge(&MergeStart { existing: Existing::Replace, problems: Vec::new() }).unwrap();
+        let start = FolderStart {
+            path: String::new(),
+            mode: 0o40_755,
+            mtime_secs: OLD,
+            mtime_nanos: 0,
+            deleted: 0,
+            problems: Vec::new(),
+        };
+        journal.begin_folder(&start).unwrap();
+        drop(journal);
+        resumed(target, &request).remove().unwrap();
+        assert_eq!(names(&std::fs::File::open(target).unwrap().into()).unwrap(), Vec::<Vec<u8>>::new());
+        assert_eq!(metadata(target).unwrap().mtime(), OLD);
+    }
 }

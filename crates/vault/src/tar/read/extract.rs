@@ -1,16 +1,17 @@
 //! The restore of one archive: state, dispatch, and the rules that all objects share.
 
 use super::directories::Pending;
+use super::ledger::Ledger;
 use super::member::{Member, Members, Shape};
 use super::{Existing, Extract, Restored};
-use crate::tar::descent::Descent;
+use crate::tar::descent::{Descent, sorted_names};
 use crate::tar::facts::Kind;
 use crate::tar::owners::Owners;
 use crate::tar::problem::Problems;
 use crate::tar::write::PROMISE;
 use crate::tar::{ProblemKind, TarError, Watch};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, statat, syncfs};
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, statat, syncfs, unlinkat};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub(super) struct Extractor<'a> {
     pub options: &'a Extract,
     pub watch: &'a mut dyn Watch,
+    pub ledger: &'a mut dyn Ledger,
     pub dest: PathBuf,
     pub root: Arc<OwnedFd>,
     pub descent: Descent,
@@ -29,6 +31,8 @@ pub(super) struct Extractor<'a> {
     /// The archive is one of ours: depth first, all attributes.
     pub promised: bool,
     pub temporary: u64,
+    /// The last folder in which nothing of an earlier run is left.
+    pub swept: Option<Vec<u8>>,
     pub buffer: Vec<u8>,
     pub restored: Restored,
 }
@@ -43,7 +47,12 @@ pub(super) struct Target {
 }
 
 impl<'a> Extractor<'a> {
-    pub fn open(dest: &Path, options: &'a Extract, watch: &'a mut dyn Watch) -> Result<Self, TarError> {
+    pub fn open(
+        dest: &Path,
+        options: &'a Extract,
+        watch: &'a mut dyn Watch,
+        ledger: &'a mut dyn Ledger,
+    ) -> Result<Self, TarError> {
         let refuse = |cause: std::io::Error| TarError::Destination { path: dest.to_path_buf(), cause };
         std::fs::create_dir_all(dest).map_err(refuse)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -52,6 +61,7 @@ impl<'a> Extractor<'a> {
         Ok(Self {
             options,
             watch,
+            ledger,
             dest: dest.to_path_buf(),
             descent: Descent::new(Arc::clone(&root), false),
             links: Descent::new(Arc::clone(&root), false),
@@ -61,6 +71,7 @@ impl<'a> Extractor<'a> {
             pending: Vec::new(),
             promised: false,
             temporary: 0,
+            swept: None,
             buffer: Vec::new(),
             restored: Restored::default(),
         })
@@ -114,6 +125,7 @@ impl<'a> Extractor<'a> {
             Ok(target) => target,
             Err(errno) => return self.failed(&member, &path, errno),
         };
+        self.sweep(&target);
         if !self.may_write(&target)? {
             return Ok(());
         }
@@ -134,10 +146,29 @@ impl<'a> Extractor<'a> {
         Ok(Target { parent, name, path })
     }
 
+    /// Deletes what an earlier run was making in this folder when it was killed, which has not got its name. It was of a member
+    /// that is not finished, so its folder comes up again.
+    fn sweep(&mut self, target: &Target) {
+        let (folder, _) = split(&target.path);
+        if !self.ledger.sweeps() || self.swept.as_deref() == Some(folder) {
+            return;
+        }
+        let Some(prefix) = self.ledger.token().map(|token| format!(".freezer-{token}-")) else { return };
+        let swept = sorted_names(&target.parent).and_then(|names| {
+            let mut left = names.iter().filter(|name| name.starts_with(prefix.as_bytes()));
+            left.try_for_each(|name| unlinkat(&target.parent, &**name, AtFlags::empty()))
+        });
+        if let Err(errno) = swept {
+            self.problems.add(folder, ProblemKind::Undeleted, errno);
+        }
+        self.swept = Some(folder.to_vec());
+    }
+
     /// Whether the caller's wish about existing files lets this one be written.
     pub fn may_write(&mut self, target: &Target) -> Result<bool, TarError> {
         if self.options.existing == Existing::Replace
             || statat(&target.parent, target.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_err()
+            || self.ledger.owns(&target.path)
         {
             return Ok(true);
         }
@@ -164,10 +195,24 @@ impl<'a> Extractor<'a> {
         Ok(())
     }
 
+    /// To be called before what has the name is replaced or deleted: what nobody has announced is not done.
+    pub fn announce(&mut self, path: &[u8]) -> Result<(), TarError> {
+        self.ledger.announce(path).map_err(|cause| self.unnoted(&cause))
+    }
+
+    /// The journal cannot be written.
+    pub fn unnoted(&self, cause: &std::io::Error) -> TarError {
+        let cause = std::io::Error::new(cause.kind(), format!("its journal: {cause}"));
+        TarError::Destination { path: self.dest.clone(), cause }
+    }
+
     /// A name nobody has in that directory.
     pub fn temporary_name(&mut self) -> Vec<u8> {
         self.temporary += 1;
-        format!(".freezer-{}-{}", std::process::id(), self.temporary).into_bytes()
+        match self.ledger.token() {
+            Some(token) => format!(".freezer-{token}-{}", self.temporary).into_bytes(),
+            None => format!(".freezer-{}-{}", std::process::id(), self.temporary).into_bytes(),
+        }
     }
 }
 
