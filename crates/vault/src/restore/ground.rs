@@ -5,7 +5,7 @@
 //! the target between two runs is never in their way.
 
 use super::journal::{self, Found, Journal, Look, Resumed, SharedJournal};
-use super::merge::Staging;
+use super::staging::Staging;
 use super::{RestorePlan, RestoreRequest};
 use crate::VaultError;
 use crate::tar::Existing;
@@ -41,7 +41,7 @@ pub(super) fn prepare(request: &RestoreRequest, plan: &RestorePlan) -> Result<Gr
     let local = |error: io::Error| VaultError::Local { path: target.clone(), cause: error.to_string() };
     let own = journal::identity(request, plan);
     let mut left = leftovers(target, own.as_deref()).map_err(local)?;
-    if left.is_busy {
+    if left.is_busy || (left.has_others_at_work && request.delete_foreign) {
         return Err(VaultError::TargetInUse { path: target.clone() });
     }
     let mut ground = Ground::default();
@@ -91,19 +91,35 @@ fn begin(
         None => is_occupied && (has_several || has_rules),
     };
     let staging = is_staged.then(journal::staging_name);
+    let mut journal = None;
     if let Some(own) = own {
         let newest = plan.levels.last().map_or(0, |level| level.id.timestamp);
         let of = (own, plan.hbn.to_string(), newest);
         match Journal::create(target, of, staging.clone(), !is_staged && !is_occupied) {
-            Ok(journal) => ground.journal = Some(Arc::new(Mutex::new(journal))),
+            Ok(created) => journal = Some(created),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(VaultError::TargetInUse { path: target.clone() });
+            }
             Err(error) => {
                 let path = target.display();
                 tracing::warn!(%path, %error, "no journal can be kept: an interrupted restore will begin anew");
             }
         }
     }
-    let stays = ground.journal.is_some();
-    ground.staging = staging.map(|name| Staging::make(target, &name, stays)).transpose()?;
+    let stays = journal.is_some();
+    match staging.map(|name| Staging::make(target, &name, stays)).transpose() {
+        Ok(staging) => ground.staging = staging,
+        Err(error) => {
+            // A journal of nothing would only be in the way.
+            if let Some(journal) = &mut journal
+                && let Err(cause) = journal.abandon()
+            {
+                tracing::warn!(%cause, "the journal of a restore that could not begin stays");
+            }
+            return Err(error);
+        }
+    }
+    ground.journal = journal.map(|journal| Arc::new(Mutex::new(journal)));
     Ok(())
 }
 
@@ -137,6 +153,8 @@ struct Leftovers {
     others: Vec<Found>,
     /// Somebody works by our journal.
     is_busy: bool,
+    /// Somebody works by another one.
+    has_others_at_work: bool,
     /// Something that is no journal has the name of ours.
     is_blocked: bool,
 }
@@ -157,7 +175,11 @@ fn leftovers(target: &Path, own: Option<&str>) -> io::Result<Leftovers> {
             Look::Found(found) if is_own => left.own = Some(*found),
             Look::Found(found) => left.others.push(*found),
             Look::Busy if is_own => left.is_busy = true,
-            Look::Busy | Look::Foreign => {
+            Look::Busy => {
+                left.has_others_at_work = true;
+                left.names.push(name);
+            }
+            Look::Foreign => {
                 left.is_blocked |= is_own;
                 left.names.push(name);
             }

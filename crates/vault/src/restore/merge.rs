@@ -6,66 +6,18 @@
 //! folders and never follows a link, so that nobody can lead it out of the target.
 
 use super::journal::{FolderStart, Journal, MergeStart};
+use super::staging::Staging;
 use crate::VaultError;
 use crate::problem::{FileProblem, Weight, readable};
 use crate::tar::{Existing, TarError, remove};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, fchmod, fchown,
-    fgetxattr, flistxattr, fsetxattr, fstat, futimens, openat, renameat, statat, unlinkat,
+    fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, openat, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, Result};
 use std::collections::HashSet;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
-
-/// A folder inside the target for the time of the restore.
-pub(super) struct Staging {
-    path: PathBuf,
-    /// When the restore does not come to its end it stays, so that the next run goes on with it.
-    stays: bool,
-}
-
-impl Staging {
-    /// Makes it, for the same people as the target: what an archive does not say about its root stays as it is.
-    pub(super) fn make(target: &Path, name: &str, stays: bool) -> std::result::Result<Self, VaultError> {
-        let path = target.join(name);
-        let made = || -> std::io::Result<()> {
-            let facts = std::fs::metadata(target)?;
-            std::fs::DirBuilder::new().mode(0o700).create(&path)?;
-            if rustix::process::geteuid().is_root() {
-                std::os::unix::fs::chown(&path, Some(facts.uid()), Some(facts.gid()))?;
-            }
-            std::fs::set_permissions(&path, facts.permissions())
-        };
-        match made() {
-            Ok(()) => Ok(Self { path, stays }),
-            Err(error) => Err(VaultError::Local { path, cause: error.to_string() }),
-        }
-    }
-    /// The one that an interrupted restore has left.
-    pub(super) fn left(path: PathBuf) -> Self {
-        Self { path, stays: true }
-    }
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        if self.stays {
-            let path = self.path.display();
-            tracing::warn!(%path, "what was restored so far lies here, for the same restore to go on with");
-            return;
-        }
-        // After a merge only folders that were merged are left in it.
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "the folder of an unfinished restore stays");
-        }
-    }
-}
+use std::path::Path;
 
 /// What happens to what is in the target.
 #[derive(Clone, Copy, Debug)]
@@ -91,28 +43,39 @@ pub(super) fn merge(
         path: target.to_path_buf(),
         cause: format!("moving files in: {error}"),
     };
-    let open =
-        |path: &Path| openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let from = open(&staging.path).map_err(fail)?;
-    let to = open(target).map_err(fail)?;
-    let mut own = vec![staging.path.file_name().map(|name| name.as_bytes().to_vec()).unwrap_or_default()];
+    let from = staging.open().map_err(fail)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let to = openat(CWD, target, flags, Mode::empty()).map_err(fail)?;
+    let mut own = vec![staging.name()];
     own.extend(journal.as_ref().map(|journal| journal.name().into_bytes()));
-    let begun = journal.as_ref().and_then(|journal| journal.past().merging.as_ref());
-    // Where nothing was, there is nothing that a rule could be about.
-    let is_alone = names(&to).map_err(fail)?.iter().all(|name| own.contains(name));
-    let usual = if is_alone { Existing::Replace } else { rules.existing };
-    let rules = Rules { existing: begun.map_or(usual, |start| start.existing), ..rules };
+    let begun = journal.as_ref().and_then(|journal| journal.past().merging.clone());
+    let start = match begun {
+        Some(start) => start,
+        None => {
+            let is_alone = names(&to).map_err(fail)?.iter().all(|name| own.contains(name));
+            // Where nothing was, there is nothing that a rule could be about.
+            let existing = if is_alone { Existing::Replace } else { rules.existing };
+            MergeStart { existing, is_alone, problems: missing.to_vec() }
+        }
+    };
+    let rules = Rules { existing: start.existing, ..rules };
     if rules.existing == Existing::Refuse
         && let Some(taken) = first_taken(&from, &to, b"").map_err(fail)?
     {
         return Err(VaultError::Tar(TarError::Exists { member: readable(&taken) }));
     }
-    if let Some(journal) = journal.as_deref_mut().filter(|journal| journal.past().merging.is_none()) {
-        let start = MergeStart { existing: rules.existing, problems: missing.to_vec() };
-        journal.begin_merge(&start).map_err(|error| unnoted(target, &error))?;
+    if let Some(told) = journal.as_deref_mut()
+        && told.past().merging.is_none()
+        && !told.begin_merge(&start)
+    {
+        // What is not noted cannot be gone on with, and nobody may try.
+        told.remove().map_err(|error| unnoted(target, &error))?;
+        journal = None;
     }
-    let mut merge = Merge { rules, own, merged: Merged::default(), journal, untold: None };
+    let mut merge =
+        Merge { rules, is_alone: start.is_alone, own, merged: Merged::default(), journal, untold: None };
     let moved = merge.folder(&from, &to, b"");
+    staging.stays = merge.journal.is_some();
     if let Some(error) = merge.untold.take() {
         return Err(unnoted(target, &error));
     }
@@ -162,11 +125,13 @@ fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
 
 struct Merge<'a> {
     rules: Rules,
+    /// There was nothing else in the target: its root becomes as if it had been restored there at once.
+    is_alone: bool,
     /// Names of the staging folder and of the journal, which lie in the target.
     own: Vec<Vec<u8>>,
     merged: Merged,
     journal: Option<&'a mut Journal>,
-    /// Why the journal could not be written.
+    /// Why the journal could neither be written nor removed.
     untold: Option<std::io::Error>,
 }
 
@@ -197,7 +162,9 @@ impl Merge<'_> {
         if self.rules.existing == Existing::Keep {
             return Ok(facts);
         }
-        if let Err(error) = copy_facts(from, to, &facts) {
+        let is_root_alone = self.is_alone && path.is_empty();
+        let stale = if is_root_alone { drop_attributes(from, to) } else { Ok(()) };
+        if let Err(error) = stale.and_then(|()| copy_facts(from, to, &facts)) {
             self.merged.problems.push(metadata_problem(path, error));
         }
         Ok(facts)
@@ -229,9 +196,14 @@ impl Merge<'_> {
             deleted: self.merged.deleted - deleted,
             problems: self.merged.problems.get(problems..).unwrap_or_default().to_vec(),
         };
-        if let Err(error) = journal.begin_folder(&start) {
-            self.untold = Some(error);
-            return Err(Errno::IO);
+        if !journal.begin_folder(&start) {
+            // Who went on would take for foreign what is moved now.
+            let removed = journal.remove();
+            self.journal = None;
+            if let Err(error) = removed {
+                self.untold = Some(error);
+                return Err(Errno::IO);
+            }
         }
         Ok(facts)
     }
@@ -350,18 +322,41 @@ fn times(stat: &Stat) -> Timestamps {
     Timestamps { last_access, last_modification }
 }
 
-fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
-    // The kernel's own limits for names and values.
+fn attribute_names(folder: &OwnedFd) -> Result<Vec<Vec<u8>>> {
+    // The kernel's own limit for names.
     let mut list = vec![0u8; 65_536];
-    let size = match flistxattr(from, list.as_mut_slice()) {
-        Err(Errno::OPNOTSUPP) => return Ok(()),
+    let size = match flistxattr(folder, list.as_mut_slice()) {
+        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
         size => size?,
     };
-    let mut value = vec![0u8; 65_536];
-    for name in list.get(..size).unwrap_or_default().split(|byte| *byte == 0).filter(|name| !name.is_empty())
-    {
-        let size = fgetxattr(from, name, value.as_mut_slice())?;
-        fsetxattr(to, name, value.get(..size).unwrap_or_default(), XattrFlags::empty())?;
+    let names = list.get(..size).unwrap_or_default().split(|byte| *byte == 0);
+    Ok(names.filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
+}
+
+pub(super) fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+    // The kernel's own limit for values.
+    let (mut value, mut present) = (vec![0u8; 65_536], vec![0u8; 65_536]);
+    for name in attribute_names(from)? {
+        let size = fgetxattr(from, name.as_slice(), value.as_mut_slice())?;
+        let wanted = value.get(..size).unwrap_or_default();
+        let has = fgetxattr(to, name.as_slice(), present.as_mut_slice());
+        // Not everybody who may leave it as it is may set it (labels).
+        if has.is_ok_and(|size| present.get(..size) == Some(wanted)) {
+            continue;
+        }
+        fsetxattr(to, name.as_slice(), wanted, XattrFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// Takes away what a restore takes away from a folder that has it and should not.
+fn drop_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+    const STALE: [&[u8]; 3] = [b"user.", b"trusted.", b"system.posix_acl_"];
+    let kept = attribute_names(from)?;
+    for name in attribute_names(to)? {
+        if STALE.iter().any(|prefix| name.starts_with(prefix)) && !kept.contains(&name) {
+            fremovexattr(to, name.as_slice())?;
+        }
     }
     Ok(())
 }
@@ -372,6 +367,7 @@ mod tests {
     use super::super::journal::{Look, Resumed, look, name_of, staging_name};
     use super::*;
     use std::fs::{create_dir, metadata, read_to_string, rename, write};
+    use std::os::unix::fs::MetadataExt;
 
     const OLD: i64 = 1_000_000_000;
 
@@ -415,12 +411,14 @@ mod tests {
             let mut journal = Journal::create(target, of, Some(name.clone()), false).unwrap();
             // As a run does that is killed when it has moved one file.
             let rules = Rules { existing: Existing::Replace, deletes_foreign };
-            journal.begin_merge(&MergeStart { existing: rules.existing, problems: Vec::new() }).unwrap();
+            let start = MergeStart { existing: rules.existing, is_alone: false, problems: Vec::new() };
+            assert!(journal.begin_merge(&start));
             let open = |path: &Path| std::fs::File::open(path).unwrap().into();
             let (from, to): (OwnedFd, OwnedFd) = (open(&target.join(&name)), open(target));
             let own = vec![name.clone().into_bytes(), name_of(&request).into_bytes()];
             let merged = Merged::default();
-            let mut killed = Merge { rules, own, merged, journal: Some(&mut journal), untold: None };
+            let journal_of = Some(&mut journal);
+            let mut killed = Merge { rules, is_alone: false, own, merged, journal: journal_of, untold: None };
             let found = names(&from).unwrap();
             killed.begin(&from, &to, b"", &found).unwrap();
             assert_eq!(killed.merged.deleted, u64::from(deletes_foreign), "what is foreign goes before");
@@ -454,7 +452,8 @@ mod tests {
         let (target, name) = (folder.path(), staging_name());
         let of = (request.clone(), "host_name".to_owned(), 5);
         let mut journal = Journal::create(target, of, Some(name), false).unwrap();
-        journal.begin_merge(&MergeStart { existing: Existing::Replace, problems: Vec::new() }).unwrap();
+        let start = MergeStart { existing: Existing::Replace, is_alone: true, problems: Vec::new() };
+        assert!(journal.begin_merge(&start));
         let start = FolderStart {
             path: String::new(),
             mode: 0o40_755,
@@ -463,7 +462,7 @@ mod tests {
             deleted: 0,
             problems: Vec::new(),
         };
-        journal.begin_folder(&start).unwrap();
+        assert!(journal.begin_folder(&start));
         drop(journal);
         resumed(target, &request).remove().unwrap();
         assert_eq!(names(&std::fs::File::open(target).unwrap().into()).unwrap(), Vec::<Vec<u8>>::new());

@@ -16,6 +16,7 @@ mod parts;
 mod plan;
 mod replay;
 mod report;
+mod staging;
 mod stream;
 mod work;
 

@@ -3,11 +3,12 @@
 use super::fetch::{Arrival, Payload};
 use super::ground::{self, Ground};
 use super::journal::{self, Outcome, SharedJournal};
-use super::merge::{Merged, Rules, Staging, merge};
+use super::merge::{Merged, Rules, merge};
 use super::opener::Opener;
 use super::parts;
 use super::plan::{PlannedLevel, RestorePlan, plan};
 use super::report::{self, MOST_PROBLEMS, missing_parts};
+use super::staging::Staging;
 use super::work::{SharedReplay, Skipped, Work, wants};
 use super::{RestoreReport, RestoreRequest, open_payload};
 use crate::VaultError;
@@ -16,7 +17,7 @@ use crate::contents::Located;
 use crate::encryption::PassPhrase;
 use crate::monitor::{Monitor, Phase};
 use crate::problem::FileProblem;
-use crate::tar::{Extract, Restored, Selection, TarError, list_archive, read_archive, read_archive_with};
+use crate::tar::{Extract, Restored, Selection, TarError, list_archive, read_archive_with};
 use crate::upstream::{images, rsync};
 use freezer_storage::Store;
 use std::io::{self, Read};
@@ -108,7 +109,8 @@ async fn carry_out(
     let mut report = report::begin(&plan, request, warnings);
     let target = staging.as_ref().map_or(request.target.as_path(), Staging::path).to_path_buf();
     let chain = Arc::new(Mutex::new(rsync::Replay::default()));
-    let work = Work { target: target.clone(), chain, journal: journal.clone() };
+    let is_staged = staging.is_some();
+    let work = Work { target: target.clone(), is_staged, chain, journal: journal.clone() };
     let first = work.done_before(&mut report, monitor)?;
     for (position, level) in plan.levels.into_iter().enumerate() {
         if position < first {
@@ -286,7 +288,7 @@ async fn replay_level(
     let incremental = level > 0 && rsync.is_none();
     let options = Extract { incremental, existing: work.existing(request)?, ..request.extract.clone() };
     let written = target.clone();
-    let place = target.map(|target| (target, work.journal.clone()));
+    let place = target.map(|target| ((target, work.is_staged), work.journal.clone()));
     let extracting = spawn_blocking(move || extract(BlockReader::new(stream), place, &options, level, watch));
 
     let pass = request.pass_phrase.clone();
@@ -401,19 +403,21 @@ fn unpack(
 
 fn extract(
     mut stream: BlockReader,
-    place: Option<(PathBuf, Option<SharedJournal>)>,
+    place: Option<((PathBuf, bool), Option<SharedJournal>)>,
     options: &Extract,
     level: u32,
     monitor: Arc<Monitor>,
 ) -> Result<Restored, VaultError> {
     let mut watch = MonitorWatch(monitor);
     let restored = match place {
-        Some((target, Some(journal))) => {
+        Some(((target, is_ours), Some(journal))) => {
             let mut journal = journal::open(&journal)?;
             journal.begin_level(!options.incremental);
-            read_archive_with(&mut stream, &target, options, &mut watch, &mut *journal)?
+            read_archive_with(&mut stream, (&target, is_ours), options, &mut watch, &mut *journal)?
         }
-        Some((target, None)) => read_archive(&mut stream, &target, options, &mut watch)?,
+        Some(((target, is_ours), None)) => {
+            read_archive_with(&mut stream, (&target, is_ours), options, &mut watch, &mut ())?
+        }
         None => {
             let mut members = 0;
             list_archive(&mut stream, &mut |_| members += 1, &mut watch)?;

@@ -8,7 +8,6 @@ use crate::tar::{Descent, Existing, Ledger, MemberForm, Selection};
 use crate::upstream::rsync;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,6 +18,8 @@ pub(super) type SharedReplay = Arc<Mutex<rsync::Replay>>;
 pub(super) struct Work {
     /// Folder the levels are replayed into.
     pub target: PathBuf,
+    /// It was made for that, and no link is taken for it.
+    pub is_staged: bool,
     pub chain: SharedReplay,
     pub journal: Option<SharedJournal>,
 }
@@ -46,13 +47,10 @@ impl Work {
     }
 
     pub(super) fn end_level(&self, outcome: &Outcome) -> Result<(), VaultError> {
-        let Some(journal) = &self.journal else { return Ok(()) };
-        let local = |error: io::Error| VaultError::Local {
-            path: self.target.clone(),
-            cause: format!("the journal of the restore: {error}"),
-        };
-        let mut journal = journal::open(journal)?;
-        journal.end_level(outcome).map_err(local)
+        if let Some(journal) = &self.journal {
+            journal::open(journal)?.end_level(outcome);
+        }
+        Ok(())
     }
 
     /// What becomes of names that are taken. What was there before is for the merge to decide, if there is one; in a target that
@@ -73,7 +71,8 @@ impl Work {
         if !journal::open(shared)?.has_finished_files() {
             return Ok(None);
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        flags.set(OFlags::NOFOLLOW, self.is_staged);
         let local = |error: Errno| VaultError::Local { path: self.target.clone(), cause: error.to_string() };
         let root = rustix::fs::open(&self.target, flags, Mode::empty()).map_err(local)?;
         Ok(Some(Finished { journal: shared.clone(), descent: Descent::new(Arc::new(root), false) }))

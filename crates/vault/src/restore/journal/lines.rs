@@ -15,8 +15,8 @@ pub(super) struct Header {
     pub timestamp: i64,
     /// The journal's own: a copy is nobody's journal.
     pub inode: u64,
-    /// While the machine runs, what was written stays written.
-    pub boot: String,
+    /// As [`super::life`] says: until it changes, what was written stays written.
+    pub life: String,
     /// In the names of what is not complete yet.
     pub token: String,
     /// Name of the folder in the target into which is restored; `None`: into the target itself.
@@ -51,6 +51,8 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::restore) struct MergeStart {
     pub existing: Existing,
+    /// There was nothing else in the target.
+    pub is_alone: bool,
     /// Found before: parts that the backup does not hold.
     pub problems: Vec<FileProblem>,
 }
@@ -76,8 +78,8 @@ pub(super) enum Line {
     Ended(Outcome),
     Merging(MergeStart),
     Folder(FolderStart),
-    /// The restore goes on in this boot of the machine.
-    Boot(String),
+    /// The restore goes on after nothing could be believed, in this [`Header::life`].
+    Life(String),
 }
 
 impl Line {
@@ -91,7 +93,7 @@ impl Line {
             b'e' => Self::Ended(serde_json::from_slice(rest).ok()?),
             b'm' => Self::Merging(serde_json::from_slice(rest).ok()?),
             b'g' => Self::Folder(serde_json::from_slice(rest).ok()?),
-            b'b' => Self::Boot(String::from_utf8(rest.to_vec()).ok()?),
+            b'b' => Self::Life(String::from_utf8(rest.to_vec()).ok()?),
             _ => return None,
         })
     }

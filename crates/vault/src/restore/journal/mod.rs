@@ -2,10 +2,12 @@
 //! when it is started again.
 //!
 //! The file is `.freezer-restore-<hash of the request>.journal`, for its owner only, and locked while the restore is at work. It
-//! begins with a [`lines::Header`]; each object that has got its name is noted with inode, size, mode, owner, mtime and ctime. Whoever
-//! touches an object afterwards changes one of these, and it is written again. What is about to be replaced or deleted is announced
-//! before, so that notes about it lose their meaning in any case. Nothing is waited for to be on the disk: what was noted is believed
-//! only until the machine is started anew.
+//! begins with a [`lines::Header`]; each object that has got its name is noted with inode, size, mode, owner, mtime and ctime (without
+//! ctime where it has several names). Whoever touches an object afterwards changes one of these, and it is made again. What is about to
+//! be replaced or deleted is announced before, so that notes about it lose their meaning in any case. Nothing is waited for to be on
+//! the disk: what was noted is believed only until the machine is started anew, or the disk is plugged in anew.
+//!
+//! A journal that cannot be written ends where it does, and the restore goes on without.
 
 mod identity;
 mod lines;
@@ -16,17 +18,19 @@ pub(super) use lines::{FolderStart, MergeStart, Outcome};
 pub(super) use past::{Past, look_at};
 
 use crate::VaultError;
-use crate::tar::{Existing, Ledger, Mark, Placed};
+use crate::tar::{Existing, Ledger, Mark, Placed, remove};
 use lines::Header;
 use past::Reading;
+use rustix::fd::OwnedFd;
 use rustix::fs::{
     AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod, flock,
-    fstat, futimens, unlinkat,
+    fstat, futimens, major, minor, openat, unlinkat,
 };
 use rustix::io::Errno;
+use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Shared by those who write and the one who moves in.
@@ -46,7 +50,8 @@ const LARGE_BYTES: u64 = 1 << 20;
 /// The journal of the restore that is at work.
 pub(super) struct Journal {
     file: File,
-    target: PathBuf,
+    /// The target, opened before it gets the mode of the backup's root.
+    folder: OwnedFd,
     header: Header,
     waiting: Vec<u8>,
     /// After a line could not be written, none follows.
@@ -62,8 +67,8 @@ pub(super) struct Journal {
 /// A journal that lies in a target, locked and of the form that we write.
 pub(super) struct Found {
     file: File,
-    target: PathBuf,
-    name: String,
+    /// The target.
+    folder: OwnedFd,
     header: Header,
     header_bytes: u64,
 }
@@ -113,20 +118,46 @@ pub(super) fn name_of(request: &str) -> String {
     format!("{PREFIX}{}{SUFFIX}", request.get(..DIGITS).unwrap_or(request))
 }
 
-/// Tells this boot of the machine from others; empty if that cannot be told.
-fn boot() -> String {
-    let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    read.trim().to_owned()
+fn open_folder(target: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(target, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// `None`: there is no folder of that name. A link to one, which somebody could have put in its place, is none.
+fn open_below(folder: &OwnedFd, name: &str) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(folder, name, flags, Mode::empty()) {
+        Ok(below) => Ok(Some(below)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// As long as this stays the same, nothing is lost of what was written into the folder: the boot of the machine, and the disk as it
+/// was plugged in. Empty if that cannot be told.
+fn life(folder: &OwnedFd) -> io::Result<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    if boot.trim().is_empty() {
+        return Ok(String::new());
+    }
+    let device = fstat(folder)?.st_dev;
+    let place = format!("/sys/dev/block/{}:{}", major(device), minor(device));
+    // What has no disk has no number either; a partition's is that of its disk.
+    let numbers = ["diskseq", "../diskseq"].map(|name| std::fs::read_to_string(format!("{place}/{name}")));
+    let number = numbers.into_iter().find_map(Result::ok).unwrap_or_default();
+    Ok(format!("{} {device} {}", boot.trim(), number.trim()))
 }
 
 /// Looks at what has this name in the target. Blocking.
 pub(super) fn look(target: &Path, name: &str) -> io::Result<Look> {
+    let folder = open_folder(target)?;
     // Without waiting for whoever would write into a pipe of that name.
     let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(target.join(name), flags, Mode::empty()) {
+    let file = match openat(&folder, name, flags, Mode::empty()) {
         Ok(fd) => File::from(fd),
         Err(Errno::NOENT) => return Ok(Look::Nothing),
-        Err(Errno::LOOP | Errno::ISDIR | Errno::ACCESS | Errno::NXIO) => return Ok(Look::Foreign),
+        Err(Errno::LOOP | Errno::ISDIR | Errno::ACCESS | Errno::PERM | Errno::NXIO) => {
+            return Ok(Look::Foreign);
+        }
         Err(error) => return Err(error.into()),
     };
     if !is_private(&fstat(&file)?) {
@@ -151,8 +182,8 @@ pub(super) fn look(target: &Path, name: &str) -> io::Result<Look> {
             && staging.is_none_or(is_staging)
     };
     let Some(header) = header.filter(is_ours) else { return Ok(Look::Foreign) };
-    let (target, name, header_bytes) = (target.to_owned(), name.to_owned(), text.len() as u64);
-    Ok(Look::Found(Box::new(Found { file, target, name, header, header_bytes })))
+    let header_bytes = text.len() as u64;
+    Ok(Look::Found(Box::new(Found { file, folder, header, header_bytes })))
 }
 
 fn first_line(file: &File) -> io::Result<Vec<u8>> {
@@ -187,48 +218,57 @@ impl Found {
 
     /// Goes on by it, if what is there can be believed. Blocking.
     pub(super) fn resume(self, levels: usize) -> io::Result<Resumed> {
-        let base = self.header.staging.as_deref().map_or(self.target.clone(), |name| self.target.join(name));
-        let boot = boot();
-        let boots = (self.header.boot.as_str(), boot.as_str());
-        let form = (levels, self.header.staging.is_some());
-        let (past, end) = match Past::read(&self.file, self.header_bytes, boots, &base, form)? {
+        let staging = self.header.staging.as_deref();
+        let base = match staging {
+            Some(name) => open_below(&self.folder, name)?,
+            None => Some(self.folder.try_clone()?),
+        };
+        let (is_gone, form) = (base.is_none(), (levels, staging.is_some()));
+        let life = life(&self.folder)?;
+        let lives = (self.header.life.as_str(), life.as_str());
+        let (past, end) = match Past::read(&self.file, self.header_bytes, lives, base, form)? {
             Reading::Good(past, end) => (*past, end),
             Reading::Void(reason) => return Ok(Resumed::Void(Box::new(self), reason)),
         };
-        if past.merging.is_none() && self.header.staging.is_some() && !is_folder(&base) {
+        if past.merging.is_none() && is_gone {
             return Ok(Resumed::Void(Box::new(self), "its folder is gone".into()));
         }
         // A line that was being written when the restore was interrupted.
         self.file.set_len(end)?;
-        let mut journal = Journal::new(self.file, self.target, self.header);
+        let mut journal = Journal::new(self.file, self.folder, self.header);
         journal.found = past.verified;
+        let is_new_life = past.is_new_life;
         journal.past = past;
         journal.is_resumed = true;
-        if journal.header.staging.is_none() {
-            journal.waiting.extend_from_slice(format!("b {boot}\n").as_bytes());
-            journal.flush()?;
+        if is_new_life {
+            journal.waiting.extend_from_slice(format!("b {life}\n").as_bytes());
+            journal.flush();
         }
         Ok(Resumed::Journal(Box::new(journal)))
     }
 
     /// Deletes it, and the folder that goes with it. Blocking.
     pub(super) fn discard(self) -> io::Result<()> {
-        if let Some(name) = &self.header.staging {
-            let path = self.target.join(name);
-            if is_folder(&path) {
-                std::fs::remove_dir_all(path)?;
-            }
-        }
-        std::fs::remove_file(self.target.join(&self.name))
+        clear(&self.folder, &self.header)
     }
 }
 
+fn clear(folder: &OwnedFd, header: &Header) -> io::Result<()> {
+    if let Some(name) = &header.staging {
+        match remove(folder, name.as_bytes()) {
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(unlinkat(folder, name_of(&header.request), AtFlags::empty())?)
+}
+
 impl Journal {
-    fn new(file: File, target: PathBuf, header: Header) -> Self {
+    fn new(file: File, folder: OwnedFd, header: Header) -> Self {
         let announces = header.guards;
         Self {
             file,
-            target,
+            folder,
             header,
             waiting: Vec::new(),
             is_torn: false,
@@ -252,24 +292,31 @@ impl Journal {
             | OFlags::EXCL
             | OFlags::NOFOLLOW
             | OFlags::CLOEXEC;
-        let path = target.join(name_of(&request));
-        let file = File::from(rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)?);
-        let begun = || -> io::Result<Self> {
+        let (folder, name) = (open_folder(target)?, name_of(&request));
+        let mut file = File::from(openat(&folder, name.as_str(), flags, Mode::RUSR | Mode::WUSR)?);
+        let begun = || -> io::Result<Header> {
             flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-            let inode = Placed::of(&fstat(&file)?).inode;
+            let facts = fstat(&file)?;
+            if !is_private(&facts) {
+                return Err(io::Error::other("this file system keeps neither owners nor modes of files"));
+            }
+            let (version, inode, life) = (VERSION, Placed::of(&facts).inode, life(&folder)?);
             let token = uuid::Uuid::new_v4().simple().to_string();
-            let (version, boot) = (VERSION, boot());
-            let header = Header { version, request, hbn, timestamp, inode, boot, token, staging, guards };
+            Ok(Header { version, request, hbn, timestamp, inode, life, token, staging, guards })
+        };
+        let written = begun().and_then(|header| {
             let mut text = serde_json::to_vec(&header)?;
             text.push(b'\n');
-            (&file).write_all(&text)?;
-            Ok(Self::new(file.try_clone()?, target.to_owned(), header))
-        };
-        let begun = begun();
-        if begun.is_err() {
-            let _ = std::fs::remove_file(&path);
+            file.write_all(&text)?;
+            Ok(header)
+        });
+        match written {
+            Ok(header) => Ok(Self::new(file, folder, header)),
+            Err(error) => {
+                let _ = unlinkat(&folder, name.as_str(), AtFlags::empty());
+                Err(error)
+            }
         }
-        begun
     }
 
     pub(super) fn past(&self) -> &Past {
@@ -315,43 +362,47 @@ impl Journal {
         self.announces = self.header.guards || !is_first;
     }
 
-    pub(super) fn end_level(&mut self, outcome: &Outcome) -> io::Result<()> {
+    pub(super) fn end_level(&mut self, outcome: &Outcome) {
         self.past.forget_files();
-        lines::json(&mut self.waiting, b'e', outcome)?;
-        self.flush()
+        self.tell(b'e', outcome);
     }
 
-    pub(super) fn begin_merge(&mut self, start: &MergeStart) -> io::Result<()> {
-        lines::json(&mut self.waiting, b'm', start)?;
+    /// Whether that is written.
+    pub(super) fn begin_merge(&mut self, start: &MergeStart) -> bool {
         self.past.merging = Some(start.clone());
+        self.tell(b'm', start)
+    }
+
+    /// Whether that is written.
+    pub(super) fn begin_folder(&mut self, start: &FolderStart) -> bool {
+        self.tell(b'g', start)
+    }
+
+    fn tell<T: Serialize>(&mut self, letter: u8, what: &T) -> bool {
+        self.is_torn |= lines::json(&mut self.waiting, letter, what).is_err();
         self.flush()
     }
 
-    pub(super) fn begin_folder(&mut self, start: &FolderStart) -> io::Result<()> {
-        lines::json(&mut self.waiting, b'g', start)?;
-        self.flush()
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.waiting.is_empty() {
-            return Ok(());
+    /// Whether all lines are written.
+    fn flush(&mut self) -> bool {
+        if !self.is_torn
+            && !self.waiting.is_empty()
+            && let Err(error) = self.file.write_all(&self.waiting)
+        {
+            // After half a line none may follow.
+            self.is_torn = true;
+            tracing::warn!(%error, "the journal of the restore ends here: interrupted later, it goes on from here");
         }
-        if self.is_torn {
-            return Err(io::Error::other("a line before this one could not be written"));
-        }
-        let written = self.file.write_all(&self.waiting);
-        self.is_torn = written.is_err();
         self.waiting.clear();
-        written
+        !self.is_torn
     }
 
-    /// The restore has ended: nothing is to be gone on with.
+    /// The restore has ended, or cannot be gone on with: no journal of it stays.
     pub(super) fn remove(&mut self) -> io::Result<()> {
         self.waiting.clear();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let target = rustix::fs::open(&self.target, flags, Mode::empty())?;
+        self.is_torn = true;
         // Removing it is no change of the folder that anybody should see.
-        let mut facts = fstat(&target)?;
+        let mut facts = fstat(&self.folder)?;
         // Removing the staging folder may have been the last thing that was done.
         if let Some(root) = self.past.folders.get(&b""[..])
             && self.past.merging.as_ref().is_some_and(|start| start.existing != Existing::Keep)
@@ -360,19 +411,23 @@ impl Journal {
             facts.st_mtime_nsec = root.mtime_nanos.into();
         }
         let name = self.name();
-        let unlink = || unlinkat(&target, name.as_str(), AtFlags::empty());
+        let unlink = || unlinkat(&self.folder, name.as_str(), AtFlags::empty());
         match unlink() {
             // The backup's root is one that its owner may not write.
             Err(Errno::ACCESS) => {
                 let mode = Mode::from_raw_mode(facts.st_mode);
-                fchmod(&target, mode | Mode::RWXU)?;
+                fchmod(&self.folder, mode | Mode::RWXU)?;
                 let unlinked = unlink();
-                fchmod(&target, mode)?;
+                fchmod(&self.folder, mode)?;
                 unlinked?;
             }
             other => other?,
         }
-        Ok(futimens(&target, &times_of(&facts))?)
+        // Who does not own the target could not give it the backup's time either, which was told.
+        if let Err(error) = futimens(&self.folder, &times_of(&facts)) {
+            tracing::debug!(%error, "the target's time is that of the end of the restore");
+        }
+        Ok(())
     }
 
     /// The restore has failed in a way in which it would always fail: nothing of it stays, unless files are on their way already.
@@ -380,11 +435,9 @@ impl Journal {
         if self.past.merging.is_some() {
             return Ok(());
         }
-        if let Some(name) = &self.header.staging {
-            std::fs::remove_dir_all(self.target.join(name))?;
-        }
         self.waiting.clear();
-        std::fs::remove_file(self.target.join(self.name()))
+        self.is_torn = true;
+        clear(&self.folder, &self.header)
     }
 }
 
@@ -399,10 +452,8 @@ fn times_of(facts: &Stat) -> Timestamps {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        // Without it, the files that it tells of are written again.
-        if let Err(error) = self.flush() {
-            tracing::debug!(%error, "the last notes of a restore are lost");
-        }
+        // What is not written is made again.
+        self.flush();
     }
 }
 
@@ -433,23 +484,22 @@ impl Ledger for Journal {
         self.header.guards && self.past.owns(path)
     }
 
-    fn announce(&mut self, path: &[u8]) -> io::Result<()> {
+    fn announce(&mut self, path: &[u8]) {
         self.past.forget(path);
         if !self.announces {
-            return Ok(());
+            return;
         }
         if self.guards() {
             self.past.own(path);
         }
         lines::announced(&mut self.waiting, path);
-        self.flush()
+        self.flush();
     }
 
-    fn note(&mut self, path: &[u8], placed: &Placed, mark: Mark) -> io::Result<()> {
+    fn note(&mut self, path: &[u8], placed: &Placed, mark: Mark) {
         lines::note(&mut self.waiting, path, placed, mark);
         if self.waiting.len() >= WAITING_BYTES || placed.size >= LARGE_BYTES {
-            self.flush()?;
+            self.flush();
         }
-        Ok(())
     }
 }

@@ -2,13 +2,13 @@
 
 use super::lines::{FolderStart, Line, MergeStart, Outcome};
 use crate::tar::{Descent, Mark, Placed};
-use rustix::fs::{AtFlags, Mode, OFlags, statat};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, statat};
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::hash::BuildHasher;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
-use std::path::Path;
 use std::sync::Arc;
 
 /// Paths are kept as hashes under a key that nobody knows: a tree of a million files takes some tens of megabytes.
@@ -22,6 +22,8 @@ pub(in crate::restore) struct Past {
     /// Files of the complete levels; all are as they were left.
     pub verified: u64,
     pub merging: Option<MergeStart>,
+    /// Nothing that was noted is believed, as it may not have reached the disk.
+    pub is_new_life: bool,
     pub folders: HashMap<Vec<u8>, FolderStart>,
     /// What is finished of the level to go on with, and how it was left.
     finished: HashMap<u64, u64>,
@@ -45,25 +47,25 @@ struct Survey {
     last: HashMap<u64, u64>,
     /// Line that last announced the end of a path, and of all below it.
     gone: HashMap<u64, u64>,
-    boot: String,
+    life: String,
 }
 
 impl Past {
     /// Reads the lines behind the header, which ends at `start`. Blocking.
     ///
-    /// `base` is the folder the levels were restored into, and `boot` that of now.
+    /// `base` is the folder the levels were restored into, and `life` that of now.
     pub(super) fn read(
         file: &File,
         start: u64,
-        (header_boot, boot): (&str, &str),
-        base: &Path,
+        (first_life, life): (&str, &str),
+        base: Option<OwnedFd>,
         (levels, is_staged): (usize, bool),
     ) -> io::Result<Reading> {
         let mut past = Self::default();
-        let survey = past.survey(file, start, header_boot)?;
-        let is_same_boot = survey.boot == boot && !boot.is_empty();
-        if is_staged && !is_same_boot {
-            return Ok(Reading::Void("the machine was started anew meanwhile".into()));
+        let survey = past.survey(file, start, first_life)?;
+        past.is_new_life = survey.life != life || life.is_empty();
+        if is_staged && past.is_new_life {
+            return Ok(Reading::Void("the machine, or the disk, was started anew meanwhile".into()));
         }
         if past.merging.is_some() {
             past.settle(file, start, &survey, levels)?;
@@ -73,8 +75,8 @@ impl Past {
         // Only what comes after the last level tells that all folders of it have got what belongs to them.
         past.first_level = survey.levels_ended.min(levels.saturating_sub(1));
         past.outcomes.truncate(past.first_level);
-        if is_same_boot
-            && base.is_dir()
+        if !past.is_new_life
+            && let Some(base) = base
             && let Some(path) = past.believe(file, start, &survey, base)?
         {
             let reason = format!("'{}' is not as it was left", path.escape_ascii());
@@ -83,10 +85,10 @@ impl Past {
         Ok(Reading::Good(Box::new(past), survey.end))
     }
 
-    fn survey(&mut self, file: &File, start: u64, boot: &str) -> io::Result<Survey> {
-        let boot = boot.to_owned();
+    fn survey(&mut self, file: &File, start: u64, life: &str) -> io::Result<Survey> {
+        let life = life.to_owned();
         let (last, gone) = (HashMap::new(), HashMap::new());
-        let mut survey = Survey { end: start, levels_ended: 0, last, gone, boot };
+        let mut survey = Survey { end: start, levels_ended: 0, last, gone, life };
         let end = each_line(file, start, &mut |number, line| {
             match line {
                 Line::Announced(path) => {
@@ -109,11 +111,10 @@ impl Past {
                     }
                 }
                 // What was noted before it may have been lost on its way to the disk.
-                Line::Boot(boot) if boot != survey.boot => {
-                    survey.boot = boot;
+                Line::Life(life) => {
+                    survey.life = life;
                     survey.last.clear();
                 }
-                Line::Boot(_) => {}
             }
             true
         })?;
@@ -150,11 +151,9 @@ impl Past {
         file: &File,
         start: u64,
         survey: &Survey,
-        base: &Path,
+        base: OwnedFd,
     ) -> io::Result<Option<Vec<u8>>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(base, flags, Mode::empty())?;
-        let mut descent = Descent::new(Arc::new(root), false);
+        let mut descent = Descent::new(Arc::new(base), false);
         let (mut level, mut changed) = (0, None);
         each_line(file, start, &mut |number, line| {
             match line {

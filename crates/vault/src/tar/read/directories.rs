@@ -33,7 +33,7 @@ impl Extractor<'_> {
         };
         if let Some(dumpdir) = dumpdir {
             self.rename_directories(&member, &path, &dumpdir)?;
-            self.purge(&path, &dumpdir)?;
+            self.purge(&path, &dumpdir);
         }
         if !(existed && self.options.existing == Existing::Keep && !self.ledger.owns(&path)) {
             // The later word about the same directory counts.
@@ -63,13 +63,13 @@ impl Extractor<'_> {
                 return Ok(Some(true));
             }
             Some(_) => {
-                if !self.may_write(&target).map_err(Obstacle::Fatal)? {
+                if !self.may_write(&target, None).map_err(Obstacle::Fatal)? {
                     return Ok(None);
                 }
-                self.announce(path).map_err(Obstacle::Fatal)?;
+                self.ledger.announce(path);
                 unlinkat(parent, name.as_slice(), AtFlags::empty())?;
             }
-            None => self.announce(path).map_err(Obstacle::Fatal)?,
+            None => self.ledger.announce(path),
         }
         mkdirat(parent, name.as_slice(), Mode::RWXU)?;
         Ok(Some(false))
@@ -88,15 +88,12 @@ impl Extractor<'_> {
     }
 
     /// Deletes what the dumpdir does not list, or lists as something else; notices what is missing.
-    fn purge(&mut self, path: &[u8], dumpdir: &[(u8, Vec<u8>)]) -> Result<(), TarError> {
+    fn purge(&mut self, path: &[u8], dumpdir: &[(u8, Vec<u8>)]) {
         let listing =
             self.descent.go(path).and_then(|dir| Ok((sorted_names(&dir)?, fstat(&dir)?.st_dev, dir)));
         let (names, dev, dir) = match listing {
             Ok(listing) => listing,
-            Err(errno) => {
-                self.problems.add(path, ProblemKind::Undeleted, errno);
-                return Ok(());
-            }
+            Err(errno) => return self.problems.add(path, ProblemKind::Undeleted, errno),
         };
         let mut listed: BTreeMap<&[u8], u8> = BTreeMap::new();
         let wanted = |name: &[u8]| self.options.only.part(&below(path, name)) != Part::Nothing;
@@ -111,7 +108,7 @@ impl Extractor<'_> {
             if self.is_right(&dir, dev, &name, code) {
                 continue;
             }
-            self.announce(&below(path, &name))?;
+            self.ledger.announce(&below(path, &name));
             match remove(&dir, &name) {
                 Ok(count) => {
                     self.restored.deleted += count;
@@ -127,7 +124,6 @@ impl Extractor<'_> {
             let reason = "unchanged since a level that was not restored here";
             self.problems.add(&below(path, name), ProblemKind::Missing, reason);
         }
-        Ok(())
     }
 
     /// Whether what is there may stay until it is replaced.

@@ -5,16 +5,20 @@ use super::ledger::Ledger;
 use super::member::{Member, Members, Shape};
 use super::{Existing, Extract, Restored};
 use crate::tar::descent::{Descent, sorted_names};
-use crate::tar::facts::Kind;
+use crate::tar::facts::{Facts, Kind};
 use crate::tar::owners::Owners;
 use crate::tar::problem::Problems;
 use crate::tar::write::PROMISE;
 use crate::tar::{ProblemKind, TarError, Watch};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, statat, syncfs, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat, mkdirat, statat, syncfs, unlinkat};
 use rustix::io::Errno;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// There are file systems that keep times no finer than this.
+const COARSEST_SECS: u64 = 2;
 
 pub(super) struct Extractor<'a> {
     pub options: &'a Extract,
@@ -31,8 +35,8 @@ pub(super) struct Extractor<'a> {
     /// The archive is one of ours: depth first, all attributes.
     pub promised: bool,
     pub temporary: u64,
-    /// The last folder in which nothing of an earlier run is left.
-    pub swept: Option<Vec<u8>>,
+    /// Folders in which nothing incomplete of an earlier run is left.
+    pub swept: HashSet<Vec<u8>>,
     pub buffer: Vec<u8>,
     pub restored: Restored,
 }
@@ -48,14 +52,18 @@ pub(super) struct Target {
 
 impl<'a> Extractor<'a> {
     pub fn open(
-        dest: &Path,
+        (dest, is_ours): (&Path, bool),
         options: &'a Extract,
         watch: &'a mut dyn Watch,
         ledger: &'a mut dyn Ledger,
     ) -> Result<Self, TarError> {
         let refuse = |cause: std::io::Error| TarError::Destination { path: dest.to_path_buf(), cause };
-        std::fs::create_dir_all(dest).map_err(refuse)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if is_ours {
+            flags |= OFlags::NOFOLLOW;
+        } else {
+            std::fs::create_dir_all(dest).map_err(refuse)?;
+        }
         let root = rustix::fs::open(dest, flags, Mode::empty()).map_err(|errno| refuse(errno.into()))?;
         let root = Arc::new(root);
         Ok(Self {
@@ -71,7 +79,7 @@ impl<'a> Extractor<'a> {
             pending: Vec::new(),
             promised: false,
             temporary: 0,
-            swept: None,
+            swept: HashSet::new(),
             buffer: Vec::new(),
             restored: Restored::default(),
         })
@@ -126,7 +134,7 @@ impl<'a> Extractor<'a> {
             Err(errno) => return self.failed(&member, &path, errno),
         };
         self.sweep(&target);
-        if !self.may_write(&target)? {
+        if !self.may_write(&target, Some(&member))? {
             return Ok(());
         }
         match member.shape {
@@ -150,7 +158,7 @@ impl<'a> Extractor<'a> {
     /// that is not finished, so its folder comes up again.
     fn sweep(&mut self, target: &Target) {
         let (folder, _) = split(&target.path);
-        if !self.ledger.sweeps() || self.swept.as_deref() == Some(folder) {
+        if !self.ledger.sweeps() || self.swept.contains(folder) {
             return;
         }
         let Some(prefix) = self.ledger.token().map(|token| format!(".freezer-{token}-")) else { return };
@@ -161,15 +169,18 @@ impl<'a> Extractor<'a> {
         if let Err(errno) = swept {
             self.problems.add(folder, ProblemKind::Undeleted, errno);
         }
-        self.swept = Some(folder.to_vec());
+        self.swept.insert(folder.to_vec());
     }
 
-    /// Whether the caller's wish about existing files lets this one be written.
-    pub fn may_write(&mut self, target: &Target) -> Result<bool, TarError> {
-        if self.options.existing == Existing::Replace
-            || statat(&target.parent, target.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_err()
-            || self.ledger.owns(&target.path)
-        {
+    /// Whether the caller's wish about existing files lets this one be written. What an earlier run of this restore has left of
+    /// `made` may always be replaced.
+    pub fn may_write(&mut self, target: &Target, made: Option<&Member>) -> Result<bool, TarError> {
+        if self.options.existing == Existing::Replace {
+            return Ok(true);
+        }
+        let found = statat(&target.parent, target.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW);
+        let Ok(found) = found else { return Ok(true) };
+        if self.ledger.owns(&target.path) && made.is_some_and(|member| is_as_made(member, &found)) {
             return Ok(true);
         }
         if self.options.existing == Existing::Refuse {
@@ -195,17 +206,6 @@ impl<'a> Extractor<'a> {
         Ok(())
     }
 
-    /// To be called before what has the name is replaced or deleted: what nobody has announced is not done.
-    pub fn announce(&mut self, path: &[u8]) -> Result<(), TarError> {
-        self.ledger.announce(path).map_err(|cause| self.unnoted(&cause))
-    }
-
-    /// The journal cannot be written.
-    pub fn unnoted(&self, cause: &std::io::Error) -> TarError {
-        let cause = std::io::Error::new(cause.kind(), format!("its journal: {cause}"));
-        TarError::Destination { path: self.dest.clone(), cause }
-    }
-
     /// A name nobody has in that directory.
     pub fn temporary_name(&mut self) -> Vec<u8> {
         self.temporary += 1;
@@ -214,6 +214,17 @@ impl<'a> Extractor<'a> {
             None => format!(".freezer-{}-{}", std::process::id(), self.temporary).into_bytes(),
         }
     }
+}
+
+/// By kind and time, this is what was made of the member: what somebody has edited since is theirs.
+fn is_as_made(member: &Member, found: &Stat) -> bool {
+    let Some(found) = Facts::new(found) else { return false };
+    let is_kind = match member.shape {
+        Shape::Object(kind) => found.kind == kind,
+        Shape::HardLink => found.kind != Kind::Directory,
+        Shape::Unknown(_) => false,
+    };
+    is_kind && found.mtime.secs.abs_diff(member.mtime.secs) <= COARSEST_SECS
 }
 
 pub(super) fn unsafe_member(member: &Member, reason: &str) -> TarError {

@@ -2,7 +2,6 @@
 
 use crate::tar::Stamp;
 use rustix::fs::Stat;
-use std::io;
 
 /// An object as it was left under its name: whoever touches it afterwards changes one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,7 +44,8 @@ pub(crate) enum Mark {
     Troubled,
 }
 
-/// Told what happens in the destination. The defaults keep no books.
+/// Told what happens in the destination. The defaults keep no books. Whoever cannot write them goes without: that is no reason to
+/// fail for a restore.
 pub(crate) trait Ledger {
     /// Whether anything is written down at all.
     fn is_kept(&self) -> bool {
@@ -72,13 +72,9 @@ pub(crate) trait Ledger {
         false
     }
     /// The name is about to be made, or what has it, and all below it, to be replaced or deleted.
-    fn announce(&mut self, _path: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
+    fn announce(&mut self, _path: &[u8]) {}
     /// This is what has the name now.
-    fn note(&mut self, _path: &[u8], _placed: &Placed, _mark: Mark) -> io::Result<()> {
-        Ok(())
-    }
+    fn note(&mut self, _path: &[u8], _placed: &Placed, _mark: Mark) {}
 }
 
 impl Ledger for () {}

@@ -136,18 +136,18 @@ pub fn read_archive(
     options: &Extract,
     watch: &mut dyn Watch,
 ) -> Result<Restored, TarError> {
-    read_archive_with(input, dest, options, watch, &mut ())
+    read_archive_with(input, (dest, false), options, watch, &mut ())
 }
 
-/// The same, for a restore that keeps books.
+/// The same, for a restore that keeps books. `is_ours`: the destination was made for this, and no link is taken for it.
 pub(crate) fn read_archive_with(
     input: &mut dyn Read,
-    dest: &Path,
+    (dest, is_ours): (&Path, bool),
     options: &Extract,
     watch: &mut dyn Watch,
     ledger: &mut dyn Ledger,
 ) -> Result<Restored, TarError> {
-    extract::Extractor::open(dest, options, watch, ledger)?.run(Members::new(Stream::new(input)))
+    extract::Extractor::open((dest, is_ours), options, watch, ledger)?.run(Members::new(Stream::new(input)))
 }
 
 /// Reads an archive to its end, which also proves that it is whole, and shows its members.

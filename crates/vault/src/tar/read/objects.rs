@@ -147,8 +147,10 @@ impl Extractor<'_> {
         match linked {
             Ok(()) => {
                 self.put_in_place(member, target, &temporary, None)?;
-                if let Ok(parent) = self.links.go(parent) {
-                    self.note(&parent, (name, &first), Mark::Linked)?;
+                if self.ledger.is_kept()
+                    && let Ok(parent) = self.links.go(parent)
+                {
+                    self.note(&parent, (name, &first), Mark::Linked);
                 }
             }
             Err(Errno::NOENT) => {
@@ -198,10 +200,7 @@ impl Extractor<'_> {
         trouble: Option<String>,
     ) -> Result<(), TarError> {
         let Target { parent, name, path } = target;
-        if let Err(error) = self.announce(path) {
-            let _ = unlinkat(parent, temporary, AtFlags::empty());
-            return Err(error);
-        }
+        self.ledger.announce(path);
         let rename = || renameat(parent, temporary, parent, name.as_slice());
         let placed = match rename() {
             Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
@@ -219,7 +218,8 @@ impl Extractor<'_> {
                 if let Some(reason) = trouble {
                     self.problems.add(path, ProblemKind::Metadata, reason);
                 }
-                self.note(parent, (name, path), mark)
+                self.note(parent, (name, path), mark);
+                Ok(())
             }
             Err(errno) => {
                 let _ = unlinkat(parent, temporary, AtFlags::empty());
@@ -237,13 +237,14 @@ impl Extractor<'_> {
     }
 
     /// Writes down what has this name now.
-    fn note(&mut self, parent: &OwnedFd, (name, path): (&[u8], &[u8]), mark: Mark) -> Result<(), TarError> {
+    fn note(&mut self, parent: &OwnedFd, (name, path): (&[u8], &[u8]), mark: Mark) {
         if !self.ledger.is_kept() {
-            return Ok(());
+            return;
         }
         // What cannot be looked at is not noted, and so made again.
-        let Ok(stat) = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) else { return Ok(()) };
-        self.ledger.note(path, &Placed::of(&stat), mark).map_err(|cause| self.unnoted(&cause))
+        if let Ok(stat) = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            self.ledger.note(path, &Placed::of(&stat), mark);
+        }
     }
 
     /// Makes room where a directory is: only a replay may delete what is in it.
