@@ -308,8 +308,34 @@ async fn foreign_files_that_came_between_are_left_alone() {
     assert!(error.to_string().contains("already exists"), "{error}");
     assert_eq!(std::fs::read(&missing).unwrap(), b"mine");
     std::fs::remove_file(&missing).unwrap();
-    let report = room.expect(room.to("target"), &expected).await;
+
+    // What somebody has edited since is theirs, too.
+    let edited = target.join("first/1");
+    std::fs::write(&edited, "mine").unwrap();
+    let later = std::time::SystemTime::now() + Duration::from_secs(60);
+    std::fs::File::options().write(true).open(&edited).unwrap().set_modified(later).unwrap();
+    let error = room.restore(room.to("target")).await.unwrap_err();
+    assert!(error.to_string().contains("'first/1' already exists"), "{error}");
+    assert_eq!(std::fs::read(&edited).unwrap(), b"mine");
+    let over = RestoreRequest { overwrite: true, ..room.to("target") };
+    let report = room.expect(over, &expected).await;
     assert!(report.already_there > 0);
+}
+
+/// Who may write into the target may put a link in the place of what lies there.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_link_is_taken_for_the_folder_of_an_interrupted_restore() {
+    let room = saved_chain(None).await;
+    let (_, total) = counted(&room, room.to("whole")).await;
+    broken_at(&room, total, room.to("target")).await;
+    let folder = staging(&room.path("target"));
+    std::fs::rename(&folder, room.path("elsewhere")).unwrap();
+    let before = tree(&room.path("elsewhere"));
+    std::os::unix::fs::symlink(room.path("elsewhere"), &folder).unwrap();
+    let report = room.expect(room.to("target"), &tree(&room.source())).await;
+    assert_eq!(report.already_there, 0);
+    assert!(report.warnings.iter().any(|text| text.contains("its folder is gone")), "{:?}", report.warnings);
+    assert_same(&tree(&room.path("elsewhere")), &before);
 }
 
 /// In a chain, deletions are replayed, which foreign files must not be hit by.

@@ -22,6 +22,8 @@ use std::path::Path;
 /// What happens to what is in the target.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
+    /// The target may hold something.
+    pub overwrites: bool,
     pub existing: Existing,
     pub deletes_foreign: bool,
 }
@@ -49,19 +51,22 @@ pub(super) fn merge(
     let mut own = vec![staging.name()];
     own.extend(journal.as_ref().map(|journal| journal.name().into_bytes()));
     let begun = journal.as_ref().and_then(|journal| journal.past().merging.clone());
+    let is_begun = begun.is_some();
+    let asked = if rules.overwrites { rules.existing } else { Existing::Refuse };
     let start = match begun {
         Some(start) => start,
         None => {
             let is_alone = names(&to).map_err(fail)?.iter().all(|name| own.contains(name));
             // Where nothing was, there is nothing that a rule could be about.
-            let existing = if is_alone { Existing::Replace } else { rules.existing };
+            let existing = if is_alone { Existing::Replace } else { asked };
             MergeStart { existing, is_alone, problems: missing.to_vec() }
         }
     };
-    let rules = Rules { existing: start.existing, ..rules };
-    if rules.existing == Existing::Refuse
-        && let Some(taken) = first_taken(&from, &to, b"").map_err(fail)?
-    {
+    let existing = if start.existing == Existing::Refuse { asked } else { start.existing };
+    let rules = Rules { existing, deletes_foreign: rules.deletes_foreign && rules.overwrites, ..rules };
+    // What was moved into a target that was empty is there as a whole: of what waits, nothing can be there.
+    let must_be_free = existing == Existing::Refuse || (is_begun && start.is_alone && !rules.overwrites);
+    if must_be_free && let Some(taken) = first_taken(&from, &to, b"").map_err(fail)? {
         return Err(VaultError::Tar(TarError::Exists { member: readable(&taken) }));
     }
     if let Some(told) = journal.as_deref_mut()
@@ -366,6 +371,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::super::journal::{Look, Resumed, look, name_of, staging_name};
     use super::*;
+    use crate::tar::{Ledger, Mark, Placed};
     use std::fs::{create_dir, metadata, read_to_string, rename, write};
     use std::os::unix::fs::MetadataExt;
 
@@ -410,7 +416,7 @@ mod tests {
             let of = (request.clone(), "host_name".to_owned(), 5);
             let mut journal = Journal::create(target, of, Some(name.clone()), false).unwrap();
             // As a run does that is killed when it has moved one file.
-            let rules = Rules { existing: Existing::Replace, deletes_foreign };
+            let rules = Rules { overwrites: true, existing: Existing::Replace, deletes_foreign };
             let start = MergeStart { existing: rules.existing, is_alone: false, problems: Vec::new() };
             assert!(journal.begin_merge(&start));
             let open = |path: &Path| std::fs::File::open(path).unwrap().into();
@@ -428,8 +434,8 @@ mod tests {
             let mut journal = resumed(target, &request);
             assert_eq!((journal.past().first_level, journal.past().folders.len()), (1, 1));
             let staging = Staging::left(target.join(&name));
-            // What is asked for now is the same, but that the target may not hold anything.
-            let rules = Rules { existing: Existing::Refuse, deletes_foreign };
+            // How it began counts.
+            let rules = Rules { overwrites: true, existing: Existing::Refuse, deletes_foreign };
             let merged = merge(staging, target, rules, (Some(&mut journal), &[])).unwrap();
             assert_eq!(merged.deleted, 2 * u64::from(deletes_foreign), "foreign and sub/foreign");
             assert!(merged.problems.is_empty(), "{:?}", merged.problems);
@@ -467,5 +473,31 @@ mod tests {
         resumed(target, &request).remove().unwrap();
         assert_eq!(names(&std::fs::File::open(target).unwrap().into()).unwrap(), Vec::<Vec<u8>>::new());
         assert_eq!(metadata(target).unwrap().mtime(), OLD);
+    }
+
+    /// Somebody deletes the folder and not the journal: that is not the end.
+    #[test]
+    fn what_is_neither_here_nor_there_is_not_restored() {
+        let request = "0123456789abcdef".repeat(4);
+        let folder = tempfile::tempdir().unwrap();
+        let (target, name) = (folder.path(), staging_name());
+        restored(target, &name);
+        let of = (request.clone(), "host_name".to_owned(), 5);
+        let mut journal = Journal::create(target, of, Some(name.clone()), false).unwrap();
+        for file in ["a", "b"] {
+            let stat = statat(CWD, target.join(&name).join(file), AtFlags::SYMLINK_NOFOLLOW).unwrap();
+            journal.note(file.as_bytes(), &Placed::of(&stat), Mark::Whole);
+        }
+        let start = MergeStart { existing: Existing::Replace, is_alone: false, problems: Vec::new() };
+        assert!(journal.begin_merge(&start));
+        drop(journal);
+        rename(target.join(&name).join("a"), target.join("a")).unwrap();
+        drop(resumed(target, &request));
+        // Another file of that name is not it.
+        std::fs::remove_dir_all(target.join(&name)).unwrap();
+        write(target.join("b"), "mine").unwrap();
+        let Look::Found(found) = look(target, &name_of(&request)).unwrap() else { panic!("no journal") };
+        let Resumed::Void(_, reason) = found.resume(1).unwrap() else { panic!("it goes on") };
+        assert!(reason.starts_with("'b' is neither"), "{reason}");
     }
 }

@@ -67,6 +67,8 @@ async fn run(
     let journal = ground.journal.clone();
     let result = carry_out(plan, ground, &request, &monitor).await;
     let (is_final, is_taken) = result.as_ref().err().map_or((false, false), judge);
+    // What came into the way of a restore can be put away; not where it was asked to stop for what was there.
+    let is_final = is_final && !(is_taken && !request.overwrite);
     if let Some(journal) = journal.filter(|_| is_final) {
         abandon(journal, is_taken).await?;
     }
@@ -86,7 +88,7 @@ fn judge(error: &VaultError) -> (bool, bool) {
 async fn abandon(journal: SharedJournal, is_taken: bool) -> Result<(), VaultError> {
     let abandoning = spawn_blocking(move || {
         let mut journal = journal::open(&journal)?;
-        // What is in the way of a restore into the target itself can be put away.
+        // What was restored into the target itself stays there in any case.
         if is_taken && journal.staging().is_none() {
             return Ok(());
         }
@@ -150,7 +152,8 @@ async fn finish(
     (missing, report): (Vec<FileProblem>, &mut RestoreReport),
 ) -> Result<(), VaultError> {
     let target = request.target.clone();
-    let rules = Rules { existing: request.extract.existing, deletes_foreign: request.delete_foreign };
+    let (existing, deletes_foreign) = (request.extract.existing, request.delete_foreign);
+    let rules = Rules { overwrites: request.overwrite, existing, deletes_foreign };
     let finishing = spawn_blocking(move || {
         let mut journal = journal.as_ref().map(journal::open).transpose()?;
         let found = journal.as_ref().map_or(0, |journal| journal.found());

@@ -226,7 +226,8 @@ impl Found {
         let (is_gone, form) = (base.is_none(), (levels, staging.is_some()));
         let life = life(&self.folder)?;
         let lives = (self.header.life.as_str(), life.as_str());
-        let (past, end) = match Past::read(&self.file, self.header_bytes, lives, base, form)? {
+        let places = (base, self.folder.try_clone()?);
+        let (past, end) = match Past::read(&self.file, self.header_bytes, lives, places, form)? {
             Reading::Good(past, end) => (*past, end),
             Reading::Void(reason) => return Ok(Resumed::Void(Box::new(self), reason)),
         };

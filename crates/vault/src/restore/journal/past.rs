@@ -1,7 +1,7 @@
 //! What an interrupted run has left, as far as it can be believed.
 
 use super::lines::{FolderStart, Line, MergeStart, Outcome};
-use crate::tar::{Descent, Mark, Placed};
+use crate::tar::{Descent, Existing, Mark, Placed};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, statat};
 use std::collections::hash_map::RandomState;
@@ -53,12 +53,12 @@ struct Survey {
 impl Past {
     /// Reads the lines behind the header, which ends at `start`. Blocking.
     ///
-    /// `base` is the folder the levels were restored into, and `life` that of now.
+    /// `base` is the folder the levels were restored into, if it is there, and `life` that of now.
     pub(super) fn read(
         file: &File,
         start: u64,
         (first_life, life): (&str, &str),
-        base: Option<OwnedFd>,
+        (base, target): (Option<OwnedFd>, OwnedFd),
         (levels, is_staged): (usize, bool),
     ) -> io::Result<Reading> {
         let mut past = Self::default();
@@ -67,8 +67,12 @@ impl Past {
         if is_staged && past.is_new_life {
             return Ok(Reading::Void("the machine, or the disk, was started anew meanwhile".into()));
         }
+        let void = |path: Vec<u8>, what: &str| Reading::Void(format!("'{}' {what}", path.escape_ascii()));
         if past.merging.is_some() {
-            past.settle(file, start, &survey, levels)?;
+            past.keep_outcomes(levels);
+            if let Some(path) = past.settle(file, start, &survey, (base, target))? {
+                return Ok(void(path, "is neither where it was restored nor where it belongs"));
+            }
             return Ok(Reading::Good(Box::new(past), survey.end));
         }
         past.folders.clear();
@@ -79,8 +83,7 @@ impl Past {
             && let Some(base) = base
             && let Some(path) = past.believe(file, start, &survey, base)?
         {
-            let reason = format!("'{}' is not as it was left", path.escape_ascii());
-            return Ok(Reading::Void(reason));
+            return Ok(void(path, "is not as it was left"));
         }
         Ok(Reading::Good(Box::new(past), survey.end))
     }
@@ -122,8 +125,8 @@ impl Past {
         Ok(survey)
     }
 
-    /// All levels are complete, and files are on their way into the target.
-    fn settle(&mut self, file: &File, start: u64, survey: &Survey, levels: usize) -> io::Result<()> {
+    /// All levels are complete.
+    fn keep_outcomes(&mut self, levels: usize) {
         self.first_level = levels;
         // The last one may have been restored more than once.
         if self.outcomes.len() > levels {
@@ -131,17 +134,37 @@ impl Past {
             self.outcomes.truncate(levels.saturating_sub(1));
             self.outcomes.extend(last);
         }
-        let mut count = 0;
+    }
+
+    /// Files are on their way from `base` into the target: answers the path of one that is in neither. Moving a file changes no
+    /// more than its ctime.
+    fn settle(
+        &mut self,
+        file: &File,
+        start: u64,
+        survey: &Survey,
+        (base, target): (Option<OwnedFd>, OwnedFd),
+    ) -> io::Result<Option<Vec<u8>>> {
+        let is_kept = self.merging.as_ref().is_some_and(|start| start.existing == Existing::Keep);
+        let mut base = base.map(|base| Descent::new(Arc::new(base), false));
+        let mut target = Descent::new(Arc::new(target), false);
+        let (mut count, mut lost) = (0, None);
         each_line(file, start, &mut |number, line| {
-            if let Line::Placed(path, ..) = &line
-                && self.is_last_word(survey, path, number)
+            if let Line::Placed(path, placed, _) = line
+                && self.is_last_word(survey, &path, number)
             {
-                count += 1;
+                let is_it = |found: Placed| is_same(&found, &placed, Mark::Linked);
+                let waits = base.as_mut().and_then(|base| look_at(base, &path)).is_some_and(is_it);
+                if waits || look_at(&mut target, &path).is_some_and(|found| is_kept || is_it(found)) {
+                    count += 1;
+                } else {
+                    lost = Some(path);
+                }
             }
-            true
+            lost.is_none()
         })?;
         self.verified = count;
-        Ok(())
+        Ok(lost)
     }
 
     /// Looks whether all files of complete levels are as they were left, and answers the path of one that is not; learns what is

@@ -216,10 +216,12 @@ impl<'a> Extractor<'a> {
     }
 }
 
-/// By kind and time, this is what was made of the member: what somebody has edited since is theirs.
+/// By kind and time, this is what was made of the member, or what a power cut has left of that: what somebody has edited since is
+/// theirs.
 fn is_as_made(member: &Member, found: &Stat) -> bool {
     let Some(found) = Facts::new(found) else { return false };
     let is_kind = match member.shape {
+        Shape::Object(Kind::File) => found.kind == Kind::File && found.size <= member.size,
         Shape::Object(kind) => found.kind == kind,
         Shape::HardLink => found.kind != Kind::Directory,
         Shape::Unknown(_) => false,
