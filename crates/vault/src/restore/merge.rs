@@ -12,8 +12,9 @@ use crate::problem::{FileProblem, Weight, readable};
 use crate::tar::{Existing, TarError, remove};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, fchmod, fchown,
-    fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, openat, renameat, statat, unlinkat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat, fchmod,
+    fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, openat, renameat, statat,
+    unlinkat,
 };
 use rustix::io::{Errno, Result};
 use std::collections::HashSet;
@@ -87,7 +88,7 @@ pub(super) fn merge(
     let facts = moved.map_err(fail)?;
     // The backup's root may be one that its owner may not write, and there is something to be removed from it.
     let mode = fstat(&to).map_err(fail)?.st_mode;
-    let is_closed = open_up(&to, mode).map_err(fail)?;
+    let is_closed = open_up(&to, mode);
     staging.stays = false;
     drop((from, staging));
     if let Some(journal) = merge.journal.take() {
@@ -112,10 +113,9 @@ fn unnoted(target: &Path, error: &std::io::Error) -> VaultError {
 fn first_taken(from: &OwnedFd, to: &OwnedFd, path: &[u8]) -> Result<Option<Vec<u8>>> {
     for name in names(from)? {
         let below = join(path, &name);
-        let taken = match (open_folder(from, &name)?, open_folder(to, &name)?) {
-            (Some(from), Some(to)) => first_taken(&from, &to, &below)?,
-            _ if statat(to, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_ok() => Some(below),
-            _ => None,
+        let taken = match open_both(from, to, &name)? {
+            Some((from, to)) => first_taken(&from, &to, &below)?,
+            None => statat(to, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_ok().then_some(below),
         };
         if taken.is_some() {
             return Ok(taken);
@@ -146,12 +146,12 @@ impl Merge<'_> {
         let restored = names(from)?;
         let facts = self.begin(from, to, path, &restored)?;
         // Nothing could be moved out of a folder that may not be written.
-        open_up(from, facts.st_mode)?;
+        open_up(from, facts.st_mode);
         for name in &restored {
             let below = join(path, name);
-            let moved = match (open_folder(from, name)?, open_folder(to, name)?) {
-                (Some(from), Some(to)) => self.folder(&from, &to, &below).map(|_| ()),
-                _ if self.rules.existing == Existing::Keep
+            let moved = match open_both(from, to, name)? {
+                Some((from, to)) => self.folder(&from, &to, &below).map(|_| ()),
+                None if self.rules.existing == Existing::Keep
                     && statat(to, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_ok() =>
                 {
                     let (kind, reason) = ("kept".to_owned(), "it exists".to_owned());
@@ -160,7 +160,7 @@ impl Merge<'_> {
                     self.merged.problems.push(problem);
                     Ok(())
                 }
-                _ => replace(from, to, name),
+                None => replace(from, to, name),
             };
             self.note(&below, moved)?;
         }
@@ -242,13 +242,10 @@ impl Merge<'_> {
     }
 }
 
-/// Lets the owner write into a folder of this mode, if he may not. Answers whether that had to be.
-fn open_up(folder: &OwnedFd, mode: u32) -> Result<bool> {
+/// Lets the owner write into a folder of this mode, if he may not. Answers whether that was done; if it fails, writing says why.
+fn open_up(folder: &OwnedFd, mode: u32) -> bool {
     let is_closed = mode & 0o700 != 0o700 && !rustix::process::geteuid().is_root();
-    if is_closed {
-        fchmod(folder, Mode::from_raw_mode(mode) | Mode::RWXU)?;
-    }
-    Ok(is_closed)
+    is_closed && fchmod(folder, Mode::from_raw_mode(mode) | Mode::RWXU).is_ok()
 }
 
 /// Renames over whatever has the name; a folder in the way of a file must be empty.
@@ -269,11 +266,15 @@ fn replace(from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<()> {
 
 /// Who is not root may not move a folder that he may not write, because of its entry for the folder it lies in.
 fn replace_closed(from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<()> {
-    let Some(folder) = open_folder(from, name)? else { return Err(Errno::ACCESS) };
-    let mode = Mode::from_raw_mode(fstat(&folder)?.st_mode);
-    fchmod(&folder, mode | Mode::RWXU)?;
+    let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return Err(Errno::ACCESS);
+    }
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    chmodat(from, name, mode | Mode::RWXU, AtFlags::empty())?;
     let moved = renameat(from, name, to, name);
-    fchmod(&folder, mode)?;
+    let place = if moved.is_ok() { to } else { from };
+    chmodat(place, name, mode, AtFlags::empty())?;
     moved
 }
 
@@ -285,6 +286,12 @@ fn metadata_problem(path: &[u8], error: Errno) -> FileProblem {
 fn problem(path: &[u8], error: Errno) -> FileProblem {
     let reason = format!("could not be moved into the target: {error}");
     FileProblem { path: readable(path), kind: "unwritable".into(), weight: Weight::Partial, reason }
+}
+
+/// `None` unless both have a real folder of that name. One that is moved as a whole need not be readable.
+fn open_both(from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<Option<(OwnedFd, OwnedFd)>> {
+    let Some(to) = open_folder(to, name)? else { return Ok(None) };
+    Ok(open_folder(from, name)?.map(|from| (from, to)))
 }
 
 /// `None` when there is no real folder of that name.

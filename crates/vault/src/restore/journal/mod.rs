@@ -497,6 +497,18 @@ impl Ledger for Journal {
         self.flush();
     }
 
+    fn announce_object(&mut self, path: &[u8]) {
+        // A line before each file would cost more than the file's note, which tells as much; what was not noted yet shows by its
+        // time whose it is. At the root nothing looks at times.
+        if !self.header.guards || !path.contains(&b'/') {
+            return self.announce(path);
+        }
+        self.past.forget(path);
+        if self.guards() {
+            self.past.own(path);
+        }
+    }
+
     fn note(&mut self, path: &[u8], placed: &Placed, mark: Mark) {
         lines::note(&mut self.waiting, path, placed, mark);
         if self.waiting.len() >= WAITING_BYTES || placed.size >= LARGE_BYTES {

@@ -27,7 +27,7 @@ pub(in crate::restore) struct Past {
     pub folders: HashMap<Vec<u8>, FolderStart>,
     /// What is finished of the level to go on with, and how it was left.
     finished: HashMap<u64, u64>,
-    /// Names that were made in a target that was empty.
+    /// Names that were made, or were about to be; of use where the target was empty.
     owned: HashSet<u64>,
 }
 
@@ -101,7 +101,9 @@ impl Past {
                     survey.gone.insert(hash, number);
                 }
                 Line::Placed(path, ..) => {
-                    survey.last.insert(self.keys.hash_one(path.as_slice()), number);
+                    let hash = self.keys.hash_one(path.as_slice());
+                    self.owned.insert(hash);
+                    survey.last.insert(hash, number);
                 }
                 Line::Ended(outcome) => {
                     survey.levels_ended += 1;

@@ -180,7 +180,8 @@ impl<'a> Extractor<'a> {
         }
         let found = statat(&target.parent, target.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW);
         let Ok(found) = found else { return Ok(true) };
-        if self.ledger.owns(&target.path) && made.is_some_and(|member| is_as_made(member, &found)) {
+        let is_noted = self.ledger.owns(&target.path);
+        if (is_noted || self.ledger.sweeps()) && made.is_some_and(|made| is_as_made(made, &found, is_noted)) {
             return Ok(true);
         }
         if self.options.existing == Existing::Refuse {
@@ -216,17 +217,25 @@ impl<'a> Extractor<'a> {
     }
 }
 
-/// By kind and time, this is what was made of the member, or what a power cut has left of that: what somebody has edited since is
-/// theirs.
-fn is_as_made(member: &Member, found: &Stat) -> bool {
+/// By kind and time, this is what an earlier run has made of the member, or what a power cut has left of that: what somebody has
+/// edited since is theirs. What that run has not noted, as it was killed, must be all that the member says.
+fn is_as_made(member: &Member, found: &Stat, is_noted: bool) -> bool {
     let Some(found) = Facts::new(found) else { return false };
     let is_kind = match member.shape {
-        Shape::Object(Kind::File) => found.kind == Kind::File && found.size <= member.size,
+        Shape::Object(Kind::File) if is_noted => found.kind == Kind::File && found.size <= member.size,
+        Shape::Object(Kind::File) => found.kind == Kind::File && found.size == member.size,
         Shape::Object(kind) => found.kind == kind,
         Shape::HardLink => found.kind != Kind::Directory,
         Shape::Unknown(_) => false,
     };
-    is_kind && found.mtime.secs.abs_diff(member.mtime.secs) <= COARSEST_SECS
+    let (there, wanted) = (found.mtime, member.mtime);
+    let is_time = if is_noted {
+        there.secs.abs_diff(wanted.secs) <= COARSEST_SECS
+    } else {
+        // Some file systems keep whole seconds.
+        there.secs == wanted.secs && (there.nanos == wanted.nanos || there.nanos == 0)
+    };
+    is_kind && is_time
 }
 
 pub(super) fn unsafe_member(member: &Member, reason: &str) -> TarError {

@@ -73,6 +73,8 @@ pub(crate) trait Ledger {
     }
     /// The name is about to be made, or what has it, and all below it, to be replaced or deleted.
     fn announce(&mut self, _path: &[u8]) {}
+    /// The same of what becomes no folder, and is noted when it has the name.
+    fn announce_object(&mut self, _path: &[u8]) {}
     /// This is what has the name now.
     fn note(&mut self, _path: &[u8], _placed: &Placed, _mark: Mark) {}
 }

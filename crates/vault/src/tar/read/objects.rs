@@ -200,7 +200,7 @@ impl Extractor<'_> {
         trouble: Option<String>,
     ) -> Result<(), TarError> {
         let Target { parent, name, path } = target;
-        self.ledger.announce(path);
+        self.ledger.announce_object(path);
         let rename = || renameat(parent, temporary, parent, name.as_slice());
         let placed = match rename() {
             Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
