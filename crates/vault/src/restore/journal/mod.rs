@@ -516,3 +516,22 @@ impl Ledger for Journal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_journal_that_cannot_be_written_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = ("0123456789abcdef".repeat(4), "host_name".to_owned(), 5);
+        let mut journal = Journal::create(folder.path(), of, None, true).unwrap();
+        journal.file = File::options().write(true).open("/dev/full").unwrap();
+        journal.announce(b"a");
+        let start = MergeStart { existing: Existing::Replace, is_alone: true, problems: Vec::new() };
+        assert!(!journal.begin_merge(&start), "nobody may move files that could not go on with it");
+        journal.remove().unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
