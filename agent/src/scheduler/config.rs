@@ -44,7 +44,7 @@ fn scheduler() -> Vec<Opt> {
         Opt::bool("no_daemon").default("false").help("Stay in the foreground."),
         Opt::bool("insecure").default("false").help("Do not verify TLS certificates."),
         Opt::bool("disable_exec").default("false").help("Refuse action exec."),
-        Opt::int("concurrent_jobs").default("1").min(1).max(1000).help("Actions that run at the same time."),
+        Opt::int("concurrent_jobs").min(1).max(1000).help("Actions that run at the same time (default: 1; of an agent that serves all projects 4, so that one project's long backup leaves the others room)."),
         Opt::bool("enable_v1_api").default("false").help("Accepted for old files; means nothing."),
         Opt::bool("centralized_scheduler").default("false").help("Serve all projects, each under its own trust."),
         Opt::str("pid_file").help("File that holds the daemon's process id (default: freezer_sched_<home>.pid in the folder for temporary files)."),
@@ -179,7 +179,7 @@ pub fn executor_options(config: &Config, project: &str) -> Result<ExecutorOption
             storages: words("supported_storages"),
             engines: words("supported_engines"),
         },
-        concurrency: usize::try_from(config.int(SCHEDULER, "concurrent_jobs")).unwrap_or(1),
+        concurrency: crate::config::concurrency(config, SCHEDULER, config.bool(SCHEDULER, "centralized_scheduler")),
         step_program: serve::step_program(&[])?,
         auth: auth_variables(config, std::env::vars()),
         disable_exec: config.bool(SCHEDULER, "disable_exec"),
@@ -218,6 +218,16 @@ mod tests {
             let auth = auth_variables(config, std::iter::empty());
             assert_eq!((auth["OS_USERNAME"].as_str(), auth["OS_AUTH_URL"].as_str()), ("u", "http://k"));
         }
+    }
+
+    #[test]
+    fn who_serves_all_projects_has_room_for_several() {
+        let most = |text: &str| {
+            executor_options(&loaded(&format!("[scheduler]\nclient_id = a\n{text}")), "p").unwrap().concurrency
+        };
+        assert_eq!(most(""), 1);
+        assert_eq!(most("centralized_scheduler = true\n"), 4);
+        assert_eq!(most("centralized_scheduler = true\nconcurrent_jobs = 2\n"), 2);
     }
 
     #[test]
