@@ -179,7 +179,11 @@ pub fn executor_options(config: &Config, project: &str) -> Result<ExecutorOption
             storages: words("supported_storages"),
             engines: words("supported_engines"),
         },
-        concurrency: crate::config::concurrency(config, SCHEDULER, config.bool(SCHEDULER, "centralized_scheduler")),
+        concurrency: crate::config::concurrency(
+            config,
+            SCHEDULER,
+            config.bool(SCHEDULER, "centralized_scheduler"),
+        ),
         step_program: serve::step_program(&[])?,
         auth: auth_variables(config, std::env::vars()),
         disable_exec: config.bool(SCHEDULER, "disable_exec"),
@@ -223,7 +227,9 @@ mod tests {
     #[test]
     fn who_serves_all_projects_has_room_for_several() {
         let most = |text: &str| {
-            executor_options(&loaded(&format!("[scheduler]\nclient_id = a\n{text}")), "p").unwrap().concurrency
+            executor_options(&loaded(&format!("[scheduler]\nclient_id = a\n{text}")), "p")
+                .unwrap()
+                .concurrency
         };
         assert_eq!(most(""), 1);
         assert_eq!(most("centralized_scheduler = true\n"), 4);

@@ -123,7 +123,10 @@ pub async fn measure(wanted: &Crowd) -> Result<(), Failure> {
     conductor.stop(Duration::from_secs(20));
     std::fs::remove_dir_all(&folder)?;
     let mut judge = crate::Judge::default();
-    judge.must(share(0) <= MOST_PERCENT, format!("the conductor took {:.1} %, must be {MOST_PERCENT}", share(0)));
+    judge.must(
+        share(0) <= MOST_PERCENT,
+        format!("the conductor took {:.1} %, must be {MOST_PERCENT}", share(0)),
+    );
     judge.must(failed == 0, format!("{failed} calls failed"));
     judge.verdict()
 }

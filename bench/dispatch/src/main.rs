@@ -66,7 +66,11 @@ impl Judge {
     }
 
     fn verdict(self) -> Result<(), Failure> {
-        if self.0.is_empty() { Ok(()) } else { Err(format!("not as it must be: {}", self.0.join("; ")).into()) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("not as it must be: {}", self.0.join("; ")).into())
+        }
     }
 }
 
