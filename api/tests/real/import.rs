@@ -98,7 +98,7 @@ INSERT INTO sessions (created_at, deleted, id, project_id, user_id, session_tag,
  ('2026-01-01 00:00:03', 0, 's4', 'P', 'U64', 1, '[1]', NULL, 'active', NULL);
 INSERT INTO backups (created_at, deleted, id, project_id, user_id, job_id, status, backup_metadata) VALUES
  ('2026-01-01 00:00:00', 0, 'b1', 'P', 'U64', 'j1', 'available', '{"container": "vault", "hostname": "db1", "backup_name": "etc", "time_stamp": "1767225600", "job_id": "j1"}'),
- ('2026-01-01 00:00:01', 0, 'b2', 'P', 'U64', NULL, 'error', '{"container": "vault", "hostname": "db1", "backup_name": "etc"}'),
+ ('2026-01-01 00:00:01', 0, 'b2', 'P', 'U64', NULL, 'error', '{"container": "vault", "hostname": null, "backup_name": "etc"}'),
  ('2026-01-01 00:00:02', 0, 'b3', 'P', 'U64', NULL, 'available', '{"container": "", "hostname": "db1", "backup_name": "etc"}'),
  ('2026-01-01 00:00:03', 0, 'b4', 'P', 'U64', NULL, 'lost', '{"container": "v", "hostname": "db1", "backup_name": "etc", "time_stamp": 1}'),
  ('2026-01-01 00:00:04', 1, 'b5', 'P', 'U64', NULL, 'available', '{}');
@@ -272,6 +272,7 @@ fn what_was_stored_is_shown(all: &Value, user: &str) {
     assert_eq!((backups.len(), backups[0].get("status"), &backups[1]["status"]), (2, None, &json!("error")));
     assert_eq!(backups[0]["backup_metadata"]["time_stamp"], 1_767_225_600);
     assert_eq!(backups[1]["backup_metadata"]["time_stamp"], 1_767_225_601);
+    assert_eq!(backups[1]["backup_metadata"]["hostname"], "", "never begun");
 
     let sessions = all[4]["sessions"].as_array().unwrap();
     assert_eq!((sessions.len(), &sessions[0]["jobs"], &sessions[0]["hold_off"]), (2, &json!({}), &json!(30)));
