@@ -75,12 +75,12 @@ fn new_backup() -> Value {
         "At most {DOCUMENT_BYTES_MAX} bytes as JSON. container, hostname and backup_name may be missing, null or empty when status is \
          creating, error or deleting; else they are needed"
     );
+    let named = json!({ "required": ["container", "hostname", "backup_name"], "properties": fields() });
     let claims_none = json!({ "required": ["status"],
-        "properties": { "status": { "enum": ["creating", "error", "deleting"] } } });
-    let needed = json!({ "required": ["container", "hostname", "backup_name"], "properties": fields() });
+        "properties": { "status": word(&["creating", "error", "deleting"]) } });
     with(
         object(&[], with(with(fields(), names), json!({ "status": word(&STATUS) }))),
-        json!({ "description": text, "if": claims_none, "else": needed }),
+        json!({ "description": text, "anyOf": [named, claims_none] }),
     )
 }
 
