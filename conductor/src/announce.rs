@@ -131,7 +131,8 @@ pub(crate) fn missed(
     webhook(desk, tx, &event, now)
 }
 
-fn webhook(desk: &Desk, tx: &mut Tx, event: &Value, now: Timestamp) -> Result<(), DbError> {
+/// A letter of the event to each address.
+pub(crate) fn webhook(desk: &Desk, tx: &mut Tx, event: &Value, now: Timestamp) -> Result<(), DbError> {
     for url in &desk.options.webhook.urls {
         tx.outbox().put(WEBHOOK, &json!({"url": url, "event": event}), now)?;
     }

@@ -153,6 +153,26 @@ async fn registers_polls_saves_and_reports() {
     host.event("weekly", "start").await;
     let job = host.until("planned again", "/jobs/weekly", is("scheduled")).await;
     assert_eq!(job["job_schedule"]["schedule_interval"], "2 weeks");
+    // A backup that it announces first, of a volume that is not there.
+    let action = json!({"action": "backup", "mode": "cindernative", "backup_name": "native", "cindernative_vol_id": "nothing",
+        "log_file": stage.folder.path().join("home/agent.log")});
+    let native = json!({"job_id": "native", "client_id": "node1", "job_schedule": {},
+        "job_actions": [{"freezer_action": action, "max_retries": 0}]});
+    host.ask("POST", "/jobs", native).await;
+    host.until("the failed end", "/jobs/native", |job| {
+        job["job_schedule"]["status"] == "completed" && job["job_schedule"]["result"] == "fail"
+    })
+    .await;
+    let records = host.records().await;
+    let announced =
+        records.iter().find(|record| record["status"] == "creating").expect("the announced record");
+    assert_eq!(
+        (&announced["backup_metadata"]["hostname"], &announced["backup_metadata"]["container"]),
+        (&json!(""), &json!(""))
+    );
+    let log = host.scheduler.log();
+    assert!(log.contains("Created backup record in freezer-api"), "{log}");
+    assert!(!log.contains("Failed to pre-create backup record"), "{log}");
     host.scheduler.kill();
 }
 
