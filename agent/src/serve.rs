@@ -173,7 +173,10 @@ pub async fn start_over_http(options: ExecutorOptions, session: Session) -> Resu
 }
 
 /// An executor that has taken up what a former one left.
-async fn take_up(options: ExecutorOptions, link: Arc<dyn ConductorLink>) -> Result<Arc<Executor>, String> {
+pub(crate) async fn take_up(
+    options: ExecutorOptions,
+    link: Arc<dyn ConductorLink>,
+) -> Result<Arc<Executor>, String> {
     let state_dir = options.state_dir.clone();
     // A central agent has a login of the tenant's only while it works for one: its next action there tidies up.
     let own_login = (!options.is_central).then(|| options.auth.clone());

@@ -38,8 +38,8 @@ pub fn registry() -> Registry {
 fn scheduler() -> Vec<Opt> {
     vec![
         Opt::str("client_id").help("Name of this client (default: <project id>_<host name>)."),
-        Opt::bool("no_api").default("false").help("Refused: jobs run when the service says so."),
-        Opt::str("jobs_dir").default("/etc/freezer/scheduler/conf.d").help("Folder of job files, for job-download and job-upload."),
+        Opt::bool("no_api").default("false").help("Run the job files of jobs_dir by their own schedules, without the service."),
+        Opt::str("jobs_dir").default("/etc/freezer/scheduler/conf.d").help("Folder of job files, for job-download, job-upload and no_api; for no_api also one file."),
         Opt::int("interval").default("60").help("Accepted for old files; work arrives at once."),
         Opt::bool("no_daemon").default("false").help("Stay in the foreground."),
         Opt::bool("insecure").default("false").help("Do not verify TLS certificates."),
@@ -106,7 +106,12 @@ pub fn load(matches: &ArgMatches) -> Result<Config, String> {
             arguments.sources.push(make(path));
         }
     }
-    for (group, name, text) in flags::given(matches) {
+    for (group, name, mut text) in flags::given(matches) {
+        if name == "jobs_dir" {
+            // As above.
+            let path = std::path::absolute(&text).map_err(|error| format!("{text}: {error}"))?;
+            text = path.display().to_string();
+        }
         arguments = arguments.option(group, name, text);
     }
     registry().load(arguments).map_err(|error| error.to_string())
@@ -157,6 +162,22 @@ fn state_dir(config: &Config, client_id: &str) -> PathBuf {
     // Several clients may live on one host.
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
     base.join(client_id.chars().map(safe).collect::<String>())
+}
+
+/// What the executor is told when there is no service. The client is named after its host, and what it was ordered by a
+/// service is not mixed with what it does alone.
+pub fn options_alone(config: &Config) -> Result<ExecutorOptions, String> {
+    if config.bool(SCHEDULER, "centralized_scheduler") {
+        return Err(
+            "no_api and centralized_scheduler exclude each other: only the service knows for whom a central \
+                    client works"
+                .to_owned(),
+        );
+    }
+    let named = config.opt_str(SCHEDULER, "client_id").filter(|name| !name.is_empty());
+    let client = named.map_or_else(serve::hostname, str::to_owned);
+    let state_dir = state_dir(config, &client).with_extension("no-api");
+    Ok(ExecutorOptions { state_dir, client_id: ClientId::new(client), ..executor_options(config, "")? })
 }
 
 /// What the agent is told.

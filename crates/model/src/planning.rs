@@ -79,7 +79,8 @@ pub fn look_at(due: &mut DueJob, is_running: bool, now: Timestamp) -> (Planning,
     (plan, orders)
 }
 
-fn is_alive(status: JobStatus) -> bool {
+/// Whether a job of this status is planned without an event.
+pub fn is_alive(status: JobStatus) -> bool {
     !matches!(status, JobStatus::Stop | JobStatus::Completed | JobStatus::Removed)
 }
 
