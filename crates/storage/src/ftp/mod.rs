@@ -13,6 +13,7 @@ mod lines;
 mod list;
 mod pool;
 mod read;
+mod sessions;
 mod tls;
 mod write;
 
