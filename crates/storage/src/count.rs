@@ -1,6 +1,6 @@
 //! Counts requests and bytes by method. Changes nothing.
 
-use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
+use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -126,6 +126,15 @@ impl Store for Counted {
     async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
         self.counts.call(Method::ListTree);
         self.inner.list_tree(folder, most).await
+    }
+    async fn list_tree_without(
+        &self,
+        folder: &ObjectName,
+        most: usize,
+        skips: Skips<'_>,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
+        self.counts.call(Method::ListTree);
+        self.inner.list_tree_without(folder, most, skips).await
     }
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.counts.call(Method::Delete);
