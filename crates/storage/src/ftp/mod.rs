@@ -2,8 +2,9 @@
 //!
 //! A hidden temporary file is written, its size asked for, and renamed: a name shows a whole object or none. FTP knows
 //! neither `fsync` nor modes: how durable what the server acknowledged is, and who may read it there, is up to the server. A
-//! control connection does one thing at a time, so a few of them are kept; one that broke is replaced. Deleting never enters a
-//! symbolic link that it meets, as the server is asked to delete the name first; links above a folder cannot be seen over FTP.
+//! control connection does one thing at a time, so a few of them are kept; one that broke, or whose TLS session serves no more, is
+//! replaced. Deleting never enters a symbolic link that it meets, as the server is asked to delete the name first; links above a
+//! folder cannot be seen over FTP.
 
 mod connect;
 mod delete;
