@@ -148,9 +148,24 @@ class Access(Journey):
             for word in words:
                 person.sees(word)
 
+    def colours(self):
+        """Of the overview's chart, and of what the theme shows as its own colour."""
+        self.person.go('/project/backup_overview/')
+        self.person.find('#content_body svg[role=img]')
+        return self.person.driver.execute_script("""
+            var probe = document.createElement('p');
+            probe.className = 'text-primary';
+            document.getElementById('content_body').appendChild(probe);
+            return [document.querySelector('#content_body svg[role=img]'), probe].map(function (one) {
+              return window.getComputedStyle(one).color;
+            });""")
+
     def test_another_theme_is_followed(self):
-        person = self.person
-        person.log_in('demo')
-        person.driver.add_cookie({'name': 'theme', 'value': 'material'})
-        person.go('/project/backup_overview/')
-        self.assertIn('themes/material', person.driver.page_source)
+        self.one_of_each()
+        chart, theme = self.colours()
+        self.assertEqual(chart, theme)
+        self.person.driver.add_cookie({'name': 'theme', 'value': 'material'})
+        other_chart, other_theme = self.colours()
+        self.assertIn('themes/material', self.person.driver.page_source)
+        self.assertEqual(other_chart, other_theme)
+        self.assertNotEqual(chart, other_chart)

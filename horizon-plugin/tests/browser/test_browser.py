@@ -122,6 +122,8 @@ class Panels(Journey):
             ' document.activeElement.textContent.trim()]')
         self.assertEqual((asked, focused), (True, 'What was asked for'))
         self.assertTrue(person.driver.execute_script('return window.neverLoadedAgain'))
+        self.assertRegex(person.find('#freezer-run-live').get_attribute('textContent'),
+                         r'^Running, (0|25|50|75) percent$')
         self.judge('a run at work')
 
         person.go('/project/backup_jobs/')
