@@ -108,7 +108,7 @@ class Panels(Journey):
         self.write_source(96)
         person = self.person
         person.log_in('demo')
-        job_id = self.started(self.made_job(upload_limit='1M'))
+        job_id = self.started(self.made_job(upload_limit='512K'))
         person.go('/project/backup_runs/of/%s/' % job_id)
         self.stays()
         self.bar_is_above(0)
