@@ -113,7 +113,7 @@ class Journey(unittest.TestCase):
             self.person.picture(os.path.join(PICTURES, name + '.png'))
 
     def bar_is_above(self, percent):
-        """Waits at the page of a run until its bar says more than this; returns what it says then."""
+        """Waits at the page of a run until its bar says more than this; returns what it says."""
         return self.person.until(lambda: self._more_than(percent), 'a bar above %d' % percent, 120)
 
     def _more_than(self, percent):

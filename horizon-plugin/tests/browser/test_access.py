@@ -156,7 +156,8 @@ class Access(Journey):
             var probe = document.createElement('p');
             probe.className = 'text-primary';
             document.getElementById('content_body').appendChild(probe);
-            return [document.querySelector('#content_body svg[role=img]'), probe].map(function (one) {
+            var chart = document.querySelector('#content_body svg[role=img]');
+            return [chart, probe].map(function (one) {
               return window.getComputedStyle(one).color;
             });""")
 
