@@ -4,7 +4,7 @@
 mod cloud;
 
 use cloud::cut;
-use cloud::one_shot::{CEPH, Said};
+use cloud::one_shot::{CEPH, Said, measured};
 use freezer_testkit::{program, random_name};
 use serde_json::Value;
 use std::io::Write;
@@ -229,7 +229,10 @@ async fn what_has_not_changed_is_known_at_once(stage: &Stage, other: &Pool) {
     assert!(!export.contains("--whole-object"), "{export}");
 
     let again = other.at("grown");
-    stage.agent("restore", &["--rbd-restore-to", &again]).await.document();
+    let restore = command(stage.folder.path(), &stage.pool.0, "restore", &["--rbd-restore-to", &again]);
+    let (restored, mib) = measured(&restore, stage.folder.path()).await;
+    restored.document();
+    assert!(mib <= 256, "{mib} MiB");
     for image in [&source, &again] {
         let facts: Value = serde_json::from_slice(&rbd(&["info", "--format", "json", image])).unwrap();
         assert_eq!(facts["size"], 32_u64 << 30, "{facts}");
