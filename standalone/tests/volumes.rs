@@ -378,6 +378,12 @@ async fn attached_in_the_old_ones_place_to_both_servers_that_share_it() {
     let places = stage.places(&stage.volume, 2).await;
     let saved = stage.agent("backup", &["--cinder-vol-name", "data"]).await.document();
     assert_eq!(saved["cinder_vol_id"], stage.volume.as_str(), "{saved}");
+    let planned = stage.agent("restore", &["--dry-run"]).await.document();
+    let kept = planned["volume"]["attachments"].as_array().unwrap();
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+    let kept: BTreeSet<(String, String)> =
+        kept.iter().map(|row| (text(row, "server_id"), text(row, "device"))).collect();
+    assert_eq!((&planned["volume"]["is_multiattach"], &kept), (&true.into(), &places), "{planned}");
     let over = ["--cinder-restore-to", "over"];
     stage.agent("restore", &over).await.fails_with(&["in-use", "detach it first"]);
     let restored = stage.agent("restore", &["--cinder-restore-to", "replace"]).await.document();
