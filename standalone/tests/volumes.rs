@@ -386,7 +386,18 @@ async fn attached_in_the_old_ones_place_to_both_servers_that_share_it() {
     assert_eq!((&planned["volume"]["is_multiattach"], &kept), (&true.into(), &places), "{planned}");
     let over = ["--cinder-restore-to", "over"];
     stage.agent("restore", &over).await.fails_with(&["in-use", "detach it first"]);
-    let restored = stage.agent("restore", &["--cinder-restore-to", "replace"]).await.document();
+    // Told to stop when the first server has lost the old one: it goes on until both have the new one.
+    let mut command = stage.command("restore", &["--cinder-restore-to", "replace"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while stage.shown(&stage.volume).await["attachments"].as_array().unwrap().len() == 2 {
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "nothing was detached");
+        tokio::time::sleep(LOOK).await;
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let restored: Value = serde_json::from_slice(&ended.stdout).unwrap();
     let new = restored["volume_id"].as_str().unwrap();
     assert_eq!(stage.places(new, 2).await, places, "{restored}");
     assert_eq!(content(new), original);

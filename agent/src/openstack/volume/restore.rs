@@ -311,13 +311,14 @@ impl Restore {
         Ok((id, report, notes))
     }
 
+    /// Not cut off by an abort: the server shall not be left with less than it had.
     async fn swap(&self, server: &str, old: &str, new: &str, device: Option<&str>) -> Result<(), CloudError> {
-        attachments::detach(&self.cloud, server, old).await?;
-        match attachments::attach(&self.cloud, server, new, device).await {
+        let cloud = self.cloud.undisturbed();
+        attachments::detach(&cloud, server, old).await?;
+        match attachments::attach(&cloud, server, new, device).await {
             Ok(()) => Ok(()),
             Err(error) => {
-                // The server shall not be left with less than it had.
-                if let Err(again) = attachments::attach(&self.cloud, server, old, device).await {
+                if let Err(again) = attachments::attach(&cloud, server, old, device).await {
                     tracing::error!("attaching the old volume again: {again}");
                 }
                 Err(error)
