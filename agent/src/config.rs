@@ -48,7 +48,7 @@ fn agent_options() -> Vec<Opt> {
         Opt::str("client_id").help("Name under which this agent is registered (default: <project_id>_<host>)."),
         Opt::str("project_id").help("Project this agent works for. Work of another project is refused. Default on link http: the login's."),
         Opt::bool("is_central").default("false").help("Serve all projects, each under its own trust."),
-        Opt::int("concurrent_jobs").default("1").min(1).max(1000).help("Actions that run at the same time."),
+        Opt::int("concurrent_jobs").min(1).max(1000).help("Actions that run at the same time (default: 1; of an agent that serves all projects 4, so that one project's long backup leaves the others room)."),
         Opt::str("state_dir").default("/var/lib/freezer/agent").help("Where the agent keeps what it has promised and not yet reported."),
         Opt::bool("disable_exec").default("false").help("Refuse action exec."),
         Opt::str("upload_limit").default("-1").help("Bytes a second of all this host's uploads of one action, with a unit if you like (10M); -1 is no limit."),
@@ -79,6 +79,13 @@ pub(crate) fn ceph_options() -> Vec<Opt> {
 pub fn ceph(config: &Config) -> Option<CephAccess> {
     let text = |name: &str| config.opt_str("ceph", name).filter(|text| !text.is_empty()).map(str::to_owned);
     Some(CephAccess { conf: text("conf")?, client: text("client"), pool: text("pool").unwrap_or_default() })
+}
+
+/// How many actions run at the same time. A project may have three quarters of a central agent's places
+/// (`[conductor] largest_share`): with one place, one tenant's long backup would be all that agent does.
+pub(crate) fn concurrency(config: &Config, group: &str, is_central: bool) -> usize {
+    let usual = if is_central { 4 } else { 1 };
+    config.opt_int(group, "concurrent_jobs").and_then(|most| usize::try_from(most).ok()).unwrap_or(usual)
 }
 
 fn service_auth() -> Vec<Opt> {

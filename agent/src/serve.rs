@@ -86,7 +86,7 @@ fn options_for(config: &Config, project: &str, step_arguments: &[&str]) -> Resul
             storages: config.list("agent", "supported_storages"),
             engines: config.list("agent", "supported_engines"),
         },
-        concurrency: usize::try_from(config.int("agent", "concurrent_jobs")).unwrap_or(1),
+        concurrency: config::concurrency(config, "agent", config.bool("agent", "is_central")),
         step_program: step_program(step_arguments)?,
         state_dir: PathBuf::from(config.str("agent", "state_dir")),
         auth: config::auth_variables(config, std::env::vars()),
@@ -173,7 +173,10 @@ pub async fn start_over_http(options: ExecutorOptions, session: Session) -> Resu
 }
 
 /// An executor that has taken up what a former one left.
-async fn take_up(options: ExecutorOptions, link: Arc<dyn ConductorLink>) -> Result<Arc<Executor>, String> {
+pub(crate) async fn take_up(
+    options: ExecutorOptions,
+    link: Arc<dyn ConductorLink>,
+) -> Result<Arc<Executor>, String> {
     let state_dir = options.state_dir.clone();
     // A central agent has a login of the tenant's only while it works for one: its next action there tidies up.
     let own_login = (!options.is_central).then(|| options.auth.clone());

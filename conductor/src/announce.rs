@@ -4,9 +4,9 @@
 //! switched off is not written. Options of actions may hold secrets: only names are told.
 
 use crate::desk::Desk;
-use crate::outcome::job_result;
-use crate::plan_job::Missed;
 use freezer_database::{DbError, Tx};
+use freezer_model::outcome::job_result;
+use freezer_model::planning::Missed;
 use freezer_model::{Action, Job, JobResult, Run, RunState, StepOutcome, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -90,7 +90,7 @@ pub(crate) fn run_ended(desk: &Desk, tx: &mut Tx, run: &Run, now: Timestamp) -> 
             notice(tx, &format!("{subject}.error"), "ERROR", run, told, now)?;
         }
     }
-    if job_result(run.state, &desk.options) != JobResult::Fail {
+    if job_result(run.state, desk.options.partial_result) != JobResult::Fail {
         return Ok(());
     }
     let event = json!({
@@ -131,7 +131,8 @@ pub(crate) fn missed(
     webhook(desk, tx, &event, now)
 }
 
-fn webhook(desk: &Desk, tx: &mut Tx, event: &Value, now: Timestamp) -> Result<(), DbError> {
+/// A letter of the event to each address.
+pub(crate) fn webhook(desk: &Desk, tx: &mut Tx, event: &Value, now: Timestamp) -> Result<(), DbError> {
     for url in &desk.options.webhook.urls {
         tx.outbox().put(WEBHOOK, &json!({"url": url, "event": event}), now)?;
     }

@@ -2,9 +2,9 @@
 
 use crate::announce::missed;
 use crate::dispatch::Errand;
-use crate::plan_job::{Missed, look_at};
 use crate::{ConductorError, desk::Desk, session};
 use freezer_database::{ActiveRuns, DbError, DueJob, Planning, Runs, Tx, Workers};
+use freezer_model::planning::{Missed, look_at};
 use freezer_model::{Client, Job, Link, ProjectId, Run, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -85,6 +85,7 @@ impl Batch<'_> {
             }
         }
         if let Some(firing) = &orders.missed {
+            tracing::warn!(project = %due.job.project_id, job = %due.job.job_id, "not run: {}", firing.why);
             missed(self.desk, tx, &due.job, firing, self.now)?;
         }
         if let Some(run) = orders.fire {

@@ -7,11 +7,11 @@ use crate::claim_jobs::is_driven;
 use crate::desk::Desk;
 use crate::dispatch::wait_for_agent;
 use crate::finish_run::finish;
-use crate::outcome::{current_step, settle};
 use crate::{ConductorError, slots};
 use freezer_database::{DbError, Tx};
+use freezer_model::outcome::{hand_out, settle, take_back};
 use freezer_model::rpc::RunAction;
-use freezer_model::{Client, Link, Run, RunState, Step, StepOutcome, Timestamp};
+use freezer_model::{Client, Link, Run, RunState, StepOutcome, Timestamp};
 use std::sync::Arc;
 
 /// Runs looked at in one transaction.
@@ -96,7 +96,7 @@ pub(crate) fn lose(desk: &Desk, tx: &mut Tx, run: &mut Run, now: Timestamp) -> R
     tracing::warn!(run = %run.run_id, client = %run.client_id, epoch = %run.epoch, "the agent was lost");
     let freed = slots::of(run);
     step_ended(desk, tx, run, StepOutcome::Lost, Some("the agent was lost"), now)?;
-    settle(run, StepOutcome::Lost, now, &desk.options);
+    settle(run, StepOutcome::Lost, now, desk.options.max_losses);
     if run.action_index >= run.actions.len() {
         finish(desk, tx, run, now)?;
     } else {
@@ -123,35 +123,9 @@ pub(crate) fn next_step(
     } else {
         None
     };
-    run.epoch = run.epoch.next();
-    run.attempt += 1;
-    run.state = RunState::Dispatched;
+    hand_out(run);
     // Over HTTPS the row is the order.
     run.is_unsent = client.link != Link::Http;
     run.attention_at = Some(now.plus(if run.is_unsent { desk.sending_time() } else { desk.options.lease }));
-    run.error = None;
-    run.waiting_for = None;
-    run.steps.push(Step {
-        action_index: run.action_index,
-        attempt: run.attempt,
-        epoch: run.epoch,
-        started_at: None,
-        finished_at: None,
-        outcome: None,
-        exit_code: None,
-        error: None,
-        result: serde_json::Map::new(),
-        log: Vec::new(),
-    });
     Ok(RunAction::of(run, trust_id))
-}
-
-/// Takes back a step that never began, as if it had not been handed out; the epoch stays used.
-pub(crate) fn take_back(run: &mut Run) {
-    if current_step(run).is_some_and(|step| step.outcome.is_none()) {
-        run.steps.pop();
-    }
-    run.attempt = (run.attempt - 1).max(0);
-    run.state = RunState::Queued;
-    run.is_unsent = false;
 }

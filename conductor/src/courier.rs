@@ -1,12 +1,13 @@
 //! Sends what is in the outbox, beside everything else: a receiver that is slow or away holds nothing up.
 //!
 //! A letter is claimed for longer than one attempt takes, so that of several conductors one sends it. What was not taken is
-//! sent again with growing pauses, and given up (with an error in the log) after a day.
+//! sent again with growing pauses, and given up (with an error in the log) after a day. Events that others have written for
+//! webhooks become one letter for each address first.
 
-use crate::announce::{NOTICE, WEBHOOK};
+use crate::announce::{NOTICE, WEBHOOK, webhook as letters_to_all};
 use crate::desk::Desk;
 use crate::webhook;
-use freezer_database::Letter;
+use freezer_database::{Letter, Tx};
 use oslo_messaging::{Context, Notifier, Priority};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -39,8 +40,9 @@ pub(crate) async fn deliver(desk: Arc<Desk>, mut stopping: watch::Receiver<bool>
         http: webhook::client(&desk.options.webhook),
     });
     let pause = LOOK.min(desk.options.poll_interval);
+    let kinds = kinds(&desk);
     while !*stopping.borrow() && stopping.has_changed().is_ok() {
-        match round(&desk, &means).await {
+        match round(&desk, &means, &kinds).await {
             Ok(0) => {}
             Ok(_) => continue,
             Err(error) => tracing::warn!("the outbox could not be looked at: {error}"),
@@ -57,11 +59,35 @@ struct Means {
     http: Result<reqwest::Client, String>,
 }
 
-async fn round(desk: &Arc<Desk>, means: &Arc<Means>) -> Result<usize, crate::ConductorError> {
-    let letters = desk.transaction(|desk, tx| tx.outbox().claim_due(desk.clock.now(), BATCH, HOLD)).await?;
+/// What this process can send. The rest is left to others.
+fn kinds(desk: &Desk) -> Vec<&'static str> {
+    let mut kinds = Vec::new();
+    if desk.options.announces() {
+        kinds.push(NOTICE);
+    }
+    if !desk.options.webhook.urls.is_empty() {
+        kinds.extend([WEBHOOK, Letter::EVENT]);
+    }
+    kinds
+}
+
+async fn round(
+    desk: &Arc<Desk>,
+    means: &Arc<Means>,
+    kinds: &[&'static str],
+) -> Result<usize, crate::ConductorError> {
+    let wanted = kinds.to_vec();
+    let claim = move |desk: &Desk, tx: &mut Tx| tx.outbox().claim_due(&wanted, desk.clock.now(), BATCH, HOLD);
+    let letters = desk.transaction(claim).await?;
     let count = letters.len();
     let mut sending = JoinSet::new();
     for letter in letters {
+        if letter.kind == Letter::EVENT {
+            if let Err(error) = share(desk, letter).await {
+                tracing::warn!("an event is not shared out yet, it will be looked at again: {error}");
+            }
+            continue;
+        }
         let (desk, means) = (desk.clone(), means.clone());
         sending.spawn(async move {
             let outcome = send(&desk, &means, &letter).await;
@@ -72,6 +98,19 @@ async fn round(desk: &Arc<Desk>, means: &Arc<Means>) -> Result<usize, crate::Con
     }
     while sending.join_next().await.is_some() {}
     Ok(count)
+}
+
+/// Makes letters to all addresses of an event.
+async fn share(desk: &Arc<Desk>, letter: Letter) -> Result<(), crate::ConductorError> {
+    desk.transaction(move |desk, tx| {
+        // Claimed anew by another in the meantime, it may be shared out already.
+        if tx.outbox().remove(&letter.id)? {
+            letters_to_all(desk, tx, &letter.body, desk.clock.now())
+        } else {
+            Ok(())
+        }
+    })
+    .await
 }
 
 async fn send(desk: &Desk, means: &Means, letter: &Letter) -> Result<(), String> {
@@ -104,10 +143,10 @@ async fn settle(
 ) -> Result<(), crate::ConductorError> {
     desk.transaction(move |desk, tx| {
         let now = desk.clock.now();
-        let Err(error) = &outcome else { return tx.outbox().remove(&letter.id) };
+        let Err(error) = &outcome else { return tx.outbox().remove(&letter.id).map(|_| ()) };
         if now.since(letter.created_at) >= GIVEN_UP_AFTER {
             tracing::error!(letter = %letter.id, kind = %letter.kind, "given up after {} attempts: {error}", letter.attempts);
-            return tx.outbox().remove(&letter.id);
+            return tx.outbox().remove(&letter.id).map(|_| ());
         }
         let doublings = u32::try_from(letter.attempts.saturating_sub(1)).unwrap_or(0).min(16);
         let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);

@@ -10,12 +10,12 @@
 //! An agent on the HTTPS link has no queue. Its orders are the rows of its runs: the REST services read them there, and the
 //! message only wakes the requests that wait for them. Such an agent is away when its heartbeats have stopped.
 
-use crate::claim_runs::take_back;
 use crate::desk::Desk;
 use crate::finish_run::finish_as;
 use crate::note_sent::Sent;
 use crate::slots;
 use freezer_database::{DbError, Tx};
+use freezer_model::outcome::take_back;
 use freezer_model::rpc::{AGENT_TOPIC, API_TOPIC, AbortRun, EXCHANGE, RunAction, VERSION, WorkReady};
 use freezer_model::{Client, ClientId, Link, Run, RunState, Timestamp};
 use oslo_messaging::{Context, Error, RpcClient, Target};

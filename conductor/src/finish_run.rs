@@ -2,10 +2,10 @@
 
 use crate::announce::run_ended;
 use crate::desk::Desk;
-use crate::outcome::{final_state, job_result};
-use crate::plan_job::after_run;
 use crate::session;
 use freezer_database::{DbError, Tx};
+use freezer_model::outcome::{final_state, job_result};
+use freezer_model::planning::after_run;
 use freezer_model::{Run, RunState, Timestamp};
 
 /// Ends a run by its steps' outcomes.
@@ -46,7 +46,7 @@ pub(crate) fn finish_as(
         }
         Err(error) => return Err(error),
     };
-    let result = job_result(state, &desk.options);
+    let result = job_result(state, desk.options.partial_result);
     let planning = after_run(&mut due, result, now);
     tx.jobs().set_state(&run.project_id, &run.job_id, &due.job.state)?;
     tx.jobs().set_planning(&run.project_id, &run.job_id, planning)?;

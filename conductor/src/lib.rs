@@ -26,8 +26,6 @@ mod limit_run;
 mod metrics;
 mod note_sent;
 mod options;
-mod outcome;
-mod plan_job;
 mod record_backup;
 mod reporter;
 mod reports;

@@ -8,11 +8,11 @@ use crate::desk::Desk;
 use crate::finish_run::finish;
 use crate::forget_removed::forget_removed;
 use crate::limit_run::limits;
-use crate::outcome::{current_step, settle};
 use crate::record_backup::record_backup;
 use crate::reporter::may_report;
 use crate::{shorten, slots};
 use freezer_database::{DbError, Tx};
+use freezer_model::outcome::{current_step, settle};
 use freezer_model::rpc::{ReportReply, Reporter, StepFinished, StepProgress, StepStarted, Verdict};
 use freezer_model::{Epoch, Run, RunId, RunState, StepOutcome, Timestamp};
 use std::sync::Arc;
@@ -81,7 +81,7 @@ pub(crate) async fn step_finished(
                 if report.outcome == StepOutcome::Skipped { StepOutcome::Fail } else { report.outcome };
             step_ended(desk, tx, &run, outcome, error.as_deref(), now)?;
             let freed = slots::of(&run);
-            settle(&mut run, outcome, now, &desk.options);
+            settle(&mut run, outcome, now, desk.options.max_losses);
             if run.action_index >= run.actions.len() {
                 finish(desk, tx, &mut run, now)?;
             } else {

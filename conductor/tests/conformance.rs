@@ -70,7 +70,8 @@ conformance_suite! {
         webhooks_tell_of_failed_and_missed_runs, an_agent_that_stays_away_is_told_of,
         a_silent_receiver_holds_nothing_up;
     fair:
-        a_huge_first_backup_does_not_delay_another_project, the_queue_is_ordered_by_shares,
+        a_huge_first_backup_does_not_delay_another_project,
+        a_huge_first_backup_on_a_central_agent_leaves_room, the_queue_is_ordered_by_shares,
         an_agents_limit_holds_beside_several_conductors, one_run_at_a_time_works_on_the_same_backups,
         quotas_hold_runs_back;
 }

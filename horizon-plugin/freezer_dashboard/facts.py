@@ -16,6 +16,7 @@ LABELS = {
     'level': _('Level'), 'curr_backup_level': _('Level'), 'level_reason': _('Why this level'),
     'bytes_read': _('Read'), 'bytes_stored': _('Stored'), 'bytes_written': _('Written'),
     'bytes_fetched': _('Fetched'), 'bytes_pruned': _('Removed'), 'files': _('Entries'),
+    'already_there': _('Files there already'),
     'problem_count': _('Files with problems'), 'is_partial': _('Incomplete'),
     'dry_run': _('Without writing'), 'target': _('Into'), 'restore_abs_path': _('Into'),
     'path_to_backup': _('Path'), 'storage': _('Storage'), 'container': _('Container'),

@@ -229,6 +229,12 @@ class Trial:
         wait_until('its agent is registered',
                    lambda: service.call('GET', '/v2/demo/clients')['clients'])
         check(True, 'freezer-standalone serves, with an agent')
+        self.tree.run('logrotate', '--force', '/etc/logrotate.d/freezer-standalone')
+        self.tree.run('systemctl', 'restart', 'freezer-standalone')
+        log = self.tree.path('/var/lib/freezer-standalone/freezer.log')
+        wait_until('freezer.log', lambda: log.exists() and log.with_suffix('.log.1').exists())
+        wait_until('freezer-standalone answers', service.answers)
+        check(True, 'freezer-standalone/freezer.log was rotated and goes on')
         self.tree.run('mkdir', '/var/lib/freezer-standalone/backups')
 
     def drop_in(self, name, text):

@@ -110,15 +110,20 @@ struct Scene {
 }
 
 impl Scene {
-    async fn job(&self, action: Value) -> String {
-        let actions = json!([{"freezer_action": action, "max_retries": 0}]);
+    async fn job(&self, actions: &[Value]) -> String {
+        let actions: Vec<Value> =
+            actions.iter().map(|action| json!({"freezer_action": action, "max_retries": 0})).collect();
         let job = json!({"client_id": self.cloud.client_id, "job_schedule": {}, "job_actions": actions});
         let created = self.user.post("/jobs", &job).await;
         created["job_id"].as_str().unwrap().to_owned()
     }
 
     async fn run(&self, action: Value) -> (String, Value) {
-        let id = self.job(action).await;
+        self.run_all(&[action]).await
+    }
+
+    async fn run_all(&self, actions: &[Value]) -> (String, Value) {
+        let id = self.job(actions).await;
         let run = self.user.finished_run(&id, 1).await;
         (id, run)
     }
@@ -196,21 +201,22 @@ async fn the_token_is_the_trusts(
     service_user: &str,
 ) {
     let info = json!({"action": "info", "storage": "swift", "container": container});
-    let (job, run) = scene.run(info).await;
+    let (job, run) = scene.run(info.clone()).await;
     assert_eq!(run["state"], "success", "{run:#}");
     let found = &run["steps"][0]["result"]["info"]["backups"];
     assert_eq!(found.as_array().unwrap().len(), 1, "{run:#}");
     assert!(found[0]["name"].as_str().unwrap().ends_with("_own"), "{found}");
     let admin = json!({"action": "admin", "storage": "swift", "container": container, "backup_name": "own",
         "keep_last": 1, "dry_run": true, "insecure": false});
-    let (_, run) = scene.run(admin).await;
+    let (_, run) = scene.run_all(&[info, admin]).await;
     assert_eq!(run["state"], "success", "{run:#}");
+    assert_eq!(run["steps"].as_array().unwrap().len(), 2, "{run:#}");
 
     let shown = scene.user.get(&format!("/jobs/{job}")).await;
     let trust_id = shown["user_credentials"]["trust_id"].as_str().unwrap();
     assert!(ann.show_trust(trust_id).await.unwrap().is_some());
     let given = tokens.given();
-    assert_eq!(given.len(), 2, "one token for each of the two steps");
+    assert_eq!(given.len(), 2, "one token for each of the two runs, however many steps they have");
     let validator = keystone::TokenValidator::new(keystone::AuthTokenConfig::new(
         tenant::account("freezer", "service").options().clone(),
     ))
@@ -221,6 +227,8 @@ async fn the_token_is_the_trusts(
         assert_eq!((trust.id.as_str(), trust.impersonation), (trust_id, false));
         assert_eq!(document.user.id, service_user);
         assert_eq!(document.project.as_ref().unwrap().id, scene.project.as_str());
+        let is_admin = document.roles.iter().any(|role| role.name == "admin");
+        assert!(!document.roles.is_empty() && !is_admin, "never an administrator's");
     }
     for daemon in [&scene.cloud.api, &scene.cloud.conductor, &scene.cloud.agent] {
         assert!(!daemon.log().contains(trust_id), "ids of trusts stay out of logs");

@@ -3,15 +3,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod cloud;
+#[allow(dead_code)]
+#[path = "../../crates/storage/tests/support/proxy.rs"]
+mod proxy;
 
+use cloud::detour::keystone_with;
 use cloud::one_shot::CEPH;
-use cloud::project::{Hands, Project, content, scribble};
+use cloud::project::{Hands, Project, call, content, scribble};
 use cloud::secrets::Secrets;
 use cloud::servers::resources;
-use cloud::{Parts, User, login};
+use cloud::{Cloud, LOOK, PATIENCE, Parts, User, login};
 use freezer_testkit::{TestDatabase, TestVhost, random_name, services};
+use proxy::{Action, Proxy};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_and_projects_are_saved_and_restored_under_the_trust_of_the_job() {
@@ -32,7 +38,8 @@ async fn servers_and_projects_are_saved_and_restored_under_the_trust_of_the_job(
         project_id: &operators,
         agent_login: ("freezer", "service"),
     };
-    let keystone = services::keystone_url();
+    let cinder = Proxy::http("127.0.0.1:8776".to_owned()).await;
+    let keystone = format!("http://127.0.0.1:{}/v3", keystone_with(&[(8776, cinder.port)]).await);
     let central = cloud::central::start_with(work.path(), &parts, &keystone, "amqp", CEPH);
     let user = User::new(central.api_port, &hands.login);
     central.wait_for_agent(&user).await;
@@ -96,4 +103,53 @@ async fn servers_and_projects_are_saved_and_restored_under_the_trust_of_the_job(
     );
     assert_eq!(resources(&Hands::of(&other).await).await, Vec::<String>::new());
     secrets.remove_all().await;
+    a_trust_that_ends_meanwhile((&central, &user), &hands, (&cinder, &data)).await;
+}
+
+/// The member ends the trust while Cinder makes a backup. The run says so, and what it could not remove goes with the next one, which
+/// has a trust of its own.
+async fn a_trust_that_ends_meanwhile(
+    (central, user): (&Cloud, &User),
+    hands: &Hands,
+    (cinder, volume): (&Proxy, &str),
+) {
+    let begin = async |is_dry_run: bool| {
+        let action = json!({
+            "action": "backup", "mode": "cindernative", "cindernative_vol_id": volume, "backup_name": "native",
+            "storage": "swift", "container": "native", "dry_run": is_dry_run,
+        });
+        let actions = json!([{"freezer_action": action, "max_retries": 0}]);
+        let job = json!({"client_id": central.client_id, "job_schedule": {}, "job_actions": actions});
+        user.post("/jobs", &job).await["job_id"].as_str().unwrap().to_owned()
+    };
+    let job = begin(false).await;
+    let shown = user.get(&format!("/jobs/{job}")).await;
+    let trust = shown["user_credentials"]["trust_id"].as_str().unwrap().to_owned();
+    let end = Instant::now() + PATIENCE;
+    while hands.backups(volume).await.is_empty() {
+        assert!(Instant::now() < end, "Cinder was never asked for a backup");
+        tokio::time::sleep(LOOK).await;
+    }
+    let url = format!("{}/OS-TRUST/trusts/{trust}", services::keystone_url());
+    let (status, said) = call(Method::DELETE, &url, &hands.login.token, None).await;
+    assert_eq!(status, 204, "{said}");
+    // Services that keep tokens in a cache would learn of it minutes later.
+    for method in ["GET", "POST", "PUT", "DELETE"] {
+        cinder.rule(method, "/", u32::MAX, Action::Answer(401, Vec::new()));
+    }
+    let run = user.finished_run(&job, 1).await;
+    assert_eq!(run["state"], "fail", "{run:#}");
+    let error = run["error"].as_str().unwrap_or_default();
+    for words in ["Cinder", "under a trust", "trust was ended", "Cinder goes on with backup"] {
+        assert!(error.contains(words), "'{words}' is not in: {error}");
+    }
+    assert!(!error.contains(&trust) && !central.agent.log().contains(&trust), "ids of trusts stay out of it");
+    assert_eq!(hands.backups(volume).await.len(), 1, "nobody can remove it now");
+
+    cinder.forget_rules();
+    let next = begin(true).await;
+    let run = user.finished_run(&next, 1).await;
+    assert_eq!(run["state"], "success", "{run:#}");
+    assert_eq!(hands.backups(volume).await, Vec::<Value>::new());
+    assert!(!resources(hands).await.iter().any(|row| row.contains(" freezer_")));
 }

@@ -8,7 +8,7 @@ mod cloud;
 mod proxy;
 
 use cloud::detour::keystone_with;
-use cloud::one_shot::{Said, agent_of};
+use cloud::one_shot::{Said, agent_of, measured, without_files};
 use cloud::project::{CINDER, Hands, Project};
 use cloud::servers::resources;
 use cloud::stage::{PARTIAL, Stage, count};
@@ -206,8 +206,12 @@ async fn a_container_that_is_full_in_the_middle_holds_nothing_of_the_backup() {
     assert_eq!(left, "");
     // With room it is whole.
     hands.swift(Method::POST, "/full", &[("X-Remove-Container-Meta-Quota-Bytes", "x")], Vec::new()).await;
-    let said = Said::by(save("full")).await;
+    // Nothing is put down on the way, and the memory is that of any image.
+    let nowhere = tempfile::tempdir().unwrap();
+    let (said, mib) = measured(&without_files(&save("full"), nowhere.path()), folder.path()).await;
     assert_eq!(said.status, Some(0), "{}", said.err);
+    assert_eq!(std::fs::read_dir(nowhere.path()).unwrap().count(), 0);
+    assert!(mib <= 256, "{mib} MiB");
 }
 
 /// Ids and states of the project's backups in Cinder.

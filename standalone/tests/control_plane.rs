@@ -15,6 +15,9 @@ use std::time::Instant;
 
 const RUNBOOK: &str = include_str!("../../docs/operate-restore-control-plane.md");
 const ETC: &str = "/var/lib/minicloud/etc";
+/// Configuration, policy and keys: modes, owners and contents.
+const OF_ETC: &str =
+    "cd \"$ETC\"; find . -type f -printf '%p %m %u %g\\n' | sort; find . -type f | sort | xargs sha256sum";
 const SOCKET: &str = "/var/lib/minicloud/run/mysql/mysqld.sock";
 
 #[track_caller]
@@ -59,6 +62,8 @@ impl Plane {
         for keys in ["fernet-keys", "credential-keys"] {
             must(Command::new("cp").arg("-a").arg(format!("{ETC}/keystone/{keys}")).arg(&etc).output());
         }
+        // A rule that nothing asks for.
+        write(folder, "keystone/policy.yaml", "\"freezer_test\": \"!\"\n");
         let url = |database: &str| {
             format!("mysql+pymysql://root@127.0.0.1:{}/{database}?charset=utf8", server.port)
         };
@@ -203,6 +208,42 @@ impl Volume {
     }
 }
 
+/// A key in the cluster's keyring. Removed at the end.
+struct CephKey {
+    entity: String,
+    key: String,
+}
+
+impl CephKey {
+    fn create() -> Self {
+        let entity = format!("client.freezer-test-{}", freezer_testkit::random_name());
+        Self::ceph(&["auth", "get-or-create", &entity, "mon", "allow r"]);
+        let key = Self::ceph(&["auth", "get-key", &entity]);
+        Self { entity, key }
+    }
+
+    fn ceph(words: &[&str]) -> String {
+        must(Command::new("ceph").args(["-c", "/etc/ceph/ceph.conf"]).args(words).output())
+    }
+
+    fn lose(&self) {
+        Self::ceph(&["auth", "rm", &self.entity]);
+    }
+
+    fn is_back(&self, keyring: &Path) {
+        Self::ceph(&["auth", "import", "-i", &keyring.display().to_string()]);
+        assert_eq!(Self::ceph(&["auth", "get-key", &self.entity]), self.key);
+    }
+}
+
+impl Drop for CephKey {
+    fn drop(&mut self) {
+        let words = ["-c", "/etc/ceph/ceph.conf", "auth", "rm", &self.entity];
+        let removed = Command::new("ceph").args(words).output().unwrap();
+        assert!(removed.status.success() || std::thread::panicking(), "{removed:?}");
+    }
+}
+
 fn agent_folder() -> String {
     program("freezer-agent").parent().unwrap().display().to_string()
 }
@@ -214,7 +255,7 @@ async fn lost_databases_of_keystone_and_cinder_come_back() {
     let work = tempfile::tempdir().unwrap();
     let folder = work.path();
     let mut plane = Plane::start(folder);
-    let name = volume.name.clone();
+    let (name, ceph_key) = (volume.name.clone(), CephKey::create());
     volume.delete().await;
     assert!(plane.volumes(&demo.project_id).await.contains(&name));
 
@@ -248,19 +289,23 @@ async fn lost_databases_of_keystone_and_cinder_come_back() {
     );
     // Nothing of it lies readable in the storage.
     bash("! grep -rl 'INSERT INTO' \"${STORAGE_FOLDER}\"", &[("STORAGE_FOLDER", path("store"))]);
+    let etc_before = bash(OF_ETC, &[("ETC", plane.etc.clone())]);
     let before = plane.sql("SELECT count(*) FROM keystone.project; SELECT count(*) FROM cinder.volumes");
 
+    ceph_key.lose();
     plane.keystone.kill();
     plane.cinder.kill();
     plane.sql("DROP DATABASE keystone; DROP DATABASE cinder");
     bash(
-        "rm -r \"$ETC\"/fernet-keys \"$ETC\"/credential-keys \"$ETC\"/keystone.conf",
+        "rm -r \"$ETC\"/fernet-keys \"$ETC\"/credential-keys \"$ETC\"/keystone.conf \"$ETC\"/policy.yaml",
         &[("ETC", plane.etc.clone())],
     );
 
     for name in ["fetch", "prove", "files", "databases"] {
         bash(step(name), &variables);
     }
+    assert_eq!(bash(OF_ETC, &[("ETC", plane.etc.clone())]), etc_before);
+    ceph_key.is_back(&folder.join("target/ceph/keyring"));
     plane.serve();
     assert_eq!(
         plane.sql("SELECT count(*) FROM keystone.project; SELECT count(*) FROM cinder.volumes"),
@@ -280,8 +325,7 @@ fn is_documented(target: &Path) {
     assert_eq!(kinds, ["database", "database", "files", "rabbitmq", "ceph", "ceph"], "{document:#}");
     for part in parts {
         assert_eq!(part["error"], Value::Null, "{part}");
-        // The test cloud's Ceph has no keys.
-        assert!(part["bytes"].as_u64().unwrap() > 0 || part["name"] == "ceph/keyring", "{part}");
+        assert!(part["bytes"].as_u64().unwrap() > 0, "{part}");
     }
     assert!(parts[0]["position"]["log_file"].as_str().unwrap().starts_with("log."), "{document:#}");
     assert!(parts[0]["position"]["log_position"].as_u64().unwrap() > 0);

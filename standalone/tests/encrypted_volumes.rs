@@ -124,6 +124,11 @@ async fn comes_back(agent_conf: &str, way: &str) {
         let increment = stage.sealed("backup", &save).await.document();
         assert_eq!(increment["curr_backup_level"], 1, "{increment}");
     }
+    if way == "glance" {
+        let over = stage.sealed("restore", &["--cinder-restore-to", "over"]).await;
+        over.fails_with(&["is encrypted", "once more", "into a new volume"]);
+        stage.hands.volume_is(&stage.volume, "available").await;
+    }
     // The key of the old one goes with it.
     let old = stage.shown(&stage.volume).await;
     let was = content(&stage.volume);

@@ -241,6 +241,24 @@ async fn a_job_says_what_it_could_not_save() {
     }
     assert_eq!(backups["backups"].as_array().unwrap().len(), 2);
     reset(&bad, "available").await;
+
+    // What a run makes for a while is told with its end, also of one that fails in the middle.
+    quota(&project, json!({"volumes": 1})).await;
+    let action = json!({
+        "action": "backup", "mode": "cinder", "cinder_vol_id": bad, "storage": "swift",
+        "container": format!("saved-{}", random_name()), "backup_name": "one",
+    });
+    let actions = json!([{"freezer_action": action, "max_retries": 0}]);
+    let job = json!({"client_id": service.cloud.client_id, "job_schedule": {}, "job_actions": actions});
+    let made = user.post("/jobs", &job).await;
+    let run = user.finished_run(made["job_id"].as_str().unwrap(), 1).await;
+    let told = &run["steps"][0]["result"]["temporaries"][0];
+    assert_eq!(
+        (&run["state"], &told["kind"], &told["error"]),
+        (&json!("fail"), &json!("snapshot"), &Value::Null),
+        "{run:#}"
+    );
+    assert!(told["removed"].as_i64() >= told["made"].as_i64() && told["made"].is_i64(), "{run:#}");
 }
 
 fn named<'a>(rows: &'a [Value], name: &str) -> &'a Value {

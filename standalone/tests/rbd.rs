@@ -3,14 +3,13 @@
 
 mod cloud;
 
-use cloud::one_shot::{CEPH, Said};
-use cloud::{LOOK, PATIENCE, cut};
+use cloud::cut;
+use cloud::one_shot::{CEPH, Said, measured};
 use freezer_testkit::{program, random_name};
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 use tempfile::TempDir;
 
 const MIB: usize = 1 << 20;
@@ -156,6 +155,7 @@ async fn an_image_with_holes_comes_back_into_any_pool() {
     let source = stage.pool.at(IMAGE);
     let (first, first_used) = (content(&source), used(&source));
     assert_eq!(first_used, 2 * OBJECT);
+    what_is_read_breaks_off(&stage).await;
     let read = |document: &Value| document["bytes_read"].as_u64().unwrap();
     let full = stage.save().await;
     assert_eq!(full["curr_backup_level"], 0, "{full}");
@@ -168,9 +168,7 @@ async fn an_image_with_holes_comes_back_into_any_pool() {
     assert!((1..1 << 20).contains(&read(&changed)), "{changed}");
     let unchanged = stage.save().await;
     assert_eq!((&unchanged["curr_backup_level"], read(&unchanged)), (&2.into(), 0), "{unchanged}");
-    let snapshots: Value =
-        serde_json::from_slice(&rbd(&["snap", "ls", "--format", "json", &source])).unwrap();
-    assert_eq!(snapshots.as_array().unwrap().len(), 1, "{snapshots}");
+    assert_eq!(snapshots(&source), 1);
 
     // A dry run first: it names the target and makes nothing.
     let copy = other.at("copy");
@@ -204,19 +202,67 @@ async fn an_image_with_holes_comes_back_into_any_pool() {
     assert_eq!(stage.pool.images(), [IMAGE, usual.as_str()]);
     assert!(content(&stage.pool.at(&usual)) == first, "another content");
     assert_eq!(used(&stage.pool.at(&usual)), first_used);
+    what_has_not_changed_is_known_at_once(&stage, &other).await;
 }
 
-/// Waits until nobody has the image open.
-fn is_let_go(image: &str) {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let status: Value = serde_json::from_slice(&rbd(&["status", "--format", "json", image])).unwrap();
-        if status["watchers"].as_array().unwrap().is_empty() {
-            return;
-        }
-        assert!(Instant::now() < end, "{image}: {status}");
-        std::thread::sleep(LOOK);
+/// The image has become so large that nobody would ask for each of its objects. What was written to it is still read as it is.
+async fn what_has_not_changed_is_known_at_once(stage: &Stage, other: &Pool) {
+    let source = stage.pool.at(IMAGE);
+    rbd(&["resize", "--no-progress", "--size", "32G", &source]);
+    let read = |document: &Value| document["bytes_read"].as_u64().unwrap();
+    let grown = stage.save().await;
+    assert_eq!((&grown["curr_backup_level"], read(&grown)), (&3.into(), 0), "{grown}");
+    let (path, notes) = cut::path_that_notes(stage.folder.path());
+    let save = async || {
+        let mut command = command(stage.folder.path(), &stage.pool.0, "backup", &["--incremental"]);
+        command.env("PATH", &path);
+        let saved = Said::by(command).await.document();
+        let calls = std::fs::read_to_string(&notes).unwrap();
+        let export = calls.lines().rfind(|call| call.contains("export-diff")).unwrap().to_owned();
+        (saved, export)
+    };
+    let (unchanged, export) = save().await;
+    assert!(read(&unchanged) == 0 && export.contains("--whole-object"), "{export}: {unchanged}");
+    change(&source);
+    let (changed, export) = save().await;
+    assert!((1..1 << 20).contains(&read(&changed)), "{changed}");
+    assert!(!export.contains("--whole-object"), "{export}");
+
+    let again = other.at("grown");
+    let restore = command(stage.folder.path(), &stage.pool.0, "restore", &["--rbd-restore-to", &again]);
+    let (restored, mib) = measured(&restore, stage.folder.path()).await;
+    restored.document();
+    assert!(mib <= 256, "{mib} MiB");
+    for image in [&source, &again] {
+        let facts: Value = serde_json::from_slice(&rbd(&["info", "--format", "json", image])).unwrap();
+        assert_eq!(facts["size"], 32_u64 << 30, "{facts}");
+        // There is nothing beyond.
+        rbd(&["resize", "--no-progress", "--allow-shrink", "--size", "64M", image]);
     }
+    assert!(content(&again) == content(&source), "another content");
+}
+
+/// Snapshots that the cluster keeps of an image.
+fn snapshots(image: &str) -> usize {
+    let rows: Value = serde_json::from_slice(&rbd(&["snap", "ls", "--format", "json", image])).unwrap();
+    rows.as_array().unwrap().len()
+}
+
+/// Backups that break off while they read are none, and their snapshots go: at once, or with the next backup of the chain.
+async fn what_is_read_breaks_off(stage: &Stage) {
+    let source = stage.pool.at(IMAGE);
+    let until = async |then: &str| {
+        let mut command = command(stage.folder.path(), &stage.pool.0, "backup", &["--incremental"]);
+        command.env("PATH", cut::path_where_exports_end(stage.folder.path(), then));
+        Said::by(command).await
+    };
+    until(":").await.fails_with(&["export-diff"]);
+    assert_eq!(snapshots(&source), 0);
+    let stopped = until(cut::HANGS).await;
+    assert_eq!((stopped.status, snapshots(&source)), (Some(143), 0), "{}", stopped.err);
+    let killed = until(cut::DIES).await;
+    assert_eq!((killed.status, snapshots(&source)), (None, 1), "{}", killed.err);
+    stage.agent("restore", &[]).await.fails_with(&["no complete backup"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -244,7 +290,7 @@ async fn what_breaks_off_leaves_no_half_image() {
     let left = stage.pool.images();
     assert_eq!(left.len(), 2, "{left:?}");
     assert!(left[0].starts_with(&format!("freezer_restore_{usual}~")), "{left:?}");
-    is_let_go(&stage.pool.at(&left[0]));
+    cut::is_let_go(&stage.pool.at(&left[0]));
     // What somebody else has named so that it looks alike stays.
     let alike = "freezer_restore_image~1700000000";
     rbd(&["create", "--size", "1M", &stage.pool.at(alike)]);

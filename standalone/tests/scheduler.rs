@@ -75,6 +75,40 @@ impl Machine {
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("scheduler.log")).unwrap_or_default()
     }
+
+    /// The first line of the log with all these words, once it is there.
+    #[track_caller]
+    fn line(&self, words: &[&str]) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            if let Some(line) = log.lines().find(|line| words.iter().all(|word| line.contains(word))) {
+                return line.to_owned();
+            }
+            assert!(Instant::now() < end, "the log has no line with {words:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Writes a job file that is its owner's.
+    fn job_file(&self, name: &str, text: &str, mode: u32) {
+        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+        let folder = self.folder.join("jobs");
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).unwrap();
+        std::fs::write(folder.join(name), text).unwrap();
+        std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// A job file of one command that leaves a mark.
+    fn touching(&self, job: &str, schedule: &Value, mode: u32) {
+        let command = format!("touch {}", self.path(&format!("{job}.mark")));
+        let job_file = json!({"job_schedule": schedule, "job_actions": [{"freezer_action": {"action": "exec", "command": command}}]});
+        self.job_file(&format!("{job}.conf"), &job_file.to_string(), mode);
+    }
+
+    fn has_mark(&self, job: &str) -> bool {
+        self.folder.join(format!("{job}.mark")).exists()
+    }
 }
 
 impl Drop for Machine {
@@ -218,8 +252,11 @@ fn exit_statuses_and_words() {
         (&[], 65, "no verb"),
         (&["dance"], 65, "dance"),
         (&["--nonsense", "start"], 2, "--nonsense"),
-        (&["-n", "start"], 69, "--no-api"),
-        (&["--scheduler-no-api", "start"], 69, "--no-api"),
+        (&["-n", "-f", "/nowhere", "start"], 1, "/nowhere"),
+        (&["--scheduler-no-api", "--conf", "/nowhere", "--no-daemon", "start"], 1, "/nowhere"),
+        (&["--no-api", "--centralized-scheduler", "start"], 1, "centralized_scheduler"),
+        (&["--no-api", "status"], 0, "Not Running"),
+        (&["--no-api", "job-list"], 69, "--no-api"),
         (&["job-list"], 1, "OS_AUTH_URL"),
         (&["--concurrent_jobs", "many", "start"], 1, "concurrent_jobs"),
         (&["--help"], 0, "job-create"),
@@ -228,6 +265,94 @@ fn exit_statuses_and_words() {
         let text = said.out + &said.err;
         assert_eq!((said.status, text.contains(words)), (status, true), "{arguments:?}: {text}");
     }
+}
+
+/// A machine that knows no service and no Keystone.
+fn alone(folder: &Path) -> Machine {
+    let at = |name: &str| folder.join(name).display().to_string();
+    let config = format!(
+        "[DEFAULT]\nlog_file = {}\n[scheduler]\nno_api = true\nclient_id = lonely\nconcurrent_jobs = 4\njobs_dir = {}\nstate_dir = {}\n",
+        at("scheduler.log"),
+        at("jobs"),
+        at("state"),
+    );
+    Machine::new(folder, config)
+}
+
+#[test]
+fn job_files_run_without_a_service() {
+    let work = tempfile::tempdir().unwrap();
+    let machine = alone(work.path());
+    std::fs::create_dir(machine.folder.join("source")).unwrap();
+    std::fs::write(machine.folder.join("source/file"), "content").unwrap();
+    let kept = |action: &str| json!({"action": action, "mode": "fs", "storage": "local", "container": machine.path("store"), "backup_name": "b"});
+    let mut backup = kept("backup");
+    backup["path_to_backup"] = json!(machine.path("source"));
+    let save = json!({"job_id": "save", "session_id": "night", "job_actions": [{"freezer_action": backup}]});
+    machine.job_file("a.conf", &save.to_string(), 0o600);
+    let touch = |name: &str| json!({"action": "exec", "command": format!("touch {}", machine.path(name))});
+    let chain = json!({"job_actions": [
+        {"freezer_action": {"action": "exec", "command": "false"}, "max_retries": 1, "max_retries_interval": 0},
+        {"freezer_action": touch("skipped.mark")},
+        {"freezer_action": touch("always.mark"), "mandatory": true}]});
+    machine.job_file("chain.conf", &chain.to_string(), 0o640);
+    machine.job_file("broken.conf", "{", 0o600);
+    machine.touching("open", &json!({}), 0o666);
+    machine.touching("hourly", &json!({"schedule_interval": "1 hours"}), 0o600);
+
+    let started = machine.run(&["start"]);
+    assert_eq!(started.status, 0, "{}", started.err);
+    assert!(started.err.contains("broken.conf") && started.err.contains("open.conf"), "{}", started.err);
+    machine.line(&["job save run", "is over: success"]);
+    let saved = machine.line(&["job save run", "action 0 (backup) attempt 1 ended: success"]);
+    assert!(saved.contains("_b of ") && saved.contains("level 0, "), "{saved}");
+    machine.line(&["job save", "session night"]);
+    machine.line(&["job chain run", "is over: fail"]);
+    machine.line(&["job chain run", "action 0 (exec) attempt 2 ended: fail"]);
+    machine.line(&["job chain run", "action 1", "not mandatory"]);
+    machine.line(&["broken.conf is passed over"]);
+    machine.line(&["open.conf is passed over", "chmod go-w"]);
+    assert!(machine.has_mark("always") && !machine.has_mark("skipped") && !machine.has_mark("open"));
+
+    let mut restore = kept("restore");
+    restore["restore_abs_path"] = json!(machine.path("restored"));
+    let back = json!({"job_id": "back", "job_schedule": {"schedule_date": "2020-01-01T00:00:00"}, "job_actions": [{"freezer_action": restore}]});
+    machine.job_file("b.CONF", &back.to_string(), 0o600);
+    machine.must(&["reload"]);
+    machine.line(&["job back run", "is over: success"]);
+    assert_eq!(std::fs::read_to_string(machine.folder.join("restored/file")).unwrap(), "content");
+
+    goes_on_after_a_restart(&machine);
+    machine.configure("disable_exec = true\n");
+    machine.touching("refused", &json!({}), 0o600);
+    machine.must(&["reload"]);
+    machine.line(&["job refused run", "is over: fail", "disable_exec"]);
+    assert!(!machine.has_mark("refused"));
+    let pid = machine.pid().unwrap();
+    assert_eq!(machine.must(&["stop"]), format!("Stopped, pid was: {pid}\n"));
+}
+
+/// What has run does not run again, and an interval keeps its phase.
+fn goes_on_after_a_restart(machine: &Machine) {
+    use std::os::unix::fs::PermissionsExt;
+    let state = machine.folder.join("state/lonely.no-api/jobs/hourly.json");
+    assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o600);
+    let planned = || {
+        let record: Value = serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
+        record["next_run_at"].as_i64().unwrap()
+    };
+    let before = planned();
+    machine.touching("late", &json!({}), 0o600);
+    machine.must(&["restart"]);
+    machine.line(&["job late run", "is over: success"]);
+    machine.line(&["job save is completed"]);
+    let log = machine.log();
+    for job in ["save", "back", "chain"] {
+        let begins = |line: &&str| line.contains(&format!("job {job} run ")) && line.contains(" begins");
+        assert_eq!(log.lines().filter(begins).count(), 1, "{job}");
+    }
+    assert_eq!(planned(), before);
+    assert!(machine.has_mark("late") && !machine.has_mark("hourly"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@ use cloud::one_shot::{CEPH, Said, agent_of, quota};
 use cloud::project::{Hands, Project, content, scribble};
 use cloud::servers::{resources, servers_allowed};
 use cloud::service::Service;
+use cloud::stage::PARTIAL;
 use cloud::{LOOK, PATIENCE};
 use freezer_testkit::random_name;
 use reqwest::Method;
@@ -118,7 +119,7 @@ async fn a_server_comes_back_with_its_disks_its_address_and_its_names() {
     hands.neutron(Method::DELETE, &format!("/ports/{}", old_port["id"].as_str().unwrap()), None).await;
     plans(&project, &hands, folder.path(), (&volume, &old)).await;
     fails_half_way(&project, &hands, folder.path()).await;
-    let restored = run("restore", &["--restore-name", "again"]).await.document();
+    let (restored, asked) = again(&project, folder.path()).await;
     assert_eq!(restored["missing"], json!([]), "{restored}");
     let new = restored["server_id"].as_str().unwrap();
     let shown = hands.shown_server(new).await;
@@ -127,6 +128,9 @@ async fn a_server_comes_back_with_its_disks_its_address_and_its_names() {
     for key in ["metadata", "tags", "description", "key_name", "flavor", "server_groups", USER_DATA, zone] {
         assert_eq!(shown[key], old[key], "{key}");
     }
+    // The test cloud has one zone, where Nova puts a server without being asked.
+    assert_eq!((&asked["server"]["availability_zone"], &old[zone]), (&"nova".into(), &"nova".into()));
+    assert_eq!(asked["os:scheduler_hints"]["group"], old["server_groups"][0], "{asked}");
     let port = hands.ports_of(new).await.remove(0);
     for key in ["name", "mac_address", "fixed_ips", "security_groups", "network_id"] {
         assert_eq!(port[key], old_port[key], "{key}");
@@ -142,6 +146,18 @@ async fn a_server_comes_back_with_its_disks_its_address_and_its_names() {
     assert!(own.iter().all(|name| after.iter().any(|row| row.starts_with(name))), "{after:?}");
 }
 
+/// Restores the server as `again`; the result, and what Nova was asked for.
+async fn again(project: &Project, folder: &Path) -> (Value, Value) {
+    let nova = proxy::Proxy::http("127.0.0.1:8774".to_owned()).await;
+    let keystone = keystone_with(&[(8774, nova.port)]).await;
+    let mut command = command(project, folder, "restore", &["--restore-name", "again"]);
+    command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
+    let restored = Said::by(command).await.document();
+    let asked = nova.documents("POST", "/servers");
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    (restored, serde_json::from_str(&asked[0]).unwrap())
+}
+
 /// A dry run tells what the restore would make, and makes nothing.
 async fn plans(project: &Project, hands: &Hands, folder: &Path, (volume, old): (&str, &Value)) {
     let before = resources(hands).await;
@@ -152,6 +168,7 @@ async fn plans(project: &Project, hands: &Hands, folder: &Path, (volume, old): (
     let planned = plan(&[]).await.document();
     let server = &planned["servers"][0];
     assert_eq!((&server["name"], &server["missing"]), (&"again".into(), &json!([])), "{planned}");
+    assert_eq!(server["availability_zone"], "nova", "{planned}");
     assert!(server["flavor_id"].as_str().is_some_and(|id| !id.is_empty()), "{planned}");
     let roles: Vec<_> = server["disks"].as_array().unwrap().iter().map(|disk| &disk["role"]).collect();
     assert_eq!(roles, ["root", volume], "{planned}");
@@ -186,18 +203,20 @@ async fn fails_half_way(project: &Project, hands: &Hands, folder: &Path) {
     assert_eq!(resources(hands).await, before);
 }
 
-/// A server that boots from a volume and has another one, switched off.
+/// A server in a server group that boots from a volume and has another one, to be switched off.
 async fn off(hands: &Hands, data: &str) -> (String, String) {
     let root = hands.volume("root", true).await;
-    let server = hands
-        .server(json!({
-            "name": "db", "flavorRef": hands.flavor_id("tiny0").await, "networks": "none",
-            "block_device_mapping_v2": [
-                {"uuid": root, "source_type": "volume", "destination_type": "volume", "boot_index": 0},
-                {"uuid": data, "source_type": "volume", "destination_type": "volume", "boot_index": null},
-            ],
-        }))
-        .await;
+    let apart = json!({"server_group": {"name": "apart", "policy": "soft-anti-affinity"}});
+    let (_, made) = hands.nova(Method::POST, "/os-server-groups", Some(&apart)).await;
+    let fields = json!({
+        "name": "db", "flavorRef": hands.flavor_id("tiny0").await, "networks": "none",
+        "block_device_mapping_v2": [
+            {"uuid": root, "source_type": "volume", "destination_type": "volume", "boot_index": 0},
+            {"uuid": data, "source_type": "volume", "destination_type": "volume", "boot_index": null},
+        ],
+    });
+    let apart = made["server_group"]["id"].as_str().unwrap_or_else(|| panic!("no server group: {made}"));
+    let server = hands.server_in(fields, apart).await;
     hands.booted(&server, 1).await;
     (server, root)
 }
@@ -243,11 +262,17 @@ async fn volumes_of_a_server_come_back_in_another_project() {
     let their_lan = theirs.network("their-lan", "10.9.0.0/24").await;
     theirs.security_group("mine").await;
     let other_place = ["--nova-restore-network", "lan=their-lan", "--nova-restore-flavor", "tiny"];
-    let restored = restore(&other_place).await.document();
+    // A server group is its project's own, and none of its name is here: the server comes without, and that is said.
+    let planned = restore(&[&other_place[..], &["--dry-run"]].concat()).await.document();
+    let missing = planned["servers"][0]["missing"].clone();
+    assert!(missing[0].as_str().unwrap().starts_with("server group apart ("), "{planned}");
+    let restored = restore(&other_place).await.document_of(PARTIAL);
+    assert_eq!((restored["missing"].as_array().unwrap().len(), &restored["missing"]), (1, &missing));
     let new = restored["server_id"].as_str().unwrap();
     let shown = theirs.shown_server(new).await;
     assert_eq!(shown["flavor"]["original_name"], "tiny", "it was tiny0: {shown}");
     assert_eq!((&shown["status"], &shown["tenant_id"]), (&"SHUTOFF".into(), &other.id.clone().into()));
+    assert_eq!(shown["server_groups"], json!([]));
     let port = theirs.ports_of(new).await.remove(0);
     assert_eq!(
         (&port["network_id"], &port["fixed_ips"][0]["ip_address"]),

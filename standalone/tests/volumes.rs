@@ -12,6 +12,7 @@ use cloud::detour::keystone_with;
 use cloud::one_shot::{CEPH, Said, agent_of, quota};
 use cloud::project::{CINDER, GLANCE, Hands, Project, call, content, scribble};
 use cloud::service::Service;
+use cloud::whole::as_admin;
 use cloud::{LOOK, PATIENCE, cut};
 use freezer_testkit::random_name;
 use proxy::{Action, Proxy};
@@ -187,7 +188,10 @@ async fn comes_back(stage: &Stage, states: &[(Value, String); 2]) {
         ["--restore-from-date", &date, "--cinder-restore-to", "over", "--cinder-vol-id", &stage.volume];
     stage.agent("restore", &over).await.document();
     assert_eq!(&content(&stage.volume), first);
-    assert_eq!(stage.shown(&stage.volume).await["metadata"], old["metadata"]);
+    let shown = stage.shown(&stage.volume).await;
+    for key in ["bootable", "metadata", "volume_image_metadata", "status"] {
+        assert_eq!(shown[key], old[key], "{key}");
+    }
     assert_eq!(stage.resources().await.len(), 2);
 }
 
@@ -195,15 +199,37 @@ async fn comes_back(stage: &Stage, states: &[(Value, String); 2]) {
 async fn breaks_off(stage: &Stage, (full, first): &(Value, String)) {
     let date = date(&full["time_stamp"]);
     let over = ["--restore-from-date", &date, "--cinder-restore-to", "over"];
-    let mut command = stage.command("restore", &over);
-    command.env("PATH", cut::path_where_imports_end(stage.folder.path(), cut::FAILS));
+    let until = async |then: &str, more: &[&str]| {
+        let mut command = stage.command("restore", more);
+        command.env("PATH", cut::path_where_imports_end(stage.folder.path(), then));
+        Said::by(command).await
+    };
+    // Into a new volume, by an agent that dies: the next one removes it.
+    let before = stage.resources().await;
+    let killed = until(cut::DIES, &["--restore-name", "dead"]).await;
+    assert_eq!(killed.status, None, "{}", killed.err);
+    let (_, listed) = stage.hands.cinder(Method::GET, "/volumes", None).await;
+    let rows = listed["volumes"].as_array().unwrap();
+    let left = rows.iter().find(|row| row["name"].as_str().unwrap().starts_with("freezer_restore_"));
+    let left = left.unwrap_or_else(|| panic!("something must be there to be found: {listed}"));
+    cut::is_let_go(&format!("volumes/volume-{}", left["id"].as_str().unwrap()));
+    let nobodys = uuid::Uuid::new_v4().to_string();
+    stage.agent("backup", &["--cinder-vol-id", &nobodys]).await.fails_with(&["no volume"]);
+    assert_eq!(stage.resources().await, before);
+
+    let killed = until(cut::DIES, &over).await;
+    assert_eq!(killed.status, None, "{}", killed.err);
+    cut::is_let_go(&format!("volumes/volume-{}", stage.volume));
+    let dead = stage.shown(&stage.volume).await["metadata"]["freezer_restoring"].take();
+    assert!(dead.is_string(), "{dead}");
     let words =
         ["import-diff", &stage.volume, "written over in part", "freezer_restoring", "restore it again"];
-    Said::by(command).await.fails_with(&words);
+    until(cut::FAILS, &over).await.fails_with(&words);
     let shown = stage.shown(&stage.volume).await;
     assert_eq!((&shown["status"], &shown["metadata"]["owner"]), (&"available".into(), &"me".into()));
     let mark = &shown["metadata"]["freezer_restoring"];
     assert!(mark.as_str().unwrap().starts_with(&format!("{} ", full["time_stamp"])), "{shown}");
+    assert_eq!(mark, &dead);
     // Who saves it now is told, and so is who looks at that backup; the mark itself is not restored.
     let half = stage.agent("backup", &["--cinder-vol-id", &stage.volume, "--incremental"]).await;
     assert_eq!(&half.document()["half_restored"], mark);
@@ -217,9 +243,68 @@ async fn breaks_off(stage: &Stage, (full, first): &(Value, String)) {
     assert_eq!(&content(&stage.volume), first);
 }
 
+/// The same where Cinder writes over the volume from an image: it goes on with that when the agent is gone.
+async fn breaks_off_at_cinder(stage: &Stage, (full, first): &(Value, String)) {
+    let date = date(&full["time_stamp"]);
+    let over = ["--restore-from-date", &date, "--cinder-restore-to", "over"];
+    let nobodys = uuid::Uuid::new_v4().to_string();
+    let next =
+        async || stage.agent("backup", &["--cinder-vol-id", &nobodys]).await.fails_with(&["no volume"]);
+    let mark = async || stage.shown(&stage.volume).await["metadata"]["freezer_restoring"].take();
+    let old = stage.shown(&stage.volume).await;
+    scribble(&stage.volume);
+    let (before, changed) = (stage.resources().await, content(&stage.volume));
+    // What breaks off before Cinder has the whole image has written nothing.
+    let glance = Proxy::http("127.0.0.1:9292".to_owned()).await;
+    let keystone = keystone_with(&[(9292, glance.port)]).await;
+    glance.rule("PUT", "/file", 1, Action::ResetRequest(1_000_000));
+    let mut command = stage.command("restore", &over);
+    command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
+    Said::by(command).await.fails_with(&["Glance"]);
+    assert_eq!((stage.resources().await, mark().await), (before.clone(), Value::Null));
+    assert_eq!(content(&stage.volume), changed);
+
+    for signal in [Signal::KILL, Signal::TERM] {
+        let mut command = stage.command("restore", &over);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let end = Instant::now() + PATIENCE;
+        while stage.shown(&stage.volume).await["status"] != "downloading" {
+            assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "Cinder was not at work");
+            tokio::time::sleep(LOOK).await;
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let code = child.wait().unwrap().code();
+        assert_eq!(code, if signal == Signal::KILL { None } else { Some(143) });
+        // Who comes meanwhile leaves Cinder its image: without it the volume would be in error.
+        next().await;
+        stage.hands.volume_is(&stage.volume, "available").await;
+        next().await;
+        assert_eq!(stage.resources().await, before);
+        let found = mark().await;
+        assert!(found.as_str().unwrap().starts_with(&format!("{} ", full["time_stamp"])), "{found}");
+    }
+    // Where Cinder itself failed, only an administrator gets the volume out of its error.
+    let url = format!("{CINDER}/{{admin}}/volumes/{}/action", stage.volume);
+    let reset = |status: &str| json!({"os-reset_status": {"status": status}});
+    as_admin(Method::POST, &url, reset("error")).await;
+    stage.agent("restore", &over).await.fails_with(&["is error", "--state available", "into a new volume"]);
+    as_admin(Method::POST, &url, reset("available")).await;
+    stage.agent("restore", &over).await.document();
+    let shown = stage.shown(&stage.volume).await;
+    for key in ["bootable", "metadata", "volume_image_metadata", "status"] {
+        assert_eq!(shown[key], old[key], "{key}");
+    }
+    assert_eq!(&content(&stage.volume), first);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn through_glance() {
     let mut stage = Stage::with("[DEFAULT]\n", Some(VolumeType::another().await), true).await;
+    // Cinder has volumes boot that it makes of images; this one does not.
+    let body = json!({"os-set_bootable": {"bootable": false}});
+    let url = format!("/volumes/{}/action", stage.volume);
+    let (status, said) = stage.hands.cinder(Method::POST, &url, Some(&body)).await;
+    assert_eq!(status, 200, "{said}");
     let cinder = stage.detour().await;
     // Tokens are refused at each kind of step: another one, and on.
     for (method, path) in
@@ -234,6 +319,7 @@ async fn through_glance() {
     for signal in [Signal::KILL, Signal::TERM] {
         a_restore_that_is_ended_leaves_nothing(&stage, signal).await;
     }
+    breaks_off_at_cinder(&stage, &states[0]).await;
 }
 
 /// While the content is being uploaded: after a kill until the next agent comes, else by itself.
@@ -292,9 +378,26 @@ async fn attached_in_the_old_ones_place_to_both_servers_that_share_it() {
     let places = stage.places(&stage.volume, 2).await;
     let saved = stage.agent("backup", &["--cinder-vol-name", "data"]).await.document();
     assert_eq!(saved["cinder_vol_id"], stage.volume.as_str(), "{saved}");
+    let planned = stage.agent("restore", &["--dry-run"]).await.document();
+    let kept = planned["volume"]["attachments"].as_array().unwrap();
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+    let kept: BTreeSet<(String, String)> =
+        kept.iter().map(|row| (text(row, "server_id"), text(row, "device"))).collect();
+    assert_eq!((&planned["volume"]["is_multiattach"], &kept), (&true.into(), &places), "{planned}");
     let over = ["--cinder-restore-to", "over"];
     stage.agent("restore", &over).await.fails_with(&["in-use", "detach it first"]);
-    let restored = stage.agent("restore", &["--cinder-restore-to", "replace"]).await.document();
+    // Told to stop when the first server has lost the old one: it goes on until both have the new one.
+    let mut command = stage.command("restore", &["--cinder-restore-to", "replace"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while stage.shown(&stage.volume).await["attachments"].as_array().unwrap().len() == 2 {
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "nothing was detached");
+        tokio::time::sleep(LOOK).await;
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let restored: Value = serde_json::from_slice(&ended.stdout).unwrap();
     let new = restored["volume_id"].as_str().unwrap();
     assert_eq!(stage.places(new, 2).await, places, "{restored}");
     assert_eq!(content(new), original);

@@ -120,6 +120,10 @@ fn done(options: &ActionOptions, report: &RestoreReport) -> Done {
             people(report.bytes_fetched)
         ),
     ];
+    if report.already_there > 0 {
+        let files = report.already_there;
+        summary.push(format!("There        {files} files already, of this restore when it was interrupted"));
+    }
     if report.deleted > 0 {
         summary.push(format!("Deleted      {} objects that the backup does not know", report.deleted));
     }

@@ -23,6 +23,17 @@ pub struct Journal {
     _lock: File,
 }
 
+/// Writes a file for its owner only, whole or not at all, and durably.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let beside = path.with_extension("new");
+    let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
 impl Journal {
     /// Opens (and makes) the folder, readable by its owner only.
     pub fn open(state_dir: &Path) -> std::io::Result<Self> {
@@ -50,15 +61,7 @@ impl Journal {
 
     /// Writes an entry whole or not at all, durably.
     pub fn write(&self, entry: &Entry) -> std::io::Result<()> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let path = self.file(entry.order.run_id.as_str());
-        let beside = path.with_extension("new");
-        let mut file =
-            std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
-        file.write_all(&serde_json::to_vec(entry)?)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, &path)?;
-        std::fs::File::open(&self.folder)?.sync_all()
+        write_durably(&self.file(entry.order.run_id.as_str()), &serde_json::to_vec(entry)?)
     }
 
     pub fn remove(&self, run_id: &str) -> std::io::Result<()> {

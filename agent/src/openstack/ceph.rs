@@ -24,6 +24,9 @@ const PIECE_BYTES: usize = 256 << 10;
 const STDERR_KEPT_BYTES: u64 = 4096;
 /// Exit status of `rbd` when there is no such image (ENOENT).
 const NOT_THERE: i32 = 2;
+/// Of an image that is as large or larger it is asked first whether anything has changed: to list changes, `rbd` asks the cluster
+/// for every object of the image, changed or not.
+const LARGE_BYTES: u64 = 32 << 30;
 /// How long an import that is broken off may take to let go of its image.
 const CLOSING: Duration = Duration::from_secs(10);
 
@@ -56,6 +59,8 @@ pub struct RbdFacts {
     pub size_bytes: u64,
     /// Seconds since 1970; an old cluster does not tell it.
     pub made_at_secs: Option<i64>,
+    /// The cluster keeps a map of which objects have changed.
+    pub has_fast_diff: bool,
 }
 
 /// Names of the snapshots kept for one chain of backups: its storage and name decide.
@@ -135,9 +140,14 @@ impl Ceph {
         let made = document.get("create_timestamp").and_then(Value::as_str);
         let made = made.and_then(|text| NaiveDateTime::parse_from_str(text, "%a %b %e %H:%M:%S %Y").ok());
         let made_at_secs = made.map(|made| made.and_utc().timestamp());
+        let has = |list: &str, name: &str| {
+            let rows = document.get(list).and_then(Value::as_array);
+            rows.is_some_and(|rows| rows.iter().any(|row| row.as_str() == Some(name)))
+        };
+        let has_fast_diff = has("features", "fast-diff") && !has("flags", "fast diff invalid");
         match (id, size) {
             (Some(id), Some(size_bytes)) => {
-                Ok(Some(RbdFacts { id: id.to_owned(), size_bytes, made_at_secs }))
+                Ok(Some(RbdFacts { id: id.to_owned(), size_bytes, made_at_secs, has_fast_diff }))
             }
             _ => Err(failed("info", None, "its answer names no id and size")),
         }
@@ -184,20 +194,41 @@ impl Ceph {
         self.run(&["rm", "--no-progress", &image.to_string()]).await.map(|_| ())
     }
 
-    /// What changed from one snapshot to another, or all that is not zero, as an `rbd diff v1` stream.
-    pub fn export_diff(
+    /// All of a snapshot that is not zero, as an `rbd diff v1` stream.
+    pub fn export_full(&self, image: &RbdImage, snapshot: &str) -> Result<Box<dyn Read + Send>, CloudError> {
+        self.export(&["export-diff", "--no-progress", &format!("{image}@{snapshot}"), "-"])
+    }
+
+    /// What changed from one snapshot to another, as an `rbd diff v1` stream.
+    pub async fn export_changes(
         &self,
-        image: &RbdImage,
-        snapshot: &str,
-        from: Option<&str>,
+        (image, facts): (&RbdImage, &RbdFacts),
+        from: &str,
+        to: &str,
     ) -> Result<Box<dyn Read + Send>, CloudError> {
-        let source = format!("{image}@{snapshot}");
-        let mut words = vec!["export-diff", "--no-progress"];
-        if let Some(from) = from {
-            words.extend(["--from-snap", from]);
+        let source = format!("{image}@{to}");
+        let mut words = vec!["export-diff", "--no-progress", "--from-snap", from];
+        // By the map alone. It knows whole objects only, which would be read and stored whole where a part of one has changed.
+        if self.is_unchanged(facts, from, &source).await? {
+            words.push("--whole-object");
         }
         words.extend([source.as_str(), "-"]);
         self.export(&words)
+    }
+
+    /// Whether the map of a large image tells that nothing was written to it since.
+    async fn is_unchanged(&self, facts: &RbdFacts, from: &str, source: &str) -> Result<bool, CloudError> {
+        if facts.size_bytes < LARGE_BYTES || !facts.has_fast_diff {
+            return Ok(false);
+        }
+        match self.run(&["du", "--format", "json", "--from-snap", from, source]).await {
+            Ok(told) => Ok(written_bytes(&told.unwrap_or_default()) == Some(0)),
+            Err(CloudError::Aborted) => Err(CloudError::Aborted),
+            Err(error) => {
+                tracing::debug!("what has changed in {source} is listed object by object: {error}");
+                Ok(false)
+            }
+        }
     }
 
     /// All bytes of a snapshot, in order.
@@ -305,6 +336,13 @@ fn failed(what: &str, code: Option<i32>, said: &str) -> CloudError {
     CloudError::Choice { what: format!("rbd {what}"), cause: format!("{status}: {said}") }
 }
 
+/// Bytes of the objects that were written to, as `rbd du` tells it of one snapshot after another.
+fn written_bytes(told: &[u8]) -> Option<u64> {
+    let document: Value = serde_json::from_slice(told).ok()?;
+    let rows = document.get("images")?.as_array().filter(|rows| !rows.is_empty())?;
+    rows.iter().map(|row| row.get("used_size").and_then(Value::as_u64)).sum()
+}
+
 /// A diff that makes all of an image zeros.
 pub fn zeros_diff(size_bytes: u64) -> Vec<u8> {
     let mut diff = b"rbd diff v1\n".to_vec();
@@ -316,4 +354,19 @@ pub fn zeros_diff(size_bytes: u64) -> Vec<u8> {
     put(b'z', &[0, size_bytes]);
     put(b'e', &[]);
     diff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_told_of_all_snapshots_counts() {
+        let told = |rows: &str| written_bytes(format!(r#"{{"images": [{rows}]}}"#).as_bytes());
+        assert_eq!(told(r#"{"snapshot": "b", "used_size": 0}"#), Some(0));
+        assert_eq!(told(r#"{"used_size": 0}, {"used_size": 4194304}"#), Some(4_194_304));
+        assert_eq!(told(r#"{"used_size": 0}, {"snapshot": "b"}"#), None);
+        assert_eq!(told(""), None);
+        assert_eq!(written_bytes(b"warning"), None);
+    }
 }

@@ -6,7 +6,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error)]
 pub enum CloudError {
     /// No login, no endpoint, no answer.
-    #[error("{service}: {cause}")]
+    #[error("{service}: {cause}{}", after(.cause))]
     Session { service: &'static str, cause: KeystoneError },
 
     #[error(
@@ -89,6 +89,14 @@ impl CloudError {
             _ if is_quota => Self::Quota { service, what, message, request },
             _ => Self::Refused { service, what, status, message, request, next: next_step(status) },
         }
+    }
+}
+
+/// A login that was good when the action began and is refused now.
+fn after(cause: &KeystoneError) -> String {
+    match cause {
+        KeystoneError::Refused { .. } => format!("; {}", next_step(401)),
+        _ => String::new(),
     }
 }
 

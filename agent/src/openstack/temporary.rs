@@ -208,6 +208,14 @@ impl Ledger {
         self.forget(kept);
     }
 
+    /// A service still works with it and would fail without: the next agent removes it.
+    pub fn leave(&self, used: &Temporary) {
+        self.cloud
+            .trail()
+            .ended(used, Some("a service still works with it; the next agent removes it".to_owned()));
+        self.forget(used);
+    }
+
     fn forget(&self, known: &Temporary) {
         self.entries().retain(|entry| entry != known);
     }
@@ -249,6 +257,11 @@ impl Ledger {
         }
         self.remove_all().await
     }
+}
+
+/// What the image is called that Cinder writes over a volume, for [`Ledger::name`].
+pub fn written_over(volume_id: &str) -> String {
+    format!("over_{volume_id}")
 }
 
 fn tagged(prefix: &str, what: &str, process: &Process) -> String {
@@ -395,12 +408,18 @@ async fn find(
         snapshots::list(cloud),
         of_groups(cloud, &wanted),
     );
-    for row in images? {
+    let volumes = volumes?;
+    // Without the image that is just being written over a volume, that would end in error.
+    let under_way = volumes.iter().filter(|volume| volume.status() == "downloading");
+    let read_now: Vec<String> =
+        under_way.map(|volume| format!("{prefix}{}{MARK}", written_over(volume.id()))).collect();
+    let is_read = |row: &Value| read_now.iter().any(|start| text(row, "name").starts_with(start));
+    for row in images?.into_iter().filter(|row| !is_read(row)) {
         let tags = row.as_object().cloned().unwrap_or_default();
         found.extend(wanted(&row, &tags).map(Temporary::Image));
     }
     found.extend(backups);
-    for volume in volumes? {
+    for volume in volumes {
         found.extend(wanted(&volume.document, &volume.map("metadata")).map(Temporary::Volume));
     }
     found.extend(of_groups);

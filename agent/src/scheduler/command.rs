@@ -1,7 +1,7 @@
 //! From the command line to a verb.
 
 use super::exit::Failure;
-use super::{config, daemon, flags, verbs};
+use super::{config, daemon, flags, serve, verbs};
 use crate::step_process;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use oslo_config::Config;
@@ -13,6 +13,8 @@ const EXAMPLES: &str = "\
 Configuration: scheduler.conf in ~/.freezer, ~, /etc/freezer or /etc, or --config-file; then the flags; OS_... variables for
 the login. With an application credential the daemon holds no password and reaches one project only.
 
+With --no-api the daemon needs no service: it runs the jobs of a folder (--conf) by their own schedules.
+
 Exit status: 0 done, 1 not set up, 2 wrong flag, 65 no such verb, 69 not offered, 70 the verb failed, 73 name taken.";
 
 /// Verbs of the daemon and what they do.
@@ -23,7 +25,7 @@ const DAEMON_VERBS: [(&str, &str); 5] = [
     ("status", "Say whether the daemon runs"),
     (
         "reload",
-        "Let the daemon read its configuration again: capabilities, limits, login of new steps, debug",
+        "Let the daemon read its configuration again: capabilities, limits, login of new steps, debug; with --no-api the job files",
     ),
 ];
 
@@ -115,13 +117,15 @@ fn dispatch(verb: &str, matches: &ArgMatches, arguments: &[OsString]) -> Result<
         return Err(Failure::usage(format!("there is no verb {verb}; see freezer-scheduler --help")));
     }
     let config = config::load(matches).map_err(Failure::setup)?;
-    if config.bool("scheduler", "no_api") {
-        return Err(Failure::unavailable(
-            "--no-api is not offered: this client runs what the backup service orders, and has no schedule of its own; put \
-             the jobs of a folder into the service with job-upload",
-        ));
+    if is_known {
+        return of_daemon(verb, config, arguments);
     }
-    if is_known { of_daemon(verb, config, arguments) } else { verbs::run(verb, matches, &config) }
+    if serve::is_alone(&config) {
+        let text =
+            format!("{verb} asks the service, which --no-api does without; see the job files and the log");
+        return Err(Failure::unavailable(text));
+    }
+    verbs::run(verb, matches, &config)
 }
 
 fn of_daemon(verb: &str, config: Config, arguments: &[OsString]) -> Result<(), Failure> {

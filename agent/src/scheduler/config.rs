@@ -38,13 +38,13 @@ pub fn registry() -> Registry {
 fn scheduler() -> Vec<Opt> {
     vec![
         Opt::str("client_id").help("Name of this client (default: <project id>_<host name>)."),
-        Opt::bool("no_api").default("false").help("Refused: jobs run when the service says so."),
-        Opt::str("jobs_dir").default("/etc/freezer/scheduler/conf.d").help("Folder of job files, for job-download and job-upload."),
+        Opt::bool("no_api").default("false").help("Run the job files of jobs_dir by their own schedules, without the service."),
+        Opt::str("jobs_dir").default("/etc/freezer/scheduler/conf.d").help("Folder of job files, for job-download, job-upload and no_api; for no_api also one file."),
         Opt::int("interval").default("60").help("Accepted for old files; work arrives at once."),
         Opt::bool("no_daemon").default("false").help("Stay in the foreground."),
         Opt::bool("insecure").default("false").help("Do not verify TLS certificates."),
         Opt::bool("disable_exec").default("false").help("Refuse action exec."),
-        Opt::int("concurrent_jobs").default("1").min(1).max(1000).help("Actions that run at the same time."),
+        Opt::int("concurrent_jobs").min(1).max(1000).help("Actions that run at the same time (default: 1; of an agent that serves all projects 4, so that one project's long backup leaves the others room)."),
         Opt::bool("enable_v1_api").default("false").help("Accepted for old files; means nothing."),
         Opt::bool("centralized_scheduler").default("false").help("Serve all projects, each under its own trust."),
         Opt::str("pid_file").help("File that holds the daemon's process id (default: freezer_sched_<home>.pid in the folder for temporary files)."),
@@ -106,7 +106,12 @@ pub fn load(matches: &ArgMatches) -> Result<Config, String> {
             arguments.sources.push(make(path));
         }
     }
-    for (group, name, text) in flags::given(matches) {
+    for (group, name, mut text) in flags::given(matches) {
+        if name == "jobs_dir" {
+            // As above.
+            let path = std::path::absolute(&text).map_err(|error| format!("{text}: {error}"))?;
+            text = path.display().to_string();
+        }
         arguments = arguments.option(group, name, text);
     }
     registry().load(arguments).map_err(|error| error.to_string())
@@ -159,6 +164,22 @@ fn state_dir(config: &Config, client_id: &str) -> PathBuf {
     base.join(client_id.chars().map(safe).collect::<String>())
 }
 
+/// What the executor is told when there is no service. The client is named after its host, and what it was ordered by a
+/// service is not mixed with what it does alone.
+pub fn options_alone(config: &Config) -> Result<ExecutorOptions, String> {
+    if config.bool(SCHEDULER, "centralized_scheduler") {
+        return Err(
+            "no_api and centralized_scheduler exclude each other: only the service knows for whom a central \
+                    client works"
+                .to_owned(),
+        );
+    }
+    let named = config.opt_str(SCHEDULER, "client_id").filter(|name| !name.is_empty());
+    let client = named.map_or_else(serve::hostname, str::to_owned);
+    let state_dir = state_dir(config, &client).with_extension("no-api");
+    Ok(ExecutorOptions { state_dir, client_id: ClientId::new(client), ..executor_options(config, "")? })
+}
+
 /// What the agent is told.
 pub fn executor_options(config: &Config, project: &str) -> Result<ExecutorOptions, String> {
     let client = client_id(config, project);
@@ -179,7 +200,11 @@ pub fn executor_options(config: &Config, project: &str) -> Result<ExecutorOption
             storages: words("supported_storages"),
             engines: words("supported_engines"),
         },
-        concurrency: usize::try_from(config.int(SCHEDULER, "concurrent_jobs")).unwrap_or(1),
+        concurrency: crate::config::concurrency(
+            config,
+            SCHEDULER,
+            config.bool(SCHEDULER, "centralized_scheduler"),
+        ),
         step_program: serve::step_program(&[])?,
         auth: auth_variables(config, std::env::vars()),
         disable_exec: config.bool(SCHEDULER, "disable_exec"),
@@ -218,6 +243,18 @@ mod tests {
             let auth = auth_variables(config, std::iter::empty());
             assert_eq!((auth["OS_USERNAME"].as_str(), auth["OS_AUTH_URL"].as_str()), ("u", "http://k"));
         }
+    }
+
+    #[test]
+    fn who_serves_all_projects_has_room_for_several() {
+        let most = |text: &str| {
+            executor_options(&loaded(&format!("[scheduler]\nclient_id = a\n{text}")), "p")
+                .unwrap()
+                .concurrency
+        };
+        assert_eq!(most(""), 1);
+        assert_eq!(most("centralized_scheduler = true\n"), 4);
+        assert_eq!(most("centralized_scheduler = true\nconcurrent_jobs = 2\n"), 2);
     }
 
     #[test]

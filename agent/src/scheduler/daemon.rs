@@ -84,8 +84,8 @@ pub fn start(config: Config, file: &Path, arguments: &[OsString]) -> Result<(), 
     if let Some(pid) = find(file)? {
         return Err(Failure::setup(format!("the daemon runs already, pid: {pid}")));
     }
-    // What is wrong with the login is better said here than in a log.
-    serve::session(&config)?;
+    // What is wrong with the login, or the job files, is better said here than in a log.
+    serve::check(&config)?;
     let (log, path) = early_log(&config);
     let begin = std::fs::metadata(&path).map_or(0, |data| data.len());
     let program = std::env::current_exe()

@@ -1,9 +1,10 @@
 //! `freezer-scheduler`: upstream's command line over this agent. `start stop restart status reload` run the daemon of
 //! [`crate::serve`] on the HTTPS link; the other verbs are thin calls of the REST API.
 //!
-//! The daemon does not poll and keeps no schedule: the service decides what is due. So there is nothing that could run from job
-//! files alone, and `--no-api` is refused.
+//! The daemon does not poll and keeps no schedule: the service decides what is due. Only with `--no-api` ([`alone`]) it
+//! decides itself, by the service's rules, over the jobs of a folder.
 
+mod alone;
 mod command;
 mod config;
 mod daemon;

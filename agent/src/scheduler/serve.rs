@@ -1,19 +1,32 @@
-//! The daemon's work: the agent on the HTTPS link, until it is told to stop; SIGHUP reads the configuration again.
+//! The daemon's work: the agent on the HTTPS link (or, with `--no-api`, on none), until it is told to stop; SIGHUP reads the
+//! configuration again.
 
+use super::alone;
 use super::command::runtime;
 use super::config;
 use super::exit::Failure;
 use super::pid_file::PidFile;
+use crate::daemon::{Executor, ExecutorOptions};
 use crate::links::http;
-use crate::serve::{Agent, project_of, start_over_http, stop_signal};
+use crate::serve::{project_of, start_over_http, stop_signal};
 use keystone::Session;
 use oslo_config::Config;
 use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Settings that a running daemon does not take over.
-const FIXED: [&str; 6] =
-    ["client_id", "concurrent_jobs", "centralized_scheduler", "state_dir", "pid_file", "insecure"];
+const FIXED: [&str; 7] =
+    ["client_id", "no_api", "concurrent_jobs", "centralized_scheduler", "state_dir", "pid_file", "insecure"];
+
+/// Whether job files are run, without a service.
+pub fn is_alone(config: &Config) -> bool {
+    config.bool("scheduler", "no_api")
+}
+
+/// What can be told before the daemon is started.
+pub fn check(config: &Config) -> Result<(), Failure> {
+    if is_alone(config) { alone::check(config) } else { session(config).map(drop) }
+}
 
 /// The login, checked but not used yet.
 pub fn session(config: &Config) -> Result<Session, Failure> {
@@ -28,9 +41,13 @@ pub fn run(config: Config, _held: Option<PidFile>) -> Result<(), Failure> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let session = session(&config)?;
     let runtime = runtime()?;
-    let outcome = runtime.block_on(serve(config, session, &log));
+    let outcome = if is_alone(&config) {
+        runtime.block_on(alone::serve(config, &log))
+    } else {
+        let session = session(&config)?;
+        runtime.block_on(serve(config, session, &log))
+    };
     // A thread that waits for the network must not keep the process.
     runtime.shutdown_background();
     if let Err(message) = &outcome {
@@ -59,7 +76,7 @@ async fn serve(config: Config, session: Session, log: &oslo_log::Guard) -> Resul
                     break;
                 }
                 log.reopen();
-                reload(&config, &project, &agent, log);
+                reload(&config, &agent.executor, log, |fresh| config::executor_options(fresh, &project));
             }
         }
     }
@@ -69,21 +86,33 @@ async fn serve(config: Config, session: Session, log: &oslo_log::Guard) -> Resul
 }
 
 /// The agent locks it: two daemons with one folder would take each other's journal for their own.
-fn make_state_dir(state_dir: &Path) -> Result<(), String> {
+pub(super) fn make_state_dir(state_dir: &Path) -> Result<(), String> {
     std::fs::create_dir_all(state_dir).map_err(|error| {
         let folder = state_dir.display();
         format!("state folder {folder}: {error}; set [scheduler] state_dir to a folder that can be written")
     })
 }
 
-fn reload(config: &Config, project: &str, agent: &Agent, log: &oslo_log::Guard) {
+/// Answers the configuration that was taken over.
+pub(super) fn reload(
+    config: &Config,
+    executor: &Executor,
+    log: &oslo_log::Guard,
+    options: impl Fn(&Config) -> Result<ExecutorOptions, String>,
+) -> Option<Config> {
     let fresh = match config.read_again() {
         Ok(fresh) => fresh,
-        Err(error) => return tracing::error!("the configuration was not read again: {error}"),
+        Err(error) => {
+            tracing::error!("the configuration was not read again: {error}");
+            return None;
+        }
     };
-    let options = match config::executor_options(&fresh, project) {
+    let options = match options(&fresh) {
         Ok(options) => options,
-        Err(error) => return tracing::error!("the configuration was not taken over: {error}"),
+        Err(error) => {
+            tracing::error!("the configuration was not taken over: {error}");
+            return None;
+        }
     };
     for name in FIXED {
         if fresh.get("scheduler", name).ok() != config.get("scheduler", name).ok() {
@@ -94,6 +123,7 @@ fn reload(config: &Config, project: &str, agent: &Agent, log: &oslo_log::Guard) 
         tracing::warn!("[service_auth] has changed: new steps use it at once, the link after a restart");
     }
     log.set_debug(fresh.bool("DEFAULT", "debug"));
-    agent.executor.reconfigure(options);
+    executor.reconfigure(options);
     tracing::info!("the configuration was read again");
+    Some(fresh)
 }

@@ -10,6 +10,7 @@ mod replace;
 mod report;
 mod resolve;
 mod show;
+mod tell_end;
 mod trust;
 mod update;
 mod view;

@@ -1,18 +1,20 @@
 //! What counts of a state report of a polling scheduler (contract §6.2).
 //!
 //! Upstream's scheduler repeats in each report all that it knows of the job, and may have read that before a user changed
-//! it. A report must not undo the user's word: an event the scheduler has not been shown, and a job's place in a session.
+//! it. A report must not undo the user's word: an event the scheduler has not been shown, and a job's place in a session. Nor
+//! does it bring back an older run.
 
 use crate::error::ApiError;
 use crate::validate::job::JobBody;
 use freezer_database::Tx;
-use freezer_model::{Job, JobEvent, JobStatus, SessionId};
+use freezer_model::{Job, JobEvent, JobState, JobStatus, SessionId};
 
 /// The part of the report that is newer than what is stored. The caller has the job's row held.
 pub fn newer_part(tx: &mut Tx, mut report: JobBody, stored: &Job) -> Result<JobBody, ApiError> {
     if stored.state.event != JobEvent::None && tx.jobs().is_event_new(&stored.project_id, &stored.job_id)? {
         keep_event(&mut report, stored.state.event);
     }
+    keep_last_run(&mut report, &stored.state);
     match reported_session(tx, &report, stored)? {
         Reported::Standing => {}
         Reported::Round => report.session_tag = report.session_tag.filter(|tag| *tag > stored.session_tag),
@@ -31,6 +33,18 @@ fn keep_event(report: &mut JobBody, event: JobEvent) {
     // A completed job is not listed to schedulers: this one would never hear that it is to start again.
     if event == JobEvent::Start {
         schedule.state.status = schedule.state.status.filter(|status| *status != JobStatus::Completed);
+    }
+}
+
+/// Of several schedulers that share a client's name, each repeats the last run that it has done itself.
+fn keep_last_run(report: &mut JobBody, known: &JobState) {
+    let Some(schedule) = &mut report.schedule else { return };
+    let said = &mut schedule.state;
+    let (Some(started), Some(ended)) = (said.time_started, said.time_ended) else { return };
+    if started < known.time_started && (0..=known.time_started).contains(&ended) {
+        said.time_started = None;
+        said.time_ended = None;
+        said.result = None;
     }
 }
 

@@ -1,6 +1,8 @@
 //! PATCH /v2/{project_id}/jobs/{job_id}
 
+use super::merge::StateOwner;
 use super::resolve::Owner;
+use super::tell_end::tell_end;
 use super::trust::{self, TrustDesk};
 use super::{capability, job_id, merge, owner, report, resolve, state_owner};
 use crate::call::Call;
@@ -38,7 +40,7 @@ fn patch(tx: &mut Tx, trusts: &TrustDesk, owner: &Owner, id: &JobId, body: JobBo
     };
     let (who, plan_version) = (state_owner(client.as_ref()), stored.plan_version);
     let body = if body.is_report { report::newer_part(tx, body, &stored)? } else { body };
-    let (is_report, event) = (body.is_report, stored.state.event);
+    let (is_report, known) = (body.is_report, stored.state.clone());
     let must_check = body.client_id.is_some() || body.actions.is_some();
     let (is_client_chosen, before) = (body.client_id.is_some(), stored.credentials.clone());
     let mut job = merge::patched(stored, body, actions, who);
@@ -54,8 +56,11 @@ fn patch(tx: &mut Tx, trusts: &TrustDesk, owner: &Owner, id: &JobId, body: JobBo
         job.credentials = trusts.choose(tx, &owner.project, &client, before.as_ref())?;
     }
     tx.jobs().save(&job)?;
-    if !is_report && job.state.event != event && job.state.event != JobEvent::None {
+    if !is_report && job.state.event != known.event && job.state.event != JobEvent::None {
         tx.jobs().set_event_is_new(&owner.project, id)?;
+    }
+    if is_report && who == StateOwner::Client {
+        tell_end(tx, &known, &job, owner.now)?;
     }
     trusts.leave(tx, &owner.project, before.as_ref(), job.credentials.as_ref())?;
     tx.jobs().request_attention(&owner.project, id, owner.now)?;

@@ -41,9 +41,8 @@ pub fn schemas() -> Value {
             json!({ "project_id": text(), "user_id": text(), "backup_id": text(), "status": word(&STATUS),
                 "backup_metadata": map(), "backup_uuid": text() }),
         ),
-        "NewBackup": with(metadata(&["container", "hostname", "backup_name"]), json!({ "properties":
-            with(fields(), json!({ "status": word(&STATUS) })) })),
-        "BackupMetadata": metadata(&[]),
+        "NewBackup": new_backup(),
+        "BackupMetadata": metadata(),
         "BackupPatch": object(&[], json!({ "status": word(&STATUS), "backup_metadata": named("BackupMetadata") })),
         "BackupWritten": written("backup_id"),
         "RetentionRules": rules(json!({ "job_id": text_or_null(), "hostname": text_or_null(), "backup_name": text_or_null(), "container": text_or_null(),
@@ -67,10 +66,28 @@ pub fn schemas() -> Value {
     })
 }
 
+/// A record that claims no backup yet, or none any more, may lack its names.
+fn new_backup() -> Value {
+    let later = |max: usize| json!({ "type": ["string", "null"], "maxLength": max });
+    let names =
+        json!({ "container": later(NAME_MAX), "hostname": later(TEXT_MAX), "backup_name": later(NAME_MAX) });
+    let text = format!(
+        "At most {DOCUMENT_BYTES_MAX} bytes as JSON. container, hostname and backup_name may be missing, null or empty when status is \
+         creating, error or deleting; else they are needed"
+    );
+    let named = json!({ "required": ["container", "hostname", "backup_name"], "properties": fields() });
+    let claims_none = json!({ "required": ["status"],
+        "properties": { "status": word(&["creating", "error", "deleting"]) } });
+    with(
+        object(&[], with(with(fields(), names), json!({ "status": word(&STATUS) }))),
+        json!({ "description": text, "anyOf": [named, claims_none] }),
+    )
+}
+
 /// Open, but for what every client computes with; as text at most [`DOCUMENT_BYTES_MAX`].
-fn metadata(required: &[&str]) -> Value {
+fn metadata() -> Value {
     let text = format!("At most {DOCUMENT_BYTES_MAX} bytes as JSON");
-    with(object(required, fields()), json!({ "description": text }))
+    with(object(&[], fields()), json!({ "description": text }))
 }
 
 fn fields() -> Value {

@@ -59,7 +59,7 @@ const DATE: &str = "^-?([0-9]{4}|[1-9][0-9]{4,9})-(0[1-9]|1[0-2])-(0[1-9]|[12][0
 fn schedule() -> Value {
     let date = || {
         json!({ "type": "string", "maxLength": TEXT_MAX, "pattern": DATE,
-            "description": "YYYY-MM-DDThh:mm:ss, UTC unless a zone is given" })
+            "description": "YYYY-MM-DDThh:mm:ss, UTC unless a zone is given; kept as UTC in whole seconds" })
     };
     let part = || text_up_to(TEXT_MAX);
     let interval = json!({ "type": "string", "maxLength": TEXT_MAX,

@@ -2,7 +2,7 @@
 
 use super::names::{self, TEXT_MAX};
 use super::object::{Object, Refusal};
-use freezer_model::schedule::PLAN_KEYS;
+use freezer_model::schedule::{PLAN_KEYS, plain_moment};
 use freezer_model::{JobEvent, JobResult, JobState, JobStatus};
 use serde_json::{Map, Value};
 
@@ -60,12 +60,12 @@ pub fn parse(schedule: &Object<'_>) -> Result<ScheduleBody, Refusal> {
 
 fn plan(schedule: &Object<'_>) -> Result<Map<String, Value>, Refusal> {
     let mut plan = Map::new();
-    // In the order sent: reads give the plan back as it came.
+    // In the order sent: reads give the plan back as it came, in the spelling that every scheduler reads.
     for key in schedule.map().keys().filter(|key| key.starts_with("schedule_")) {
         let Some(text) = schedule.text(key, TEXT_MAX)? else { continue };
         let kept = if DATE_KEYS.contains(&key.as_str()) {
             names::is_date(text)
-                .then(|| text.to_owned())
+                .then(|| readable_date(key, text))
                 .ok_or("is not a date of the form YYYY-MM-DDThh:mm:ss")
         } else if key == "schedule_interval" {
             names::interval(text).ok_or(
@@ -81,6 +81,15 @@ fn plan(schedule: &Object<'_>) -> Result<Map<String, Value>, Refusal> {
         plan.insert(key.clone(), Value::String(kept.map_err(|why| schedule.refuse(key, why))?));
     }
     Ok(plan)
+}
+
+/// The same second as schedulers in Python read it. Older ones know neither fractions nor zones in a start and an end, which
+/// are UTC without one. The date of a single run they give to a library that knows zones, and takes one without for the host's
+/// local time: who sent a zone gets `Z`. What no calendar has is kept as it is.
+fn readable_date(key: &str, text: &str) -> String {
+    let Some(plain) = plain_moment(text) else { return text.to_owned() };
+    let has_zone = text.split_once('T').is_some_and(|(_, time)| time.contains(['Z', '+', '-']));
+    if key == "schedule_date" && has_zone { format!("{plain}Z") } else { plain }
 }
 
 fn state(schedule: &Object<'_>) -> Result<StatePatch, Refusal> {
@@ -126,6 +135,23 @@ mod tests {
         assert!(body.replaces_plan());
         assert!(!read(json!({"status": "running"})).unwrap().replaces_plan());
         assert!(read(json!({})).unwrap().replaces_plan());
+    }
+
+    #[test]
+    fn dates_are_kept_as_every_scheduler_reads_them() {
+        for (key, sent, kept) in [
+            ("schedule_start_date", "2026-01-02T03:00:00", "2026-01-02T03:00:00"),
+            ("schedule_start_date", "2026-01-02T03:00:00.5+02:00", "2026-01-02T01:00:00"),
+            ("schedule_end_date", "2026-01-02T03:00:00Z", "2026-01-02T03:00:00"),
+            ("schedule_date", "2026-01-02T03:00:00", "2026-01-02T03:00:00"),
+            ("schedule_date", "2026-01-02T03:00:00.5", "2026-01-02T03:00:00"),
+            ("schedule_date", "2026-01-02T03:00:00.5-02:00", "2026-01-02T05:00:00Z"),
+            ("schedule_date", "2026-01-02T03:00:00Z", "2026-01-02T03:00:00Z"),
+            ("schedule_end_date", "2026-02-31T03:00:00Z", "2026-02-31T03:00:00Z"),
+        ] {
+            let plan = read(json!({ key: sent })).unwrap().plan;
+            assert_eq!(plan.get(key), Some(&json!(kept)), "{sent}");
+        }
     }
 
     #[test]

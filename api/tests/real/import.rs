@@ -80,7 +80,7 @@ INSERT INTO actions (created_at, deleted, id, `action`, actionmode, backup_name,
  ('2026-01-01 00:00:03', 0, 'a4', 'info', NULL, NULL, NULL, NULL, NULL, 0, 5, 6, 'P', 'U64', '{"action": "info", "cut'),
  ('2026-01-01 00:00:04', 0, 'a5', 'info', NULL, NULL, NULL, NULL, NULL, 0, -2, 6, 'other-project', 'o', 'null');
 INSERT INTO jobs (created_at, deleted, id, project_id, user_id, client_id, session_id, session_tag, description, schedule) VALUES
- ('2026-01-01 00:00:00', 0, 'j1', 'P', 'U64', 'node1', '', 0, 'nightly etc', '{"schedule_interval": "1  days", "time_created": 1767225600, "time_started": 1767322800, "time_ended": 1767322860, "event": "", "status": "scheduled", "result": "success", "current_pid": 10058}'),
+ ('2026-01-01 00:00:00', 0, 'j1', 'P', 'U64', 'node1', '', 0, 'nightly etc', '{"schedule_interval": "1  days", "schedule_start_date": "2026-01-02T03:00:00.5+02:00", "time_created": 1767225600, "time_started": 1767322800, "time_ended": 1767322860, "event": "", "status": "scheduled", "result": "success", "current_pid": 10058}'),
  ('2026-01-01 00:00:01', 0, 'j2', 'P', 'U64', 'central', NULL, NULL, NULL, '{}'),
  ('2026-01-01 00:00:02', 1, 'j3', 'P', 'U64', 'node1', '', 0, 'deleted', '{}'),
  ('2026-01-01 00:00:03', 0, 'j4', 'P', 'U64', 'node1', '', 0, 'odd', '{"schedule_interval": "now and then"}'),
@@ -97,7 +97,7 @@ INSERT INTO sessions (created_at, deleted, id, project_id, user_id, session_tag,
  ('2026-01-01 00:00:03', 0, 's4', 'P', 'U64', 1, '[1]', NULL, 'active', NULL);
 INSERT INTO backups (created_at, deleted, id, project_id, user_id, job_id, status, backup_metadata) VALUES
  ('2026-01-01 00:00:00', 0, 'b1', 'P', 'U64', 'j1', 'available', '{"container": "vault", "hostname": "db1", "backup_name": "etc", "time_stamp": "1767225600", "job_id": "j1"}'),
- ('2026-01-01 00:00:01', 0, 'b2', 'P', 'U64', NULL, 'error', '{"container": "vault", "hostname": "db1", "backup_name": "etc"}'),
+ ('2026-01-01 00:00:01', 0, 'b2', 'P', 'U64', NULL, 'error', '{"container": "vault", "hostname": null, "backup_name": "etc"}'),
  ('2026-01-01 00:00:02', 0, 'b3', 'P', 'U64', NULL, 'available', '{"container": "", "hostname": "db1", "backup_name": "etc"}'),
  ('2026-01-01 00:00:03', 0, 'b4', 'P', 'U64', NULL, 'lost', '{"container": "v", "hostname": "db1", "backup_name": "etc", "time_stamp": 1}'),
  ('2026-01-01 00:00:04', 1, 'b5', 'P', 'U64', NULL, 'available', '{}');
@@ -238,8 +238,8 @@ async fn a_database_is_taken_over_and_read_through_the_api() {
 fn what_was_stored_is_shown(all: &Value, user: &str) {
     let jobs = all[0]["jobs"].as_array().unwrap();
     assert_eq!(jobs.len(), 2, "{jobs:#?}");
-    let schedule = json!({"schedule_interval": "1 days", "time_created": 1_767_225_600, "time_started": 1_767_322_800,
-        "time_ended": 1_767_322_860, "event": "", "status": "scheduled", "result": "success", "current_pid": 10058});
+    let schedule = json!({"schedule_interval": "1 days", "schedule_start_date": "2026-01-02T01:00:00",
+        "time_created": 1_767_225_600, "time_started": 1_767_322_800, "time_ended": 1_767_322_860, "event": "", "status": "scheduled", "result": "success", "current_pid": 10058});
     assert_eq!((&jobs[0]["job_id"], &jobs[0]["job_schedule"]), (&json!("j1"), &schedule));
     assert_eq!((&jobs[0]["user_id"], &jobs[0]["description"]), (&json!(user), &json!("nightly etc")));
     let actions: Vec<&Value> =
@@ -271,6 +271,7 @@ fn what_was_stored_is_shown(all: &Value, user: &str) {
     assert_eq!((backups.len(), backups[0].get("status"), &backups[1]["status"]), (2, None, &json!("error")));
     assert_eq!(backups[0]["backup_metadata"]["time_stamp"], 1_767_225_600);
     assert_eq!(backups[1]["backup_metadata"]["time_stamp"], 1_767_225_601);
+    assert_eq!(backups[1]["backup_metadata"]["hostname"], "", "never begun");
 
     let sessions = all[4]["sessions"].as_array().unwrap();
     assert_eq!((sessions.len(), &sessions[0]["jobs"], &sessions[0]["hold_off"]), (2, &json!({}), &json!(30)));

@@ -1,10 +1,11 @@
 //! The unmodified `freezer-scheduler` of upstream with its agent, as a tenant runs it: it registers, polls, runs a backup
-//! to a local folder, reports, and takes part in sessions.
+//! to a local folder, which our agent restores, reports, and takes part in sessions.
 
 use crate::stage::{Person, Stage};
-use freezer_testkit::{Daemon, services, venv};
+use freezer_testkit::{Daemon, program, services, venv};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -110,6 +111,18 @@ impl<'a> Host<'a> {
     }
 }
 
+/// Our agent brings back what upstream's agent has stored.
+fn restored_here(folder: &Path, hostname: &str) {
+    let (store, target) = (folder.join("store"), folder.join("restored"));
+    let mut command = Command::new(program("freezer-agent"));
+    command.env_clear().env("PATH", "/usr/bin:/bin").args(["--quiet", "--action", "restore"]);
+    command.args(["--storage", "local", "--backup-name", "nightly", "--hostname", hostname]);
+    command.arg("--container").arg(store).arg("--restore-abs-path").arg(&target);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(std::fs::read_to_string(target.join("file")).unwrap(), "worth saving\n");
+}
+
 fn files_below(folder: &Path) -> usize {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
@@ -140,6 +153,7 @@ async fn registers_polls_saves_and_reports() {
     host.event("nightly", "start").await;
     host.completed("nightly").await;
     host.until("the second record", "/backups", |list| list["backups"].as_array().unwrap().len() == 2).await;
+    restored_here(stage.folder.path(), metadata["hostname"].as_str().unwrap());
     // planned, stopped before its time, started again with another plan
     host.job("weekly", json!({"schedule_interval": "1 weeks"})).await;
     let is = |status: &'static str| {
@@ -152,6 +166,26 @@ async fn registers_polls_saves_and_reports() {
     host.event("weekly", "start").await;
     let job = host.until("planned again", "/jobs/weekly", is("scheduled")).await;
     assert_eq!(job["job_schedule"]["schedule_interval"], "2 weeks");
+    // A backup that it announces first, of a volume that is not there.
+    let action = json!({"action": "backup", "mode": "cindernative", "backup_name": "native", "cindernative_vol_id": "nothing",
+        "log_file": stage.folder.path().join("home/agent.log")});
+    let native = json!({"job_id": "native", "client_id": "node1", "job_schedule": {},
+        "job_actions": [{"freezer_action": action, "max_retries": 0}]});
+    host.ask("POST", "/jobs", native).await;
+    host.until("the failed end", "/jobs/native", |job| {
+        job["job_schedule"]["status"] == "completed" && job["job_schedule"]["result"] == "fail"
+    })
+    .await;
+    let records = host.records().await;
+    let announced =
+        records.iter().find(|record| record["status"] == "creating").expect("the announced record");
+    assert_eq!(
+        (&announced["backup_metadata"]["hostname"], &announced["backup_metadata"]["container"]),
+        (&json!(""), &json!(""))
+    );
+    let log = host.scheduler.log();
+    assert!(log.contains("Created backup record in freezer-api"), "{log}");
+    assert!(!log.contains("Failed to pre-create backup record"), "{log}");
     host.scheduler.kill();
 }
 

@@ -138,6 +138,96 @@ async fn required_fields_are_named() {
     api.call(ALICE, "POST", "/backups", body).await.expect_refusal("'job_id'");
 }
 
+/// What Freezer's scheduler 19.0.0 says before it begins a backup of mode `cindernative`.
+fn announced() -> Value {
+    json!({"status": "creating", "mode": "cindernative", "action": "backup", "backup_media": "cindernative", "backup_name": "nightly",
+        "container": null, "cindernative_vol_id": "v1", "time_stamp": NOW - 5})
+}
+
+#[tokio::test]
+async fn an_announced_record_is_settled_as_upstreams_scheduler_does_it() {
+    let api = Api::start().await;
+    let id = create(&api, announced()).await;
+    let path = format!("/backups/{id}");
+    let mut metadata = announced();
+    metadata.as_object_mut().unwrap().remove("status");
+    metadata["container"] = json!("");
+    metadata["hostname"] = json!("");
+    let expected = json!({"project_id": "p1", "user_id": "alice", "backup_id": id, "status": "creating", "backup_metadata": metadata});
+    assert_eq!(api.get(ALICE, "/backups").await.json(), json!({"backups": [expected]}));
+    let found = async |search: Value| {
+        api.call(ALICE, "GET", "/backups", search).await.expect(200).json()["backups"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(found(json!({"match": [{"backup_name": "nightly"}, {"status": "creating"}]})).await, 1);
+    assert_eq!(found(json!({"match": [{"hostname": ""}, {"container": ""}]})).await, 1);
+    assert_eq!(found(json!({"match": [{"_all": "v1"}]})).await, 1);
+    assert_eq!(found(json!({"match": [{"status": "available"}]})).await, 0);
+    let plan = api.call(ALICE, "POST", "/backups/retention-plan", json!({"keep_last": 1})).await;
+    assert_eq!(plan.expect(200).json()["backups"], json!([]));
+    // The agent's metadata, flat, with the record's own id among them.
+    let told = json!({"status": "available", "backup_id": id, "job_id": "j", "mode": "cindernative", "action": "backup",
+        "backup_media": "cindernative", "backup_name": "nightly", "container": "vault", "hostname": "db1", "path_to_backup": "",
+        "cindernative_vol_id": "v1", "cinder_backup_id": "c1", "time_stamp": NOW, "curr_backup_level": 0});
+    let answer = api.call(ALICE, "PATCH", &path, told.clone()).await.expect(200).json();
+    let mut metadata = told.clone();
+    metadata.as_object_mut().unwrap().retain(|key, _| key != "status" && key != "backup_id");
+    assert_eq!((&answer["status"], &answer["backup_metadata"]), (&json!("available"), &metadata));
+    assert_eq!(found(json!({"match": [{"job_id": "j"}, {"hostname": "db1"}]})).await, 1);
+    // Once is all: a settled record takes its changes as the contract has them.
+    let again = json!({"status": "available", "hostname": "db2", "cinder_backup_id": "c2"});
+    assert_eq!(api.call(ALICE, "PATCH", &path, again).await.expect(200).json()["backup_metadata"], metadata);
+}
+
+#[tokio::test]
+async fn names_may_come_later_where_no_backup_is_claimed() {
+    let api = Api::start().await;
+    for status in ["creating", "error", "deleting"] {
+        for key in ["container", "hostname", "backup_name"] {
+            for lack in [None, Some(json!(null)), Some(json!(""))] {
+                let mut body = sample();
+                body["status"] = json!(status);
+                body.as_object_mut().unwrap().remove(key);
+                if let Some(value) = lack {
+                    body[key] = value;
+                }
+                let id = create(&api, body).await;
+                assert_eq!(
+                    api.get(ALICE, &format!("/backups/{id}")).await.json()["backup_metadata"][key],
+                    "",
+                    "{status}"
+                );
+            }
+            for bad in [json!(7), json!([]), json!("x".repeat(513))] {
+                let mut body = sample();
+                body["status"] = json!(status);
+                body[key] = bad;
+                api.call(ALICE, "POST", "/backups", body).await.expect_refusal(&format!("'{key}'"));
+            }
+        }
+    }
+    for status in ["available", "deleted"] {
+        let mut body = sample();
+        body["status"] = json!(status);
+        body["hostname"] = json!(null);
+        api.call(ALICE, "POST", "/backups", body).await.expect_refusal("'hostname'");
+    }
+    // What has come stays.
+    let id = create(&api, announced()).await;
+    let path = format!("/backups/{id}");
+    let named = json!({"backup_metadata": {"hostname": "db1"}});
+    assert_eq!(
+        api.call(ALICE, "PATCH", &path, named).await.expect(200).json()["backup_metadata"]["hostname"],
+        "db1"
+    );
+    api.call(ALICE, "PATCH", &path, json!({"status": "available", "hostname": null}))
+        .await
+        .expect_refusal("'backup_metadata.hostname'");
+    assert_eq!(api.get(ALICE, &path).await.json()["status"], "creating");
+}
+
 #[tokio::test]
 async fn patches_are_laid_over_the_metadata() {
     let api = Api::start().await;

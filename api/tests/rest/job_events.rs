@@ -1,7 +1,10 @@
 //! Events: what a user wants of a job (contract §6.1).
 
 use crate::harness::*;
+use freezer_database::Letter;
+use freezer_model::Clock;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 async fn schedule(api: &Api) -> Value {
     api.get(ALICE, "/jobs/j").await.expect(200).json()["job_schedule"].clone()
@@ -170,4 +173,60 @@ async fn polls_of_a_central_scheduler_count_too_and_cost_nothing_more_without_ev
     assert_eq!((cost, ask().await.1), (3, 2), "an event is marked once");
     report(&api, &read, "stop").await;
     assert_eq!((schedule(&api).await["event"].clone(), ask().await.1), (json!(""), 1));
+}
+
+/// The events that wait for a conductor with addresses.
+fn told(api: &Api) -> Vec<Letter> {
+    let now = api.clock.now();
+    api.db.transaction(|tx| tx.outbox().claim_due(&[Letter::EVENT], now, 100, Duration::ZERO)).unwrap()
+}
+
+#[tokio::test]
+async fn a_failure_that_a_scheduler_reports_is_told_once() {
+    let api = Api::start().await;
+    api.client(ALICE, "node1").await;
+    api.job(ALICE, json!({"job_id": "j", "job_schedule": {"schedule_interval": "1 days"}})).await;
+    let reported = async |started: i64, ended: i64, status: &str, result: &str| {
+        let schedule = json!({"schedule_interval": "1 days", "time_created": NOW, "time_started": started, "time_ended": ended,
+            "status": status, "result": result, "event": "", "current_pid": 7});
+        let body = json!({"job_schedule": schedule, "session_id": "", "session_tag": 0});
+        api.call(ALICE, "PATCH", "/jobs/j", body).await.expect(200);
+        told(&api).len()
+    };
+    assert_eq!(reported(-1, -1, "scheduled", "").await, 0);
+    assert_eq!(reported(NOW, -1, "running", "").await, 0);
+    // A result that is set before the run's end is written down is no end.
+    assert_eq!(reported(NOW, -1, "running", "fail").await, 0);
+    assert_eq!(reported(NOW, NOW + 5, "running", "fail").await, 1);
+    let event = told(&api)[0].body.clone();
+    assert_eq!((&event["event"], &event["state"]), (&json!("run.failed"), &json!("fail")));
+    assert_eq!(
+        (&event["project_id"], &event["job_id"], &event["client_id"], &event["run_id"]),
+        (&json!("p1"), &json!("j"), &json!("node1"), &Value::Null)
+    );
+    // Said again, also after the user has asked for the next run.
+    assert_eq!(reported(NOW, NOW + 5, "scheduled", "fail").await, 1);
+    send(&api, json!({"start": null})).await.expect(202);
+    assert_eq!(reported(NOW, NOW + 5, "scheduled", "fail").await, 1);
+    assert_eq!(reported(NOW + 60, -1, "running", "").await, 1);
+    // Another scheduler under the same name knows the run before only.
+    assert_eq!(reported(NOW, NOW + 5, "scheduled", "fail").await, 1);
+    let after = schedule(&api).await;
+    assert_eq!(
+        (&after["time_started"], &after["time_ended"], &after["result"]),
+        (&json!(NOW + 60), &json!(-1), &json!(""))
+    );
+    assert_eq!(reported(NOW + 60, NOW + 70, "scheduled", "aborted").await, 1);
+    assert_eq!(reported(NOW + 120, NOW + 130, "scheduled", "success").await, 1);
+    assert_eq!(reported(NOW + 180, NOW + 181, "completed", "fail").await, 2);
+    // Its clock was set back: the run is a new one.
+    assert_eq!(reported(NOW + 30, -1, "running", "").await, 2);
+    assert_eq!(reported(NOW + 30, NOW + 31, "completed", "fail").await, 3);
+    // What a user writes is no report.
+    let edit = json!({"description": "x", "job_schedule": {"result": "fail", "time_started": NOW + 300, "time_ended": NOW + 301}});
+    api.call(ALICE, "PATCH", "/jobs/j", edit).await.expect(200);
+    assert_eq!(told(&api).len(), 3);
+    // Where nobody has addresses, events do not pile up.
+    api.clock.advance(Duration::from_secs(2 * 86_400));
+    assert_eq!(reported(NOW + 400, NOW + 401, "completed", "fail").await, 1);
 }

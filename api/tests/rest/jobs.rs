@@ -34,6 +34,45 @@ async fn a_new_job_reads_back_as_the_contract_says() {
 }
 
 #[tokio::test]
+async fn plans_are_kept_as_every_scheduler_reads_them() {
+    let api = Api::start().await;
+    api.client(ALICE, "node1").await;
+    let sent = |hour: u32| {
+        json!({"schedule_start_date": format!("2026-01-02T{hour:02}:00:00.5+02:00"), "schedule_interval": "1   days",
+            "schedule_end_date": "2026-02-01T00:00:00Z"})
+    };
+    let kept = |hour: u32| {
+        json!({"schedule_start_date": format!("2026-01-02T{hour:02}:00:00"), "schedule_interval": "1 days",
+            "schedule_end_date": "2026-02-01T00:00:00"})
+    };
+    let plan = async |path: &str, schedule: &str| {
+        let mut plan = api.get(ALICE, path).await.expect(200).json()[schedule].take();
+        plan.as_object_mut().unwrap().retain(|key, _| key.starts_with("schedule_"));
+        plan
+    };
+    api.job(ALICE, json!({"job_id": "j", "job_schedule": sent(3)})).await;
+    assert_eq!(plan("/jobs/j", "job_schedule").await, kept(1));
+    api.call(ALICE, "PATCH", "/jobs/j", json!({"job_schedule": sent(4)})).await.expect(200);
+    assert_eq!(plan("/jobs/j", "job_schedule").await, kept(2));
+    let mut whole = job_body();
+    whole["job_schedule"] = sent(5);
+    api.call(ALICE, "POST", "/jobs/j", whole).await.expect(201);
+    assert_eq!(plan("/jobs/j", "job_schedule").await, kept(3));
+    // One time alone is read with the zone that is said, and in the host's own without: what was said is not taken away.
+    let once = json!({"job_schedule": {"schedule_date": "2026-01-02T03:00:00.5+02:00"}});
+    api.call(ALICE, "PATCH", "/jobs/j", once).await.expect(200);
+    assert_eq!(plan("/jobs/j", "job_schedule").await, json!({"schedule_date": "2026-01-02T01:00:00Z"}));
+    // Those of sessions are the same, and so are those that jobs get from them.
+    let made = api.call(ALICE, "POST", "/sessions", json!({"schedule": sent(6)})).await.expect(201).json();
+    let session = format!("/sessions/{}", made["session_id"].as_str().unwrap());
+    assert_eq!(plan(&session, "schedule").await, kept(4));
+    api.call(ALICE, "PUT", &format!("{session}/jobs/j"), Value::Null).await.expect(204);
+    assert_eq!(plan("/jobs/j", "job_schedule").await, kept(4));
+    api.call(ALICE, "PATCH", &session, json!({"schedule": sent(7)})).await.expect(200);
+    assert_eq!(plan(&session, "schedule").await, kept(5));
+}
+
+#[tokio::test]
 async fn defaults_and_kept_state() {
     let api = Api::start().await;
     api.client(ALICE, "node1").await;

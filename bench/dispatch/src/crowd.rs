@@ -25,6 +25,8 @@ pub struct Crowd {
 }
 
 const CONNECTIONS: usize = 20;
+/// Of all cores, the conductor: what else a controller runs (API, database, broker) is printed beside it.
+const MOST_PERCENT: f64 = 35.0;
 const TRANSPORTS: usize = 4;
 
 #[derive(Default)]
@@ -115,11 +117,18 @@ pub async fn measure(wanted: &Crowd) -> Result<(), Failure> {
     );
     let mut waits = std::mem::take(&mut *counts.waits.lock().unwrap_or_else(PoisonError::into_inner));
     println!("a heartbeat is answered in: {}", spread(&mut waits));
-    println!("calls that failed: {}", counts.failed.load(Ordering::Relaxed));
+    let failed = counts.failed.load(Ordering::Relaxed);
+    println!("calls that failed: {failed}");
     drop(listening);
     conductor.stop(Duration::from_secs(20));
     std::fs::remove_dir_all(&folder)?;
-    Ok(())
+    let mut judge = crate::Judge::default();
+    judge.must(
+        share(0) <= MOST_PERCENT,
+        format!("the conductor took {:.1} %, must be {MOST_PERCENT}", share(0)),
+    );
+    judge.must(failed == 0, format!("{failed} calls failed"));
+    judge.verdict()
 }
 
 fn conductor(folder: &std::path::Path, database: &str, bus: &str) -> Result<Daemon, Failure> {

@@ -4,13 +4,15 @@
 //!
 //! `bench/dispatch/run [--jobs N] [--agents N] [--conductors N] [--rate N] [--seconds N]`, services up (make services).
 //!
+//! Ends with 1 when a figure is not what it must be.
+//!
 //! `bench/dispatch/run --crowd 10000 [--rate N] [--seconds N]`: so many agents beat on one conductor, and what that costs.
 
 mod agents;
 mod crowd;
 mod place;
 
-use place::{Place, spread};
+use place::{Place, percentile, spread};
 use std::time::{Duration, Instant};
 
 /// What the command line asks for.
@@ -47,6 +49,31 @@ impl Wanted {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// What figures must be: jobs a second, and the 99th percentile in ms of an order's and of a user's way.
+const RATE: f64 = 1000.0;
+const PACED_P99_MS: i64 = 500;
+const RUN_NOW_P99_MS: i64 = 1000;
+
+/// Figures that are not what they must be.
+#[derive(Default)]
+struct Judge(Vec<String>);
+
+impl Judge {
+    fn must(&mut self, holds: bool, what: String) {
+        if !holds {
+            self.0.push(what);
+        }
+    }
+
+    fn verdict(self) -> Result<(), Failure> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("not as it must be: {}", self.0.join("; ")).into())
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let wanted = Wanted::read()?;
@@ -55,13 +82,15 @@ async fn main() -> Result<(), Failure> {
         return crowd::measure(&crowd::Crowd { agents, rate, seconds }).await;
     }
     println!("{} agents, {} conductors", wanted.agents, wanted.conductors);
-    burst(&wanted).await?;
-    paced(&wanted).await?;
-    run_now(&wanted).await
+    let mut judge = Judge::default();
+    burst(&wanted, &mut judge).await?;
+    paced(&wanted, &mut judge).await?;
+    run_now(&wanted, &mut judge).await?;
+    judge.verdict()
 }
 
 /// All jobs are due at once: how many a second.
-async fn burst(wanted: &Wanted) -> Result<(), Failure> {
+async fn burst(wanted: &Wanted, judge: &mut Judge) -> Result<(), Failure> {
     let mut place = Place::open(wanted.agents).await?;
     place.put_jobs(wanted.jobs, |_| 0)?;
     let began = Instant::now();
@@ -74,13 +103,14 @@ async fn burst(wanted: &Wanted) -> Result<(), Failure> {
         wanted.jobs,
         took.as_secs_f64()
     );
+    judge.must(rate >= RATE, format!("burst of {rate:.0} jobs/s, must be {RATE}"));
     place.check_once(&received)?;
     place.close(conductors).await;
     Ok(())
 }
 
 /// Jobs become due at a steady rate: how long after that an agent has its order.
-async fn paced(wanted: &Wanted) -> Result<(), Failure> {
+async fn paced(wanted: &Wanted, judge: &mut Judge) -> Result<(), Failure> {
     let count = wanted.rate * wanted.seconds;
     let mut place = Place::open(wanted.agents).await?;
     // Time to write them all before the first is due.
@@ -91,14 +121,21 @@ async fn paced(wanted: &Wanted) -> Result<(), Failure> {
     let received = place.collect(count).await?;
     let mut waits: Vec<i64> =
         received.iter().filter_map(|order| Some(order.at_ms - due.get(&order.job)?)).collect();
-    println!("paced: {} jobs/s for {} s: {}", wanted.rate, wanted.seconds, spread(&mut waits));
+    println!(
+        "paced: {} jobs/s for {} s: {} (p99 must 500, aim 150)",
+        wanted.rate,
+        wanted.seconds,
+        spread(&mut waits)
+    );
+    let p99 = percentile(&waits, 99);
+    judge.must(p99 <= PACED_P99_MS, format!("paced p99 of {p99} ms, must be {PACED_P99_MS}"));
     place.check_once(&received)?;
     place.close(conductors).await;
     Ok(())
 }
 
 /// A user starts a job: how long until its agent's report of the beginning is answered.
-async fn run_now(wanted: &Wanted) -> Result<(), Failure> {
+async fn run_now(wanted: &Wanted, judge: &mut Judge) -> Result<(), Failure> {
     const ROUNDS: usize = 50;
     let mut place = Place::open(wanted.agents).await?;
     let conductors = place.conductors(wanted.conductors).await?;
@@ -113,6 +150,8 @@ async fn run_now(wanted: &Wanted) -> Result<(), Failure> {
         waits.push(i64::try_from(began.elapsed().as_millis())?);
     }
     println!("run now to step_started answered: {} (must 1000, aim 300)", spread(&mut waits));
+    let p99 = percentile(&waits, 99);
+    judge.must(p99 <= RUN_NOW_P99_MS, format!("run now p99 of {p99} ms, must be {RUN_NOW_P99_MS}"));
     place.close(conductors).await;
     Ok(())
 }

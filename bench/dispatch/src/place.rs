@@ -234,6 +234,11 @@ pub fn object(value: Value) -> serde_json::Map<String, Value> {
 /// Median and tail of milliseconds.
 pub fn spread(waits: &mut [i64]) -> String {
     waits.sort_unstable();
-    let at = |part: usize| waits.get(waits.len().saturating_sub(1) * part / 100).copied().unwrap_or(0);
+    let at = |part: usize| percentile(waits, part);
     format!("p50 {} ms, p99 {} ms, longest {} ms", at(50), at(99), at(100))
+}
+
+/// Of what is sorted.
+pub fn percentile(sorted: &[i64], part: usize) -> i64 {
+    sorted.get(sorted.len().saturating_sub(1) * part / 100).copied().unwrap_or(0)
 }

@@ -2,6 +2,7 @@
 
 use crate::stage::*;
 use freezer_conductor::{ConductorOptions, WebhookOptions};
+use freezer_database::Letter;
 use freezer_model::*;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
@@ -161,6 +162,12 @@ pub async fn webhooks_tell_of_failed_and_missed_runs(stage: Stage) {
     let event = receiver.post().await.event();
     assert_eq!((&event["event"], &event["job_id"]), (&json!("run.missed"), &json!("odd")));
     assert!(event["error"].as_str().unwrap().contains("plan cannot be followed"), "{event}");
+    // What the API was told by a scheduler that polls.
+    let told = json!({"event": "run.failed", "job_id": "polled"});
+    stage.db.transaction(|tx| tx.outbox().put(Letter::EVENT, &told, stage.clock.now())).unwrap();
+    let post = receiver.post().await;
+    assert!(post.is_signed());
+    assert_eq!(post.event(), told);
     stage
         .eventually("all are delivered", |stage| {
             stage.db.read(|tx| tx.outbox().next_attention()).unwrap().is_none()

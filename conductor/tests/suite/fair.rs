@@ -56,6 +56,33 @@ pub async fn a_huge_first_backup_does_not_delay_another_project(stage: Stage) {
     conductor.stop().await;
 }
 
+pub async fn a_huge_first_backup_on_a_central_agent_leaves_room(stage: Stage) {
+    const HUGE: usize = 10;
+    let mut central = Agent::listen(&stage, "service", "central").await;
+    (central.is_central, central.concurrent_jobs) = (true, Some(4));
+    let conductor = stage.conductor().await;
+    central.hello(vec![]).await;
+    // Terabytes that run for days: three of the agent's four places are all that one project gets.
+    put(&stage, "p", "central", &names("huge", HUGE));
+    let mut at_work = Vec::new();
+    for _ in 0..3 {
+        at_work.push(begin(&central).await);
+    }
+    stage.eventually("the others wait", |stage| stage.waiting("p").len() == HUGE - 3).await;
+    assert_eq!(central.unasked().await, 0);
+    let shown = document::run(&stage.waiting("p")[0]);
+    assert_eq!(shown["waiting_for"], "the project has its share of agent central");
+    for round in 0..3 {
+        put(&stage, "q", "central", &[format!("small{round}")]);
+        assert_eq!(central.work(StepOutcome::Success).await.project_id.as_str(), "q");
+    }
+    // What ends makes room for exactly one that waits.
+    end(&central, &at_work.remove(0)).await;
+    assert_eq!(begin(&central).await.project_id.as_str(), "p");
+    assert_eq!(stage.waiting("p").len(), HUGE - 4);
+    conductor.stop().await;
+}
+
 pub async fn the_queue_is_ordered_by_shares(stage: Stage) {
     let quota = Quota { weight: Some(3), ..Quota::default() };
     stage.db.transaction(|tx| tx.quotas().put(&ProjectId::from("q"), &quota)).unwrap();

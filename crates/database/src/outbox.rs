@@ -30,6 +30,12 @@ pub struct Letter {
     pub attempts: i32,
 }
 
+impl Letter {
+    /// Kind of a letter whose body is an event for webhooks, written by who does not know their addresses: a conductor that has
+    /// some makes one letter for each of it.
+    pub const EVENT: &str = "event";
+}
+
 type Row = (String, String, String, i64, i32);
 
 impl Outbox<'_> {
@@ -52,11 +58,27 @@ impl Outbox<'_> {
         Ok(())
     }
 
-    /// Up to `limit` due letters, oldest first; nobody else gets them for `hold`.
-    pub fn claim_due(&mut self, now: Timestamp, limit: u32, hold: Duration) -> Result<Vec<Letter>, DbError> {
+    /// Removes events that have been due since before then: nobody has addresses to send them to.
+    pub fn forget_events(&mut self, before: Timestamp) -> Result<(), DbError> {
+        self.tx.run(NOUN, "", |conn| {
+            let old = outbox::table.filter(outbox::attention_at.lt(before.0));
+            diesel::delete(old.filter(outbox::kind.eq(Letter::EVENT))).execute(conn)
+        })?;
+        Ok(())
+    }
+
+    /// Up to `limit` due letters of these kinds, oldest first; nobody else gets them for `hold`.
+    pub fn claim_due(
+        &mut self,
+        kinds: &[&str],
+        now: Timestamp,
+        limit: u32,
+        hold: Duration,
+    ) -> Result<Vec<Letter>, DbError> {
         let ids: Vec<String> = self.tx.run(NOUN, "", |conn| {
             outbox::table
                 .filter(outbox::attention_at.le(now.0))
+                .filter(outbox::kind.eq_any(kinds.to_vec()))
                 .order((outbox::attention_at, outbox::id))
                 .limit(i64::from(limit))
                 .select(outbox::id)
@@ -111,10 +133,10 @@ impl Outbox<'_> {
         Ok(())
     }
 
-    /// It has arrived, or never will.
-    pub fn remove(&mut self, id: &str) -> Result<(), DbError> {
-        self.tx.run(NOUN, id, |conn| diesel::delete(outbox::table.find(id)).execute(conn))?;
-        Ok(())
+    /// It has arrived, or never will. Returns whether it was there.
+    pub fn remove(&mut self, id: &str) -> Result<bool, DbError> {
+        let removed = self.tx.run(NOUN, id, |conn| diesel::delete(outbox::table.find(id)).execute(conn))?;
+        Ok(removed > 0)
     }
 
     /// When the next letter is due.

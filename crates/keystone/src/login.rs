@@ -78,6 +78,10 @@ pub(crate) async fn log_in(
 }
 
 fn refusal(url: String, status: StatusCode, detail: String, auth: &Auth) -> KeystoneError {
+    let detail = match trust_of(auth) {
+        Some(id) => detail.replace(id, "***"),
+        None => detail,
+    };
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             KeystoneError::Refused { url, who: who(auth), detail }
@@ -94,9 +98,22 @@ pub(crate) async fn error_message(response: reqwest::Response) -> String {
     message.map_or(reason, |text| text.chars().take(300).collect())
 }
 
-/// Names whose credentials were used, never the secret.
+/// Id of the trust that was to be acted under.
+fn trust_of(auth: &Auth) -> Option<&str> {
+    match auth {
+        Auth::Password { scope: Scope::Trust(id), .. } | Auth::Token { scope: Scope::Trust(id), .. } => {
+            Some(id.as_str()).filter(|id| !id.is_empty())
+        }
+        _ => None,
+    }
+}
+
+/// Names whose credentials were used, never the secret, nor the trust: who is the trustee can use its id.
 fn who(auth: &Auth) -> String {
     match auth {
+        Auth::Password { user, scope: Scope::Trust(_), .. } => {
+            format!("user {} under a trust", named_text(user))
+        }
         Auth::Password { user, .. } => format!("user {}", named_text(user)),
         Auth::ApplicationCredential { credential: ApplicationCredential::Id(id), .. } => {
             format!("application credential {id}")
@@ -207,5 +224,10 @@ mod tests {
                 {"name": "c", "user": {"name": "alice", "domain": {"name": "Default"}}, "secret": "s"}}}})
         );
         assert_eq!(who(&password(Scope::System)), "user \"alice\" of domain \"Default\"");
+        let of_trust = password(Scope::Trust("t1".to_owned()));
+        assert_eq!(who(&of_trust), "user \"alice\" of domain \"Default\" under a trust");
+        let detail = "Could not find trust: t1.".to_owned();
+        let told = refusal("http://k/v3".to_owned(), StatusCode::NOT_FOUND, detail, &of_trust).to_string();
+        assert!(told.ends_with("404: Could not find trust: ***."), "{told}");
     }
 }

@@ -227,8 +227,10 @@ async fn a_trust_lets_the_trustee_act_for_the_trustor() {
 
         trustor.delete_trust(&made.id).await.unwrap();
         trustor.delete_trust(&made.id).await.unwrap();
-        let ended = trustee.in_trust(&made.id).unwrap();
-        assert!(matches!(ended.token().await, Err(KeystoneError::Refused { .. })));
+        let ended = trustee.in_trust(&made.id).unwrap().token().await.unwrap_err();
+        assert!(matches!(ended, KeystoneError::Refused { .. }), "{ended}");
+        let told = ended.to_string();
+        assert!(told.contains("under a trust") && !told.contains(&made.id), "{told}");
     })
     .await;
 }

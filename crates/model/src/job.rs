@@ -78,7 +78,8 @@ pub struct Job<D = Map<String, Value>> {
     pub description: Option<String>,
     pub session_id: Option<String>,
     pub session_tag: i64,
-    /// The plan keys of `job_schedule` (`schedule_date`, `schedule_interval`, cron fields, …) as sent.
+    /// The plan keys of `job_schedule` (`schedule_date`, `schedule_interval`, cron fields, …) as sent, in the spelling that every
+    /// scheduler reads.
     pub plan: D,
     pub state: JobState,
     /// In order; the same action may stand twice.

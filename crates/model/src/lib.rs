@@ -12,6 +12,8 @@ pub mod document;
 pub mod ids;
 pub mod job;
 pub mod naming;
+pub mod outcome;
+pub mod planning;
 pub mod quota;
 pub mod rate_limits;
 pub mod retention;

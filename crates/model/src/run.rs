@@ -106,7 +106,7 @@ pub struct Step {
     pub log: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     pub run_id: RunId,
     pub project_id: ProjectId,

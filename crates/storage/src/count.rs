@@ -1,6 +1,6 @@
 //! Counts requests and bytes by method. Changes nothing.
 
-use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
+use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -36,6 +36,8 @@ pub struct Counts(Arc<Numbers>);
 #[derive(Default)]
 struct Numbers {
     calls: Mutex<BTreeMap<Method, u64>>,
+    /// Objects given to `put_all`.
+    together: AtomicU64,
     sent_bytes: AtomicU64,
     received_bytes: AtomicU64,
 }
@@ -48,6 +50,11 @@ impl Counts {
     /// All calls of all methods.
     pub fn all(&self) -> BTreeMap<Method, u64> {
         crate::clock::lock(&self.0.calls).clone()
+    }
+    /// All calls, where each object of a `put_all` is one: the requests of a store that takes one object at a time.
+    pub fn one_by_one(&self) -> u64 {
+        let calls: u64 = self.all().values().sum();
+        calls - self.calls(Method::PutAll) + self.0.together.load(Ordering::Relaxed)
     }
     /// Bytes given to `put`, `put_all` and to large writers.
     pub fn sent_bytes(&self) -> u64 {
@@ -93,6 +100,7 @@ impl Store for Counted {
     }
     async fn put_all(&self, objects: &[(ObjectName, Bytes)]) -> Result<(), StoreError> {
         self.counts.call(Method::PutAll);
+        self.counts.0.together.fetch_add(objects.len() as u64, Ordering::Relaxed);
         self.counts.sent(objects.iter().map(|(_, body)| body.len()).sum());
         self.inner.put_all(objects).await
     }
@@ -118,6 +126,15 @@ impl Store for Counted {
     async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
         self.counts.call(Method::ListTree);
         self.inner.list_tree(folder, most).await
+    }
+    async fn list_tree_without(
+        &self,
+        folder: &ObjectName,
+        most: usize,
+        skips: Skips<'_>,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
+        self.counts.call(Method::ListTree);
+        self.inner.list_tree_without(folder, most, skips).await
     }
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.counts.call(Method::Delete);

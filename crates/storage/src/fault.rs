@@ -2,7 +2,7 @@
 
 use crate::clock::{Clock, SystemClock, lock};
 use crate::count::Method;
-use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
+use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
@@ -169,6 +169,16 @@ impl Store for Faulty {
     async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
         let kind = self.plan.enter(Method::ListTree, folder.as_str()).await?;
         let entries = self.inner.list_tree(folder, most).await?;
+        self.plan.answer(kind, folder.as_str(), entries)
+    }
+    async fn list_tree_without(
+        &self,
+        folder: &ObjectName,
+        most: usize,
+        skips: Skips<'_>,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
+        let kind = self.plan.enter(Method::ListTree, folder.as_str()).await?;
+        let entries = self.inner.list_tree_without(folder, most, skips).await?;
         self.plan.answer(kind, folder.as_str(), entries)
     }
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {

@@ -22,6 +22,7 @@ pub mod store;
 pub mod suite;
 pub mod swift;
 pub mod throttle;
+mod walk;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{
@@ -35,6 +36,6 @@ pub use local::LocalStore;
 pub use retry::{Retry, RetryPolicy, Retrying};
 pub use s3::S3Store;
 pub use ssh::SshStore;
-pub use store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
+pub use store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 pub use swift::{SessionAccess, SwiftAccess, SwiftStore};
 pub use throttle::{Limiter, Limits, Throttled};

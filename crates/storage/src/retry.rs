@@ -8,7 +8,7 @@
 //! [`Retry`]: segments that are sent at the same time would each have to be told.
 
 use crate::clock::{Clock, lock};
-use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
+use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -172,6 +172,14 @@ impl Store for Retrying {
     }
     async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
         self.retry.run(|| self.inner.list_tree(folder, most)).await
+    }
+    async fn list_tree_without(
+        &self,
+        folder: &ObjectName,
+        most: usize,
+        skips: Skips<'_>,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
+        self.retry.run(|| self.inner.list_tree_without(folder, most, skips)).await
     }
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.retry.run(|| self.inner.delete(name)).await

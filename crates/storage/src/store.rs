@@ -1,5 +1,6 @@
 //! The trait every storage implements, and the words it uses.
 
+use crate::walk::walk;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -56,6 +57,10 @@ pub struct Entry {
     pub tag: Option<String>,
 }
 
+/// Says of a folder, by its name relative to the one that is listed, whether it need not be entered. It is asked of all that are in
+/// a folder before one of them is entered, and again when a listing is repeated.
+pub type Skips<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
+
 /// A place that keeps objects. All methods may be called from many tasks at once.
 ///
 /// What an implementation promises: a `put` is seen whole or not at all; what `put` or
@@ -92,26 +97,18 @@ pub trait Store: Send + Sync {
     /// All objects below a folder, sorted, with their names relative to it; `None` when there are more than `most`. Object stores
     /// answer it with one listing, whatever lies below.
     async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
-        let mut found = Vec::new();
-        let mut waiting: Vec<Option<String>> = vec![None];
-        while let Some(below) = waiting.pop() {
-            let at = match &below {
-                Some(below) => folder.join(below)?,
-                None => folder.clone(),
-            };
-            for entry in self.list(Some(&at)).await? {
-                let name = match &below {
-                    Some(below) => format!("{below}/{}", entry.name),
-                    None => entry.name.clone(),
-                };
-                if entry.is_folder { waiting.push(Some(name)) } else { found.push(Entry { name, ..entry }) }
-            }
-            if found.len() > most {
-                return Ok(None);
-            }
-        }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Some(found))
+        walk(self, folder, most, 1, &|_: &str| false).await
+    }
+
+    /// The same for who can do without some of it. Where folders are listed one by one, those for which `skips` says so are not
+    /// entered, and stand in the answer as folders. Object stores list everything all the same.
+    async fn list_tree_without(
+        &self,
+        folder: &ObjectName,
+        most: usize,
+        _skips: Skips<'_>,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
+        self.list_tree(folder, most).await
     }
 
     /// Deletes one object. Of a large object in Swift this leaves the segments: see

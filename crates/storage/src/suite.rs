@@ -347,6 +347,15 @@ pub async fn lists_trees(store: &dyn Store) {
     let differ =
         tags(&found).into_iter().zip(tags(&changed)).filter(|(before, after)| before != after).count();
     assert_eq!(differ, usize::from(is_told));
+    let skips = |folder: &str| folder == "c";
+    let without = store.list_tree_without(&name("a"), 100, &skips).await.unwrap().unwrap();
+    match without.iter().find(|entry| entry.is_folder) {
+        Some(folder) => {
+            assert_eq!((folder.name.as_str(), without.len()), ("c", changed.len() - 1), "{without:?}");
+            assert!(!without.iter().any(|entry| entry.name.starts_with("c/")), "{without:?}");
+        }
+        None => assert_eq!(without, changed, "one listing shows all"),
+    }
     assert_eq!(store.list_tree(&name("nothing"), 10).await.unwrap(), Some(Vec::new()));
 }
 

@@ -6,7 +6,7 @@
 //! up while nothing moved, and one that was charged before and had to wait for another limiter: 64 KiB.
 
 use crate::clock::{Clock, SystemClock, lock};
-use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
+use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -305,6 +305,14 @@ impl Store for Throttled {
     }
     async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
         self.inner.list_tree(folder, most).await
+    }
+    async fn list_tree_without(
+        &self,
+        folder: &ObjectName,
+        most: usize,
+        skips: Skips<'_>,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
+        self.inner.list_tree_without(folder, most, skips).await
     }
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.inner.delete(name).await

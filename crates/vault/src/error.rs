@@ -80,6 +80,8 @@ pub enum VaultError {
     Locked { hbn: String, owner: String, since: String, expires: String },
     #[error("the lock of {hbn} was lost while working ({cause}); nothing was committed, run it again")]
     LockLost { hbn: String, cause: String },
+    #[error("a restore is at work in {} already; wait until it ends, or stop it first", path.display())]
+    TargetInUse { path: PathBuf },
     #[error("restore target {} is not empty; choose an empty folder or allow overwriting", path.display())]
     TargetNotEmpty { path: PathBuf },
     #[error("{}: {cause}", path.display())]

@@ -57,7 +57,8 @@ pub struct Monitor {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Progress {
     pub phase: Phase,
-    /// Backup: bytes of file content read. Restore: bytes of file content written. Verify: stored bytes checked.
+    /// Backup: bytes of file content read. Restore: bytes of file content written, or left by an interrupted run. Verify: stored
+    /// bytes checked.
     pub bytes_read: u64,
     /// Backup: bytes handed to the store. Restore and verify: bytes fetched from it.
     pub bytes_stored: u64,

@@ -158,6 +158,19 @@ async fn only_what_changed_is_stored_and_every_state_comes_back() {
 }
 
 #[tokio::test]
+async fn one_block_in_a_hundred_costs_at_most_twice_its_bytes() {
+    let images = Images::new();
+    let mut image = noise(4, 200 * REGION);
+    images.save(images.request(T0), whole(&image)).await.unwrap();
+    for (number, seed) in [(30, 5), (170, 6)] {
+        image[number * REGION..(number + 1) * REGION].copy_from_slice(&noise(seed, REGION));
+    }
+    let second = images.save(images.request(T0 + DAY), whole(&image)).await.unwrap();
+    assert!(second.bytes_stored <= 2 * 2 * REGION as u64, "{}", second.bytes_stored);
+    images.expect(&images.newest(), &image).await;
+}
+
+#[tokio::test]
 async fn a_sparse_file_and_one_diff_come_out_as_well() {
     let images = Images::new();
     let mut image = sparse_image();

@@ -6,7 +6,8 @@ mod support;
 use async_trait::async_trait;
 use bytes::Bytes;
 use freezer_storage::{
-    ByteStream, Counted, Counts, Entry, LargeWriter, Method, ObjectInfo, ObjectName, Store, StoreError,
+    ByteStream, Counted, Counts, Entry, FtpConfig, FtpTls, LargeWriter, Method, ObjectInfo, ObjectName,
+    Secret, SshAuth, SshConfig, Store, StoreConfig, StoreError, open,
 };
 use freezer_vault::{BackupReport, BackupRequest, Monitor, backup};
 use sha2::{Digest, Sha256};
@@ -21,10 +22,15 @@ async fn counted(room: &Room, request: BackupRequest) -> (BackupReport, BTreeMap
 }
 
 async fn counted_on(store: Arc<dyn Store>, request: BackupRequest) -> (BackupReport, BTreeMap<Method, u64>) {
+    let (report, counts) = counts_of(store, request).await;
+    (report, counts.all())
+}
+
+async fn counts_of(store: Arc<dyn Store>, request: BackupRequest) -> (BackupReport, Counts) {
     let counts = Counts::default();
     let store: Arc<dyn Store> = Arc::new(Counted::new(store, counts.clone()));
     let report = backup(store, request, Arc::new(Monitor::new())).await.unwrap();
-    (report, counts.all())
+    (report, counts)
 }
 
 /// The lock, what there is, a manifest for each level to build on, three objects together, the manifest, the lock. Together is one
@@ -63,6 +69,78 @@ async fn an_unchanged_increment_takes_six_calls_whatever_is_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encrypted_one_takes_as_many() {
     an_unchanged_increment(&Room::new(), Some("secret")).await;
+}
+
+fn variable(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+/// Host and port of a service of the test machine.
+fn address(name: &str, default: &str) -> (String, u16) {
+    let address = variable(name, default);
+    if std::net::TcpStream::connect(&address).is_err() {
+        panic!("nobody answers at {address}; start the services: make services");
+    }
+    let (host, port) = address.rsplit_once(':').expect("host:port");
+    (host.to_owned(), port.parse().unwrap())
+}
+
+fn ssh(folder: &std::path::Path) -> StoreConfig {
+    let (host, port) = address("FREEZER_TEST_SSH", "127.0.0.1:2222");
+    let key = variable("FREEZER_TEST_SSH_KEY", "/var/lib/minicloud/ssh/id_ed25519");
+    let known_hosts = variable("FREEZER_TEST_SSH_KNOWN_HOSTS", "/var/lib/minicloud/ssh/known_hosts");
+    let user = variable("FREEZER_TEST_SSH_USER", "root");
+    let auth = SshAuth::Key { path: key.into(), passphrase: None };
+    let config = SshConfig::new(host, user, auth, known_hosts, folder.to_str().unwrap());
+    StoreConfig::Ssh(SshConfig { port, ..config })
+}
+
+fn ftps(dir: &str) -> StoreConfig {
+    let (host, port) = address("FREEZER_TEST_FTP", "127.0.0.1:2121");
+    let password = Secret::new(variable("FREEZER_TEST_PASSWORD", "minicloud"));
+    let files = PathBuf::from(variable("FREEZER_TEST_FTP_DIR", "/var/lib/minicloud/ftp"));
+    let tls = Some(FtpTls { cafile: Some(files.join("ca.pem")), ..FtpTls::default() });
+    StoreConfig::Ftp(FtpConfig { port, tls, ..FtpConfig::new(host, "freezer", password, dir) })
+}
+
+/// A folder that the FTP server's account makes, and that is gone afterwards.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Neither takes several objects at once, nor tells what is in the objects that it lists: that the levels below are sound is
+/// known by reading their manifests only.
+async fn a_level_takes_seven_and_one_for_each_below(config: StoreConfig) {
+    let room = Room { store: open(config).unwrap(), ..Room::new() };
+    plant_before_now(&room.source());
+    room.backup(room.incremental(T0)).await.unwrap();
+    for level in 1..=3 {
+        let now = T0 + i64::from(level) * DAY;
+        let (report, counts) = counts_of(room.store.clone(), room.incremental(now)).await;
+        assert_eq!(report.level, level, "{}", report.level_reason);
+        assert_eq!(counts.all(), expected(u64::from(level)));
+        assert_eq!(counts.one_by_one(), 7 + u64::from(level));
+    }
+    room.expect(room.to("target"), &tree(&room.source())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_ssh_a_level_reads_those_below() {
+    let folder = tempfile::tempdir().unwrap();
+    a_level_takes_seven_and_one_for_each_below(ssh(&folder.path().join("root"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_ftps_a_level_reads_those_below() {
+    let home = PathBuf::from(variable("FREEZER_TEST_FTP_HOME", "/var/lib/minicloud/data/ftp"));
+    let name = format!("freezer_test_requests_{}", uuid::Uuid::new_v4().simple());
+    let folder = Removed(home.join(&name));
+    a_level_takes_seven_and_one_for_each_below(ftps(&format!("/{name}/root"))).await;
+    assert!(folder.0.join("root/data").is_dir());
 }
 
 #[tokio::test(flavor = "multi_thread")]

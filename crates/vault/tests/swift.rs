@@ -4,7 +4,9 @@
 mod support;
 
 use bytes::Bytes;
-use freezer_storage::{Counted, Counts, ObjectName, SessionAccess, Store, StoreConfig, SwiftConfig, open};
+use freezer_storage::{
+    Counted, Counts, Method, ObjectName, S3Config, SessionAccess, Store, StoreConfig, SwiftConfig, open,
+};
 use freezer_vault::codecs::{Compression, CompressionOptions};
 use freezer_vault::prune::{PruneRequest, Retention, apply, plan};
 use freezer_vault::restore::Selection;
@@ -12,6 +14,7 @@ use freezer_vault::tar::Extract;
 use freezer_vault::{BackupRequest, Monitor, RestoreRequest, VaultError, backup, catalogue, restore};
 use futures_util::TryStreamExt;
 use keystone::{Auth, Domain, Named, Scope, Secret, Session, SessionOptions};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use support::*;
 
@@ -50,6 +53,30 @@ impl Cloud {
         let config = SwiftConfig::new(access, format!("{container}/pre fix"));
         let store = open(StoreConfig::Swift(config)).unwrap();
         Self { room: Room { store, ..Room::new() }, session, container }
+    }
+
+    /// The same with a bucket, by S3's protocol. Answers too where the keys are that were made for it.
+    async fn by_s3() -> (Self, String) {
+        let session = session().await;
+        let login = session.login().await.unwrap();
+        let (user, project) = (&login.document.user.id, &login.document.project.as_ref().unwrap().id);
+        let keystone = variable("FREEZER_TEST_KEYSTONE", "http://127.0.0.1:5000/v3");
+        let keys = format!("{keystone}/users/{user}/credentials/OS-EC2");
+        let token = session.token().await.unwrap();
+        let wanted = serde_json::json!({"tenant_id": project});
+        let request = session.http().post(&keys).header("X-Auth-Token", token.expose()).json(&wanted);
+        let made: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
+        let text = |key: &str| made["credential"][key].as_str().unwrap().to_owned();
+        let endpoint = session.endpoint("object-store", None, None).await.unwrap();
+        let endpoint = endpoint.split("/v1").next().unwrap();
+        // Names of buckets are those of hosts, and as short.
+        let container = format!("freezer-test-{}", uuid::Uuid::new_v4().simple());
+        let (access, secret) = (text("access"), Secret::new(text("secret")));
+        let keys = format!("{keys}/{access}");
+        let config = S3Config::new(endpoint, access, secret, container.clone());
+        let store = open(StoreConfig::S3(config)).unwrap();
+        store.prepare().await.unwrap();
+        (Self { room: Room { store, ..Room::new() }, session, container }, keys)
     }
 
     async fn objects(&self) -> Vec<String> {
@@ -147,6 +174,16 @@ async fn an_encrypted_chain_and_its_damage() {
     cloud.remove().await;
 }
 
+/// What the next level takes when nothing changed.
+async fn counted(room: &Room, level: u32) -> Counts {
+    let counts = Counts::default();
+    let store: Arc<dyn Store> = Arc::new(Counted::new(room.store.clone(), counts.clone()));
+    let request = room.incremental(T0 + i64::from(level));
+    let report = backup(store, request, Arc::new(Monitor::new())).await.unwrap();
+    assert_eq!(report.level, level, "{}", report.level_reason);
+    counts
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_increment_takes_six_requests() {
     let cloud = Cloud::new("requests").await;
@@ -154,11 +191,7 @@ async fn an_unchanged_increment_takes_six_requests() {
     plant_before_now(&room.source());
     room.backup(room.incremental(T0)).await.unwrap();
     for level in 1..4 {
-        let counts = Counts::default();
-        let store: Arc<dyn Store> = Arc::new(Counted::new(room.store.clone(), counts.clone()));
-        let request = room.incremental(T0 + i64::from(level));
-        let report = backup(store, request, Arc::new(Monitor::new())).await.unwrap();
-        assert_eq!(report.level, level, "{}", report.level_reason);
+        let counts = counted(room, level).await;
         // Swift shows the end of a listing by an empty page, which is one request more.
         assert_eq!(counts.all().values().sum::<u64>(), 6, "{:?}", counts.all());
     }
@@ -169,6 +202,30 @@ async fn an_unchanged_increment_takes_six_requests() {
     assert!(!cloud.read(&format!("data/{}/data", folder(1))).await.is_empty());
     room.expect(room.to("target"), &tree(&room.source())).await;
     cloud.remove().await;
+}
+
+/// S3 takes one object at a time. What lies there is what Freezer in Python reads (three objects), what makes it ours (the manifest), and
+/// the lock, which comes and goes; and what is built on is looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_s3_it_takes_eight_on_every_level() {
+    let (cloud, keys) = Cloud::by_s3().await;
+    let room = &cloud.room;
+    plant_before_now(&room.source());
+    room.backup(room.incremental(T0)).await.unwrap();
+    for level in 1..4 {
+        let counts = counted(room, level).await;
+        let once = [Method::PutAll, Method::ListTree, Method::Get, Method::Delete].map(|method| (method, 1));
+        let expected: BTreeMap<Method, u64> = once.into_iter().chain([(Method::Put, 2)]).collect();
+        assert_eq!(counts.all(), expected, "level {level}");
+        assert_eq!(counts.one_by_one(), 8);
+    }
+    room.expect(room.to("target"), &tree(&room.source())).await;
+    let token = cloud.session.token().await.unwrap();
+    let request = cloud.session.http().delete(keys).header("X-Auth-Token", token.expose());
+    // While the keys are good for it.
+    cloud.remove().await;
+    let gone = request.send().await.unwrap();
+    assert!(gone.status().is_success(), "keys for S3 stay: {}", gone.status());
 }
 
 /// Parts of a payload lie anywhere in its segments, and begin in the middle of them.

@@ -15,6 +15,7 @@
 from heatclient import exc as heat_exc
 
 from tests.functional import base
+from tests.functional import world
 
 AGENT = 'central_minicloud'
 NEVER = {'start_date': '2099-01-01T03:00:00', 'interval': '1 days'}
@@ -180,6 +181,27 @@ class SessionTest(base.StackTest):
         self.world.deleted(stack.id)
         self.assertIsNone(self.document('sessions', session_id))
         self.assertIsNone(self.document('jobs', one))
+
+    def test_the_example(self):
+        agents = {name + '_agent': self._machine(name) for name in ('web', 'database')}
+        stack = self.world.created(world.example('session.yaml'), **agents)
+        session_id = self.world.physical(stack.id, 'together')
+        jobs = {name: self.world.physical(stack.id, name) for name in ('web', 'database')}
+        self.assertEqual(set(jobs.values()), set(self.document('sessions', session_id)['jobs']))
+        for name, deeds in (('web', ['backup', 'admin']), ('database', ['backup'])):
+            made = self._has_plan(jobs[name], '1 days')
+            self.assertEqual(agents[name + '_agent'], made['client_id'])
+            actions = [entry['freezer_action'] for entry in made['job_actions']]
+            self.assertEqual(deeds, [action['action'] for action in actions])
+        self.world.deleted(stack.id)
+        self.assertIsNone(self.document('sessions', session_id))
+
+    def _machine(self, name):
+        """The agent of a machine, which has no work to do here."""
+        agent = '%s-%s' % (self.world.tag, name)
+        self.world.api().post('/clients', json={'client_id': agent})
+        self.addCleanup(self.world.api().delete, '/clients/' + agent)
+        return agent
 
     def _has_plan(self, job_id, interval):
         document = self.document('jobs', job_id)

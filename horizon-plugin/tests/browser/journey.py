@@ -7,6 +7,8 @@ import tempfile
 import unittest
 import uuid
 
+from selenium.webdriver.common.by import By
+
 from tests.browser.horizon import Horizon
 from tests.browser.person import Person
 from tests.browser.service import Service
@@ -81,11 +83,11 @@ class Journey(unittest.TestCase):
         self.person = Person(self.url, tempfile.mkdtemp(dir=folder))
         self.addCleanup(self.person.leave)
 
-    def write_source(self):
+    def write_source(self, mib=24):
         with open(os.path.join(self.source, 'small'), 'w', encoding='utf-8') as file:
             file.write('what is to be saved: %s\n' % self.word)
         with open(os.path.join(self.source, 'large'), 'wb') as file:
-            file.write(os.urandom(24 << 20))
+            file.write(os.urandom(mib << 20))
 
     def made_job(self, **changes):
         """A job that the API has made, stopped."""
@@ -110,11 +112,24 @@ class Journey(unittest.TestCase):
         if PICTURES:
             self.person.picture(os.path.join(PICTURES, name + '.png'))
 
+    def bar_is_above(self, percent):
+        """Waits at the page of a run until its bar says more than this; returns what it says."""
+        return self.person.until(lambda: self._more_than(percent), 'a bar above %d' % percent, 120)
+
+    def _more_than(self, percent):
+        now = int(self.person.driver.find_element(
+            By.CSS_SELECTOR, '#freezer-run [role=progressbar]').get_attribute('aria-valuenow') or 0)
+        return now if now > percent else None
+
+    def stays(self):
+        """From now on it shows if the page was loaded again."""
+        self.person.find(STATE)
+        self.person.driver.execute_script('window.neverLoadedAgain = true')
+
     def run_ends(self, state):
         """Waits at the page of a run until it shows this end, by itself."""
         person = self.person
-        person.find(STATE)
-        person.driver.execute_script('window.neverLoadedAgain = true')
+        self.stays()
         person.until(lambda: person.find(STATE).get_attribute('data-state') in ENDED,
                      'the end of the run', 900)
         self.assertEqual(person.find(STATE).get_attribute('data-state'), state, person.text())

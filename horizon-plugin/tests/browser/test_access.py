@@ -62,34 +62,59 @@ class Access(Journey):
             self.press(Keys.TAB)
         raise AssertionError('never came to %r, only to %r' % (wanted, passed))
 
-    def test_a_job_is_made_with_keys_alone(self):
+    def wizard_by_keys(self):
         person = self.person
-        person.log_in('demo')
         person.go('/project/backup_jobs/')
         person.find('#jobs__action_create').send_keys(Keys.ENTER)
         person.find('.modal-dialog [name=kind]')
         person.until(lambda: person.driver.execute_script(
             "return !!document.activeElement.closest('.modal')"), 'the focus in the wizard')
+
+    def test_a_job_is_made_with_keys_alone(self):
+        self.write_source()
+        person = self.person
+        person.log_in('demo')
+        self.wizard_by_keys()
         self.tab_to('kind')
         # Everything on a machine with an agent: the last but two of the choices.
         self.press('Files')
         passed = self.tab_to('folder')
         self.assertEqual([name for name in passed if name in ('server', 'volume', 'image', 'tag')],
                          [], 'fields of other kinds are passed over')
-        self.press('/etc')
+        self.press(self.source)
         self.tab_to('Next »')
         self.press(Keys.ENTER)
         person.until(lambda: person.find('[name=name]').is_displayed(), 'the second step')
         self.tab_to('name')
         self.press(self.word)
+        self.tab_to('agent')
+        # As the choice has it: without the project's id.
+        self.press(self.demo.agent().partition('_')[2])
+        self.tab_to('storage')
+        # The first of the choices that begin so.
+        self.press('A')
+        self.tab_to('container')
+        self.press(Keys.CONTROL + 'a')
+        self.press(self.store)
         passed = self.tab_to('Next »')
         self.assertNotIn('ssh_host', passed)
         self.assertIn('encrypt_pass_file', passed)
-        # Away again: nothing was made.
+        self.press(Keys.ENTER)
+        person.until(lambda: person.find('[name=repeat]').is_displayed(), 'the third step')
+        self.tab_to('repeat')
+        self.press('Once')
+        self.tab_to('Create Job')
+        self.press(Keys.ENTER)
+        person.told('Created the backup job "%s".' % self.word)
+        (job,) = self.demo.jobs(self.word)
+        person.go('/project/backup_runs/of/%s/' % job['job_id'])
+        self.run_ends('success')
+        # Opened and away again: no more is made.
+        self.wizard_by_keys()
         self.press(Keys.ESCAPE)
         person.until(lambda: not person.driver.find_elements(By.CSS_SELECTOR, '.modal-dialog'),
                      'the wizard to be gone')
-        self.assertEqual(self.demo.jobs(self.word), [])
+        self.assertEqual(len(self.demo.jobs(self.word)), 1)
 
     def test_a_backup_is_pinned_with_keys_alone(self):
         job = self.one_of_each()
@@ -123,9 +148,25 @@ class Access(Journey):
             for word in words:
                 person.sees(word)
 
+    def colours(self):
+        """Of the overview's chart, and of what the theme shows as its own colour."""
+        self.person.go('/project/backup_overview/')
+        self.person.find('#content_body svg[role=img]')
+        return self.person.driver.execute_script("""
+            var probe = document.createElement('p');
+            probe.className = 'text-primary';
+            document.getElementById('content_body').appendChild(probe);
+            var chart = document.querySelector('#content_body svg[role=img]');
+            return [chart, probe].map(function (one) {
+              return window.getComputedStyle(one).color;
+            });""")
+
     def test_another_theme_is_followed(self):
-        person = self.person
-        person.log_in('demo')
-        person.driver.add_cookie({'name': 'theme', 'value': 'material'})
-        person.go('/project/backup_overview/')
-        self.assertIn('themes/material', person.driver.page_source)
+        self.one_of_each()
+        chart, theme = self.colours()
+        self.assertEqual(chart, theme)
+        self.person.driver.add_cookie({'name': 'theme', 'value': 'material'})
+        other_chart, other_theme = self.colours()
+        self.assertIn('themes/material', self.person.driver.page_source)
+        self.assertEqual(other_chart, other_theme)
+        self.assertNotEqual(chart, other_chart)

@@ -1,5 +1,6 @@
 """A user's way through the panels: real Horizon, real Keystone, the real service, Chromium."""
 
+import datetime
 import filecmp
 import os
 import unittest
@@ -103,6 +104,37 @@ class Panels(Journey):
         person.told('Deleted Job')
         self.assertEqual([job['description'] for job in self.demo.jobs(self.word + ' weekly')], [])
 
+    def test_a_run_is_followed_while_it_works_and_aborted(self):
+        # At this rate nobody is late.
+        self.write_source(96)
+        person = self.person
+        person.log_in('demo')
+        job_id = self.started(self.made_job(upload_limit='512K'))
+        person.go('/project/backup_runs/of/%s/' % job_id)
+        self.stays()
+        self.bar_is_above(0)
+        person.until(lambda: person.find('.freezer-run-log').text.strip(), 'lines of the log')
+        person.click_summary('What was asked for')
+        # It goes on beside what is open, and leaves it so, with the focus.
+        seen = self.bar_is_above(0)
+        self.assertLess(self.bar_is_above(seen), 100)
+        asked, focused = person.driver.execute_script(
+            "return [document.querySelector('[data-name=asked-1]').open,"
+            ' document.activeElement.textContent.trim()]')
+        self.assertEqual((asked, focused), (True, 'What was asked for'))
+        self.assertTrue(person.driver.execute_script('return window.neverLoadedAgain'))
+        self.assertRegex(person.find('#freezer-run-live').get_attribute('textContent'),
+                         r'^Running, (0|25|50|75) percent$')
+        self.judge('a run at work')
+
+        person.go('/project/backup_jobs/')
+        person.act_on(self.word, 'Abort Job')
+        person.confirm()
+        person.told('Asked to abort Job')
+        person.go('/project/backup_runs/of/%s/' % job_id)
+        self.run_ends('aborted')
+        self.assertEqual(self.demo.backups({job_id}), [])
+
     def test_an_unprotected_volume_becomes_protected(self):
         volume = service.Volume(self.demo, self.word)
         self.addCleanup(volume.forget)
@@ -112,11 +144,13 @@ class Panels(Journey):
         volume.write(content)
         self.write_source()
         self.started(self.made_job())
+        # Later than this test lives, sooner than what others plan.
+        soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=6)
         self.demo.call('POST', '/jobs', {
             'description': self.word + ' nightly', 'client_id': self.central(),
             'job_actions': [{'freezer_action': {'action': 'backup', 'mode': 'project'}}],
             'job_schedule': {'schedule_interval': '1 days',
-                             'schedule_start_date': '2199-01-01T03:00:00Z'}})
+                             'schedule_start_date': soon.strftime('%Y-%m-%dT%H:%M:%SZ')}})
         person = self.person
         person.log_in('demo')
         person.go('/project/backup_overview/')
@@ -140,7 +174,7 @@ class Panels(Journey):
         self.run_ends('success')
         person.go('/project/backup_overview/')
         self.assertIn(self.word + ' nightly', person.find('#freezer-next').text)
-        self.assertIn(self.word, person.find('#freezer-last').text)
+        self.shows_the_last_runs()
         self.assertIn('Protected', person.row(self.word).text)
         self.assertIn('Stored bytes from', person.find('svg title').get_attribute('textContent'))
         person.click_summary('As a table')
@@ -177,6 +211,15 @@ class Panels(Journey):
         person.submit('backup_restore_form')
         person.sees('All that is on the volume now is lost.')
 
+    def shows_the_last_runs(self):
+        """The newest of the project, in their order; others make some beside this test."""
+        links = self.person.driver.find_elements(By.CSS_SELECTOR, '#freezer-last a')
+        last = [link.get_attribute('href').strip('/').split('/')[-1] for link in links]
+        newest = [run['run_id'] for run in self.demo.call('GET', '/runs?limit=100')['runs']]
+        self.assertIn(last[0], newest)
+        first = newest.index(last[0])
+        self.assertEqual(last, newest[first:first + 5])
+
     def test_another_project_sees_nothing_of_it(self):
         self.write_source()
         job_id = self.made_job()
@@ -187,14 +230,27 @@ class Panels(Journey):
         self.run_ends('success')
         run_url = person.driver.current_url[len(self.url):]
         backup_id = self.demo.backups({job_id})[0]['backup_id']
+        session_id = self.demo.call('POST', '/sessions', {
+            'description': self.word, 'schedule': {
+                'schedule_interval': '1 days',
+                'schedule_start_date': '2199-01-01T03:00:00Z'}})['session_id']
+        self.addCleanup(self.forget_sessions)
+        agent = self.demo.agent()
+        # Something is there that others must not see.
+        for panel, shown in (('jobs', self.word), ('runs', self.word), ('backups', self.source),
+                             ('sessions', self.word), ('agents', agent)):
+            person.go('/project/backup_%s/' % panel)
+            person.sees(shown)
 
         person.log_in('other')
-        for panel in ('overview', 'jobs', 'runs', 'backups', 'sessions'):
+        for panel in ('overview', 'jobs', 'runs', 'backups', 'sessions', 'agents'):
             person.go('/project/backup_%s/' % panel)
             person.find('table')
-            self.assertNotIn(self.word, person.driver.page_source)
-            self.assertNotIn(job_id, person.driver.page_source)
+            for theirs in (self.word, job_id, agent):
+                self.assertNotIn(theirs, person.driver.page_source, panel)
         for path in ('/project/backup_jobs/%s/' % job_id, run_url, run_url + 'state',
+                     '/project/backup_sessions/%s/' % session_id,
+                     '/project/backup_sessions/%s/edit' % session_id,
                      '/project/backup_backups/%s/' % backup_id,
                      '/project/backup_backups/%s/restore' % backup_id,
                      '/project/backup_backups/%s/check' % backup_id,

@@ -139,6 +139,9 @@ class Restores(Journey):
         self.saved(mode='nova', nova_inst_id=server)
         other = there.network()
         person = self.person
+        person.go('/project/backup_overview/')
+        self.assertIn('Protected', person.row(self.word).text)
+        person.go('/project/backup_backups/')
         person.act_on(self.word, 'Restore')
         again = self.word + ' again'
         person.write('name', again)
@@ -160,8 +163,10 @@ class Restores(Journey):
         self.run_ends('success')
         self.assertEqual(there.status(there.servers()[again]), 'ACTIVE')
         self.assertEqual(there.networks_of(there.servers()[again]), [other])
-        # The old one is as it was.
+        # The old one is as it was, and the new one has no backup of its own yet.
         self.assertEqual(there.networks_of(server), [private])
+        person.go('/project/backup_overview/')
+        self.assertIn('No backup', person.row(again).text)
 
     def tells_the_parts(self, name):
         """Server, flavor, disk and interface, and the quota, each with what becomes of it."""

@@ -75,6 +75,17 @@ class Shown(PanelTest):
         self.api['run_get'].side_effect = AWAY
         self.assertEqual(self.client.get(self.url('runs', 'state', 'run1')).status_code, 422)
 
+    def test_the_last_lines_of_the_log_are_open_while_it_works(self):
+        self.api['run_get'].return_value = answers.run(log=['INFO begun', 'WARNING <odd>'])
+        html = self.client.get(self.url('runs', 'state', 'run1')).json()['html']
+        self.assertIn('<details data-name="log-1-1" open data-opened>', html)
+        self.assertIn('INFO begun\nWARNING &lt;odd&gt;\n', html)
+        step = dict(answers.run()['steps'][0], outcome='success', log=['INFO ended'])
+        self.api['run_get'].return_value = answers.run(state='success', steps=[step])
+        html = self.client.get(self.url('runs', 'state', 'run1')).json()['html']
+        self.assertIn('<details data-name="log-1-1">', html)
+        self.assertIn('INFO ended', html)
+
     def test_a_run_without_totals_has_a_bar_without_a_value(self):
         self.api['run_list'].return_value = [answers.run(progress={'phase': 'planning'})]
         text = self.shown('runs').split('<tbody>')[1].split('</table>')[0]

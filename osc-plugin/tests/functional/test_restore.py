@@ -37,6 +37,14 @@ class RestoreTest(base.FunctionalTest):
         self.assertEqual('success', ended['state'])
         self.assertTrue(os.path.exists(os.path.join(target, 'deep/b.txt')))
 
+    def test_wait_shows_a_bar_on_a_terminal(self):
+        target = self.target('back-with-a-bar')
+        shown = self.world.run_on_terminal(
+            'member', 'backup', 'restore', 'papers', '--to', target, '--wait'
+        )
+        self.assertIn('\r\033[K[%s] 100%% success' % ('=' * 30), shown)
+        self.assertEqual(([], [], []), _difference(self.target('papers'), target))
+
     def _run_of(self, job_id):
         runs = self.world.until(
             'the restore has begun',

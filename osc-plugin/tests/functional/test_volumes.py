@@ -111,6 +111,8 @@ class ServerTest(CloudTest):
         self.assertEqual('ACTIVE', restored.status)
         # The guest counts on its disk how often it has booted.
         self._has_booted(restored.id, 2)
+        covered = {row['ID']: row['Covered'] for row in self.json('coverage', '--type', 'server')}
+        self.assertEqual(('yes', 'no'), (covered[server.id], covered[restored.id]))
 
     def _server(self, name):
         compute = self.cloud.compute

@@ -54,10 +54,10 @@ impl Kept {
         }
         let source = json!({"kind": "rbd", "image_id": facts.id, "snapshot": self.fresh});
         let input = match base {
-            None => ImageInput::Changes { stream: self.ceph.export_diff(&self.image, &self.fresh, None)? },
+            None => ImageInput::Changes { stream: self.ceph.export_full(&self.image, &self.fresh)? },
             Some(base) => match self.snapshot_of(&base, &facts.id).await? {
                 Some(from) => ImageInput::Changes {
-                    stream: self.ceph.export_diff(&self.image, &self.fresh, Some(&from))?,
+                    stream: self.ceph.export_changes((&self.image, &facts), &from, &self.fresh).await?,
                 },
                 None => ImageInput::Whole {
                     reader: self.ceph.export_whole(&self.image, &self.fresh)?,

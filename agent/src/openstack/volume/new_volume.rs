@@ -169,15 +169,24 @@ impl NewVolume {
     /// Flags and image metadata of the old one, which a server needs that boots from it. What Cinder does not take is
     /// said, not hidden.
     pub async fn prepare(&self, id: &str) -> Result<Vec<String>, CloudError> {
-        let mut notes = Vec::new();
-        volume_actions::set_bootable(&self.cloud, id, self.saved.is_bootable).await?;
-        let mut wanted: Map<String, Value> = self.saved.image_metadata.clone();
-        wanted.retain(|_, value| value.is_string());
-        key::strip(&mut wanted);
         if key::get(&self.plan.description).is_some() {
             // It came with the image; the volume has a key of its own.
             volume_actions::unset_image_metadata(&self.cloud, id, key::PROPERTY).await?;
         }
+        self.flag(id, self.saved.is_bootable, self.saved.image_metadata.clone()).await
+    }
+
+    /// Has a volume boot or not, and adds metadata of images.
+    pub async fn flag(
+        &self,
+        id: &str,
+        is_bootable: bool,
+        mut wanted: Map<String, Value>,
+    ) -> Result<Vec<String>, CloudError> {
+        let mut notes = Vec::new();
+        volume_actions::set_bootable(&self.cloud, id, is_bootable).await?;
+        wanted.retain(|_, value| value.is_string());
+        key::strip(&mut wanted);
         if !wanted.is_empty()
             && let Err(error) = volume_actions::set_image_metadata(&self.cloud, id, &wanted).await
         {

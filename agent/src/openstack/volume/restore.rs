@@ -12,7 +12,7 @@ use crate::openstack::ceph::{Ceph, RbdImage, zeros_diff};
 use crate::openstack::cinder::{attachments, volume_actions, volumes};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
-use crate::openstack::temporary::{Ledger, Temporary};
+use crate::openstack::temporary::{Ledger, Temporary, written_over};
 use crate::options::cloud::VolumeTarget;
 use crate::options::medium::Pick;
 use crate::options::typed::ActionOptions;
@@ -162,10 +162,16 @@ impl Restore {
     async fn over_old(&self) -> Result<Made, ActionError> {
         let old = self.old().await?;
         if old.status() != "available" {
+            return Err(not_available(&old));
+        }
+        let id = old.id().to_owned();
+        let ceph = match &self.new.ceph {
+            Some(ceph) => ceph.facts(&ceph.image_of_volume(&id)).await?.map(|_| ceph),
+            None => None,
+        };
+        if ceph.is_none() && old.is_encrypted() {
             return Err(ActionError::Failed(format!(
-                "volume {} is {} and not available: detach it first, or restore with cinder_restore_to = replace",
-                old.id(),
-                old.status()
+                "volume {id} is encrypted, and Cinder would encrypt what is written over it once more: restore into a new volume"
             )));
         }
         let has = old.size_gib().saturating_mul(GIB);
@@ -177,27 +183,23 @@ impl Restore {
                 self.new.gib()
             )));
         }
-        let id = old.id().to_owned();
         self.has_its_key(&old).await?;
-        let ceph = match &self.new.ceph {
-            Some(ceph) => ceph.facts(&ceph.image_of_volume(&id)).await?.map(|_| ceph),
-            None => None,
-        };
-        let report = match ceph {
+        let (report, mut notes) = match ceph {
             Some(ceph) => {
                 restoring::mark(&self.cloud, &id, &self.new.plan).await?;
                 let written = self.over_in_cluster(ceph, &ceph.image_of_volume(&id), has).await;
-                written.map_err(|error| restoring::broken_off(error, &id, &self.new.monitor))?
+                let report = written.map_err(|error| restoring::broken_off(error, &id, &self.new.monitor))?;
+                (report, Vec::new())
             }
             None => {
-                let (image_id, report) =
-                    self.new.upload(&self.new.ledger.name(&format!("restore_{id}")), &json!({})).await?;
+                let name = self.new.ledger.name(&written_over(&id));
+                let (image_id, report) = self.new.upload(&name, &json!({})).await?;
                 restoring::mark(&self.cloud, &id, &self.new.plan).await?;
                 self.over_by_cinder(&old, &image_id).await?;
-                report
+                (report, self.as_it_was(&old).await?)
             }
         };
-        let notes = restoring::clear(&self.cloud, &id).await;
+        notes.extend(restoring::clear(&self.cloud, &id).await);
         Ok((id, report, notes))
     }
 
@@ -218,7 +220,13 @@ impl Restore {
 
     async fn over_by_cinder(&self, old: &volumes::Volume, image_id: &str) -> Result<(), ActionError> {
         let id = old.id();
-        let broken_off = |error: CloudError| restoring::broken_off(error.into(), id, &self.new.monitor);
+        let broken_off = |error: CloudError| {
+            // Unless Cinder has said that it failed, it goes on, and needs the image.
+            if !matches!(error, CloudError::BadState { .. }) {
+                self.new.ledger.leave(&Temporary::Image(image_id.to_owned()));
+            }
+            restoring::broken_off(error.into(), id, &self.new.monitor)
+        };
         match volume_actions::reimage(&self.cloud, id, image_id).await {
             Err(error) if error.is_refusal() => {
                 // It is what it was: whole, or what an earlier restore has left of it.
@@ -233,6 +241,30 @@ impl Restore {
         }
         let waited = volumes::wait(&self.cloud, id, &["available"], self.new.gib()).await;
         waited.map(|_| ()).map_err(broken_off)
+    }
+
+    /// Cinder takes a volume for one of the image that it has written over it: bootable, and with that image's metadata.
+    async fn as_it_was(&self, old: &volumes::Volume) -> Result<Vec<String>, ActionError> {
+        let id = old.id();
+        let saved = &self.new.saved;
+        let (is_bootable, wanted) = match restoring::of(old) {
+            None => (old.is_bootable(), old.map("volume_image_metadata")),
+            // It bears what an earlier restore has left of an image.
+            Some(_) => (saved.is_bootable, saved.image_metadata.clone()),
+        };
+        let work = async {
+            let now = volumes::show(&self.cloud, id).await?.map("volume_image_metadata");
+            for key in now.keys().filter(|key| !wanted.contains_key(*key)) {
+                volume_actions::unset_image_metadata(&self.cloud, id, key).await?;
+            }
+            self.new.flag(id, is_bootable, wanted.clone()).await
+        };
+        work.await.map_err(|error: CloudError| match error {
+            CloudError::Aborted => ActionError::Aborted,
+            error => ActionError::Failed(format!(
+                "{error}; the content of volume {id} is restored, its bootable flag and image metadata are not: restore it again"
+            )),
+        })
     }
 
     /// What is written over a volume is read with the key that the volume has now.
@@ -279,19 +311,33 @@ impl Restore {
         Ok((id, report, notes))
     }
 
+    /// Not cut off by an abort: the server shall not be left with less than it had.
     async fn swap(&self, server: &str, old: &str, new: &str, device: Option<&str>) -> Result<(), CloudError> {
-        attachments::detach(&self.cloud, server, old).await?;
-        match attachments::attach(&self.cloud, server, new, device).await {
+        let cloud = self.cloud.undisturbed();
+        attachments::detach(&cloud, server, old).await?;
+        match attachments::attach(&cloud, server, new, device).await {
             Ok(()) => Ok(()),
             Err(error) => {
-                // The server shall not be left with less than it had.
-                if let Err(again) = attachments::attach(&self.cloud, server, old, device).await {
+                if let Err(again) = attachments::attach(&cloud, server, old, device).await {
                     tracing::error!("attaching the old volume again: {again}");
                 }
                 Err(error)
             }
         }
     }
+}
+
+/// Why a volume is not written over, and what to do.
+fn not_available(old: &volumes::Volume) -> ActionError {
+    let next = match old.status() {
+        "downloading" => "Cinder still writes an image over it; wait until it is available",
+        "error" => {
+            "if a restore over it failed in Cinder, have an administrator set it available (openstack volume set --state available) and \
+             restore again; or restore into a new volume"
+        }
+        _ => "detach it first, or restore with cinder_restore_to = replace",
+    };
+    ActionError::Failed(format!("volume {} is {} and not available: {next}", old.id(), old.status()))
 }
 
 /// Reads the backup and has it taken, both at once. The taker's failure says more than the reader's broken pipe.

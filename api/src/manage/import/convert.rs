@@ -194,15 +194,16 @@ pub fn backup(row: UpstreamBackup) -> Result<Backup, String> {
     let created_at = made(row.created_at_ms);
     let mut metadata = object("backup_metadata", row.backup_metadata.as_deref())?;
     bring_time_stamp_into_range(&mut metadata);
-    // What was taken there is kept here, however long it is.
-    let mut body = backup::parse_any_size(&Object::new(&metadata, "backup_metadata"), created_at.secs())
-        .map_err(|refusal| refusal.0)?;
     let status = row.status.as_deref().filter(|word| !word.is_empty()).unwrap_or("available");
     let status =
         BackupStatus::parse(status).ok_or_else(|| format!("status {status:?} is none of a backup's"))?;
+    // What was taken there is kept here, however long it is.
+    let stored = Object::new(&metadata, "backup_metadata");
+    let mut metadata =
+        backup::parse_stored(&stored, status, created_at.secs()).map_err(|refusal| refusal.0)?;
     let job = row.job_id.filter(|id| !id.is_empty());
-    if let Some(job) = job.as_ref().filter(|_| backup::job_id(&body.metadata).is_none()) {
-        body.metadata.insert("job_id".to_owned(), json!(job));
+    if let Some(job) = job.as_ref().filter(|_| backup::job_id(&metadata).is_none()) {
+        metadata.insert("job_id".to_owned(), json!(job));
     }
     Ok(Backup {
         project_id: project(row.project_id.as_deref())?,
@@ -211,7 +212,7 @@ pub fn backup(row: UpstreamBackup) -> Result<Backup, String> {
         job_id: job.map(JobId::from),
         status,
         status_is_explicit: false,
-        metadata: body.metadata,
+        metadata,
         created_at,
     })
 }

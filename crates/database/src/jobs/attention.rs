@@ -9,26 +9,9 @@ use crate::schema::jobs;
 use crate::set_aside::{Claimed, UNTIL};
 use crate::{DbError, Scope, Tx};
 use diesel::prelude::*;
+use freezer_model::planning::{DueJob, Planning};
 use freezer_model::{ClientId, Job, JobId, ProjectId, Timestamp};
 use std::collections::HashSet;
-
-/// A job whose time has come, held by this transaction.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DueJob {
-    pub job: Job,
-    /// The `plan_version` that `next_run_at` was computed from; `None` = never planned.
-    pub planned_version: Option<i64>,
-    /// When a conductor wanted, or was asked, to look at it.
-    pub attention_at: Option<Timestamp>,
-}
-
-/// What the conductor has decided about a job's future.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Planning {
-    pub planned_version: Option<i64>,
-    pub next_run_at: Option<Timestamp>,
-    pub attention_at: Option<Timestamp>,
-}
 
 /// A job's row, the version it was planned from, and its attention time.
 type TimedRow = (JobRow, Option<i64>, Option<i64>);

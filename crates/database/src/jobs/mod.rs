@@ -10,7 +10,7 @@ mod row;
 mod write;
 
 pub(crate) use attention::CANDIDATES_FOR_ONE;
-pub use attention::{DueJob, Planning};
+pub use freezer_model::planning::{DueJob, Planning};
 pub use read::ShownJob;
 
 use crate::actions::ActionRow;

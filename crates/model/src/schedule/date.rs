@@ -1,7 +1,7 @@
 //! Dates of a plan: ISO 8601 in one form.
 
 use crate::Timestamp;
-use chrono::{NaiveDate, NaiveTime};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime};
 
 /// What [`parse`] takes, for people.
 pub const FORM: &str =
@@ -20,6 +20,12 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     let millis = fraction.map_or(Some(0), parse_fraction)?;
     let secs = date.and_time(time).and_utc().timestamp().checked_sub(offset_secs)?;
     Some(Timestamp(secs.checked_mul(1000)?.checked_add(millis)?))
+}
+
+/// The same second of UTC as `YYYY-MM-DDThh:mm:ss`; `None` when the date is none, or has no year of four digits.
+pub fn plain(text: &str) -> Option<String> {
+    let moment = DateTime::from_timestamp(parse(text)?.secs(), 0)?;
+    (1..=9999).contains(&moment.year()).then(|| moment.format("%Y-%m-%dT%H:%M:%S").to_string())
 }
 
 fn split_offset(time: &str) -> Option<(&str, i64)> {

@@ -22,7 +22,7 @@ mod interval;
 mod tests;
 
 pub use cron::CronFields;
-pub use date::{FORM as MOMENT_FORM, parse as moment};
+pub use date::{FORM as MOMENT_FORM, parse as moment, plain as plain_moment};
 
 use crate::Timestamp;
 use interval::Interval;

@@ -1,6 +1,7 @@
 //! Coming up: TCP, TLS, login, and what the server can do. And the simple commands.
 
 use super::error::{Failure, within};
+use super::sessions::Sessions;
 use super::tls::client_config;
 use crate::config::FtpConfig;
 use futures_util::FutureExt;
@@ -25,6 +26,8 @@ pub(super) struct Conn {
     pub patience: Duration,
     /// Answers are out of step with commands.
     pub is_broken: bool,
+    /// What data connections over TLS go on with.
+    sessions: Arc<Sessions>,
 }
 
 /// Why there is no connection.
@@ -63,7 +66,8 @@ impl Conn {
         socket.set_nodelay(true).map_err(lost)?;
         let is_ipv6 = socket.peer_addr().map_err(lost)?.is_ipv6();
         let ftp = AsyncRustlsFtpStream::connect_with_stream(socket).await.map_err(Failure::from)?;
-        let mut ftp = secure(ftp, config).await?;
+        let sessions = Arc::new(Sessions::new());
+        let mut ftp = secure(ftp, config, &sessions).await?;
         log_in(&mut ftp, config).await?;
         let features = match ftp.feat().await {
             Ok(features) => features,
@@ -89,12 +93,18 @@ impl Conn {
             has_facts: has("MLST") || has("MLSD"),
             patience: config.stall_timeout,
             is_broken: false,
+            sessions,
         })
     }
 
     /// The path of an object, or of the root.
     pub fn path(&self, name: &str) -> String {
         if name.is_empty() { self.root.clone() } else { format!("{}/{name}", self.root) }
+    }
+
+    /// A data connection finds a session to go on with, where the server has any.
+    pub fn has_sessions_left(&self) -> bool {
+        !self.sessions.are_spent()
     }
 
     /// Nothing waits to be read: the server has neither hung up nor said goodbye.
@@ -120,11 +130,15 @@ impl Conn {
     }
 }
 
-async fn secure(ftp: AsyncRustlsFtpStream, config: &FtpConfig) -> Result<AsyncRustlsFtpStream, ConnectError> {
+async fn secure(
+    ftp: AsyncRustlsFtpStream,
+    config: &FtpConfig,
+    sessions: &Arc<Sessions>,
+) -> Result<AsyncRustlsFtpStream, ConnectError> {
     let Some(tls) = &config.tls else { return Ok(ftp) };
     let client = {
-        let tls = tls.clone();
-        tokio::task::spawn_blocking(move || client_config(&tls))
+        let (tls, sessions) = (tls.clone(), sessions.clone());
+        tokio::task::spawn_blocking(move || client_config(&tls, sessions))
             .await
             .map_err(|error| ConnectError::Unavailable(format!("certificate task: {error}")))?
             .map_err(ConnectError::Refused)?

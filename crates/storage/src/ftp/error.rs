@@ -42,9 +42,11 @@ impl Failure {
                 .any(|words| text.contains(words))
     }
 
-    /// Whether the connection can serve another command.
+    /// Whether the connection can serve another command. One that got no data connection (425) would get none again, if the server
+    /// refused it for its TLS session.
     pub fn leaves_connection(&self) -> bool {
-        matches!(self, Self::Reply { code, .. } if *code != 421) || matches!(self, Self::Damaged(_))
+        matches!(self, Self::Reply { code, .. } if !matches!(*code, 421 | 425))
+            || matches!(self, Self::Damaged(_))
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A hidden temporary file is written, its size asked for, and renamed: a name shows a whole object or none. FTP knows
 //! neither `fsync` nor modes: how durable what the server acknowledged is, and who may read it there, is up to the server. A
-//! control connection does one thing at a time, so a few of them are kept; one that broke is replaced. Deleting never enters a
-//! symbolic link that it meets, as the server is asked to delete the name first; links above a folder cannot be seen over FTP.
+//! control connection does one thing at a time, so a few of them are kept; one that broke, or whose TLS session serves no more, is
+//! replaced. Deleting never enters a symbolic link that it meets, as the server is asked to delete the name first; links above a
+//! folder cannot be seen over FTP.
 
 mod connect;
 mod delete;
@@ -13,13 +14,15 @@ mod lines;
 mod list;
 mod pool;
 mod read;
+mod sessions;
 mod tls;
 mod write;
 
 use crate::config::FtpConfig;
 use crate::retry::Retry;
-use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
+use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use crate::throttle::Limits;
+use crate::walk::walk;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pool::Pool;
@@ -103,6 +106,15 @@ impl Store for FtpStore {
     async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
         folder.map(check_name).transpose()?;
         self.entries(folder.map_or("", ObjectName::as_str)).await
+    }
+
+    async fn list_tree_without(
+        &self,
+        folder: &ObjectName,
+        most: usize,
+        skips: Skips<'_>,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
+        walk(self, folder, most, 1, skips).await
     }
 
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {

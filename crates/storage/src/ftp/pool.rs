@@ -44,10 +44,10 @@ impl FtpStore {
         self.inner.pool.turns.clone().acquire_owned().await.ok()
     }
 
-    /// A connection that waits, or a new one.
+    /// A connection that waits and is good for a transfer, or a new one.
     pub(super) async fn conn(&self) -> Result<Conn, StoreError> {
         while let Some(conn) = self.inner.pool.take() {
-            if conn.is_quiet().await {
+            if conn.has_sessions_left() && conn.is_quiet().await {
                 return Ok(conn);
             }
         }

@@ -1,6 +1,8 @@
 //! How the server's certificate is judged, and what the client shows.
 
+use super::sessions::Sessions;
 use crate::config::FtpTls;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -11,23 +13,25 @@ use std::sync::Arc;
 
 /// For one control connection and its data connections: servers demand that the data connections go on with the TLS session
 /// of their control connection, so sessions are not shared any further.
-pub(super) fn client_config(tls: &FtpTls) -> Result<ClientConfig, String> {
+pub(super) fn client_config(tls: &FtpTls, sessions: Arc<Sessions>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS: {error}"))?;
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier(tls, provider)?);
-    match &tls.client {
-        None => Ok(builder.with_no_client_auth()),
+    let mut config = match &tls.client {
+        None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let chain = certificates(certificate)?;
             let key = PrivateKeyDer::from_pem_file(key)
                 .map_err(|error| format!("{}: no private key: {error}; check ftp_keyfile", key.display()))?;
             builder.with_client_auth_cert(chain, key).map_err(|error| {
                 format!("ftp_keyfile and ftp_certfile do not fit together, or are of no use here: {error}")
-            })
+            })?
         }
-    }
+    };
+    config.resumption = Resumption::store(sessions);
+    Ok(config)
 }
 
 fn verifier(tls: &FtpTls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, String> {

@@ -15,8 +15,9 @@ mod read;
 use crate::config::SshConfig;
 use crate::local::check_name;
 use crate::retry::Retry;
-use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
+use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use crate::throttle::Limits;
+use crate::walk::walk;
 use async_trait::async_trait;
 use bytes::Bytes;
 use connect::{ConnectError, Link};
@@ -24,6 +25,9 @@ use russh_sftp::protocol::{FileAttributes, OpenFlags};
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::Mutex;
+
+/// Of a tree: answers come in the time of one.
+const LISTINGS_AT_ONCE: usize = 8;
 
 /// A folder on another host. Clones share the connection.
 #[derive(Clone)]
@@ -180,6 +184,15 @@ impl Store for SshStore {
 
     async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
         self.entries(folder.map_or("", ObjectName::as_str)).await
+    }
+
+    async fn list_tree_without(
+        &self,
+        folder: &ObjectName,
+        most: usize,
+        skips: Skips<'_>,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
+        walk(self, folder, most, LISTINGS_AT_ONCE, skips).await
     }
 
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {

@@ -103,6 +103,11 @@ impl Proxy {
         self.shared.rules.lock().unwrap().push(Rule { method, path, left: times, action });
     }
 
+    /// Nothing goes wrong any more.
+    pub fn forget_rules(&self) {
+        self.shared.rules.lock().unwrap().clear();
+    }
+
     /// How many requests went through whose method and path match.
     pub fn requests(&self, method: &str, path: &str) -> usize {
         let seen = self.shared.seen.lock().unwrap();

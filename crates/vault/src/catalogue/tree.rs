@@ -1,7 +1,8 @@
 //! One listing of everything below an HBN: which levels there are, of what objects, and who is at work.
 //!
 //! It tells names and sizes, and on object stores a tag of each object's content. What is decided by it must be read before it is
-//! believed, or have been read when it was listed just so.
+//! believed, or have been read when it was listed just so. Where folders are listed one by one, those of levels of older chains are
+//! not entered: they are many, and only the newest chain is built on here.
 
 use super::Level;
 use super::ancestry::payload_objects;
@@ -11,6 +12,7 @@ use freezer_storage::{Entry, ObjectName, Store};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// With more objects than this one listing is no cheaper than to look at what matters.
 const MOST_OBJECTS: usize = 5000;
@@ -24,7 +26,7 @@ struct Part {
 
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
-    /// Objects of each level's data folder.
+    /// Objects of each level's data folder; of levels of older chains perhaps none.
     levels: BTreeMap<LevelId, BTreeMap<String, Part>>,
     chains: BTreeSet<i64>,
     /// Objects in the folder of locks.
@@ -35,7 +37,9 @@ impl Tree {
     /// `None` when there is too much for one listing.
     pub async fn read(store: &Arc<dyn Store>, hbn: &Hbn) -> Result<Option<Self>, VaultError> {
         let folder = hbn.data_folder()?;
-        match store.list_tree(&folder, MOST_OBJECTS).await? {
+        let newest = AtomicI64::new(i64::MIN);
+        let skips = |name: &str| is_of_no_matter(name, &newest);
+        match store.list_tree_without(&folder, MOST_OBJECTS, &skips).await? {
             Some(entries) => Self::parse(&folder, &entries).map(Some),
             None => Ok(None),
         }
@@ -46,6 +50,13 @@ impl Tree {
         let mut tree = Self::default();
         for entry in entries {
             let Some((first, rest)) = entry.name.split_once('/') else { continue };
+            if entry.is_folder {
+                if let Some(id) = parse_timestamp(first).and_then(|chain| LevelId::parse(chain, rest)) {
+                    tree.chains.insert(id.chain_timestamp);
+                    tree.levels.entry(id).or_default();
+                }
+                continue;
+            }
             if first == LOCKS && !rest.contains('/') {
                 tree.locks.push(folder.join(&entry.name)?);
                 continue;
@@ -93,12 +104,31 @@ impl Tree {
         let mut hash = Sha256::new();
         for id in levels {
             hash.update(format!("{}_{}\n", id.level, id.timestamp));
-            for (name, part) in self.levels.get(id)? {
+            for (name, part) in self.levels.get(id).filter(|parts| !parts.is_empty())? {
                 let tag = part.tag.as_deref()?;
                 hash.update(format!("{name}\0{}\0{tag}\n", part.size_bytes));
             }
         }
         Some(hex::encode(hash.finalize()))
+    }
+}
+
+/// Whether a folder of an HBN need not be entered. `newest` is the newest chain that was seen so far: all are before the first level.
+fn is_of_no_matter(name: &str, newest: &AtomicI64) -> bool {
+    let Some((first, rest)) = name.split_once('/') else {
+        return match parse_timestamp(name) {
+            Some(chain) => {
+                newest.fetch_max(chain, Ordering::Relaxed);
+                false
+            }
+            None => name != LOCKS,
+        };
+    };
+    match parse_timestamp(first) {
+        // Within a level that was entered.
+        Some(_) if rest.contains('/') => false,
+        Some(chain) => chain < newest.load(Ordering::Relaxed) || LevelId::parse(chain, rest).is_none(),
+        None => true,
     }
 }
 
@@ -127,6 +157,33 @@ mod tests {
         assert_eq!(tree.greatest_timestamp(), Some(20));
         assert_eq!(tree.locks, [ObjectName::new("data/tar/h_n/locks/abc").unwrap()]);
         assert!(tree.has(&id(0, 10), "manifest") && !tree.has(&id(1, 20), "manifest"));
+    }
+
+    #[test]
+    fn levels_of_older_chains_are_not_entered() {
+        let newest = AtomicI64::new(i64::MIN);
+        let entered = |names: &[&str]| -> Vec<bool> {
+            names.iter().map(|name| !is_of_no_matter(name, &newest)).collect()
+        };
+        assert_eq!(
+            entered(&["10", "30", "20", "locks", "holds", "more"]),
+            [true, true, true, true, false, false]
+        );
+        assert_eq!(
+            entered(&["10/0_10", "30/0_30", "30/1_40", "20/x", "30/x"]),
+            [false, true, true, false, false]
+        );
+        assert_eq!(entered(&["30/0_30/segments", "locks/50"]), [true, false]);
+
+        // Their names count all the same.
+        let entry = |name: &str, is_folder| Entry { name: name.into(), is_folder, size_bytes: 0, tag: None };
+        let folder = ObjectName::new("data/tar/h_n").unwrap();
+        let chains = [entry("10/0_10", true), entry("30/0_30/manifest", false), entry("10/1_40", true)];
+        let tree = Tree::parse(&folder, &chains).unwrap();
+        assert_eq!(tree.greatest_timestamp(), Some(40));
+        assert!(tree.newest_chain().is_empty(), "the newest level is of an older chain");
+        let tree = Tree::parse(&folder, &chains[..2]).unwrap();
+        assert_eq!(tree.newest_chain(), [LevelId { chain_timestamp: 30, timestamp: 30, level: 0 }]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::stretches::{Proof, Stretch};
 use super::{BLOCK, FORMS, MAGIC, lead_of};
 use crate::encryption::{CHUNK_HEADER_BYTES, ChunkGrid, Cipher, HEADER_BYTES};
 use crate::manifest::Totals;
-use crate::tar::{MemberForm, Selection, safe_path};
+use crate::tar::{MemberForm, safe_path};
 use std::io::{BufRead, BufReader, Read};
 use std::iter::Peekable;
 use std::ops::Range;
@@ -22,10 +22,13 @@ pub(crate) struct Located {
     pub header: Vec<u8>,
 }
 
+/// Which members are read; paths are as they are restored.
+pub(crate) type Wants<'a> = dyn FnMut(&[u8], MemberForm) -> bool + 'a;
+
 /// Reads a packed table, whose hash was checked, in little memory. Errors are causes: the archive must be read whole then.
 pub(crate) fn locate(
     packed: impl Read,
-    selection: &Selection,
+    wants: &mut Wants<'_>,
     totals: &Totals,
     cipher: Option<Cipher>,
 ) -> Result<Located, String> {
@@ -34,7 +37,7 @@ pub(crate) fn locate(
     if source.array()? != *MAGIC {
         return Err("it is of another version".into());
     }
-    let ranges = members(&mut source, selection, totals.tar_bytes)?;
+    let ranges = members(&mut source, wants, totals.tar_bytes)?;
     let length = match cipher {
         None => 0,
         Some(Cipher::Aes256Cfb) => HEADER_BYTES,
@@ -58,7 +61,7 @@ pub(crate) fn locate(
 
 fn members<R: BufRead>(
     source: &mut Source<R>,
-    selection: &Selection,
+    wants: &mut Wants<'_>,
     archive_bytes: u64,
 ) -> Result<Vec<Range<u64>>, String> {
     let too_long = || "its members are longer than the archive".to_owned();
@@ -81,8 +84,7 @@ fn members<R: BufRead>(
         path.truncate(shared.ok_or("it holds a name that goes on from nothing")?);
         source.append(&mut path)?;
         let end = end_of(place, code >> 2)?;
-        let is_directory = form == MemberForm::Directory;
-        if selection.wants(&safe_path(&path).map_err(str::to_owned)?, is_directory) {
+        if wants(&safe_path(&path).map_err(str::to_owned)?, form) {
             add(&mut ranges, place..end);
         }
         place = end;

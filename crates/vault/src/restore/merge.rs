@@ -5,49 +5,26 @@
 //! what the backup has replaces what is there, folders are merged, everything else stays. Works on open
 //! folders and never follows a link, so that nobody can lead it out of the target.
 
+use super::journal::{FolderStart, Journal, MergeStart};
+use super::staging::Staging;
 use crate::VaultError;
 use crate::problem::{FileProblem, Weight, readable};
 use crate::tar::{Existing, TarError, remove};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, fchmod, fchown,
-    fgetxattr, flistxattr, fsetxattr, fstat, futimens, openat, renameat, statat, unlinkat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat, fchmod,
+    fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, openat, renameat, statat,
+    unlinkat,
 };
 use rustix::io::{Errno, Result};
 use std::collections::HashSet;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-
-/// A folder inside the target for the time of the restore; removed again whatever happens.
-pub(super) struct Staging {
-    path: PathBuf,
-}
-
-impl Staging {
-    pub(super) fn inside(target: &Path) -> std::result::Result<Self, VaultError> {
-        let path = target.join(format!(".freezer-restore-{}", uuid::Uuid::new_v4().simple()));
-        match std::fs::create_dir(&path) {
-            Ok(()) => Ok(Self { path }),
-            Err(error) => Err(VaultError::Local { path, cause: error.to_string() }),
-        }
-    }
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // After a merge only folders that were merged are left in it.
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "the folder of an unfinished restore stays");
-        }
-    }
-}
+use std::path::Path;
 
 /// What happens to what is in the target.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
+    /// The target may hold something.
+    pub overwrites: bool,
     pub existing: Existing,
     pub deletes_foreign: bool,
 }
@@ -58,30 +35,68 @@ pub(super) struct Merged {
     pub deleted: u64,
 }
 
-/// Moves everything from `staging` into `target`. Blocking.
+/// Moves everything from `staging` into `target`, or goes on with that. `missing` is noted for who goes on. Blocking.
 pub(super) fn merge(
-    staging: Staging,
+    mut staging: Staging,
     target: &Path,
     rules: Rules,
+    (mut journal, missing): (Option<&mut Journal>, &[FileProblem]),
 ) -> std::result::Result<Merged, VaultError> {
     let fail = |error: Errno| VaultError::Local {
         path: target.to_path_buf(),
         cause: format!("moving files in: {error}"),
     };
-    let open =
-        |path: &Path| openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let from = open(&staging.path).map_err(fail)?;
-    let to = open(target).map_err(fail)?;
-    if rules.existing == Existing::Refuse
-        && let Some(taken) = first_taken(&from, &to, b"").map_err(fail)?
-    {
+    let from = staging.open().map_err(fail)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let to = openat(CWD, target, flags, Mode::empty()).map_err(fail)?;
+    let mut own = vec![staging.name()];
+    own.extend(journal.as_ref().map(|journal| journal.name().into_bytes()));
+    let begun = journal.as_ref().and_then(|journal| journal.past().merging.clone());
+    let is_begun = begun.is_some();
+    let asked = if rules.overwrites { rules.existing } else { Existing::Refuse };
+    let start = match begun {
+        Some(start) => start,
+        None => {
+            let is_alone = names(&to).map_err(fail)?.iter().all(|name| own.contains(name));
+            // Where nothing was, there is nothing that a rule could be about.
+            let existing = if is_alone { Existing::Replace } else { asked };
+            MergeStart { existing, is_alone, problems: missing.to_vec() }
+        }
+    };
+    let existing = if start.existing == Existing::Refuse { asked } else { start.existing };
+    let rules = Rules { existing, deletes_foreign: rules.deletes_foreign && rules.overwrites, ..rules };
+    // What was moved into a target that was empty is there as a whole: of what waits, nothing can be there.
+    let must_be_free = existing == Existing::Refuse || (is_begun && start.is_alone && !rules.overwrites);
+    if must_be_free && let Some(taken) = first_taken(&from, &to, b"").map_err(fail)? {
         return Err(VaultError::Tar(TarError::Exists { member: readable(&taken) }));
     }
-    let own = staging.path.file_name().map(|name| name.as_bytes().to_vec()).unwrap_or_default();
-    let mut merge = Merge { rules, own, merged: Merged::default() };
-    let facts = fstat(&from).map_err(fail)?;
-    merge.folder(&from, &to, b"").map_err(fail)?;
+    if let Some(told) = journal.as_deref_mut()
+        && told.past().merging.is_none()
+        && !told.begin_merge(&start)
+    {
+        // What is not noted cannot be gone on with, and nobody may try.
+        told.remove().map_err(|error| unnoted(target, &error))?;
+        journal = None;
+    }
+    let mut merge =
+        Merge { rules, is_alone: start.is_alone, own, merged: Merged::default(), journal, untold: None };
+    let moved = merge.folder(&from, &to, b"");
+    staging.stays = merge.journal.is_some();
+    if let Some(error) = merge.untold.take() {
+        return Err(unnoted(target, &error));
+    }
+    let facts = moved.map_err(fail)?;
+    // The backup's root may be one that its owner may not write, and there is something to be removed from it.
+    let mode = fstat(&to).map_err(fail)?.st_mode;
+    let is_closed = open_up(&to, mode);
+    staging.stays = false;
     drop((from, staging));
+    if let Some(journal) = merge.journal.take() {
+        journal.remove().map_err(|error| unnoted(target, &error))?;
+    }
+    if is_closed {
+        fchmod(&to, Mode::from_raw_mode(mode)).map_err(fail)?;
+    }
     if rules.existing != Existing::Keep
         && let Err(error) = futimens(&to, &times(&facts))
     {
@@ -90,14 +105,17 @@ pub(super) fn merge(
     Ok(merge.merged)
 }
 
+fn unnoted(target: &Path, error: &std::io::Error) -> VaultError {
+    VaultError::Local { path: target.to_path_buf(), cause: format!("the journal of the restore: {error}") }
+}
+
 /// A name in both that is not a folder in both.
 fn first_taken(from: &OwnedFd, to: &OwnedFd, path: &[u8]) -> Result<Option<Vec<u8>>> {
     for name in names(from)? {
         let below = join(path, &name);
-        let taken = match (open_folder(from, &name)?, open_folder(to, &name)?) {
-            (Some(from), Some(to)) => first_taken(&from, &to, &below)?,
-            _ if statat(to, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_ok() => Some(below),
-            _ => None,
+        let taken = match open_both(from, to, &name)? {
+            Some((from, to)) => first_taken(&from, &to, &below)?,
+            None => statat(to, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_ok().then_some(below),
         };
         if taken.is_some() {
             return Ok(taken);
@@ -110,23 +128,30 @@ fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     if path.is_empty() { name.to_vec() } else { [path, name].join(&b'/') }
 }
 
-struct Merge {
+struct Merge<'a> {
     rules: Rules,
-    /// Name of the staging folder, which lies in the target.
-    own: Vec<u8>,
+    /// There was nothing else in the target: its root becomes as if it had been restored there at once.
+    is_alone: bool,
+    /// Names of the staging folder and of the journal, which lie in the target.
+    own: Vec<Vec<u8>>,
     merged: Merged,
+    journal: Option<&'a mut Journal>,
+    /// Why the journal could neither be written nor removed.
+    untold: Option<std::io::Error>,
 }
 
-impl Merge {
-    fn folder(&mut self, from: &OwnedFd, to: &OwnedFd, path: &[u8]) -> Result<()> {
-        // Moving things out changes the folder's times.
-        let facts = fstat(from)?;
+impl Merge<'_> {
+    /// Answers what the folder was like before anything was moved out of it.
+    fn folder(&mut self, from: &OwnedFd, to: &OwnedFd, path: &[u8]) -> Result<Stat> {
         let restored = names(from)?;
+        let facts = self.begin(from, to, path, &restored)?;
+        // Nothing could be moved out of a folder that may not be written.
+        open_up(from, facts.st_mode);
         for name in &restored {
             let below = join(path, name);
-            let moved = match (open_folder(from, name)?, open_folder(to, name)?) {
-                (Some(from), Some(to)) => self.folder(&from, &to, &below),
-                _ if self.rules.existing == Existing::Keep
+            let moved = match open_both(from, to, name)? {
+                Some((from, to)) => self.folder(&from, &to, &below).map(|_| ()),
+                None if self.rules.existing == Existing::Keep
                     && statat(to, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_ok() =>
                 {
                     let (kind, reason) = ("kept".to_owned(), "it exists".to_owned());
@@ -135,26 +160,63 @@ impl Merge {
                     self.merged.problems.push(problem);
                     Ok(())
                 }
-                _ => replace(from, to, name),
+                None => replace(from, to, name),
             };
             self.note(&below, moved)?;
         }
+        if self.rules.existing == Existing::Keep {
+            return Ok(facts);
+        }
+        let is_root_alone = self.is_alone && path.is_empty();
+        let stale = if is_root_alone { drop_attributes(from, to) } else { Ok(()) };
+        if let Err(error) = stale.and_then(|()| copy_facts(from, to, &facts)) {
+            self.merged.problems.push(metadata_problem(path, error));
+        }
+        Ok(facts)
+    }
+
+    /// What can only be told, and done, before anything is moved: moving changes the folder's times, and what has been moved is
+    /// not to be taken for foreign by who goes on.
+    fn begin(&mut self, from: &OwnedFd, to: &OwnedFd, path: &[u8], restored: &[Vec<u8>]) -> Result<Stat> {
+        let mut facts = fstat(from)?;
+        let begun = self.journal.as_ref().and_then(|journal| journal.past().folders.get(path));
+        if let Some(begun) = begun {
+            facts.st_mode = begun.mode;
+            facts.st_mtime = begun.mtime_secs;
+            facts.st_mtime_nsec = begun.mtime_nanos.into();
+            self.merged.deleted += begun.deleted;
+            self.merged.problems.extend(begun.problems.iter().cloned());
+            return Ok(facts);
+        }
+        let (deleted, problems) = (self.merged.deleted, self.merged.problems.len());
         if self.rules.deletes_foreign {
             self.delete_foreign(to, path, restored)?;
         }
-        if self.rules.existing == Existing::Keep {
-            return Ok(());
+        let Some(journal) = self.journal.as_deref_mut() else { return Ok(facts) };
+        let start = FolderStart {
+            path: hex::encode(path),
+            mode: facts.st_mode,
+            mtime_secs: facts.st_mtime,
+            mtime_nanos: u32::try_from(facts.st_mtime_nsec).unwrap_or(0),
+            deleted: self.merged.deleted - deleted,
+            problems: self.merged.problems.get(problems..).unwrap_or_default().to_vec(),
+        };
+        if !journal.begin_folder(&start) {
+            // Who went on would take for foreign what is moved now.
+            let removed = journal.remove();
+            self.journal = None;
+            if let Err(error) = removed {
+                self.untold = Some(error);
+                return Err(Errno::IO);
+            }
         }
-        if let Err(error) = copy_facts(from, to, &facts) {
-            self.merged.problems.push(metadata_problem(path, error));
-        }
-        Ok(())
+        Ok(facts)
     }
 
-    fn delete_foreign(&mut self, to: &OwnedFd, path: &[u8], restored: Vec<Vec<u8>>) -> Result<()> {
-        let known: HashSet<Vec<u8>> = restored.into_iter().collect();
+    fn delete_foreign(&mut self, to: &OwnedFd, path: &[u8], restored: &[Vec<u8>]) -> Result<()> {
+        let known: HashSet<&Vec<u8>> = restored.iter().collect();
         for name in names(to)? {
-            if known.contains(&name) || (path.is_empty() && name == self.own) {
+            if known.contains(&name) || (path.is_empty() && self.own.contains(&name)) {
                 continue;
             }
             match remove(to, &name) {
@@ -180,6 +242,12 @@ impl Merge {
     }
 }
 
+/// Lets the owner write into a folder of this mode, if he may not. Answers whether that was done; if it fails, writing says why.
+fn open_up(folder: &OwnedFd, mode: u32) -> bool {
+    let is_closed = mode & 0o700 != 0o700 && !rustix::process::geteuid().is_root();
+    is_closed && fchmod(folder, Mode::from_raw_mode(mode) | Mode::RWXU).is_ok()
+}
+
 /// Renames over whatever has the name; a folder in the way of a file must be empty.
 fn replace(from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<()> {
     match renameat(from, name, to, name) {
@@ -191,8 +259,23 @@ fn replace(from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<()> {
             unlinkat(to, name, AtFlags::empty())?;
             renameat(from, name, to, name)
         }
+        Err(Errno::ACCESS) => replace_closed(from, to, name),
         other => other,
     }
+}
+
+/// Who is not root may not move a folder that he may not write, because of its entry for the folder it lies in.
+fn replace_closed(from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<()> {
+    let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return Err(Errno::ACCESS);
+    }
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    chmodat(from, name, mode | Mode::RWXU, AtFlags::empty())?;
+    let moved = renameat(from, name, to, name);
+    let place = if moved.is_ok() { to } else { from };
+    chmodat(place, name, mode, AtFlags::empty())?;
+    moved
 }
 
 fn metadata_problem(path: &[u8], error: Errno) -> FileProblem {
@@ -203,6 +286,12 @@ fn metadata_problem(path: &[u8], error: Errno) -> FileProblem {
 fn problem(path: &[u8], error: Errno) -> FileProblem {
     let reason = format!("could not be moved into the target: {error}");
     FileProblem { path: readable(path), kind: "unwritable".into(), weight: Weight::Partial, reason }
+}
+
+/// `None` unless both have a real folder of that name. One that is moved as a whole need not be readable.
+fn open_both(from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<Option<(OwnedFd, OwnedFd)>> {
+    let Some(to) = open_folder(to, name)? else { return Ok(None) };
+    Ok(open_folder(from, name)?.map(|from| (from, to)))
 }
 
 /// `None` when there is no real folder of that name.
@@ -245,18 +334,177 @@ fn times(stat: &Stat) -> Timestamps {
     Timestamps { last_access, last_modification }
 }
 
-fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
-    // The kernel's own limits for names and values.
+fn attribute_names(folder: &OwnedFd) -> Result<Vec<Vec<u8>>> {
+    // The kernel's own limit for names.
     let mut list = vec![0u8; 65_536];
-    let size = match flistxattr(from, list.as_mut_slice()) {
-        Err(Errno::OPNOTSUPP) => return Ok(()),
+    let size = match flistxattr(folder, list.as_mut_slice()) {
+        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
         size => size?,
     };
-    let mut value = vec![0u8; 65_536];
-    for name in list.get(..size).unwrap_or_default().split(|byte| *byte == 0).filter(|name| !name.is_empty())
-    {
-        let size = fgetxattr(from, name, value.as_mut_slice())?;
-        fsetxattr(to, name, value.get(..size).unwrap_or_default(), XattrFlags::empty())?;
+    let names = list.get(..size).unwrap_or_default().split(|byte| *byte == 0);
+    Ok(names.filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
+}
+
+pub(super) fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+    // The kernel's own limit for values.
+    let (mut value, mut present) = (vec![0u8; 65_536], vec![0u8; 65_536]);
+    for name in attribute_names(from)? {
+        let size = fgetxattr(from, name.as_slice(), value.as_mut_slice())?;
+        let wanted = value.get(..size).unwrap_or_default();
+        let has = fgetxattr(to, name.as_slice(), present.as_mut_slice());
+        // Not everybody who may leave it as it is may set it (labels).
+        if has.is_ok_and(|size| present.get(..size) == Some(wanted)) {
+            continue;
+        }
+        fsetxattr(to, name.as_slice(), wanted, XattrFlags::empty())?;
     }
     Ok(())
+}
+
+/// Takes away what a restore takes away from a folder that has it and should not.
+fn drop_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+    const STALE: [&[u8]; 3] = [b"user.", b"trusted.", b"system.posix_acl_"];
+    let kept = attribute_names(from)?;
+    for name in attribute_names(to)? {
+        if STALE.iter().any(|prefix| name.starts_with(prefix)) && !kept.contains(&name) {
+            fremovexattr(to, name.as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::super::journal::{Look, Resumed, look, name_of, staging_name};
+    use super::*;
+    use crate::tar::{Ledger, Mark, Placed};
+    use std::fs::{create_dir, metadata, read_to_string, rename, write};
+    use std::os::unix::fs::MetadataExt;
+
+    const OLD: i64 = 1_000_000_000;
+
+    fn age(path: &Path) {
+        let folder = std::fs::File::open(path).unwrap();
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(OLD as u64);
+        folder.set_modified(time).unwrap();
+    }
+
+    /// A target with a file and a folder of somebody, and all levels restored beside.
+    fn restored(target: &Path, staging: &str) {
+        create_dir(target.join("sub")).unwrap();
+        write(target.join("sub/foreign"), "mine").unwrap();
+        write(target.join("foreign"), "mine").unwrap();
+        let staging = target.join(staging);
+        create_dir(&staging).unwrap();
+        create_dir(staging.join("sub")).unwrap();
+        for name in ["a", "b", "sub/c"] {
+            write(staging.join(name), name).unwrap();
+        }
+        age(&staging.join("sub"));
+        age(&staging);
+    }
+
+    fn resumed(target: &Path, request: &str) -> Journal {
+        let Look::Found(found) = look(target, &name_of(request)).unwrap() else { panic!("no journal") };
+        match found.resume(1).unwrap() {
+            Resumed::Journal(journal) => *journal,
+            Resumed::Void(_, reason) => panic!("{reason}"),
+        }
+    }
+
+    #[test]
+    fn moving_in_goes_on_where_it_was_interrupted() {
+        let request = "0123456789abcdef".repeat(4);
+        for deletes_foreign in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let (target, name) = (folder.path(), staging_name());
+            restored(target, &name);
+            let of = (request.clone(), "host_name".to_owned(), 5);
+            let mut journal = Journal::create(target, of, Some(name.clone()), false).unwrap();
+            // As a run does that is killed when it has moved one file.
+            let rules = Rules { overwrites: true, existing: Existing::Replace, deletes_foreign };
+            let start = MergeStart { existing: rules.existing, is_alone: false, problems: Vec::new() };
+            assert!(journal.begin_merge(&start));
+            let open = |path: &Path| std::fs::File::open(path).unwrap().into();
+            let (from, to): (OwnedFd, OwnedFd) = (open(&target.join(&name)), open(target));
+            let own = vec![name.clone().into_bytes(), name_of(&request).into_bytes()];
+            let merged = Merged::default();
+            let journal_of = Some(&mut journal);
+            let mut killed = Merge { rules, is_alone: false, own, merged, journal: journal_of, untold: None };
+            let found = names(&from).unwrap();
+            killed.begin(&from, &to, b"", &found).unwrap();
+            assert_eq!(killed.merged.deleted, u64::from(deletes_foreign), "what is foreign goes before");
+            rename(target.join(&name).join("a"), target.join("a")).unwrap();
+            drop(journal);
+
+            let mut journal = resumed(target, &request);
+            assert_eq!((journal.past().first_level, journal.past().folders.len()), (1, 1));
+            let staging = Staging::left(target.join(&name));
+            // How it began counts.
+            let rules = Rules { overwrites: true, existing: Existing::Refuse, deletes_foreign };
+            let merged = merge(staging, target, rules, (Some(&mut journal), &[])).unwrap();
+            assert_eq!(merged.deleted, 2 * u64::from(deletes_foreign), "foreign and sub/foreign");
+            assert!(merged.problems.is_empty(), "{:?}", merged.problems);
+            for name in ["a", "b", "sub/c"] {
+                assert_eq!(read_to_string(target.join(name)).unwrap(), name);
+            }
+            assert_eq!(target.join("foreign").exists(), !deletes_foreign);
+            assert_eq!(target.join("sub/foreign").exists(), !deletes_foreign);
+            assert_eq!(metadata(target).unwrap().mtime(), OLD, "as the backup has it");
+            assert_eq!(metadata(target.join("sub")).unwrap().mtime(), OLD);
+            assert!(!target.join(&name).exists() && !target.join(name_of(&request)).exists());
+        }
+    }
+
+    /// The last thing that happens before the journal goes is that the staging folder goes.
+    #[test]
+    fn a_journal_alone_is_the_end() {
+        let request = "0123456789abcdef".repeat(4);
+        let folder = tempfile::tempdir().unwrap();
+        let (target, name) = (folder.path(), staging_name());
+        let of = (request.clone(), "host_name".to_owned(), 5);
+        let mut journal = Journal::create(target, of, Some(name), false).unwrap();
+        let start = MergeStart { existing: Existing::Replace, is_alone: true, problems: Vec::new() };
+        assert!(journal.begin_merge(&start));
+        let start = FolderStart {
+            path: String::new(),
+            mode: 0o40_755,
+            mtime_secs: OLD,
+            mtime_nanos: 0,
+            deleted: 0,
+            problems: Vec::new(),
+        };
+        assert!(journal.begin_folder(&start));
+        drop(journal);
+        resumed(target, &request).remove().unwrap();
+        assert_eq!(names(&std::fs::File::open(target).unwrap().into()).unwrap(), Vec::<Vec<u8>>::new());
+        assert_eq!(metadata(target).unwrap().mtime(), OLD);
+    }
+
+    /// Somebody deletes the folder and not the journal: that is not the end.
+    #[test]
+    fn what_is_neither_here_nor_there_is_not_restored() {
+        let request = "0123456789abcdef".repeat(4);
+        let folder = tempfile::tempdir().unwrap();
+        let (target, name) = (folder.path(), staging_name());
+        restored(target, &name);
+        let of = (request.clone(), "host_name".to_owned(), 5);
+        let mut journal = Journal::create(target, of, Some(name.clone()), false).unwrap();
+        for file in ["a", "b"] {
+            let stat = statat(CWD, target.join(&name).join(file), AtFlags::SYMLINK_NOFOLLOW).unwrap();
+            journal.note(file.as_bytes(), &Placed::of(&stat), Mark::Whole);
+        }
+        let start = MergeStart { existing: Existing::Replace, is_alone: false, problems: Vec::new() };
+        assert!(journal.begin_merge(&start));
+        drop(journal);
+        rename(target.join(&name).join("a"), target.join("a")).unwrap();
+        drop(resumed(target, &request));
+        // Another file of that name is not it.
+        std::fs::remove_dir_all(target.join(&name)).unwrap();
+        write(target.join("b"), "mine").unwrap();
+        let Look::Found(found) = look(target, &name_of(&request)).unwrap() else { panic!("no journal") };
+        let Resumed::Void(_, reason) = found.resume(1).unwrap() else { panic!("it goes on") };
+        assert!(reason.starts_with("'b' is neither"), "{reason}");
+    }
 }

@@ -4,15 +4,21 @@
 //! of its piece was checked; a wrong pass phrase is recognised before anything is written; a chain with
 //! a hole is refused as a whole. Where only parts are wanted and a level has a table of contents, only what holds them is
 //! read, and checked by the hashes in that table, which is itself checked like a piece. Upstream's backups are restored too; they carry nothing to check.
+//! A restore that was interrupted goes on when it is started again (`journal`).
 
 mod fetch;
+mod ground;
 mod head;
+mod journal;
 mod merge;
 mod opener;
 mod parts;
 mod plan;
 mod replay;
+mod report;
+mod staging;
 mod stream;
+mod work;
 
 pub(crate) use fetch::{Arrival, Payload, fetch_piece, name_chunks};
 pub(crate) use head::{Head, read_head, upstream_head};
@@ -105,6 +111,8 @@ pub struct RestoreReport {
     /// Timestamps of the levels replayed, level 0 first.
     pub levels: Vec<i64>,
     pub files: u64,
+    /// Files that an interrupted run of this restore had left here, and that were not written again.
+    pub already_there: u64,
     pub bytes_written: u64,
     pub bytes_fetched: u64,
     /// Objects in the target that the backup does not know and that were deleted.

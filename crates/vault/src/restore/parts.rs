@@ -15,7 +15,7 @@ use crate::error::Place;
 use crate::layout::{CONTENTS, DATA, Hbn};
 use crate::manifest::{Manifest, Piece};
 use crate::monitor::Monitor;
-use crate::tar::Selection;
+use crate::tar::MemberForm;
 use bytes::{Bytes, BytesMut};
 use freezer_storage::{Store, StoreError};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -41,13 +41,13 @@ pub(super) struct Fetched {
     checked: Bytes,
 }
 
-/// Where the wanted parts of a level are. `Ok(None)`: it has no table of contents, and must be read whole. Errors are causes
-/// why its table cannot be used.
+/// Where the wanted members of a level are. `Ok(None)`: it has no table of contents, and must be read whole. Errors are causes
+/// why its table cannot be used. `wants` may block.
 pub(super) async fn find(
     store: &Arc<dyn Store>,
     hbn: &Hbn,
     level: &PlannedLevel,
-    selection: &Selection,
+    mut wants: impl FnMut(&[u8], MemberForm) -> bool + Send + 'static,
     pass: Option<&PassPhrase>,
 ) -> Result<Option<Located>, String> {
     let Some(manifest) = level.level.manifest() else { return Ok(None) };
@@ -57,7 +57,7 @@ pub(super) async fn find(
         Some(body) => Some(body),
         None => read_whole(store, &object, MOST_CONTENTS_BYTES).await.map_err(|error| error.to_string())?,
     };
-    let (key, pass, selection) = (level.key.clone(), pass.cloned(), selection.clone());
+    let (key, pass) = (level.key.clone(), pass.cloned());
     let level = level.level.clone();
     let work = move || {
         let text = |error: VaultError| error.to_string();
@@ -67,7 +67,7 @@ pub(super) async fn find(
         let Some((manifest, body)) = level.manifest().zip(body) else { return Ok(None) };
         let packed = decrypt(body, manifest, pass.as_ref()).map_err(text)?;
         let cipher = manifest.encryption.as_ref().map(|record| record.cipher);
-        locate(Cursor::new(packed), &selection, &manifest.totals, cipher).map(Some)
+        locate(Cursor::new(packed), &mut wants, &manifest.totals, cipher).map(Some)
     };
     let found = spawn_blocking(work).await.map_err(|error| error.to_string())?;
     found.map_err(|cause| format!("{object} cannot be used: {cause}"))

@@ -1,23 +1,26 @@
 //! Replaying the levels of a plan into a folder.
 
 use super::fetch::{Arrival, Payload};
-use super::merge::{Rules, Staging, merge};
+use super::ground::{self, Ground};
+use super::journal::{self, Outcome, SharedJournal};
+use super::merge::{Merged, Rules, merge};
 use super::opener::Opener;
 use super::parts;
 use super::plan::{PlannedLevel, RestorePlan, plan};
+use super::report::{self, MOST_PROBLEMS, missing_parts};
+use super::staging::Staging;
+use super::work::{SharedReplay, Skipped, Work, wants};
 use super::{RestoreReport, RestoreRequest, open_payload};
 use crate::VaultError;
 use crate::backup::MonitorWatch;
 use crate::contents::Located;
 use crate::encryption::PassPhrase;
 use crate::monitor::{Monitor, Phase};
-use crate::problem::{FileProblem, Weight, readable};
-use crate::tar::{Existing, Extract, Restored, Selection, Severity, TarError, list_archive, read_archive};
+use crate::problem::FileProblem;
+use crate::tar::{Extract, Restored, Selection, TarError, list_archive, read_archive_with};
 use crate::upstream::{images, rsync};
 use freezer_storage::Store;
-use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -29,8 +32,6 @@ const WAITING_PIECES: usize = 1;
 /// Blocks of the tar stream waiting for the extracting thread.
 const WAITING_BLOCKS: usize = 4;
 const BLOCK_BYTES: usize = 256 * 1024;
-/// So many problems are reported in full.
-const MOST_PROBLEMS: usize = 1000;
 
 /// Restores. When the returned future is dropped, the restore is cancelled.
 pub async fn restore(
@@ -55,51 +56,125 @@ async fn run(
     let planned = monitor.token().run_until_cancelled(plan(&store, &request)).await;
     let plan = planned.unwrap_or(Err(VaultError::Cancelled))?;
     announce_totals(&plan, &monitor);
-    if !request.dry_run {
+    let ground = if request.dry_run {
+        Ground::default()
+    } else {
         make_target(&request.target)?;
-    }
-    monitor.set_phase(Phase::Transferring);
-    let newest = plan.levels.last().map_or(0, |level| level.id.timestamp);
-    let mut report = RestoreReport {
-        hbn: plan.hbn.to_string(),
-        chain_timestamp: plan.levels.first().map_or(0, |level| level.id.timestamp),
-        timestamp: newest,
-        levels: plan.levels.iter().map(|level| level.id.timestamp).collect(),
-        files: 0,
-        bytes_written: 0,
-        bytes_fetched: 0,
-        deleted: 0,
-        is_partial: false,
-        problems: Vec::new(),
-        problem_count: 0,
-        warnings: plan.warnings,
-        dry_run: request.dry_run,
+        let (wanted, planned) = (request.clone(), plan.clone());
+        let preparing = spawn_blocking(move || ground::prepare(&wanted, &planned));
+        join("looking at the target", preparing).await?
     };
-    let staging = stage(&request, plan.levels.len())?;
-    let target = staging.as_ref().map_or(request.target.as_path(), Staging::path);
+    let journal = ground.journal.clone();
+    let result = carry_out(plan, ground, &request, &monitor).await;
+    let (is_final, is_taken) = result.as_ref().err().map_or((false, false), judge);
+    // What came into the way of a restore can be put away; not where it was asked to stop for what was there.
+    let is_final = is_final && !(is_taken && !request.overwrite);
+    if let Some(journal) = journal.filter(|_| is_final) {
+        abandon(journal, is_taken).await?;
+    }
+    result
+}
+
+/// Whether a restore would fail in the same way when it is started again, and whether because of what is in the target.
+fn judge(error: &VaultError) -> (bool, bool) {
+    match error {
+        VaultError::Tar(TarError::Exists { .. }) => (true, true),
+        VaultError::NoSuchPath { .. } | VaultError::Tar(TarError::Unsafe { .. }) => (true, false),
+        _ => (false, false),
+    }
+}
+
+/// Nothing stays of a restore that would fail in the same way again.
+async fn abandon(journal: SharedJournal, is_taken: bool) -> Result<(), VaultError> {
+    let abandoning = spawn_blocking(move || {
+        let mut journal = journal::open(&journal)?;
+        // What was restored into the target itself stays there in any case.
+        if is_taken && journal.staging().is_none() {
+            return Ok(());
+        }
+        if let Err(error) = journal.abandon() {
+            tracing::warn!(%error, "what a restore has written stays in the target");
+        }
+        Ok(())
+    });
+    join("tidying up", abandoning).await
+}
+
+async fn carry_out(
+    plan: RestorePlan,
+    ground: Ground,
+    request: &RestoreRequest,
+    monitor: &Arc<Monitor>,
+) -> Result<RestoreReport, VaultError> {
+    monitor.set_phase(Phase::Transferring);
+    let Ground { staging, journal, warnings } = ground;
+    let mut report = report::begin(&plan, request, warnings);
+    let target = staging.as_ref().map_or(request.target.as_path(), Staging::path).to_path_buf();
     let chain = Arc::new(Mutex::new(rsync::Replay::default()));
-    for level in plan.levels {
+    let is_staged = staging.is_some();
+    let work = Work { target: target.clone(), is_staged, chain, journal: journal.clone() };
+    let first = work.done_before(&mut report, monitor)?;
+    for (position, level) in plan.levels.into_iter().enumerate() {
+        if position < first {
+            monitor.add_read(level.content_bytes.unwrap_or(0));
+            continue;
+        }
         tracing::info!(hbn = %plan.hbn, level = level.id.level, timestamp = level.id.timestamp, "restoring level");
         let payload = Payload { store: plan.origin.0.clone(), hbn: plan.hbn.clone(), level };
-        let located = locate(&payload, &request, &monitor, &mut report.warnings).await?;
-        let restored = replay_level(payload, located, &request, (target, &chain), &monitor).await?;
-        add(&mut report, restored, &monitor);
+        let (located, unread) = locate(&payload, request, &work, monitor, &mut report).await?;
+        let restored = replay_level(payload, located, request, &work, monitor).await?;
+        report.bytes_written = report.bytes_written.saturating_add(restored.content_bytes);
+        let mut outcome = Outcome::of(&restored, MOST_PROBLEMS);
+        outcome.members = outcome.members.saturating_add(unread);
+        work.end_level(&outcome)?;
+        report::add(&mut report, outcome, monitor);
     }
-    finish_chain(chain, (!request.dry_run).then_some(target), &mut report).await?;
-    if !request.dry_run {
-        check_parts(&request, target, &mut report)?;
-    }
-    if let Some(staging) = staging {
+    finish_chain(work.chain.clone(), (!request.dry_run).then_some(target.as_path()), &mut report).await?;
+    let missing = match work.merging()? {
+        Some(start) => start.problems,
+        None if request.dry_run => Vec::new(),
+        None => missing_parts(request, &target, &report)?,
+    };
+    report::add_problems(&mut report, missing.clone());
+    if staging.is_some() {
         monitor.set_phase(Phase::Committing);
-        let target = request.target.clone();
-        let rules = Rules { existing: request.extract.existing, deletes_foreign: request.delete_foreign };
-        let moving = spawn_blocking(move || merge(staging, &target, rules));
-        let merged = join("moving files in", moving).await?;
-        report.deleted = report.deleted.saturating_add(merged.deleted);
-        add_problems(&mut report, merged.problems);
     }
+    finish(staging, journal, request, (missing, &mut report)).await?;
     report.bytes_fetched = monitor.progress().bytes_stored;
     Ok(report)
+}
+
+/// Moves in what was restored beside, and ends the journal.
+async fn finish(
+    staging: Option<Staging>,
+    journal: Option<SharedJournal>,
+    request: &RestoreRequest,
+    (missing, report): (Vec<FileProblem>, &mut RestoreReport),
+) -> Result<(), VaultError> {
+    let target = request.target.clone();
+    let (existing, deletes_foreign) = (request.extract.existing, request.delete_foreign);
+    let rules = Rules { overwrites: request.overwrite, existing, deletes_foreign };
+    let finishing = spawn_blocking(move || {
+        let mut journal = journal.as_ref().map(journal::open).transpose()?;
+        let found = journal.as_ref().map_or(0, |journal| journal.found());
+        let journal = journal.as_deref_mut();
+        let merged = match (staging, journal) {
+            (Some(staging), journal) => merge(staging, &target, rules, (journal, missing.as_slice()))?,
+            (None, Some(journal)) => {
+                let local =
+                    |error: io::Error| VaultError::Local { path: target.clone(), cause: error.to_string() };
+                journal.remove().map_err(local)?;
+                Merged::default()
+            }
+            (None, None) => Merged::default(),
+        };
+        Ok((merged, found))
+    });
+    let (merged, found) = join("moving files in", finishing).await?;
+    report.already_there = report.already_there.saturating_add(found);
+    report.deleted = report.deleted.saturating_add(merged.deleted);
+    report::add_problems(report, merged.problems);
+    Ok(())
 }
 
 /// What upstream's rsync engines leave to be done after their last level.
@@ -119,12 +194,9 @@ async fn finish_chain(
     });
     let (problems, warnings) = join("finishing the restore", finishing).await?;
     report.warnings.extend(warnings);
-    add_problems(report, problems);
+    report::add_problems(report, problems);
     Ok(())
 }
-
-/// The books of a chain that upstream's rsync engines wrote.
-type SharedReplay = Arc<Mutex<rsync::Replay>>;
 
 fn poisoned() -> VaultError {
     VaultError::Internal { what: "reading a level", cause: "its books were left in disorder".into() }
@@ -141,7 +213,12 @@ fn check_target(request: &RestoreRequest) -> Result<(), VaultError> {
         |error: io::Error| VaultError::Local { path: request.target.clone(), cause: error.to_string() };
     match std::fs::read_dir(&request.target) {
         Ok(mut entries) => {
-            if entries.next().is_some() && !request.overwrite && !request.dry_run {
+            let must_be_empty = !request.overwrite && !request.dry_run;
+            // What an interrupted restore has left is looked at when it is known which one is asked for.
+            if must_be_empty
+                && entries.next().is_some()
+                && !ground::has_journal(&request.target).map_err(local)?
+            {
                 return Err(VaultError::TargetNotEmpty { path: request.target.clone() });
             }
             Ok(())
@@ -164,83 +241,35 @@ fn announce_totals(plan: &RestorePlan, monitor: &Monitor) {
     }
 }
 
-fn add(report: &mut RestoreReport, restored: Restored, monitor: &Monitor) {
-    report.files = report.files.saturating_add(restored.members);
-    report.bytes_written = report.bytes_written.saturating_add(restored.content_bytes);
-    report.is_partial |= restored.worst == Some(Severity::Partial);
-    let count = (restored.problems.len() as u64).saturating_add(restored.unlisted_problems);
-    monitor.add_errors(count);
-    report.problem_count = report.problem_count.saturating_add(count);
-    let room = MOST_PROBLEMS.saturating_sub(report.problems.len());
-    report.problems.extend(restored.problems.iter().take(room).map(FileProblem::from));
-}
-
-fn add_problems(report: &mut RestoreReport, problems: Vec<FileProblem>) {
-    report.is_partial |= problems.iter().any(|problem| problem.weight == Weight::Partial);
-    report.problem_count = report.problem_count.saturating_add(problems.len() as u64);
-    let room = MOST_PROBLEMS.saturating_sub(report.problems.len());
-    report.problems.extend(problems.into_iter().take(room));
-}
-
-/// Parts that the backup does not hold are said to be missing; all of them missing is an error.
-fn check_parts(
-    request: &RestoreRequest,
-    target: &Path,
-    report: &mut RestoreReport,
-) -> Result<(), VaultError> {
-    let paths = request.extract.only.paths();
-    let is_missing =
-        |path: &&Vec<u8>| std::fs::symlink_metadata(target.join(OsStr::from_bytes(path))).is_err();
-    let missing: Vec<String> = paths.iter().filter(is_missing).map(|path| readable(path)).collect();
-    if !paths.is_empty() && missing.len() == paths.len() && report.problems.is_empty() {
-        return Err(VaultError::NoSuchPath { hbn: report.hbn.clone(), paths: missing.join(", ") });
-    }
-    let reason = "the backup does not hold it at that time".to_owned();
-    let problem = |path| FileProblem {
-        path,
-        kind: "missing".to_owned(),
-        weight: Weight::Partial,
-        reason: reason.clone(),
-    };
-    add_problems(report, missing.into_iter().map(problem).collect());
-    Ok(())
-}
-
-/// Replaying more than one level deletes what is not listed: that must not hit files which were in the
-/// target before. Nor may a rule about those be taken for one about what an earlier level has restored.
-fn stage(request: &RestoreRequest, levels: usize) -> Result<Option<Staging>, VaultError> {
-    let has_rules = request.delete_foreign
-        || request.extract.existing != Existing::Replace
-        || !request.extract.only.is_everything();
-    if request.dry_run || (levels < 2 && !has_rules) {
-        return Ok(None);
-    }
-    let local =
-        |error: io::Error| VaultError::Local { path: request.target.clone(), cause: error.to_string() };
-    let occupied = std::fs::read_dir(&request.target).map_err(local)?.next().is_some();
-    if occupied { Staging::inside(&request.target).map(Some) } else { Ok(None) }
-}
-
-/// Where the wanted parts are, if only parts are wanted and the level's table of contents tells.
+/// What of the level has to be read, if only parts are wanted or files are there already, and its table of contents tells; and how
+/// many files are there, so that their members are not read.
 async fn locate(
     payload: &Payload,
     request: &RestoreRequest,
+    work: &Work,
     monitor: &Monitor,
-    warnings: &mut Vec<String>,
-) -> Result<Option<Located>, VaultError> {
-    let selection = &request.extract.only;
-    if selection.is_everything() || request.reads_whole || request.dry_run {
-        return Ok(None);
+    report: &mut RestoreReport,
+) -> Result<(Option<Located>, u64), VaultError> {
+    let (selection, finished) = (&request.extract.only, work.finished()?);
+    if (selection.is_everything() && finished.is_none()) || request.reads_whole || request.dry_run {
+        return Ok((None, 0));
     }
     let Payload { store, hbn, level } = payload;
-    let finding = parts::find(store, hbn, level, selection, request.pass_phrase.as_ref());
+    let skipped = Arc::new(Skipped::default());
+    let wants = wants(selection.clone(), finished, skipped.clone());
+    let finding = parts::find(store, hbn, level, wants, request.pass_phrase.as_ref());
     match monitor.token().run_until_cancelled(finding).await.ok_or(VaultError::Cancelled)? {
-        Ok(located) => Ok(located),
+        Ok(located) => {
+            let (files, bytes) = skipped.sums();
+            report.already_there = report.already_there.saturating_add(files);
+            monitor.add_read(bytes);
+            Ok((located, files))
+        }
         Err(cause) => {
             let warning = format!("{} was read whole: {cause}", level.id);
             tracing::warn!(%hbn, "{warning}");
-            warnings.push(warning);
-            Ok(None)
+            report.warnings.push(warning);
+            Ok((None, 0))
         }
     }
 }
@@ -250,26 +279,26 @@ async fn replay_level(
     payload: Payload,
     located: Option<Located>,
     request: &RestoreRequest,
-    (target, chain): (&Path, &SharedReplay),
+    work: &Work,
     monitor: &Arc<Monitor>,
 ) -> Result<Restored, VaultError> {
     let (blocks, stream) = sync_channel(WAITING_BLOCKS);
-    let target = (!request.dry_run).then(|| target.to_path_buf());
+    let target = (!request.dry_run).then(|| work.target.clone());
     let (level, watch) = (payload.level.id.level, monitor.clone());
     // Deletions replay from level 1 on; level 0 has nothing before it to delete, so that files
     // which were there before stay. What was there before is for the merge to decide.
     let rsync = payload.level.rsync.clone();
     let incremental = level > 0 && rsync.is_none();
-    let options = Extract { incremental, existing: Existing::Replace, ..request.extract.clone() };
+    let options = Extract { incremental, existing: work.existing(request)?, ..request.extract.clone() };
     let written = target.clone();
-    let extracting =
-        spawn_blocking(move || extract(BlockReader::new(stream), target, &options, level, watch));
+    let place = target.map(|target| ((target, work.is_staged), work.journal.clone()));
+    let extracting = spawn_blocking(move || extract(BlockReader::new(stream), place, &options, level, watch));
 
     let pass = request.pass_phrase.clone();
     let (fetched, unpacked) = match located {
         None if rsync.is_some() => {
             let place = (written, request.extract.only.clone());
-            read_rsync(payload, (place, chain.clone()), blocks, monitor).await
+            read_rsync(payload, (place, work.chain.clone()), blocks, monitor).await
         }
         None => read_all(payload, pass, blocks, monitor).await,
         Some(located) => read_parts(payload, located, pass, blocks, monitor).await,
@@ -377,14 +406,21 @@ fn unpack(
 
 fn extract(
     mut stream: BlockReader,
-    target: Option<PathBuf>,
+    place: Option<((PathBuf, bool), Option<SharedJournal>)>,
     options: &Extract,
     level: u32,
     monitor: Arc<Monitor>,
 ) -> Result<Restored, VaultError> {
     let mut watch = MonitorWatch(monitor);
-    let restored = match target {
-        Some(target) => read_archive(&mut stream, &target, options, &mut watch)?,
+    let restored = match place {
+        Some(((target, is_ours), Some(journal))) => {
+            let mut journal = journal::open(&journal)?;
+            journal.begin_level(!options.incremental);
+            read_archive_with(&mut stream, (&target, is_ours), options, &mut watch, &mut *journal)?
+        }
+        Some(((target, is_ours), None)) => {
+            read_archive_with(&mut stream, (&target, is_ours), options, &mut watch, &mut ())?
+        }
         None => {
             let mut members = 0;
             list_archive(&mut stream, &mut |_| members += 1, &mut watch)?;

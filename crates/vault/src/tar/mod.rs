@@ -37,7 +37,7 @@ pub use index::{Index, Kept};
 pub use owner_map::OwnerMap;
 pub use problem::{Problem, ProblemKind, Severity};
 pub use read::{Existing, Extract, Listed, Restored, Selection, list_archive, read_archive};
-pub(crate) use read::{remove, safe_path};
+pub(crate) use read::{Ledger, Mark, Placed, read_archive_with, remove, safe_path};
 pub use rules::Rules;
 pub use source::{Dereference, SnapshotSource, Source, Witness};
 pub use stamp::Stamp;

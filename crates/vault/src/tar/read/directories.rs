@@ -35,7 +35,7 @@ impl Extractor<'_> {
             self.rename_directories(&member, &path, &dumpdir)?;
             self.purge(&path, &dumpdir);
         }
-        if !(existed && self.options.existing == Existing::Keep) {
+        if !(existed && self.options.existing == Existing::Keep && !self.ledger.owns(&path)) {
             // The later word about the same directory counts.
             if self.pending.last().is_some_and(|last| last.path == path) {
                 self.pending.pop();
@@ -63,12 +63,13 @@ impl Extractor<'_> {
                 return Ok(Some(true));
             }
             Some(_) => {
-                if !self.may_write(&target).map_err(Obstacle::Fatal)? {
+                if !self.may_write(&target, None).map_err(Obstacle::Fatal)? {
                     return Ok(None);
                 }
+                self.ledger.announce(path);
                 unlinkat(parent, name.as_slice(), AtFlags::empty())?;
             }
-            None => {}
+            None => self.ledger.announce(path),
         }
         mkdirat(parent, name.as_slice(), Mode::RWXU)?;
         Ok(Some(false))
@@ -107,6 +108,7 @@ impl Extractor<'_> {
             if self.is_right(&dir, dev, &name, code) {
                 continue;
             }
+            self.ledger.announce(&below(path, &name));
             match remove(&dir, &name) {
                 Ok(count) => {
                     self.restored.deleted += count;

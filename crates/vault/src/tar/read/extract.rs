@@ -1,23 +1,29 @@
 //! The restore of one archive: state, dispatch, and the rules that all objects share.
 
 use super::directories::Pending;
+use super::ledger::Ledger;
 use super::member::{Member, Members, Shape};
 use super::{Existing, Extract, Restored};
-use crate::tar::descent::Descent;
-use crate::tar::facts::Kind;
+use crate::tar::descent::{Descent, sorted_names};
+use crate::tar::facts::{Facts, Kind};
 use crate::tar::owners::Owners;
 use crate::tar::problem::Problems;
 use crate::tar::write::PROMISE;
 use crate::tar::{ProblemKind, TarError, Watch};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, statat, syncfs};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat, mkdirat, statat, syncfs, unlinkat};
 use rustix::io::Errno;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// There are file systems that keep times no finer than this.
+const COARSEST_SECS: u64 = 2;
 
 pub(super) struct Extractor<'a> {
     pub options: &'a Extract,
     pub watch: &'a mut dyn Watch,
+    pub ledger: &'a mut dyn Ledger,
     pub dest: PathBuf,
     pub root: Arc<OwnedFd>,
     pub descent: Descent,
@@ -29,6 +35,8 @@ pub(super) struct Extractor<'a> {
     /// The archive is one of ours: depth first, all attributes.
     pub promised: bool,
     pub temporary: u64,
+    /// Folders in which nothing incomplete of an earlier run is left.
+    pub swept: HashSet<Vec<u8>>,
     pub buffer: Vec<u8>,
     pub restored: Restored,
 }
@@ -43,15 +51,25 @@ pub(super) struct Target {
 }
 
 impl<'a> Extractor<'a> {
-    pub fn open(dest: &Path, options: &'a Extract, watch: &'a mut dyn Watch) -> Result<Self, TarError> {
+    pub fn open(
+        (dest, is_ours): (&Path, bool),
+        options: &'a Extract,
+        watch: &'a mut dyn Watch,
+        ledger: &'a mut dyn Ledger,
+    ) -> Result<Self, TarError> {
         let refuse = |cause: std::io::Error| TarError::Destination { path: dest.to_path_buf(), cause };
-        std::fs::create_dir_all(dest).map_err(refuse)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if is_ours {
+            flags |= OFlags::NOFOLLOW;
+        } else {
+            std::fs::create_dir_all(dest).map_err(refuse)?;
+        }
         let root = rustix::fs::open(dest, flags, Mode::empty()).map_err(|errno| refuse(errno.into()))?;
         let root = Arc::new(root);
         Ok(Self {
             options,
             watch,
+            ledger,
             dest: dest.to_path_buf(),
             descent: Descent::new(Arc::clone(&root), false),
             links: Descent::new(Arc::clone(&root), false),
@@ -61,6 +79,7 @@ impl<'a> Extractor<'a> {
             pending: Vec::new(),
             promised: false,
             temporary: 0,
+            swept: HashSet::new(),
             buffer: Vec::new(),
             restored: Restored::default(),
         })
@@ -114,7 +133,8 @@ impl<'a> Extractor<'a> {
             Ok(target) => target,
             Err(errno) => return self.failed(&member, &path, errno),
         };
-        if !self.may_write(&target)? {
+        self.sweep(&target);
+        if !self.may_write(&target, Some(&member))? {
             return Ok(());
         }
         match member.shape {
@@ -134,11 +154,34 @@ impl<'a> Extractor<'a> {
         Ok(Target { parent, name, path })
     }
 
-    /// Whether the caller's wish about existing files lets this one be written.
-    pub fn may_write(&mut self, target: &Target) -> Result<bool, TarError> {
-        if self.options.existing == Existing::Replace
-            || statat(&target.parent, target.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_err()
-        {
+    /// Deletes what an earlier run was making in this folder when it was killed, which has not got its name. It was of a member
+    /// that is not finished, so its folder comes up again.
+    fn sweep(&mut self, target: &Target) {
+        let (folder, _) = split(&target.path);
+        if !self.ledger.sweeps() || self.swept.contains(folder) {
+            return;
+        }
+        let Some(prefix) = self.ledger.token().map(|token| format!(".freezer-{token}-")) else { return };
+        let swept = sorted_names(&target.parent).and_then(|names| {
+            let mut left = names.iter().filter(|name| name.starts_with(prefix.as_bytes()));
+            left.try_for_each(|name| unlinkat(&target.parent, &**name, AtFlags::empty()))
+        });
+        if let Err(errno) = swept {
+            self.problems.add(folder, ProblemKind::Undeleted, errno);
+        }
+        self.swept.insert(folder.to_vec());
+    }
+
+    /// Whether the caller's wish about existing files lets this one be written. What an earlier run of this restore has left of
+    /// `made` may always be replaced.
+    pub fn may_write(&mut self, target: &Target, made: Option<&Member>) -> Result<bool, TarError> {
+        if self.options.existing == Existing::Replace {
+            return Ok(true);
+        }
+        let found = statat(&target.parent, target.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW);
+        let Ok(found) = found else { return Ok(true) };
+        let is_noted = self.ledger.owns(&target.path);
+        if (is_noted || self.ledger.sweeps()) && made.is_some_and(|made| is_as_made(made, &found, is_noted)) {
             return Ok(true);
         }
         if self.options.existing == Existing::Refuse {
@@ -167,8 +210,32 @@ impl<'a> Extractor<'a> {
     /// A name nobody has in that directory.
     pub fn temporary_name(&mut self) -> Vec<u8> {
         self.temporary += 1;
-        format!(".freezer-{}-{}", std::process::id(), self.temporary).into_bytes()
+        match self.ledger.token() {
+            Some(token) => format!(".freezer-{token}-{}", self.temporary).into_bytes(),
+            None => format!(".freezer-{}-{}", std::process::id(), self.temporary).into_bytes(),
+        }
     }
+}
+
+/// By kind and time, this is what an earlier run has made of the member, or what a power cut has left of that: what somebody has
+/// edited since is theirs. What that run has not noted, as it was killed, must be all that the member says.
+fn is_as_made(member: &Member, found: &Stat, is_noted: bool) -> bool {
+    let Some(found) = Facts::new(found) else { return false };
+    let is_kind = match member.shape {
+        Shape::Object(Kind::File) if is_noted => found.kind == Kind::File && found.size <= member.size,
+        Shape::Object(Kind::File) => found.kind == Kind::File && found.size == member.size,
+        Shape::Object(kind) => found.kind == kind,
+        Shape::HardLink => found.kind != Kind::Directory,
+        Shape::Unknown(_) => false,
+    };
+    let (there, wanted) = (found.mtime, member.mtime);
+    let is_time = if is_noted {
+        there.secs.abs_diff(wanted.secs) <= COARSEST_SECS
+    } else {
+        // Some file systems keep whole seconds.
+        there.secs == wanted.secs && (there.nanos == wanted.nanos || there.nanos == 0)
+    };
+    is_kind && is_time
 }
 
 pub(super) fn unsafe_member(member: &Member, reason: &str) -> TarError {

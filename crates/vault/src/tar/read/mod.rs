@@ -7,6 +7,7 @@
 
 mod directories;
 mod extract;
+mod ledger;
 mod member;
 mod metadata;
 mod objects;
@@ -17,15 +18,18 @@ mod stream;
 use super::facts::Kind;
 use super::{OwnerMap, Problem, Severity, Stamp, TarError, Watch};
 pub(crate) use extract::safe_path;
+pub(crate) use ledger::{Ledger, Mark, Placed};
 use member::{Member, Members, Shape};
 pub(crate) use remove::remove;
 pub use selection::Selection;
+use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::Path;
 use stream::Stream;
 
 /// What to do when a restored object's name is taken in the destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Existing {
     /// Put the restored one in its place.
     #[default]
@@ -132,7 +136,18 @@ pub fn read_archive(
     options: &Extract,
     watch: &mut dyn Watch,
 ) -> Result<Restored, TarError> {
-    extract::Extractor::open(dest, options, watch)?.run(Members::new(Stream::new(input)))
+    read_archive_with(input, (dest, false), options, watch, &mut ())
+}
+
+/// The same, for a restore that keeps books. `is_ours`: the destination was made for this, and no link is taken for it.
+pub(crate) fn read_archive_with(
+    input: &mut dyn Read,
+    (dest, is_ours): (&Path, bool),
+    options: &Extract,
+    watch: &mut dyn Watch,
+    ledger: &mut dyn Ledger,
+) -> Result<Restored, TarError> {
+    extract::Extractor::open((dest, is_ours), options, watch, ledger)?.run(Members::new(Stream::new(input)))
 }
 
 /// Reads an archive to its end, which also proves that it is whole, and shows its members.

@@ -1,7 +1,8 @@
 //! Making files, links and special files: beside, then in place.
 
 use super::extract::{Extractor, Target, safe_path, split, unsafe_member};
-use super::member::{Member, Members};
+use super::ledger::{Mark, Placed};
+use super::member::{Member, Members, Shape};
 use super::metadata::{Metadata, Stale};
 use super::remove::remove;
 use super::selection::Part;
@@ -9,8 +10,8 @@ use crate::tar::facts::Kind;
 use crate::tar::{ProblemKind, TarError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ftruncate, linkat, makedev, mknodat, openat, renameat, symlinkat,
-    unlinkat,
+    AtFlags, FileType, Mode, OFlags, ftruncate, linkat, makedev, mknodat, openat, renameat, statat,
+    symlinkat, unlinkat,
 };
 use rustix::io::{Errno, pwrite};
 
@@ -42,6 +43,9 @@ impl Extractor<'_> {
         target: &Target,
         members: &mut Members<'_>,
     ) -> Result<(), TarError> {
+        if self.is_there(&member, target) {
+            return Ok(());
+        }
         let (temporary, fd) = match self.create(target) {
             Ok(created) => created,
             Err(errno) => return self.failed(&member, &target.path, errno),
@@ -60,6 +64,22 @@ impl Extractor<'_> {
         };
         drop(fd);
         self.put_in_place(metadata.member(), target, &temporary, trouble)
+    }
+
+    /// An earlier run has left the file here, and nobody has touched it since.
+    fn is_there(&mut self, member: &Member, target: &Target) -> bool {
+        if !self.ledger.expects(&target.path) {
+            return false;
+        }
+        let found = statat(&target.parent, target.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW);
+        let Ok(placed) = found.map(|stat| Placed::of(&stat)) else { return false };
+        let fits = placed.size == member.size && placed.mtime == member.mtime;
+        if !fits || !self.ledger.holds(&target.path, &placed) {
+            return false;
+        }
+        let regions = member.sparse.as_ref().map(|map| map.iter().map(|(_, length)| *length).sum::<u64>());
+        self.watch.on_bytes(regions.unwrap_or(member.size));
+        true
     }
 
     /// An empty file under a temporary name.
@@ -125,7 +145,14 @@ impl Extractor<'_> {
             .go(parent)
             .and_then(|parent| linkat(&parent, name, &target.parent, temporary.as_slice(), AtFlags::empty()));
         match linked {
-            Ok(()) => self.put_in_place(member, target, &temporary, None)?,
+            Ok(()) => {
+                self.put_in_place(member, target, &temporary, None)?;
+                if self.ledger.is_kept()
+                    && let Ok(parent) = self.links.go(parent)
+                {
+                    self.note(&parent, (name, &first), Mark::Linked);
+                }
+            }
             Err(Errno::NOENT) => {
                 let mut reason = format!("the file it is a link to is missing: '{}'", first.escape_ascii());
                 if self.options.only.part(&first) != Part::All {
@@ -173,6 +200,7 @@ impl Extractor<'_> {
         trouble: Option<String>,
     ) -> Result<(), TarError> {
         let Target { parent, name, path } = target;
+        self.ledger.announce_object(path);
         let rename = || renameat(parent, temporary, parent, name.as_slice());
         let placed = match rename() {
             Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
@@ -182,9 +210,15 @@ impl Extractor<'_> {
         };
         match placed {
             Ok(()) => {
+                let mark = match (member.shape == Shape::HardLink, &trouble) {
+                    (true, _) => Mark::Linked,
+                    (false, Some(_)) => Mark::Troubled,
+                    (false, None) => Mark::Whole,
+                };
                 if let Some(reason) = trouble {
                     self.problems.add(path, ProblemKind::Metadata, reason);
                 }
+                self.note(parent, (name, path), mark);
                 Ok(())
             }
             Err(errno) => {
@@ -199,6 +233,17 @@ impl Extractor<'_> {
                 }
                 self.failed(member, path, errno)
             }
+        }
+    }
+
+    /// Writes down what has this name now.
+    fn note(&mut self, parent: &OwnedFd, (name, path): (&[u8], &[u8]), mark: Mark) {
+        if !self.ledger.is_kept() {
+            return;
+        }
+        // What cannot be looked at is not noted, and so made again.
+        if let Ok(stat) = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            self.ledger.note(path, &Placed::of(&stat), mark);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a look at one job leads to: the user's event is obeyed, the plan is read, the next firing is fixed.
 //!
-//! Pure: the caller has the job's row locked and writes what is decided here.
+//! The caller (the conductor, or `freezer-scheduler --no-api`) holds the job and writes what is decided here.
 //!
 //! | event | no run | a run goes on |
 //! |---|---|---|
@@ -12,13 +12,30 @@
 //! A job without an event that was never planned starts by itself (upstream's scheduler does so), unless its status says
 //! that it was stopped, completed or removed.
 
-use freezer_database::{DueJob, Planning};
-use freezer_model::schedule::Schedule;
-use freezer_model::{Epoch, Job, JobEvent, JobResult, JobStatus, Progress, Run, RunId, RunState, Timestamp};
+use crate::schedule::Schedule;
+use crate::{Epoch, Job, JobEvent, JobResult, JobStatus, Progress, Run, RunId, RunState, Timestamp};
+
+/// A job whose time has come, held by whoever looks at it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DueJob {
+    pub job: Job,
+    /// The `plan_version` that `next_run_at` was computed from; `None` = never planned.
+    pub planned_version: Option<i64>,
+    /// When a conductor wanted, or was asked, to look at it.
+    pub attention_at: Option<Timestamp>,
+}
+
+/// What was decided about a job's future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planning {
+    pub planned_version: Option<i64>,
+    pub next_run_at: Option<Timestamp>,
+    pub attention_at: Option<Timestamp>,
+}
 
 /// What is to be done beyond writing the job's state and planning.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Orders {
+pub struct Orders {
     /// Ask the job's active runs to abort.
     pub abort_runs: bool,
     pub fire: Option<Run>,
@@ -27,13 +44,13 @@ pub(crate) struct Orders {
 
 /// A firing that came to nothing.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Missed {
+pub struct Missed {
     pub due_at: Timestamp,
     pub why: String,
 }
 
 /// Changes `job.state` and returns the planning to write.
-pub(crate) fn look_at(due: &mut DueJob, is_running: bool, now: Timestamp) -> (Planning, Orders) {
+pub fn look_at(due: &mut DueJob, is_running: bool, now: Timestamp) -> (Planning, Orders) {
     let mut orders = Orders::default();
     let mut plan = Planning {
         planned_version: due.planned_version,
@@ -53,7 +70,7 @@ pub(crate) fn look_at(due: &mut DueJob, is_running: bool, now: Timestamp) -> (Pl
             }
             Err(error) => {
                 let why = format!("the job's plan cannot be followed: {error}");
-                refuse_plan(&mut due.job, &mut plan, is_running, &why);
+                refuse_plan(&mut due.job, &mut plan, is_running);
                 orders.missed = Some(Missed { due_at: now, why });
             }
         }
@@ -62,7 +79,8 @@ pub(crate) fn look_at(due: &mut DueJob, is_running: bool, now: Timestamp) -> (Pl
     (plan, orders)
 }
 
-fn is_alive(status: JobStatus) -> bool {
+/// Whether a job of this status is planned without an event.
+pub fn is_alive(status: JobStatus) -> bool {
     !matches!(status, JobStatus::Stop | JobStatus::Completed | JobStatus::Removed)
 }
 
@@ -113,8 +131,7 @@ fn read_plan(job: &mut Job, plan: &mut Planning, schedule: &Schedule, is_running
 }
 
 /// A plan that nobody can follow must be seen by its owner: the job fails without a run.
-fn refuse_plan(job: &mut Job, plan: &mut Planning, is_running: bool, error: &str) {
-    tracing::warn!(project = %job.project_id, job = %job.job_id, "{error}");
+fn refuse_plan(job: &mut Job, plan: &mut Planning, is_running: bool) {
     plan.planned_version = Some(job.plan_version);
     plan.next_run_at = None;
     if !is_running {
@@ -175,7 +192,7 @@ fn new_run(job: &Job, cause: &str, due_at: Timestamp, now: Timestamp) -> Run {
 }
 
 /// What the end of a run means for its job. `attention_at` keeps an earlier request.
-pub(crate) fn after_run(due: &mut DueJob, result: JobResult, now: Timestamp) -> Planning {
+pub fn after_run(due: &mut DueJob, result: JobResult, now: Timestamp) -> Planning {
     let state = &mut due.job.state;
     state.result = result;
     state.time_ended = now.secs();

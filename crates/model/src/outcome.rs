@@ -1,22 +1,52 @@
-//! What comes after a step: the next action, another attempt, or the end. Pure.
+//! The steps of a run: what is begun, and what comes after it: the next action, another attempt, or the end.
 //!
 //! An action runs when all earlier ones ended well or it is mandatory. A partial backup ended well enough: it is not tried
 //! again and does not close the gate. A lost agent says nothing about the action: its attempt does not count, but a run
 //! that loses agents too often fails.
 
-use crate::ConductorOptions;
-use freezer_model::{JobResult, Run, RunState, Step, StepOutcome, Timestamp};
+use crate::{JobResult, Run, RunState, Step, StepOutcome, Timestamp};
 use std::time::Duration;
 
 /// The step that is being done, or was last.
-pub(crate) fn current_step(run: &mut Run) -> Option<&mut Step> {
+pub fn current_step(run: &mut Run) -> Option<&mut Step> {
     let epoch = run.epoch;
     run.steps.iter_mut().rev().find(|step| step.epoch == epoch)
 }
 
+/// Puts the run at its next step, under a new epoch. The run has an action left.
+pub fn hand_out(run: &mut Run) {
+    run.epoch = run.epoch.next();
+    run.attempt += 1;
+    run.state = RunState::Dispatched;
+    run.error = None;
+    run.waiting_for = None;
+    run.steps.push(Step {
+        action_index: run.action_index,
+        attempt: run.attempt,
+        epoch: run.epoch,
+        started_at: None,
+        finished_at: None,
+        outcome: None,
+        exit_code: None,
+        error: None,
+        result: serde_json::Map::new(),
+        log: Vec::new(),
+    });
+}
+
+/// Takes back a step that never began, as if it had not been handed out; the epoch stays used.
+pub fn take_back(run: &mut Run) {
+    if current_step(run).is_some_and(|step| step.outcome.is_none()) {
+        run.steps.pop();
+    }
+    run.attempt = (run.attempt - 1).max(0);
+    run.state = RunState::Queued;
+    run.is_unsent = false;
+}
+
 /// Notes the end of the current step and moves the run on: afterwards it is queued, or its `action_index` is behind
-/// the last action.
-pub(crate) fn settle(run: &mut Run, outcome: StepOutcome, now: Timestamp, options: &ConductorOptions) {
+/// the last action. A run that has lost its agent more than `max_losses` times is not begun again.
+pub fn settle(run: &mut Run, outcome: StepOutcome, now: Timestamp, max_losses: i32) {
     if let Some(step) = current_step(run) {
         step.outcome = Some(outcome);
         step.finished_at = Some(now);
@@ -31,7 +61,7 @@ pub(crate) fn settle(run: &mut Run, outcome: StepOutcome, now: Timestamp, option
         StepOutcome::Lost => {
             run.losses += 1;
             run.attempt = (run.attempt - 1).max(0);
-            if run.losses > options.max_losses {
+            if run.losses > max_losses {
                 next_action(run);
             }
         }
@@ -87,7 +117,7 @@ fn outcome_of(run: &Run, index: usize) -> Option<StepOutcome> {
 }
 
 /// The state of a run that has nothing left to do, and the error to show.
-pub(crate) fn final_state(run: &Run) -> (RunState, Option<String>) {
+pub fn final_state(run: &Run) -> (RunState, Option<String>) {
     let outcomes: Vec<_> = (0..run.actions.len()).map(|index| outcome_of(run, index)).collect();
     let has = |wanted: StepOutcome| outcomes.contains(&Some(wanted));
     let all_well = outcomes.iter().all(|outcome| ended_well(*outcome));
@@ -123,11 +153,11 @@ fn first_error(run: &Run) -> Option<String> {
     Some(format!("action {index}: {text}"))
 }
 
-/// Upstream's word for the end.
-pub(crate) fn job_result(state: RunState, options: &ConductorOptions) -> JobResult {
+/// Upstream's word for the end; `partial` is the one for a run that saved not everything.
+pub fn job_result(state: RunState, partial: JobResult) -> JobResult {
     match state {
         RunState::Success => JobResult::Success,
-        RunState::Partial => options.partial_result,
+        RunState::Partial => partial,
         RunState::Aborted => JobResult::Aborted,
         RunState::Fail => JobResult::Fail,
         RunState::Queued | RunState::Dispatched | RunState::Running => JobResult::None,
