@@ -78,6 +78,13 @@ async fn a_folder_goes_to_a_bucket_and_comes_back() {
         assert!(!said.err.contains("no-such-secret"), "{}", said.err);
     }
 
+    // The environment holds them as well.
+    let mut command = agent("http://127.0.0.1:8080", &bucket);
+    command.envs([("AWS_ACCESS_KEY_ID", &access), ("AWS_SECRET_ACCESS_KEY", &secret)]);
+    command.args(["--action", "info"]);
+    let listed = Said::by(command).await;
+    assert_eq!(listed.status, Some(0), "{}", listed.err);
+
     // Whoever answers must show a good certificate, unless that is given up, which is told.
     let front = TlsFront::start(work.path(), 8080).await;
     let endpoint = format!("https://localhost:{}", front.port);

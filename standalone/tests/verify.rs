@@ -117,6 +117,7 @@ async fn what_is_held_stays_and_is_shown_until_it_is_released() {
     assert_eq!(backups[1]["held"]["reason"], "case 17");
     assert_eq!(backups[0]["held"], Value::Null);
     assert!(backups.iter().all(|one| one["source"] == source && one["age_secs"].as_i64().unwrap() < 3600));
+    assert!(backups.iter().all(|one| one["bytes_stored"].as_u64() > Some(0) && one["compression"] == "gzip"));
     let rotate = ["--action", "admin", "--keep-last", "1"];
     let plan = agent(work.path(), &rotate).await.document();
     assert!(plan["keep"][0]["reason"].as_str().unwrap().contains("held by the court"), "{plan:#}");
