@@ -1,9 +1,9 @@
 //! Jobs as this caller may see them: the process id is for those who run the client.
 
 use crate::error::ApiError;
-use freezer_database::{ClientFilter, Page, ShownJob, Tx};
+use freezer_database::{ShownJob, Tx};
 use freezer_model::document::{JobDocument, PidShown, StoredObject, TrustShown};
-use freezer_model::{Client, ClientId, ProjectId};
+use freezer_model::{ClientId, ProjectId};
 use std::collections::HashSet;
 
 /// The document of a job, straight from its row.
@@ -53,12 +53,7 @@ impl Viewer {
         else {
             return Ok(HashSet::new());
         };
-        let is_own = |client: &Client| client.project_id == *project && with_pid.contains(&client.client_id);
-        let filter = ClientFilter {
-            client_id: with_pid.iter().next().filter(|_| with_pid.len() == 1).map(|id| (*id).clone()),
-            ..ClientFilter::default()
-        };
-        let clients = tx.clients().list(project, &filter, Some(&is_own), Page::ALL)?;
-        Ok(clients.into_iter().map(|client| client.client_id).collect())
+        let ids: Vec<&str> = with_pid.iter().map(|id| id.as_str()).collect();
+        Ok(tx.clients().own_among(project, &ids)?)
     }
 }

@@ -113,6 +113,7 @@ async fn a_lists_cost_does_not_grow_with_its_length() {
     }
     assert_eq!(cost("/jobs?limit=100").await, few);
     assert_eq!(few, 2, "rows with their actions, the own clients");
+    a_large_projects_list_costs_no_more(&api).await;
     let before = api.db.statements();
     let id = api.job(ALICE, json!({})).await;
     assert_eq!(api.db.statements() - before, 4, "client and quota, action, job, link");
@@ -120,4 +121,44 @@ async fn a_lists_cost_does_not_grow_with_its_length() {
     for list in ["/actions", "/sessions", "/clients", "/backups", "/runs"] {
         assert_eq!(cost(list).await, 1, "{list}");
     }
+}
+
+/// A host for each job, nine actions in each, and far more hosts beside them than are read in one go.
+async fn a_large_projects_list_costs_no_more(api: &Api) {
+    api.db
+        .transaction(|tx| {
+            let mut client = tx.clients().get(&"p1".into(), &"node1".into())?.unwrap();
+            for index in 0..1600 {
+                client.client_id = format!("host{index}").into();
+                client.uuid = format!("uuid{index}");
+                tx.clients().insert(&client)?;
+            }
+            Ok::<(), freezer_database::DbError>(())
+        })
+        .unwrap();
+    for index in 0..9 {
+        let action = json!({"freezer_action": {"action": "info"}});
+        api.call(ALICE, "POST", &format!("/actions/nine{index}"), action).await.expect(201);
+    }
+    let nine: Vec<Value> = (0..9).map(|index| json!({"action_id": format!("nine{index}")})).collect();
+    for index in 0..100 {
+        let schedule = json!({"current_pid": index});
+        // Behind all others, whose ids have no such letter.
+        let job = json!({"job_id": format!("zz{index:03}"), "client_id": format!("host{index}"), "job_actions": nine,
+            "job_schedule": schedule});
+        api.job(ALICE, job).await;
+    }
+    let list = async |who: Who, query: &str| {
+        let before = api.db.statements();
+        let jobs = api.get(who, &format!("/jobs?limit=100{query}")).await.expect(200).json();
+        (jobs["jobs"].as_array().unwrap().clone(), api.db.statements() - before)
+    };
+    for who in [ALICE, READER] {
+        let (jobs, cost) = list(who, "&offset=33").await;
+        assert_eq!((jobs.len(), cost), (100, 2), "rows with their actions, those clients");
+        assert_eq!(jobs[99]["job_actions"].as_array().unwrap().len(), 9);
+        assert_eq!(jobs[99]["job_schedule"]["current_pid"], 99, "their own clients'");
+    }
+    let (jobs, cost) = list(SERVICE, "&offset=33&all_projects=true").await;
+    assert_eq!((jobs.len(), cost), (100, 1), "who sees all need not be asked about");
 }

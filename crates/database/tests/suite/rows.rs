@@ -233,6 +233,34 @@ pub fn lists_cost_a_fixed_number_of_statements(place: &Place) {
     let found =
         db.read(|tx| tx.jobs().list(Scope::All, &JobFilter::default(), Some(&last), Page::ALL)).unwrap();
     assert_eq!(found.len(), 2);
+    own_clients_cost_one(db);
+}
+
+/// Which clients are the project's own is one statement, whatever else there is: own ones, central ones, and other projects'.
+fn own_clients_cost_one(db: &Database) {
+    db.transaction(|tx| -> Outcome {
+        for n in 0..1100 {
+            tx.clients().insert(&client("a", &format!("n{n}")))?;
+        }
+        for id in ["shared", "n0"] {
+            let mut central = client("ops", id);
+            central.is_central = true;
+            tx.clients().insert(&central)?;
+        }
+        tx.clients().insert(&client("b", "foreign"))
+    })
+    .unwrap();
+    let own = |ids: &[&str]| {
+        let before = db.statements();
+        let own = db.read(|tx| tx.clients().own_among(&p("a"), ids)).unwrap();
+        let mut own: Vec<String> = own.into_iter().map(ClientId::into_string).collect();
+        own.sort_unstable();
+        (own.join(" "), db.statements() - before)
+    };
+    assert_eq!(own(&[]), (String::new(), 0));
+    assert_eq!(own(&["n7"]), ("n7".to_owned(), 1));
+    assert_eq!(own(&["shared"]), (String::new(), 1));
+    assert_eq!(own(&["n1", "n0", "shared", "foreign", "none", "n1"]), ("n0 n1".to_owned(), 1));
 }
 
 pub fn runs_round_trip_and_lists(place: &Place) {
