@@ -73,7 +73,7 @@ fn switch_on(folder: &Path, url: &str) {
     }
 }
 
-/// CADF events of the agents' work, and of the call that made the job.
+/// CADF events of the agents' work.
 async fn audits_say_what_was_done(listener: &mut Listener, user: &Login) {
     for (subject, name, action, outcome) in [
         ("restore", "told", "restore", "success"),
@@ -91,12 +91,55 @@ async fn audits_say_what_was_done(listener: &mut Listener, user: &Login) {
         assert_eq!(event["payload"]["action"], action, "{event}");
         assert_eq!(event["payload"]["initiator"]["project_id"], json!(user.project_id), "{event}");
     }
-    let is_a_read = |event: &Value| {
+}
+
+/// The CADF event of the answer to one call, told apart by what was done, where, and how it ended.
+async fn audit_of(listener: &mut Listener, action: &str, path: &str, reason: &str) -> Value {
+    let is_it = |event: &Value| {
+        let payload = &event["payload"];
         event["event_type"] == "audit.http.response"
-            && event["payload"]["outcome"] == "success"
-            && event["payload"]["initiator"]["project_id"] == json!(user.project_id)
+            && payload["action"] == action
+            && payload["requestPath"] == path
+            && payload["reason"]["reasonCode"] == reason
     };
-    listener.next(is_a_read).await;
+    let payload = listener.next(is_it).await["payload"].clone();
+    let outcome = if reason.starts_with('2') { "success" } else { "failure" };
+    assert_eq!(payload["outcome"], outcome, "{payload}");
+    payload
+}
+
+/// A read, a deletion and a read that is refused: who it was, and what of.
+async fn audits_of_calls(listener: &mut Listener, cloud: &Cloud, (user, demo): (&User, &Login), job: &str) {
+    let project = &demo.project_id;
+    let id = user.get(&format!("/jobs/{job}")).await["user_id"].clone();
+    assert!(id.as_str().is_some_and(|id| !id.is_empty()), "{id}");
+    let backups = user.get("/backups").await;
+    let backup = backups["backups"][0]["backup_id"].clone();
+    let record = format!("/backups/{}", backup.as_str().unwrap());
+    assert_eq!(user.call(reqwest::Method::DELETE, &record, None).await.unwrap().0, 204);
+    for event_type in ["backup.delete.start", "backup.delete.end"] {
+        // Those of the rotation have the same name.
+        let is_it =
+            |event: &Value| event["event_type"] == event_type && event["payload"]["backup_id"] == backup;
+        let event = listener.next(is_it).await;
+        assert_eq!(event["payload"]["project_id"], json!(project));
+    }
+    for (action, path, reason, target) in [
+        ("read", format!("/jobs/{job}"), "200", "service/backup/jobs/job"),
+        ("read/list", "/backups".to_owned(), "200", "service/backup/backups"),
+        ("delete", record, "204", "service/backup/backups/backup"),
+    ] {
+        let payload = audit_of(listener, action, &format!("/v2/{project}{path}"), reason).await;
+        let initiator = &payload["initiator"];
+        assert_eq!((&initiator["id"], &initiator["project_id"]), (&id, &json!(project)), "{payload}");
+        assert_eq!(payload["target"]["typeURI"], target, "{payload}");
+    }
+    let other = login("other", "other").await;
+    let stranger = User::new(cloud.api_port, &Login { token: other.token, project_id: project.clone() });
+    assert_eq!(stranger.call(reqwest::Method::GET, "/backups", None).await.unwrap().0, 403);
+    let payload = audit_of(listener, "read/list", &format!("/v2/{project}/backups"), "403").await;
+    assert_eq!(payload["initiator"]["project_id"], json!(other.project_id), "{payload}");
+    assert_ne!(payload["initiator"]["id"], id, "{payload}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,17 +210,7 @@ async fn a_python_listener_reads_what_a_backup_tells() {
         }
     }
     audits_say_what_was_done(&mut listener, &demo).await;
-    let backups = user.get("/backups").await;
-    let backup = &backups["backups"][0]["backup_id"];
-    let path = format!("/backups/{}", backup.as_str().unwrap());
-    assert_eq!(user.call(reqwest::Method::DELETE, &path, None).await.unwrap().0, 204);
-    for event_type in ["backup.delete.start", "backup.delete.end"] {
-        // Those of the rotation above have the same name.
-        let is_it =
-            |event: &Value| event["event_type"] == event_type && event["payload"]["backup_id"] == *backup;
-        let event = listener.next(is_it).await;
-        assert_eq!(event["payload"]["project_id"], json!(demo.project_id));
-    }
+    audits_of_calls(&mut listener, &cloud, (&user, &demo), job_id.as_str().unwrap()).await;
     // The services' own bus has none of it.
     assert_eq!(ground.vhost.messages("notifications.info"), None);
 }

@@ -1,6 +1,6 @@
 //! Many who write to one row at once, on MariaDB: what each was told is written is there afterwards.
 
-use crate::stage::{Person, Stage};
+use crate::stage::{Answer, Person, Stage};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -48,6 +48,38 @@ async fn every_patch_of_an_action_stays() {
         let found = ["max_retries", "max_retries_interval", "mandatory"].map(|key| action[key].clone());
         assert_eq!(found, [json!(round), json!(round), json!(round % 2 == 1)], "{action}");
         assert_eq!(action["freezer_action"]["round"], round);
+    }
+}
+
+/// Each way to a new job counts what is there, and none of them counts while another one adds.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_come_at_once_do_not_pass_the_quota() {
+    let stage = Stage::start();
+    let demo = stage.person("demo", "demo").await;
+    let admin = Person { project_id: demo.project_id.clone(), ..stage.person("admin", "admin").await };
+    stage.call(&demo, "POST", "/clients", json!({"client_id": "node1"})).await.expect(201);
+    stage.call(&admin, "PUT", "/quotas", json!({"jobs": 3})).await.expect(200);
+    let job = json!({"client_id": "node1", "job_actions": [{"freezer_action": {"action": "backup"}}]});
+    for _round in 0..4 {
+        let paths = (0..16).map(|n| if n % 4 == 0 { format!("/jobs/new{n}") } else { "/jobs".to_owned() });
+        let sent = paths.map(|path| {
+            let (stage, demo, job) = (&stage, &demo, job.clone());
+            async move { stage.call(demo, "POST", &path, job).await }
+        });
+        let (made, refused): (Vec<Answer>, Vec<Answer>) =
+            join_all(sent).await.into_iter().partition(|answer| answer.status == 201);
+        assert_eq!(made.len(), 3);
+        for answer in refused {
+            let said = answer.expect(403).json()["description"].as_str().unwrap().to_owned();
+            assert!(said.starts_with("Quota exceeded"), "{said}");
+        }
+        let jobs = stage.call(&demo, "GET", "/jobs?limit=100", Value::Null).await.expect(200).json();
+        let ids: Vec<&str> =
+            jobs["jobs"].as_array().unwrap().iter().map(|job| job["job_id"].as_str().unwrap()).collect();
+        assert_eq!(ids.len(), 3, "{ids:?}");
+        for id in ids {
+            stage.call(&demo, "DELETE", &format!("/jobs/{id}"), Value::Null).await.expect(204);
+        }
     }
 }
 

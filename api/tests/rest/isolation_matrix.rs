@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 /// Stands in everything of the victim, and in no answer to the neighbour.
 const SECRET: &str = "of-the-victim";
 
+/// That of the victim's client "vown", whose name the neighbour does not have.
+const UUID: &str = "5fa1f2ba-0000-4000-8000-00000000abcd";
+
 /// What a neighbour may get for an attack.
 enum Verdict {
     /// One of these, and the caller sees or changes only the own project.
@@ -38,7 +41,16 @@ async fn victim(api: &Api) -> String {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     };
-    api.call(ALICE, "POST", "/clients", marked(json!({"client_id": "vhost"}))).await.expect(201);
+    for id in ["vhost", "vown"] {
+        api.call(ALICE, "POST", "/clients", marked(json!({"client_id": id}))).await.expect(201);
+    }
+    api.db
+        .transaction(|tx| {
+            let mut client = tx.clients().get(&"p1".into(), &"vown".into())?.unwrap();
+            client.uuid = UUID.to_owned();
+            tx.clients().save(&client)
+        })
+        .unwrap();
     let action = json!({"freezer_action": {"action": "backup", "backup_name": SECRET}});
     api.call(ALICE, "POST", "/actions/va", action).await.expect(201);
     let job = marked(json!({"client_id": "vhost", "job_actions": [{"action_id": "va"}]}));
@@ -127,6 +139,7 @@ fn jobs(method: &str, path: &str) -> Vec<Attack> {
             attack("/jobs", job(json!({"session_id": "vs", "session_tag": 1})), &[201, 422]),
             attack("/jobs", job(credentials), &[201]),
             attack("/jobs", job(json!({"job_id": "vj"})), &[201]),
+            attack("/jobs", job(json!({"client_id": "vown"})), &[422]),
         ],
         ("GET", "/jobs/{job_id}") => vec![attack("/jobs/vj", Value::Null, &[404])],
         ("PATCH", "/jobs/{job_id}") => vec![
@@ -134,11 +147,13 @@ fn jobs(method: &str, path: &str) -> Vec<Attack> {
             attack("/jobs/oj", moved(json!({"job_actions": [{"action_id": "va"}]})), &[422]),
             attack("/jobs/oj", moved(json!({"session_id": "vs", "session_tag": 9})), &[200, 422]),
             attack("/jobs/oj", moved(credentials), &[200]),
+            attack("/jobs/oj", moved(json!({"client_id": "vown"})), &[422]),
         ],
         ("POST", "/jobs/{job_id}") => vec![
             attack("/jobs/vj2", job(json!({"job_actions": [{"action_id": "va"}]})), &[422]),
             attack("/jobs/vj", job(json!({})), &[201]),
             attack("/jobs/oj", job(credentials), &[201]),
+            attack("/jobs/oj", job(json!({"client_id": "vown"})), &[422]),
         ],
         ("DELETE", "/jobs/{job_id}") => vec![attack("/jobs/vj", Value::Null, &[204])],
         ("POST", "/jobs/{job_id}/event") => ["start", "stop", "abort"]
@@ -162,6 +177,8 @@ fn sessions(method: &str, path: &str) -> Vec<Attack> {
         ("PATCH", "/sessions/{session_id}") => vec![
             attack("/sessions/vs", moved(json!({"session_tag": 9})), &[404]),
             attack("/sessions/os", moved(members), &[422]),
+            // What a member says of its client is a copy for readers: nothing is looked up by it.
+            attack("/sessions/os", moved(json!({"jobs": {"oj": {"client_id": "vown"}}})), &[200]),
         ],
         ("POST", "/sessions/{session_id}") => {
             vec![attack("/sessions/vs", moved(json!({"schedule": {}, "session_tag": 7})), &[201])]
@@ -229,7 +246,12 @@ fn others(method: &str, path: &str, backup: &str) -> Vec<Attack> {
         json!({"container": "c", "hostname": "h", "backup_name": "b", "job_id": "vj", "backup_id": backup});
     let backup = format!("/backups/{backup}");
     match (method, path) {
-        ("GET", "/runs" | "/actions" | "/clients" | "/backups") => lists(path),
+        ("GET", "/clients") => {
+            let mut attacks = lists(path);
+            attacks.push(attack(path, json!({"match": [{"uuid": UUID}]}), &[200]));
+            attacks
+        }
+        ("GET", "/runs" | "/actions" | "/backups") => lists(path),
         ("GET", "/runs/{run_id}") => vec![attack("/runs/vr", Value::Null, &[404])],
         ("PATCH", "/runs/{run_id}") => vec![attack("/runs/vr", json!({"upload_limit": 1}), &[404])],
         // His own numbers; the victim's are compared afterwards.
@@ -251,6 +273,7 @@ fn others(method: &str, path: &str, backup: &str) -> Vec<Attack> {
         ("POST", "/clients") => vec![
             attack("/clients", moved(json!({"client_id": "vhost", "supported_modes": []})), &[201]),
             attack("/clients", moved(json!({"client_id": "vhost", "is_central": true})), &[403]),
+            attack("/clients", moved(json!({"client_id": "new", "uuid": UUID})), &[201]),
         ],
         ("GET", "/clients/{client_id}") => vec![attack("/clients/vhost", Value::Null, &[200])],
         ("DELETE", "/clients/{client_id}") => vec![attack("/clients/vhost", Value::Null, &[204])],
