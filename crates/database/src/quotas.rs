@@ -63,15 +63,15 @@ impl Quotas<'_> {
         let locked: Option<String> = self.tx.run(NOUN, project.as_str(), |conn| match conn {
             #[cfg(feature = "mysql")]
             AnyConnection::Mysql(mysql) => {
-                let one = quotas::table.find(project.as_str()).select(quotas::project_id);
+                let one = || quotas::table.find(project.as_str()).select(quotas::project_id).for_update();
                 // Looked for first: an insert that finds the row there shares a lock on it with others of its kind, and none
                 // of them could make it its own then.
-                if let Some(found) = one.for_update().first(mysql).optional()? {
+                if let Some(found) = one().first::<String>(mysql).optional()? {
                     return Ok(Some(found));
                 }
                 let row = quotas::project_id.eq(project.as_str());
                 diesel::insert_or_ignore_into(quotas::table).values(row).execute(mysql)?;
-                one.for_update().first(mysql).optional()
+                one().first::<String>(mysql).optional()
             }
             // One writer at a time: it is locked already.
             AnyConnection::Sqlite(_) => Ok(None),
