@@ -2,6 +2,7 @@
 //! dislike, and with impossible numbers.
 
 use crate::fields;
+use crate::refused;
 use crate::stage::{Answer, Person, Stage};
 use freezer_model::rpc::{CONDUCTOR_TOPIC, EXCHANGE, VERSION};
 use futures_util::future::join_all;
@@ -120,7 +121,9 @@ async fn large_deep_and_malformed_bodies_are_refused_by_every_operation() {
             assert!(error["title"].is_string() && error["description"].is_string(), "{}", answer.text);
         }
     }
+    refused::odd_ids_in_every_path(&stage, &demo).await;
     assert_eq!(everything(&stage, &demo).await, before);
+    refused::bodies_that_nobody_reads(&stage, &demo).await;
 }
 
 /// Many at a time: what is thrown away is not kept first.

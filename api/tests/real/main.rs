@@ -15,6 +15,7 @@ mod large_rows;
 mod lost_updates;
 mod main_paths;
 mod openapi;
+mod refused;
 mod region;
 mod stage;
 mod tenant;
