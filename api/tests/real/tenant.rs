@@ -65,13 +65,33 @@ impl Tenant {
         tenant
     }
 
-    async fn grant(&self, user: &str, role: &str) {
-        let path = format!("/roles?name={role}");
+    async fn role(&self, name: &str) -> String {
+        let path = format!("/roles?name={name}");
         let roles: Value =
             self.admin.request(Method::GET, "identity", &path).send().await.unwrap().json().await.unwrap();
-        let role = text(&roles["roles"][0]["id"]);
-        let path = format!("/projects/{}/users/{user}/roles/{role}", self.project_id);
-        assert_eq!(self.admin.request(Method::PUT, "identity", &path).send().await.unwrap().status(), 204);
+        text(&roles["roles"][0]["id"])
+    }
+
+    async fn grant(&self, user: &str, role: &str) {
+        let role = self.role(role).await;
+        self.assign(&format!("/projects/{}/users/{user}/roles/{role}", self.project_id)).await;
+    }
+
+    async fn assign(&self, path: &str) {
+        assert_eq!(self.admin.request(Method::PUT, "identity", path).send().await.unwrap().status(), 204);
+    }
+
+    /// A token of bob's for the whole domain, where he becomes an administrator by it.
+    pub async fn domain_token(&self) -> String {
+        let role = self.role("admin").await;
+        self.assign(&format!("/domains/default/users/{}/roles/{role}", self.users[1])).await;
+        let auth = Auth::Password {
+            user: Named::Id(self.users[1].clone()),
+            password: PASSWORD.into(),
+            scope: Scope::Domain(Domain::Id("default".to_owned())),
+        };
+        let session = Session::new(SessionOptions::new(services::keystone_url(), auth)).unwrap();
+        session.token().await.unwrap().expose().to_owned()
     }
 
     async fn remove(&self, path: &str) {

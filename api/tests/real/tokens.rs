@@ -3,7 +3,7 @@
 use crate::stage::{Person, Stage};
 use crate::tenant::{Tenant, User};
 use freezer_testkit::services;
-use keystone::{ApplicationCredential, Auth, Session, SessionOptions};
+use keystone::{ApplicationCredential, Auth, Domain, Named, Scope, Session, SessionOptions};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -138,6 +138,41 @@ async fn garbage_is_refused_and_never_an_error_of_ours() {
     jobs(&stage, &demo, &demo.token).await.expect(200);
 }
 
+/// A token of the cloud's administrator for the system as a whole.
+async fn system_token() -> String {
+    let domain = Domain::Id("default".to_owned());
+    let user = Named::Name { name: "admin".to_owned(), domain };
+    let auth = Auth::Password { user, password: services::password().into(), scope: Scope::System };
+    try_token(auth).await.unwrap()
+}
+
+/// By default rules are for tokens of projects alone. Where an operator lets the scope be, a token without a project passes on its
+/// roles, and on nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_a_domain_and_of_the_system_pass_on_their_roles_alone() {
+    let stage = Stage::set("[oslo_policy]\nenforce_scope = false\n");
+    let demo = stage.person("demo", "demo").await;
+    let ask = async |token: &str, method: &str, path: &str, body: Value| {
+        stage.ask(Some(token), method, &format!("/v2/{}{path}", demo.project_id), body).await
+    };
+    Tenant::with(async |tenant| {
+        for (number, token) in [system_token().await, tenant.domain_token().await].iter().enumerate() {
+            ask(token, "GET", "/jobs", Value::Null).await.expect(200);
+            ask(token, "GET", "/jobs?all_projects=True", Value::Null).await.expect(200);
+            let path = format!("/actions/a{number}");
+            let action = json!({"freezer_action": {"action": "backup"}});
+            ask(token, "POST", &path, action).await.expect(201);
+            let made = stage.call(&demo, "GET", &path, Value::Null).await.expect(200).json();
+            assert_eq!(made["project_id"], json!(demo.project_id), "{made}");
+            assert_ne!(made["user_id"], json!(demo.user_id), "{made}");
+            // An agent speaks for a project.
+            ask(token, "POST", "/agents/node1/hello", json!({})).await.expect(403);
+            ask(token, "POST", "/agents/node1/work", json!({})).await.expect(403);
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_neighbours_token_opens_no_operation_and_one_without_a_project_none_at_all() {
     let stage = Stage::start();
@@ -152,10 +187,12 @@ async fn a_neighbours_token_opens_no_operation_and_one_without_a_project_none_at
     let answer = answer.send().await.unwrap();
     assert_eq!(answer.status(), 201);
     let unscoped = answer.headers()["X-Subject-Token"].to_str().unwrap().to_owned();
+    // Of the administrator; but rules are for projects' tokens.
+    let system = system_token().await;
     for (method, route) in freezer_api::routes::operations() {
         let Some(path) = route.strip_prefix("/v2/{project_id}") else { continue };
         let path = format!("/v2/{}{}", demo.project_id, path.replace(['{', '}'], ""));
-        for (whose, token) in [("other", &other.token), ("unscoped", &unscoped)] {
+        for (whose, token) in [("other", &other.token), ("unscoped", &unscoped), ("system", &system)] {
             for body in [Value::Null, json!({})] {
                 let answer = stage.ask(Some(token), method.as_str(), &path, body).await;
                 assert_eq!(answer.status, 403, "{whose} {method} {path}: {}", answer.text);
