@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value, json};
 
 /// Relation, path below the project, parameters after `?`, verbs.
-const RESOURCES: [(&str, &str, &[&str], &[&str]); 12] = [
+const RESOURCES: [(&str, &str, &[&str], &[&str]); 26] = [
     // Upstream's entry shows the item's template and one verb; clients compare it word for word.
     ("rel/backups", "/backups/{backup_id}", &[], &["GET"]),
     ("rel/backup", "/backups/{backup_id}", &[], &["GET", "PATCH", "DELETE"]),
@@ -15,11 +15,25 @@ const RESOURCES: [(&str, &str, &[&str], &[&str]); 12] = [
     ("rel/job", "/jobs/{job_id}", &[], &["GET", "PATCH", "POST", "DELETE"]),
     ("rel/job_event", "/jobs/{job_id}/event", &[], &["POST"]),
     ("rel/job_runs", "/jobs/{job_id}/runs", &["offset", "limit"], &["GET"]),
-    ("rel/run", "/runs/{run_id}", &[], &["GET"]),
+    ("rel/runs", "/runs", &["offset", "limit"], &["GET"]),
+    ("rel/run", "/runs/{run_id}", &[], &["GET", "PATCH"]),
     ("rel/actions", "/actions", &["offset", "limit"], &["GET", "POST"]),
     ("rel/action", "/actions/{action_id}", &[], &["GET", "PATCH", "POST", "DELETE"]),
     ("rel/clients", "/clients", &["offset", "limit"], &["GET", "POST"]),
     ("rel/client", "/clients/{client_id}", &[], &["GET", "DELETE"]),
+    ("rel/sessions", "/sessions", &["offset", "limit"], &["GET", "POST"]),
+    ("rel/session", "/sessions/{session_id}", &[], &["GET", "PATCH", "POST", "DELETE"]),
+    ("rel/session_action", "/sessions/{session_id}/action", &[], &["POST"]),
+    ("rel/session_job", "/sessions/{session_id}/jobs/{job_id}", &[], &["PUT", "DELETE"]),
+    ("rel/retention_plan", "/backups/retention-plan", &[], &["POST"]),
+    ("rel/quotas", "/quotas", &[], &["GET", "PUT", "DELETE"]),
+    ("rel/usage", "/usage", &[], &["GET"]),
+    ("rel/agent_hello", "/agents/{client_id}/hello", &[], &["POST"]),
+    ("rel/agent_heartbeat", "/agents/{client_id}/heartbeat", &[], &["POST"]),
+    ("rel/agent_started", "/agents/{client_id}/started", &[], &["POST"]),
+    ("rel/agent_progress", "/agents/{client_id}/progress", &[], &["POST"]),
+    ("rel/agent_finished", "/agents/{client_id}/finished", &[], &["POST"]),
+    ("rel/agent_work", "/agents/{client_id}/work", &["wait"], &["POST"]),
 ];
 
 /// Answers with the relations and their templates.

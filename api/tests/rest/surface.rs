@@ -3,6 +3,7 @@
 use crate::harness::*;
 use freezer_api::notices::Notices;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[tokio::test]
 async fn the_root_lists_versions_with_links_to_where_the_request_came() {
@@ -64,6 +65,39 @@ async fn the_home_document_has_the_entries_clients_compare() {
         );
         assert_eq!(resources["rel/job"]["hints"]["allow"], json!(["GET", "PATCH", "POST", "DELETE"]));
     }
+}
+
+/// Each entry is a route with all its verbs, and each route has an entry.
+#[tokio::test]
+async fn the_home_document_names_what_there_is() {
+    let api = Api::start().await;
+    let mut routes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (method, path) in freezer_api::routes::operations() {
+        if path.starts_with("/v2/") {
+            routes.entry(path).or_default().insert(method.to_string());
+        }
+    }
+    let resources = api.send(api.request(ALICE, "GET", "/v2")).await.expect(200).json()["resources"].clone();
+    let mut named: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (relation, entry) in resources.as_object().unwrap() {
+        let template = entry["href-template"].as_str().unwrap();
+        let (path, query) = template.split_once("{?").unwrap_or((template, "}"));
+        let in_path = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let in_query = query.trim_end_matches('}').split(',').filter(|name| !name.is_empty());
+        let variables: BTreeSet<&str> = in_path.chain(in_query).collect();
+        let told: BTreeSet<&str> =
+            entry["href-vars"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(told, variables, "{relation}");
+        let allow = entry["hints"]["allow"].as_array().unwrap().iter();
+        let allow: BTreeSet<String> = allow.map(|verb| verb.as_str().unwrap().to_owned()).collect();
+        // Upstream's entry of that name is the item's with one verb, and clients compare it.
+        if relation == "rel/backups" {
+            assert!(allow.is_subset(&routes[path]), "{allow:?}");
+            continue;
+        }
+        assert_eq!(named.insert(path.to_owned(), allow), None, "{relation}: {path} is named twice");
+    }
+    assert_eq!(named, routes);
 }
 
 #[tokio::test]
