@@ -60,6 +60,8 @@ impl Quotas<'_> {
 
     /// Lets one transaction at a time count what the project has.
     pub fn lock(&mut self, project: &ProjectId) -> Result<(), DbError> {
+        // One that is too long would be cut, with no more than a warning.
+        crate::limits::fits("project_id", project.as_str(), crate::limits::PROJECT_ID)?;
         let locked: Option<String> = self.tx.run(NOUN, project.as_str(), |conn| match conn {
             #[cfg(feature = "mysql")]
             AnyConnection::Mysql(mysql) => {
