@@ -87,6 +87,9 @@ fn api_group() -> OptGroup {
             Opt::int("request_body_timeout").default("60").min(1).max(3600).help(
                 "Seconds in which a request's body must be there after its headers; then it is refused with 408.",
             ),
+            Opt::int("send_timeout").default("60").min(1).max(3600).help(
+                "Seconds in which the reader of an answer may take none of it; then the connection is closed.",
+            ),
             Opt::int("database_timeout").default("30").min(1).max(3600).help(
                 "Seconds without an answer from the database after which a request is answered with 503.",
             ),
@@ -264,6 +267,7 @@ pub fn api(config: &Config) -> Result<ApiOptions, SettingError> {
         keep_alive: seconds(config.int("api", "keep_alive_timeout")),
         head_timeout: seconds(config.int("api", "request_head_timeout")),
         body_timeout: seconds(config.int("api", "request_body_timeout")),
+        send_timeout: seconds(config.int("api", "send_timeout")),
         database_timeout: seconds(config.int("api", "database_timeout")),
         bind_host: config.str("DEFAULT", "bind_host").to_owned(),
         bind_port: config.port("DEFAULT", "bind_port"),

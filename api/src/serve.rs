@@ -12,11 +12,13 @@ use crate::{routes, versions};
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
 use freezer_database::Database;
 use freezer_model::Clock;
 use keystone::AuthToken;
 use oslo_messaging::Transport;
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,7 +163,9 @@ pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
     let state = web::Data::new(state);
     let (work, bus) = (state.work.clone(), state.notices.transport().cloned());
     let shared = state.clone();
+    let send_timeout = options.send_timeout;
     let mut server = HttpServer::new(move || app(shared.clone(), auth.clone()))
+        .on_connect(move |connection, _| limit_silence(connection, send_timeout))
         .disable_signals()
         .keep_alive(options.keep_alive)
         .client_request_timeout(options.head_timeout)
@@ -181,6 +185,16 @@ pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
         None => (None, Vec::new()),
     };
     Ok(Listening { addresses, metrics_addresses, api: server.run(), metrics, work, bus })
+}
+
+/// Whoever asks and does not read makes us hold a piece of the answer. The kernel ends such a connection: an answer of which the
+/// reader takes nothing for so long is given up.
+fn limit_silence(connection: &dyn Any, patience: Duration) {
+    let Some(socket) = connection.downcast_ref::<TcpStream>() else { return };
+    let millis = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(socket, millis) {
+        tracing::debug!("[api] send_timeout does not hold for a connection: {error}");
+    }
 }
 
 /// Serves until the process is told to stop (SIGTERM, SIGINT).

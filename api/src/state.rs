@@ -48,6 +48,8 @@ pub struct ApiOptions {
     pub head_timeout: Duration,
     /// A request's body must be there in this time.
     pub body_timeout: Duration,
+    /// The reader of an answer must take some of it in this time.
+    pub send_timeout: Duration,
     /// How long the database may take for one piece of work before it counts as gone.
     pub database_timeout: Duration,
     /// Most items of one list answer.
@@ -77,6 +79,7 @@ impl Default for ApiOptions {
             keep_alive: Duration::from_secs(75),
             head_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
             database_timeout: Duration::from_secs(30),
             max_limit: 1000,
             backup_status: StatusShown::default(),

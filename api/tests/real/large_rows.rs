@@ -2,6 +2,10 @@
 
 use crate::stage::{Person, Stage};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
 const ROWS: usize = 200;
 /// What a document of 64 KiB still has room for beside its names.
@@ -48,7 +52,7 @@ async fn make(stage: &Stage, who: &Person) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_of_large_rows_take_no_more_memory_than_a_piece() {
-    let stage = Stage::start();
+    let stage = Stage::set("[api]\nsend_timeout = 3\n");
     let demo = stage.person("demo", "demo").await;
     make(&stage, &demo).await;
     let before = memory_kib(&stage, "VmRSS");
@@ -70,6 +74,47 @@ async fn lists_of_large_rows_take_no_more_memory_than_a_piece() {
     println!("before {before} KiB, peak {peak} KiB, afterwards {now} KiB");
     assert!(peak - before < 96 << 10, "peak {peak} KiB, before {before} KiB");
     assert!(now.saturating_sub(before) < 64 << 10, "now {now} KiB, before {before} KiB");
+    those_who_do_not_read_are_ended(&stage, &demo).await;
+    let now = memory_kib(&stage, "VmRSS");
+    assert!(now.saturating_sub(before) < 64 << 10, "now {now} KiB, before {before} KiB");
+}
+
+/// Whether the server still has its end of a connection from this port.
+fn is_held(stage: &Stage, port: u16) -> bool {
+    let here: u16 = stage.base.rsplit_once(':').unwrap().1.parse().unwrap();
+    let ends = [here, port].map(|port| format!("0100007F:{port:04X}"));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().any(|line| line.split_whitespace().skip(1).take(2).eq(ends.iter().map(String::as_str)))
+}
+
+/// They ask for more than any buffer on the way holds, see that the answer begins, and take no more of it.
+async fn those_who_do_not_read_are_ended(stage: &Stage, who: &Person) {
+    let address: SocketAddr = stage.base.strip_prefix("http://").unwrap().parse().unwrap();
+    let Person { token, project_id, .. } = who;
+    let request = format!(
+        "GET /v2/{project_id}/backups?limit=1000 HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {token}\r\n\r\n"
+    );
+    let mut deaf = Vec::new();
+    for _ in 0..8 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut begun = [0; 13];
+        stream.read_exact(&mut begun).await.unwrap();
+        assert_eq!(&begun, b"HTTP/1.1 200 ");
+        assert!(is_held(stage, stream.local_addr().unwrap().port()), "what is looked for is not found");
+        deaf.push(stream);
+    }
+    let all_ended = async {
+        for stream in &deaf {
+            while is_held(stage, stream.local_addr().unwrap().port()) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), all_ended).await.expect("answers are held for ever");
+    stage.call(who, "GET", "/backups", Value::Null).await.expect(200);
 }
 
 /// Rows that are larger than anything that can be written today: an import brought them, or an older version.
