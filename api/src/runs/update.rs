@@ -39,8 +39,11 @@ fn wanted(body: &Object<'_>) -> Result<RateLimits, Refusal> {
 }
 
 fn change(tx: &mut Tx, project: &ProjectId, id: &RunId, limits: RateLimits) -> Result<Run, ApiError> {
-    let run = tx.runs().get_for_update(id)?.filter(|run| run.project_id == *project);
-    let mut run = run.ok_or_else(ApiError::absent)?;
+    // Looked for in the project first: a neighbour's is not even locked for a moment.
+    if tx.runs().get(project, id)?.is_none() {
+        return Err(ApiError::absent());
+    }
+    let mut run = tx.runs().get_for_update(id)?.ok_or_else(ApiError::absent)?;
     if run.state.is_final() {
         return Err(ApiError::conflict(format!("Run {id} has ended: {}", run.state.as_str())));
     }

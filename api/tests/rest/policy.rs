@@ -165,3 +165,15 @@ async fn an_admin_writes_into_the_paths_project_under_their_own_name() {
     let job = api.get(ALICE, "/jobs/j1").await.expect(200).json();
     assert_eq!((job["project_id"].as_str(), job["user_id"].as_str()), (Some("p1"), Some("root")));
 }
+
+#[tokio::test]
+async fn roles_are_compared_in_lower_case() {
+    let api = Api::start().await;
+    let loud = Who { roles: "Member,READER", ..ALICE };
+    api.client(loud, "node1").await;
+    api.call(loud, "POST", "/jobs/j1", job_body()).await.expect(201);
+    api.get(loud, "/jobs").await.expect(200);
+    let admin = Who { roles: "ADMIN", ..OTTO };
+    api.call_in(admin, "p1", "GET", "/jobs/j1", Value::Null).await.expect(200);
+    api.call(Who { roles: "members", ..ALICE }, "GET", "/jobs", Value::Null).await.expect(403);
+}
