@@ -369,6 +369,11 @@ async fn verbs_are_calls_of_the_service() {
     assert_eq!(machine.must(&["job-create", "--file", &machine.path("job.json")]), "Created job one\n");
     let list = machine.must(&["job-list"]);
     assert!(list.contains("| one    | ") && list.contains("first"), "{list}");
+    let titles = list.lines().find(|line| line.contains("job_id")).unwrap();
+    let titles: Vec<&str> = titles.trim_matches('|').split('|').map(str::trim).collect();
+    let expected =
+        ["job_id", "client-id", "description", "# actions", "status", "event", "result", "session_id"];
+    assert_eq!(titles, expected, "{list}");
     assert!(!machine.must(&["-c", "somebody", "job-list"]).contains("first"));
     assert!(machine.must(&["-c", "somebody", "job-list", "--all"]).contains("first"));
     let job: Value = serde_json::from_str(&machine.must(&["job-get", "-j", "one"])).unwrap();
@@ -376,6 +381,14 @@ async fn verbs_are_calls_of_the_service() {
     assert_eq!(machine.must(&["job-start", "-j", "one"]), "Start request sent for job one\n");
     assert_eq!(machine.must(&["job-stop", "--job", "one"]), "Stop request sent for job one\n");
     assert_eq!(machine.must(&["job-abort", "-j", "one"]), "Abort request sent for job one\n");
+    std::fs::write(machine.folder.join("two.json"), document.to_string().replace("\"one\"", "\"two\""))
+        .unwrap();
+    assert_eq!(machine.must(&["job-create", "--file", &machine.path("two.json")]), "Created job two\n");
+    assert_eq!(
+        machine.must(&["job-stop", "-j", "one,two"]),
+        "Stop request sent for job one\nStop request sent for job two\n"
+    );
+    assert_eq!(machine.must(&["job-delete", "-j", "two"]), "Deleted job two\n");
 
     let folder = machine.path("jobs");
     machine.must(&["job-download", "-f", &folder]);
@@ -415,6 +428,11 @@ async fn verbs_are_calls_of_the_service() {
         let said = machine.run(arguments);
         assert_eq!((said.status, said.err.contains(words)), (70, true), "{arguments:?}: {}", said.err);
     }
+    // A name that is a central client's, which all projects see.
+    let service = User::new(field.cloud.api_port, &login("freezer", "service").await);
+    service.post("/clients", &json!({"client_id": "hub", "is_central": true})).await;
+    let taken = machine.run(&["-c", "hub", "register"]);
+    assert_eq!((taken.status, taken.err.contains("hub")), (73, true), "{}", taken.err);
     let wrong = machine.run(&["--os-password", "wrong", "job-list"]);
     assert_eq!((wrong.status, wrong.err.contains("wrong")), (1, false), "{}", wrong.err);
     let missing = machine.run(&["--os-project-name", "nothing", "job-list"]);
