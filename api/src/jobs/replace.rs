@@ -10,7 +10,7 @@ use crate::validate::job::{self, JobBody};
 use crate::validate::names::{self, ID_MAX};
 use actix_web::HttpResponse;
 use freezer_database::Tx;
-use freezer_model::{Job, JobId};
+use freezer_model::{Job, JobId, SessionId};
 use serde_json::json;
 
 /// Creates or replaces a job; the path's id counts, whatever the body says.
@@ -43,10 +43,16 @@ fn upsert(tx: &mut Tx, trusts: &TrustDesk, owner: &Owner, id: JobId, body: JobBo
     let actions = resolve::actions(tx, owner, body.actions.as_deref().unwrap_or_default())?;
     capability::check_actions(&client, &actions)?;
     let before = stored.credentials.clone();
+    let session = stored.session_id.clone().filter(|session| !session.is_empty());
     let mut job = merge::replaced(stored, client_id, body, actions, state_owner(Some(&client)));
     capability::check_plan(&client, &job.plan)?;
     job.credentials = trusts.choose(tx, &owner.project, &client, before.as_ref())?;
     tx.jobs().save(&job)?;
+    // A session that it no longer says it is in must not wait for it.
+    if session.is_some() && job.session_id != session {
+        let stays = job.session_id.as_deref().map(SessionId::from);
+        tx.sessions().leave_all(&owner.project, &job.job_id, stays.as_ref(), owner.now)?;
+    }
     trusts.leave(tx, &owner.project, before.as_ref(), job.credentials.as_ref())?;
     tx.jobs().request_attention(&owner.project, &job.job_id, owner.now)?;
     Ok(job)

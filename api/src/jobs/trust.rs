@@ -7,6 +7,7 @@
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::trusts::{Offer, TrustOptions};
+use actix_web::http::StatusCode;
 use freezer_database::{DbError, Tx};
 use freezer_model::{Client, ProjectId, Timestamp, TrustCredentials};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -112,7 +113,11 @@ pub(super) async fn write<T: Send + 'static>(
             work(tx, &told)
         };
         let outcome = match lane {
-            Lane::Insert => call.insert(work).await,
+            // What it brings may have come from somebody else in between: then it is there to be meant.
+            Lane::Insert => match call.insert(work.clone()).await {
+                Err(error) if error.status == StatusCode::CONFLICT => call.write(work).await,
+                outcome => outcome,
+            },
             Lane::Change => call.write(work).await,
             Lane::Upsert => call.upsert(work).await,
         };

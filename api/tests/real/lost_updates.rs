@@ -92,7 +92,10 @@ async fn upserts_of_one_new_id_all_succeed() {
     let action = json!({"freezer_action": {"action": "backup"}});
     for round in 0..6 {
         let job = json!({"client_id": "node1", "job_actions": [{"action_id": format!("n{round}"), "freezer_action": {"action": "backup"}}]});
+        let another = json!({"client_id": "node1", "job_actions": [{"action_id": format!("m{round}"), "freezer_action": {"action": "backup"}}]});
         for (path, body) in [
+            // Jobs of their own, with one new action.
+            ("/jobs".to_owned(), another),
             (format!("/actions/a{round}"), action.clone()),
             (format!("/jobs/j{round}"), job),
             (format!("/sessions/s{round}"), json!({"schedule": {}, "session_tag": 0})),

@@ -257,6 +257,19 @@ async fn a_job_that_goes_keeps_its_plan_and_is_stopped() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_replaced_without_its_session_is_not_waited_for() {
+    let api = with_session(&["j", "k"]).await;
+    let mut whole = job(&api, "j").await;
+    for (removed, members) in [("none", &["j", "k"][..]), ("session_id", &["k"])] {
+        whole.as_object_mut().unwrap().remove(removed);
+        api.call(ALICE, "POST", "/jobs/j", whole.clone()).await.expect(201);
+        assert_eq!(session(&api, "s").await["jobs"].as_object().unwrap().keys().collect::<Vec<_>>(), members);
+    }
+    assert_eq!(job(&api, "j").await["session_id"], "");
+    assert_eq!(job(&api, "k").await["session_id"], "s");
+}
+
+#[tokio::test]
 async fn deleting_a_session_lets_its_jobs_go() {
     let api = with_session(&["j"]).await;
     let mut expected = job(&api, "j").await;

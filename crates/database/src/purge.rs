@@ -4,9 +4,16 @@
 //! "when did this last work" must always have an answer. Jobs, actions, clients and live backup records are users' things
 //! and never purged.
 
+use crate::connect::AnyConnection;
+#[cfg(feature = "mysql")]
+use crate::schema::client_names;
 use crate::schema::{backups, runs};
 use crate::{Database, DbError, Tx};
+#[cfg(feature = "mysql")]
+use diesel::dsl::sql;
 use diesel::prelude::*;
+#[cfg(feature = "mysql")]
+use diesel::sql_types::Bool;
 use freezer_model::{BackupStatus, Timestamp};
 
 /// What a purge would remove.
@@ -54,7 +61,8 @@ impl Database {
         })
     }
 
-    /// Removes what the plan counts (and whatever became old since) and returns what was removed.
+    /// Removes what the plan counts (and whatever became old since) and returns what was removed. What only this database's own
+    /// work has left behind goes, too, and is not counted.
     pub fn purge(&self, older_than: Timestamp) -> Result<PurgePlan, DbError> {
         let mut done = PurgePlan { older_than, runs: 0, backups: 0 };
         loop {
@@ -71,8 +79,30 @@ impl Database {
                 break;
             }
         }
+        while self.transaction(remove_names)? > 0 {}
         Ok(done)
     }
+}
+
+/// Names that no client has: only registrations at the same moment need them, and a project may register and delete whatever it
+/// likes. One that is needed just then is locked, and waited for.
+fn remove_names(tx: &mut Tx) -> Result<usize, DbError> {
+    tx.run("client", "", |conn| match conn {
+        #[cfg(feature = "mysql")]
+        AnyConnection::Mysql(mysql) => {
+            let is_nobodys = sql::<Bool>(
+                "NOT EXISTS (SELECT 1 FROM clients WHERE clients.client_id = client_names.client_id)",
+            );
+            let names: Vec<String> = client_names::table
+                .filter(is_nobodys)
+                .select(client_names::client_id)
+                .limit(BATCH)
+                .load(mysql)?;
+            diesel::delete(client_names::table.filter(client_names::client_id.eq_any(names))).execute(mysql)
+        }
+        // It has none: there is one writer at a time.
+        AnyConnection::Sqlite(_) => Ok(0),
+    })
 }
 
 fn remove_runs(tx: &mut Tx, older_than: Timestamp) -> Result<usize, DbError> {

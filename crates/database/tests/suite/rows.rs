@@ -413,6 +413,10 @@ pub fn purge_keeps_the_newest_run(place: &Place) {
     assert_eq!(left.len(), 3);
     assert!(["active", "r1198", "r1199"].iter().all(|id| left.iter().any(|found| found == id)));
     assert_eq!(db.purge_plan(Timestamp(5_000)).unwrap().runs, 0);
+    // Of names that no client has nothing is left.
+    db.transaction(|tx| tx.clients().lock_name(&ClientId::from("nobody"))).unwrap();
+    db.purge(Timestamp(5_000)).unwrap();
+    place.execute("INSERT INTO client_names (client_id) VALUES ('nobody')");
 }
 
 pub fn sync_is_repeatable(place: &Place) {
