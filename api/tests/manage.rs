@@ -34,9 +34,49 @@ fn the_schema_is_made_and_known() {
     assert!(!service.status.success() && said.contains("run: freezer-manage db sync"), "{said}");
     assert!(printed(&run(&["db", "sync"])).starts_with("done: "));
     assert_eq!(printed(&run(&["db", "sync"])), "The schema is up to date.\n");
+    // Freezer's name for the same.
+    assert_eq!(printed(&run(&["db", "update"])), "The schema is up to date.\n");
     assert!(!printed(&run(&["db", "version"])).contains("missing"));
     assert_eq!(printed(&run(&["db", "purge", "--dry-run"])), "would delete: 0 runs, 0 backup records\n");
     assert!(!run(&["db", "purge", "--older-than-days", "0"]).status.success());
+}
+
+fn tables(output: &Output) -> Vec<String> {
+    serde_json::from_str(&printed(output)).unwrap()
+}
+
+#[test]
+fn tables_are_shown_and_removed_when_that_is_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = configuration(folder.path());
+    let run = |words: &[&str]| manage(&[&["--config-file", &file, "db"][..], words].concat());
+    assert_eq!(printed(&run(&["show"])), "[]\n");
+    printed(&run(&["sync"]));
+    let all = tables(&run(&["show"]));
+    for table in ["clients", "jobs", "sessions", "backups", "client_names"] {
+        assert!(all.iter().any(|name| name == table), "{table}: {all:?}");
+    }
+    let refused = run(&["remove"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("nothing was removed") && said.contains("--yes"),
+        "{said}"
+    );
+    let plan = printed(&run(&["remove", "--plan"]));
+    assert_eq!(plan, String::from_utf8_lossy(&refused.stdout));
+    assert_eq!(
+        (plan.lines().count(), plan.contains("would remove: jobs, 0 rows\n")),
+        (all.len(), true),
+        "{plan}"
+    );
+    assert!(!run(&["remove", "--plan", "--yes"]).status.success());
+    assert_eq!(tables(&run(&["show"])), all);
+    let removed = printed(&run(&["remove", "--yes"]));
+    assert_eq!(removed.lines().count(), all.len(), "{removed}");
+    assert_eq!(printed(&run(&["show"])), "[]\n");
+    // And once more from the start.
+    assert!(printed(&run(&["sync"])).starts_with("done: "));
+    assert_eq!(tables(&run(&["show"])), all);
 }
 
 #[test]

@@ -15,6 +15,17 @@ pub enum Command {
     Sync,
     /// Print the schema's version and what is missing
     Version,
+    /// Print the names of the database's tables as JSON
+    Show,
+    /// Remove every table of Freezer with all that is in it: jobs, sessions, records of backups. Backups stay on their storages.
+    Remove {
+        /// Only print what would be removed
+        #[arg(long, visible_alias = "dry-run", conflicts_with = "yes")]
+        plan: bool,
+        /// Remove it. Stop the services before.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Delete old rows for good: runs that ended, and backup records marked as deleted. Never backup data.
     Purge {
         /// Only what is older than this
@@ -31,6 +42,8 @@ pub fn run(command: Command, options: &DatabaseOptions, out: &mut dyn Write) -> 
     match command {
         Command::Sync => sync(&db, out),
         Command::Version => version(&db, out),
+        Command::Show => Ok(writeln!(out, "{}", serde_json::to_string(&db.tables()?)?)?),
+        Command::Remove { plan, yes } => remove(&db, plan, yes, out),
         Command::Purge { older_than_days, dry_run } => {
             let secs = i64::from(older_than_days).saturating_mul(DAY_SECS);
             let older_than = Timestamp::from_secs(SystemClock.now().secs().saturating_sub(secs));
@@ -57,6 +70,23 @@ fn version(db: &Database, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
         writeln!(out, "missing: {migration} (run: freezer-manage db sync)")?;
     }
     Ok(())
+}
+
+/// Nothing is removed without a word more than the command itself: nothing brings the rows back but a dump.
+fn remove(db: &Database, is_plan: bool, is_sure: bool, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+    if is_sure {
+        for table in db.remove_tables()? {
+            writeln!(out, "removed: {table}")?;
+        }
+        return Ok(());
+    }
+    for (table, rows) in db.removal_plan()? {
+        writeln!(out, "would remove: {table}, {rows} rows")?;
+    }
+    if is_plan {
+        return Ok(());
+    }
+    Err("nothing was removed: look at the tables above, stop the services, make a dump, and say --yes".into())
 }
 
 fn purge(

@@ -36,6 +36,7 @@ mod schema;
 mod sessions;
 mod set_aside;
 mod sync;
+mod tables;
 mod target;
 mod trusts;
 pub mod upstream;
