@@ -39,23 +39,30 @@ async fn schemathesis_finds_nothing_that_the_document_does_not_say() {
     };
     let schema = file("openapi.json", document(&demo.project_id).to_string());
     let settings = file("schemathesis.toml", SETTINGS.to_owned());
-    let checks = "not_a_server_error,response_schema_conformance,status_code_conformance";
-    let output = Command::new(programs.join("schemathesis"))
-        .arg("--config-file")
-        .arg(settings)
-        .arg("run")
-        .arg(schema)
-        .args(["--url", &stage.base, "--checks", checks, "--max-examples", "10", "--seed", "1"])
-        .args(["--phases", "examples,coverage,fuzzing", "--request-timeout", "60", "--no-color"])
-        .env("FREEZER_TOKEN", &demo.token)
-        .current_dir(stage.folder.path())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", stage.daemon.last_words());
-    // It has really been inside: with a token that is refused everything would be fine, too.
-    assert!(said.contains("Fuzzing") && said.contains("passed"), "{said}");
-    assert!(!said.contains("Authentication failed: 40"), "{said}");
+    let run = |token: &str, more: &[&str]| {
+        let checks = "not_a_server_error,response_schema_conformance,status_code_conformance";
+        let output = Command::new(programs.join("schemathesis"))
+            .arg("--config-file")
+            .arg(&settings)
+            .arg("run")
+            .arg(&schema)
+            .args(["--url", &stage.base, "--checks", checks, "--max-examples", "10", "--seed", "1"])
+            .args(["--phases", "examples,coverage,fuzzing", "--request-timeout", "60", "--no-color"])
+            .args(more)
+            .env("FREEZER_TOKEN", token)
+            .current_dir(stage.folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}\n{}", stage.daemon.last_words());
+        // It has really been inside: with a token that is refused everything would be fine, too.
+        assert!(said.contains("Fuzzing") && said.contains("passed"), "{said}");
+        assert!(!said.contains("Authentication failed: 40"), "{said}");
+    };
+    run(&demo.token, &[]);
+    // What members may not do. Last: it may leave the project without any quota.
+    let admin = stage.person("admin", "admin").await;
+    run(&admin.token, &["--include-path-regex", "/quotas$"]);
     stage.call(&demo, "GET", "/jobs", Value::Null).await.expect(200);
     conductor.stop().await;
 }
