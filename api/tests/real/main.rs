@@ -23,3 +23,4 @@ mod together;
 mod tokens;
 mod trusts;
 mod upstream_scheduler;
+mod without_lists;

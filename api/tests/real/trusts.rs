@@ -2,6 +2,8 @@
 
 use crate::stage::{Person, Stage};
 use crate::tenant::{Tenant, User, account};
+use crate::without_lists;
+use freezer_testkit::TestDatabase;
 use futures_util::future::join_all;
 use keystone::NewTrust;
 use serde_json::{Value, json};
@@ -21,6 +23,10 @@ impl<'a> Scene<'a> {
         if !more.is_empty() {
             reconfigure(&mut stage, more);
         }
+        Self::on(stage, tenant).await
+    }
+
+    async fn on(stage: Stage, tenant: &'a Tenant) -> Self {
         let service = stage.person("freezer", "service").await;
         let central =
             json!({"client_id": "central", "is_central": true, "supported_modes": ["nova", "cinder"]});
@@ -272,6 +278,29 @@ async fn the_options_of_the_section() {
         let refused = scene.stage.call(&scene.ann.person, "POST", "/jobs", body("central", json!({}))).await;
         let text = "Cannot deduce trustee user from auth_section";
         assert_eq!(refused.expect(422).json(), json!({"title": "Missing required credentials", "description": text}));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_trusts_that_fails_is_no_reason_to_fail() {
+    Tenant::with(async |tenant| {
+        let database = TestDatabase::create();
+        let url = database.url();
+        let stage = Stage::on(&url, Some(database), &without_lists::start());
+        let scene = Scene::on(stage, tenant).await;
+        let mut made = BTreeSet::new();
+        for id in ["one", "two"] {
+            scene.job("central", json!({"job_id": id})).await;
+            made.insert(scene.trust_of(id).await.unwrap());
+        }
+        assert_eq!(made.len(), 2, "a new one for each, as what there is cannot be known");
+        assert_eq!(scene.trusts(&scene.ann).await, made);
+        assert!(scene.stage.daemon.log().contains("trusts cannot be listed, a new one is made"));
+        for id in ["one", "two"] {
+            scene.call(&scene.ann, "DELETE", id, Value::Null).await.expect(204);
+        }
+        assert_eq!(scene.trusts(&scene.ann).await, BTreeSet::new());
     })
     .await;
 }
