@@ -52,7 +52,7 @@ async fn make(stage: &Stage, who: &Person) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_of_large_rows_take_no_more_memory_than_a_piece() {
-    let stage = Stage::set("[api]\nsend_timeout = 3\n");
+    let stage = Stage::set("[api]\nsend_timeout = 5\n");
     let demo = stage.person("demo", "demo").await;
     make(&stage, &demo).await;
     let before = memory_kib(&stage, "VmRSS");
