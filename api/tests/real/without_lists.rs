@@ -25,7 +25,8 @@ fn origin() -> String {
 
 async fn pass_on(request: HttpRequest, body: Bytes) -> HttpResponse {
     if request.method().as_str() == "GET" && request.path().ends_with("/OS-TRUST/trusts") {
-        return HttpResponse::InternalServerError().finish();
+        // One that is not tried again.
+        return HttpResponse::NotImplemented().finish();
     }
     let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes()).unwrap();
     let mut forwarded = reqwest::Client::new().request(method, format!("{}{}", origin(), request.uri()));
