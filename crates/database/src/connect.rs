@@ -6,8 +6,8 @@
 use crate::{DbError, target::Target};
 use diesel::connection::{Instrumentation, InstrumentationEvent, SimpleConnection, TransactionManager};
 use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 #[derive(diesel::MultiConnection)]
@@ -52,9 +52,42 @@ pub(crate) struct Connector {
     pub target: Target,
     /// Where statements are counted, if they are.
     pub statements: Option<Arc<AtomicU64>>,
-    /// The last attempt to connect failed: whoever waits for a connection need not wait long.
-    pub is_refused: Arc<AtomicBool>,
+    pub refusal: Arc<Refusal>,
     pub idle_transaction_secs: u64,
+}
+
+/// The last attempt to connect, if it failed: whoever waits for a connection need not wait long, and all who want one try as often
+/// as one would alone.
+#[derive(Default)]
+pub(crate) struct Refusal {
+    is_standing: AtomicBool,
+    last: Mutex<Option<(Instant, String)>>,
+}
+
+/// Between two attempts to reach a database that is away.
+const REFUSAL_HOLDS: Duration = Duration::from_millis(250);
+
+impl Refusal {
+    pub(crate) fn is_standing(&self) -> bool {
+        self.is_standing.load(Ordering::Relaxed)
+    }
+
+    /// Why another attempt would be too soon.
+    fn is_fresh(&self) -> Option<String> {
+        if !self.is_standing() {
+            return None;
+        }
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(at, _)| at.elapsed() < REFUSAL_HOLDS).map(|(_, why)| why.clone())
+    }
+
+    fn note<T>(&self, opened: &ConnectionResult<T>) {
+        if let Err(error) = opened {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = Some((Instant::now(), error.to_string()));
+        }
+        self.is_standing.store(opened.is_err(), Ordering::Relaxed);
+    }
 }
 
 impl Connector {
@@ -137,8 +170,14 @@ impl diesel::r2d2::ManageConnection for Connector {
     type Error = diesel::r2d2::Error;
 
     fn connect(&self) -> Result<Pooled, Self::Error> {
-        let opened = self.open();
-        self.is_refused.store(opened.is_err(), Ordering::Relaxed);
+        let opened = match self.refusal.is_fresh() {
+            Some(why) => Err(ConnectionError::BadConnection(why)),
+            None => {
+                let opened = self.open();
+                self.refusal.note(&opened);
+                opened
+            }
+        };
         let connection = opened.map_err(diesel::r2d2::Error::ConnectionError)?;
         Ok(Pooled { connection, is_spent: false, proved_at: Instant::now() })
     }

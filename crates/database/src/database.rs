@@ -14,7 +14,7 @@ use crate::{
 use diesel::QueryResult;
 use diesel::r2d2::{Pool, PooledConnection};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The options of oslo.db's `[database]` group that matter here.
@@ -78,7 +78,7 @@ const WAIT_STEP: Duration = Duration::from_millis(500);
 pub struct Database {
     pool: Pool<Connector>,
     statements: Arc<AtomicU64>,
-    is_refused: Arc<AtomicBool>,
+    refusal: Arc<Refusal>,
     pool_timeout: Duration,
     deadlock_retries: u32,
     place: Arc<str>,
@@ -99,11 +99,11 @@ impl Database {
         let statements = Arc::new(AtomicU64::new(0));
         let in_memory = target == Target::SqliteMemory;
         let place = without_secrets(&options.url);
-        let is_refused = Arc::new(AtomicBool::new(false));
+        let refusal = Arc::<Refusal>::default();
         let connector = Connector {
             target,
             statements: options.counts_statements.then(|| statements.clone()),
-            is_refused: is_refused.clone(),
+            refusal: refusal.clone(),
             idle_transaction_secs: options.idle_transaction_timeout.as_secs().max(1),
         };
         if !in_memory {
@@ -127,7 +127,7 @@ impl Database {
         Ok(Self {
             pool,
             statements,
-            is_refused,
+            refusal,
             pool_timeout: options.pool_timeout,
             deadlock_retries: options.deadlock_retries,
             place: place.into(),
@@ -220,7 +220,7 @@ impl Database {
                 Ok(pooled) => return Ok(Tx { pooled, lost_deadlock: false }),
                 Err(error) => error,
             };
-            let reason = if self.is_refused.load(Ordering::Relaxed) {
+            let reason = if self.refusal.is_standing() {
                 format!("{} cannot be reached: {error}", self.place)
             } else if left <= WAIT_STEP {
                 format!(

@@ -182,7 +182,7 @@ impl Upstream {
         }
         // The snapshot may rest while what was read is written: no limit.
         let connector =
-            Connector { target, statements: None, is_refused: Arc::default(), idle_transaction_secs: 0 };
+            Connector { target, statements: None, refusal: Arc::default(), idle_transaction_secs: 0 };
         let connection = connector
             .open()
             .map_err(|error| DbError::Connect { url: place.clone(), reason: error.to_string() })?;

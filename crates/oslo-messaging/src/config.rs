@@ -33,7 +33,7 @@ pub fn rabbit_options() -> OptGroup {
             "Seconds without a sign of life after which a connection is dead; 0 is the broker's own interval (default 60).",
         ),
         ("rabbit_retry_interval", "Seconds before the second round of connecting (default 1)."),
-        ("rabbit_retry_backoff", "Seconds added to that after each round (default 2)."),
+        ("rabbit_retry_backoff", "Seconds added to that after each round (default 2; 0.25 for agents)."),
         (
             "rabbit_interval_max",
             "Longest pause between two rounds in seconds (default 30; 4 for services that others wait for).",
@@ -75,16 +75,16 @@ pub fn connect_for_notifications(config: &Config) -> Result<Option<Transport>> {
     url.map(|url| connect_to(config, url, RabbitOptions::default())).transpose()
 }
 
-/// A transport for `[DEFAULT] transport_url` under the options of `[oslo_messaging_rabbit]`.
+/// A transport for `[DEFAULT] transport_url` under the options of `[oslo_messaging_rabbit]`, with the pauses of a client.
 ///
 /// # Errors
 /// [`Error::InvalidUrl`] and [`Error::InvalidOption`], with the option's name.
 pub fn connect(config: &Config) -> Result<Transport> {
-    connect_to(config, config.str("DEFAULT", "transport_url"), RabbitOptions::default())
+    connect_to(config, config.str("DEFAULT", "transport_url"), RabbitOptions::of_client())
 }
 
 /// As [`connect`], for a service that others wait for: it looks for its broker every few seconds however long that was away, where
-/// a client lets half a minute pass.
+/// a client lets half a minute pass in the end.
 ///
 /// # Errors
 /// As [`connect`].

@@ -117,6 +117,12 @@ impl RabbitOptions {
         Self { rabbit_interval_max: Duration::from_secs(4), ..Self::default() }
     }
 
+    /// The defaults of a client, of which there may be thousands: after a short absence of the broker it is back within seconds,
+    /// and the longer that lasts the more seldom it looks.
+    pub fn of_client() -> Self {
+        Self { rabbit_retry_backoff: Duration::from_millis(250), ..Self::default() }
+    }
+
     /// Sets an option by its name in the configuration file.
     ///
     /// # Errors

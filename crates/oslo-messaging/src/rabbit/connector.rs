@@ -233,6 +233,22 @@ mod tests {
     }
 
     #[test]
+    fn a_client_is_back_soon_after_a_short_absence() {
+        let url = TransportUrl::parse("rabbit://").unwrap();
+        let connector = Connector::new(&url, RabbitOptions::of_client()).unwrap();
+        let mut rotation = connector.rotation();
+        let mut away = 0.0;
+        while away < 12.0 {
+            rotation.round += 1;
+            let wait = connector.pause(&rotation).as_secs_f64();
+            assert!(wait < 4.0, "after {away} s: {wait}");
+            away += wait;
+        }
+        rotation.round = 1000;
+        assert!(connector.pause(&rotation).as_secs_f64() > 26.0, "seldom in the end");
+    }
+
+    #[test]
     fn every_host_gets_a_turn() {
         let mut order = shuffled(20);
         order.sort_unstable();
