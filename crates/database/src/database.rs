@@ -4,7 +4,7 @@
 //! therefore not do anything that a second run would do twice.
 
 use crate::connect::{
-    AnyConnection, Connector, Purpose, begin, commit, end_reading, refuse_without_build, rollback,
+    AnyConnection, Connector, Purpose, Refusal, begin, commit, end_reading, refuse_without_build, rollback,
 };
 use crate::error::translate;
 use crate::target::{Target, without_secrets};
