@@ -80,7 +80,11 @@ fn outcome(target: PathBuf, report: Result<RestoreReport, VaultError>) -> Outcom
         let problems = report.problems.iter().map(|problem| format!("{}: {}", problem.path, problem.reason));
         (report.is_partial, problems.collect())
     });
-    let found = if target.exists() { tree(&target) } else { Tree::new() };
+    let mut found = if target.exists() { tree(&target) } else { Tree::new() };
+    if said.is_err() {
+        // A target that nothing came into is as old as it is.
+        found.remove(".");
+    }
     (found, names(&target).into_iter().map(facts).collect(), said)
 }
 

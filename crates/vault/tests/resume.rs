@@ -135,7 +135,7 @@ async fn a_restore_goes_on_wherever_it_was_interrupted() {
             assert!(last.bytes_written < whole.bytes_written / 2, "{} bytes", last.bytes_written);
         }
         let inode = |name: &str| {
-            let facts = std::fs::metadata(room.path("target 10").join(name)).unwrap();
+            let facts = std::fs::metadata(room.path("target 2").join(name)).unwrap();
             (facts.ino(), facts.nlink())
         };
         assert_eq!(inode("first/0"), inode("many/linked"));
