@@ -10,6 +10,7 @@ use cloud::detour::{keystone_with_glance_at, revoke_token_after};
 use cloud::http;
 use cloud::one_shot::{Said, agent_of, without_files};
 use cloud::project::{GLANCE, Hands, Project, call};
+use freezer_testkit::noise;
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -54,18 +55,6 @@ async fn image(hands: &Hands, body: Value, bytes: &[u8]) -> String {
     let sent = request.header("Content-Type", "application/octet-stream").body(bytes.to_vec()).send().await;
     assert_eq!(sent.unwrap().status(), 204);
     id
-}
-
-/// Bytes that do not compress.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 24) as u8
-    };
-    (0..length).map(|_| next()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ mod cloud;
 use cloud::ground::Ground;
 use cloud::one_shot::Said;
 use cloud::{Cloud, Login, User, login, remove_container};
-use freezer_testkit::{program, random_name, services};
+use freezer_testkit::{noise, program, random_name, services};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -56,7 +56,7 @@ impl Room {
         std::fs::create_dir(work.path().join("source")).unwrap();
         let room =
             Self { work, container: format!("mirror-{}", random_name()), demo: login("demo", "demo").await };
-        room.write("big", &noise(3_000_000));
+        room.write("big", &noise(1, 3_000_000));
         room
     }
     fn path(&self, name: &str) -> PathBuf {
@@ -112,20 +112,6 @@ impl Room {
         assert!(same.success());
         said
     }
-}
-
-/// What no compressor shortens.
-fn noise(size: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut out = Vec::with_capacity(size + 8);
-    while out.len() < size {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        out.extend_from_slice(&state.to_le_bytes());
-    }
-    out.truncate(size);
-    out
 }
 
 fn kinds(record: &Value, key: &str) -> Vec<String> {

@@ -5,7 +5,7 @@ mod cloud;
 
 use cloud::cut;
 use cloud::one_shot::{CEPH, Said, measured};
-use freezer_testkit::{program, random_name};
+use freezer_testkit::{noise, program, random_name};
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
@@ -73,20 +73,11 @@ fn used(image: &str) -> u64 {
     listed["images"].as_array().unwrap().iter().map(|row| row["used_size"].as_u64().unwrap()).sum()
 }
 
-fn noise(length: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(length + 16);
-    while bytes.len() < length {
-        bytes.extend_from_slice(uuid::Uuid::new_v4().as_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
-
 /// An image of 64 MiB with something in two of its sixteen objects.
 fn fill(image: &str) {
     let mut bytes = vec![0; 64 * MIB];
-    bytes[8 * MIB..9 * MIB].copy_from_slice(&noise(MIB));
-    bytes[40 * MIB + 5000..41 * MIB].copy_from_slice(&noise(MIB - 5000));
+    bytes[8 * MIB..9 * MIB].copy_from_slice(&noise(1, MIB));
+    bytes[40 * MIB + 5000..41 * MIB].copy_from_slice(&noise(2, MIB - 5000));
     run("rbd", &["import", "--no-progress", "-", image], &bytes);
 }
 
@@ -95,7 +86,7 @@ fn change(image: &str) {
     let mut diff = b"rbd diff v1\nw".to_vec();
     let number = |number: usize| (number as u64).to_le_bytes();
     diff.extend([number(20 * MIB), number(70_000)].concat());
-    diff.extend(noise(70_000));
+    diff.extend(noise(3, 70_000));
     diff.push(b'z');
     diff.extend([number(40 * MIB), number(4 * MIB)].concat());
     diff.push(b'e');

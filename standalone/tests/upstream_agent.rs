@@ -6,7 +6,7 @@ mod cloud;
 
 use cloud::one_shot::Said;
 use cloud::{login, remove_container};
-use freezer_testkit::{program, random_name, services, venv};
+use freezer_testkit::{noise, program, random_name, services, venv};
 use serde_json::Value;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ impl Host {
         let source = host.path("source");
         std::fs::create_dir_all(source.join("sub/deeper")).unwrap();
         std::fs::write(source.join("a"), "hello\n").unwrap();
-        std::fs::write(source.join("sub/big"), noise(300_000)).unwrap();
+        std::fs::write(source.join("sub/big"), noise(1, 300_000)).unwrap();
         std::fs::write(source.join("sub/deeper/text"), "text ".repeat(10_000)).unwrap();
         symlink("sub/big", source.join("link")).unwrap();
         std::fs::write(host.path("pass"), "pass of the job\n").unwrap();
@@ -144,17 +144,6 @@ impl Host {
     }
 }
 
-fn noise(size: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    (0..size).map(|_| next()).collect()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chain_goes_from_one_agent_to_the_other() {
     let host = Host::new();
@@ -245,8 +234,8 @@ storage.add_stream(pieces(), volume + "/" + time, headers=headers)
 async fn volumes_come_back_as_files() {
     let volume = uuid::Uuid::new_v4().to_string();
     for host in [Host::new(), Host::on_swift()] {
-        std::fs::write(host.path("older"), noise(250_000)).unwrap();
-        std::fs::write(host.path("newest"), noise(350_001)).unwrap();
+        std::fs::write(host.path("older"), noise(1, 250_000)).unwrap();
+        std::fs::write(host.path("newest"), noise(1, 350_001)).unwrap();
         for (time, name) in [("1700000000", "older"), ("1700086400", "newest")] {
             let path = host.text(name);
             let arguments = ["-c", SAVE_VOLUME, host.storage, &host.container, &volume, time, &path];

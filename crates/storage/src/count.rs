@@ -123,10 +123,6 @@ impl Store for Counted {
         self.counts.call(Method::List);
         self.inner.list(folder).await
     }
-    async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
-        self.counts.call(Method::ListTree);
-        self.inner.list_tree(folder, most).await
-    }
     async fn list_tree_without(
         &self,
         folder: &ObjectName,

@@ -166,11 +166,6 @@ impl Store for Faulty {
         let entries = self.inner.list(folder).await?;
         self.plan.answer(kind, name, entries)
     }
-    async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
-        let kind = self.plan.enter(Method::ListTree, folder.as_str()).await?;
-        let entries = self.inner.list_tree(folder, most).await?;
-        self.plan.answer(kind, folder.as_str(), entries)
-    }
     async fn list_tree_without(
         &self,
         folder: &ObjectName,

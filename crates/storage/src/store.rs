@@ -94,21 +94,21 @@ pub trait Store: Send + Sync {
     /// Direct children of a folder (`None`: the root), sorted by name, all pages.
     async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError>;
 
-    /// All objects below a folder, sorted, with their names relative to it; `None` when there are more than `most`. Object stores
-    /// answer it with one listing, whatever lies below.
+    /// All objects below a folder, sorted, with their names relative to it; `None` when there are more than `most`.
     async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
-        walk(self, folder, most, 1, &|_: &str| false).await
+        self.list_tree_without(folder, most, &|_: &str| false).await
     }
 
-    /// The same for who can do without some of it. Where folders are listed one by one, those for which `skips` says so are not
-    /// entered, and stand in the answer as folders. Object stores list everything all the same.
+    /// The same for who can do without some of it; this is the one that stores implement. Where folders are listed one by one, as
+    /// here, those for which `skips` says so are not entered, and stand in the answer as folders. Object stores answer with one
+    /// listing of everything, whatever lies below.
     async fn list_tree_without(
         &self,
         folder: &ObjectName,
         most: usize,
-        _skips: Skips<'_>,
+        skips: Skips<'_>,
     ) -> Result<Option<Vec<Entry>>, StoreError> {
-        self.list_tree(folder, most).await
+        walk(self, folder, most, 1, skips).await
     }
 
     /// Deletes one object. Of a large object in Swift this leaves the segments: see

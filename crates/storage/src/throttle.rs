@@ -303,9 +303,6 @@ impl Store for Throttled {
     async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
         self.inner.list(folder).await
     }
-    async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
-        self.inner.list_tree(folder, most).await
-    }
     async fn list_tree_without(
         &self,
         folder: &ObjectName,

@@ -24,3 +24,17 @@ pub use wire::Wire;
 pub fn random_name() -> String {
     uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect()
 }
+
+/// Bytes that no compressor shortens, the same for the same seed.
+pub fn noise(seed: u64, size: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}

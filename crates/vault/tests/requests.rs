@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use freezer_storage::{
     ByteStream, Counted, Counts, Entry, FtpConfig, FtpTls, LargeWriter, Method, ObjectInfo, ObjectName,
-    Secret, SshAuth, SshConfig, Store, StoreConfig, StoreError, open,
+    Secret, Skips, SshAuth, SshConfig, Store, StoreConfig, StoreError, open,
 };
 use freezer_vault::{BackupReport, BackupRequest, Monitor, backup};
 use sha2::{Digest, Sha256};
@@ -229,7 +229,12 @@ impl Store for Telling {
     async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
         self.inner.list(folder).await
     }
-    async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
+    async fn list_tree_without(
+        &self,
+        folder: &ObjectName,
+        most: usize,
+        _skips: Skips<'_>,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
         let tell = |entry: Entry| {
             let body = std::fs::read(self.root.join(folder.as_str()).join(&entry.name)).unwrap();
             Entry { tag: Some(hex::encode(Sha256::digest(body))), ..entry }

@@ -20,9 +20,8 @@ mod write;
 
 use crate::config::FtpConfig;
 use crate::retry::Retry;
-use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
+use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
 use crate::throttle::Limits;
-use crate::walk::walk;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pool::Pool;
@@ -106,15 +105,6 @@ impl Store for FtpStore {
     async fn list(&self, folder: Option<&ObjectName>) -> Result<Vec<Entry>, StoreError> {
         folder.map(check_name).transpose()?;
         self.entries(folder.map_or("", ObjectName::as_str)).await
-    }
-
-    async fn list_tree_without(
-        &self,
-        folder: &ObjectName,
-        most: usize,
-        skips: Skips<'_>,
-    ) -> Result<Option<Vec<Entry>>, StoreError> {
-        walk(self, folder, most, 1, skips).await
     }
 
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {

@@ -12,8 +12,7 @@ mod list;
 mod put;
 mod read;
 
-use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
-use crate::walk::walk;
+use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use error::Place;
@@ -94,15 +93,6 @@ impl Store for LocalStore {
         let path = folder.map_or_else(|| self.root.clone(), |folder| self.path(folder));
         let name = folder.map_or("", ObjectName::as_str);
         self.blocking(name, move |place| list::list(place, &path)).await
-    }
-
-    async fn list_tree_without(
-        &self,
-        folder: &ObjectName,
-        most: usize,
-        skips: Skips<'_>,
-    ) -> Result<Option<Vec<Entry>>, StoreError> {
-        walk(self, folder, most, 1, skips).await
     }
 
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {

@@ -14,7 +14,7 @@ use crate::config::S3Config;
 use crate::http::Pieces;
 use crate::retry::Retry;
 use crate::root::Root;
-use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
+use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use crate::throttle::Limits;
 use async_trait::async_trait;
 use base64::Engine;
@@ -149,7 +149,12 @@ impl Store for S3Store {
         self.entries(folder).await
     }
 
-    async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
+    async fn list_tree_without(
+        &self,
+        folder: &ObjectName,
+        most: usize,
+        _skips: Skips<'_>,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
         self.entries_below(folder, most).await
     }
 

@@ -24,7 +24,7 @@ use crate::config::SwiftConfig;
 use crate::http::Peer;
 use crate::retry::Retry;
 use crate::root::Root;
-use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
+use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use crate::throttle::Limits;
 use abilities::Abilities;
 use async_trait::async_trait;
@@ -117,7 +117,12 @@ impl Store for SwiftStore {
         self.entries(folder).await
     }
 
-    async fn list_tree(&self, folder: &ObjectName, most: usize) -> Result<Option<Vec<Entry>>, StoreError> {
+    async fn list_tree_without(
+        &self,
+        folder: &ObjectName,
+        most: usize,
+        _skips: Skips<'_>,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
         self.entries_below(folder, most).await
     }
 

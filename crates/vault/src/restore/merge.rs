@@ -54,15 +54,7 @@ pub(super) fn merge(
     let begun = journal.as_ref().and_then(|journal| journal.past().merging.clone());
     let is_begun = begun.is_some();
     let asked = if rules.overwrites { rules.existing } else { Existing::Refuse };
-    let start = match begun {
-        Some(start) => start,
-        None => {
-            let is_alone = names(&to).map_err(fail)?.iter().all(|name| own.contains(name));
-            // Where nothing was, there is nothing that a rule could be about.
-            let existing = if is_alone { Existing::Replace } else { asked };
-            MergeStart { existing, is_alone, problems: missing.to_vec() }
-        }
-    };
+    let start = begun.map_or_else(|| new_start(&to, &own, asked, missing), Ok).map_err(fail)?;
     let existing = if start.existing == Existing::Refuse { asked } else { start.existing };
     let rules = Rules { existing, deletes_foreign: rules.deletes_foreign && rules.overwrites, ..rules };
     // What was moved into a target that was empty is there as a whole: of what waits, nothing can be there.
@@ -103,6 +95,14 @@ pub(super) fn merge(
         merge.merged.problems.push(metadata_problem(b"", error));
     }
     Ok(merge.merged)
+}
+
+/// How a merge begins that has not begun before. `own` are names that the restore itself has put into the target.
+fn new_start(to: &OwnedFd, own: &[Vec<u8>], asked: Existing, missing: &[FileProblem]) -> Result<MergeStart> {
+    let is_alone = names(to)?.iter().all(|name| own.contains(name));
+    // Where nothing was, there is nothing that a rule could be about.
+    let existing = if is_alone { Existing::Replace } else { asked };
+    Ok(MergeStart { existing, is_alone, problems: missing.to_vec() })
 }
 
 fn unnoted(target: &Path, error: &std::io::Error) -> VaultError {

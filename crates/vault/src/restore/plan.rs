@@ -314,15 +314,7 @@ async fn unlock(
         return Ok(PlannedLevel { scheme, ..planned });
     }
     if hbn.engine().is_of_raw_images() {
-        let picture = images::describe(store, hbn, level).await?;
-        warnings.push(format!("{} was made by upstream's agent: there are no checksums to verify", level.id));
-        if !picture.is_measured {
-            warnings.push(format!(
-                "nothing says how long the image of {} was: all that is there is taken for the whole",
-                level.id
-            ));
-        }
-        let image = Some(Arc::new(picture));
+        let image = Some(Arc::new(describe_image(store, hbn, level, warnings).await?));
         return Ok(PlannedLevel { compression: Compression::None, encrypted: false, image, ..planned });
     }
     if hbn.engine() == Engine::Rsync {
@@ -340,6 +332,24 @@ async fn unlock(
         scheme: sniffed.derivation.map(|derivation| Scheme { cipher: Cipher::Aes256Cfb, derivation }),
         ..planned
     })
+}
+
+/// A raw image of upstream's, and what cannot be proved of it.
+async fn describe_image(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    level: &Level,
+    warnings: &mut Vec<String>,
+) -> Result<images::Picture, VaultError> {
+    let picture = images::describe(store, hbn, level).await?;
+    warnings.push(format!("{} was made by upstream's agent: there are no checksums to verify", level.id));
+    if !picture.is_measured {
+        warnings.push(format!(
+            "nothing says how long the image of {} was: all that is there is taken for the whole",
+            level.id
+        ));
+    }
+    Ok(picture)
 }
 
 /// The authentication key of a level of ours, proved against its manifest. `None`: nothing to prove.

@@ -11,7 +11,7 @@
 
 use super::view::View;
 use crate::VaultError;
-use crate::layout::{DATA, ENGINE_METADATA, Engine, Hbn, LevelId, parse_timestamp};
+use crate::layout::{Engine, Hbn, LevelId, parse_timestamp};
 use freezer_storage::{Entry, ObjectName, Store, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,7 +30,8 @@ pub(crate) async fn view_layout_a(
     if found.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Arc::new(view(store.clone(), hbn, found)?)))
+    let levels = found.into_iter().map(|Found { id, payload, snapshot }| (id, payload, snapshot));
+    Ok(Some(Arc::new(View::of(store.clone(), hbn, METADATA_BODY, levels)?)))
 }
 
 /// All HBNs with backups in layout A, each with a store that shows them in layout B. Looks at the root, and into its folders for
@@ -147,18 +148,6 @@ async fn in_a_container(store: &Arc<dyn Store>, hbn: &Hbn) -> Result<Vec<Found>,
         found.push(Found { id, payload: at(folder.as_ref(), name)?, snapshot });
     }
     Ok(found)
-}
-
-fn view(store: Arc<dyn Store>, hbn: &Hbn, found: Vec<Found>) -> Result<View, StoreError> {
-    let mut view = View::of(store);
-    for Found { id, payload, snapshot } in found {
-        view.show_body(&id.metadata(hbn)?, METADATA_BODY);
-        view.show(&id.object(hbn, DATA)?, payload);
-        if let Some(snapshot) = snapshot {
-            view.show(&id.object(hbn, ENGINE_METADATA)?, snapshot);
-        }
-    }
-    Ok(view)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Backups of older layouts under the names of layout B, so that catalogue, plan and restore need not know. What is missing in them
 //! is said by bodies that stand nowhere else.
 
+use crate::layout::{DATA, ENGINE_METADATA, Hbn, LevelId};
 use async_trait::async_trait;
 use bytes::Bytes;
 use freezer_storage::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
@@ -23,17 +24,22 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Shows nothing yet.
-    pub(super) fn of(store: Arc<dyn Store>) -> Self {
-        Self { store, objects: BTreeMap::new() }
-    }
-
-    pub(super) fn show_body(&mut self, name: &ObjectName, body: &'static [u8]) {
-        self.objects.insert(name.to_string(), Behind::Body(body));
-    }
-
-    pub(super) fn show(&mut self, name: &ObjectName, object: ObjectName) {
-        self.objects.insert(name.to_string(), Behind::Object(object));
+    /// Shows levels: each with its payload, what stands for its `engine_metadata`, and `metadata` as the body of that object.
+    pub(super) fn of(
+        store: Arc<dyn Store>,
+        hbn: &Hbn,
+        metadata: &'static [u8],
+        levels: impl IntoIterator<Item = (LevelId, ObjectName, Option<ObjectName>)>,
+    ) -> Result<Self, StoreError> {
+        let mut objects = BTreeMap::new();
+        for (id, payload, engine_metadata) in levels {
+            objects.insert(id.metadata(hbn)?.to_string(), Behind::Body(metadata));
+            objects.insert(id.object(hbn, DATA)?.to_string(), Behind::Object(payload));
+            if let Some(object) = engine_metadata {
+                objects.insert(id.object(hbn, ENGINE_METADATA)?.to_string(), Behind::Object(object));
+            }
+        }
+        Ok(Self { store, objects })
     }
 
     fn refuse<T>(&self) -> Result<T, StoreError> {

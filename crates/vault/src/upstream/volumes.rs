@@ -10,7 +10,7 @@
 
 use super::view::View;
 use crate::VaultError;
-use crate::layout::{DATA, ENGINE_METADATA, Engine, Hbn, LevelId, METADATA, parse_timestamp};
+use crate::layout::{Engine, Hbn, LevelId, METADATA, parse_timestamp};
 use freezer_storage::{Entry, ObjectName, Store, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -32,7 +32,10 @@ pub(crate) async fn view_volume(
     if found.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Arc::new(view(store.clone(), hbn, found)?)))
+    let levels = found.into_iter().map(|Found { timestamp, image, facts }| {
+        (LevelId { chain_timestamp: timestamp, timestamp, level: 0 }, image, facts)
+    });
+    Ok(Some(Arc::new(View::of(store.clone(), hbn, METADATA_BODY, levels)?)))
 }
 
 /// All volumes with such images, each with a store that shows them in layout B. Looks at folders that are named by an id.
@@ -90,17 +93,4 @@ async fn below(store: &Arc<dyn Store>, folder: &ObjectName, volume: &str) -> Res
         }
     }
     Ok(found)
-}
-
-fn view(store: Arc<dyn Store>, hbn: &Hbn, found: Vec<Found>) -> Result<View, StoreError> {
-    let mut view = View::of(store);
-    for Found { timestamp, image, facts } in found {
-        let id = LevelId { chain_timestamp: timestamp, timestamp, level: 0 };
-        view.show_body(&id.metadata(hbn)?, METADATA_BODY);
-        view.show(&id.object(hbn, DATA)?, image);
-        if let Some(facts) = facts {
-            view.show(&id.object(hbn, ENGINE_METADATA)?, facts);
-        }
-    }
-    Ok(view)
 }
