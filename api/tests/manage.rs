@@ -74,6 +74,7 @@ fn tables_are_shown_and_removed_when_that_is_meant() {
     let removed = printed(&run(&["remove", "--yes"]));
     assert_eq!(removed.lines().count(), all.len(), "{removed}");
     assert_eq!(printed(&run(&["show"])), "[]\n");
+    assert!(printed(&run(&["remove", "--yes"])).starts_with("nothing is removed"));
     // And once more from the start.
     assert!(printed(&run(&["sync"])).starts_with("done: "));
     assert_eq!(tables(&run(&["show"])), all);

@@ -74,13 +74,20 @@ fn version(db: &Database, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
 
 /// Nothing is removed without a word more than the command itself: nothing brings the rows back but a dump.
 fn remove(db: &Database, is_plan: bool, is_sure: bool, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+    let tables = db.removal_plan()?;
+    if tables.is_empty() {
+        let none = "nothing is removed: no finished `db sync` is recorded in this database, so that its tables, if there are any, are \
+                    another's (Freezer in Python has some of the same names)";
+        writeln!(out, "{none}")?;
+        return Ok(());
+    }
     if is_sure {
         for table in db.remove_tables()? {
             writeln!(out, "removed: {table}")?;
         }
         return Ok(());
     }
-    for (table, rows) in db.removal_plan()? {
+    for (table, rows) in tables {
         writeln!(out, "would remove: {table}, {rows} rows")?;
     }
     if is_plan {

@@ -34,6 +34,12 @@ async fn everything(api: &Api, who: Who) -> Value {
     Value::Object(all)
 }
 
+/// Without its session a job that is replaced leaves it.
+fn in_session(mut job: Value) -> Value {
+    job["session_id"] = "s".into();
+    job
+}
+
 #[tokio::test]
 async fn the_same_ids_live_side_by_side() {
     let api = two_projects().await;
@@ -45,7 +51,7 @@ async fn the_same_ids_live_side_by_side() {
             json!({"description": "changed", "job_actions": [{"freezer_action": {"action": "exec"}}]}),
         ),
         ("POST", "/jobs/j/event", json!({"abort": null})),
-        ("POST", "/jobs/j", job_body()),
+        ("POST", "/jobs/j", in_session(job_body())),
         ("PATCH", "/actions/a", json!({"freezer_action": {"action": "exec"}})),
         ("POST", "/actions/a", json!({"freezer_action": {"action": "info"}})),
         ("POST", "/clients", json!({"client_id": "node1", "supported_modes": []})),

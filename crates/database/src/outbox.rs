@@ -58,6 +58,11 @@ impl Outbox<'_> {
         Ok(())
     }
 
+    /// How many letters of this kind wait.
+    pub fn count(&mut self, kind: &str) -> Result<i64, DbError> {
+        self.tx.run(NOUN, "", |conn| outbox::table.filter(outbox::kind.eq(kind)).count().get_result(conn))
+    }
+
     /// Removes events that have been due since before then: nobody has addresses to send them to.
     pub fn forget_events(&mut self, before: Timestamp) -> Result<(), DbError> {
         self.tx.run(NOUN, "", |conn| {

@@ -25,8 +25,11 @@ const TABLES: [&str; 16] = [
     "dispatch_turn",
     "outbox",
     "imported",
-    "__diesel_schema_migrations",
+    RECORD,
 ];
+
+/// Has a row for each migration that was finished. It is made, empty, in any database that is asked for its version.
+const RECORD: &str = "__diesel_schema_migrations";
 
 #[cfg(feature = "mysql")]
 const OF_MYSQL: &str = "SELECT table_name AS name FROM information_schema.tables \
@@ -62,17 +65,21 @@ impl Database {
     pub fn removal_plan(&self) -> Result<Vec<(String, i64)>, DbError> {
         let mut plan = Vec::new();
         for table in self.own_tables()? {
-            let counted: Counted = self.read(|tx| {
-                let count = format!("SELECT COUNT(*) AS number FROM {table}");
-                tx.run(NOUN, table, |conn| either!(conn => sql_query(count).get_result(conn)))
-            })?;
-            plan.push((table.to_owned(), counted.number));
+            plan.push((table.to_owned(), self.rows(table)?));
         }
         Ok(plan)
     }
 
-    /// Drops every table of ours with all its rows, and returns their names. Others' tables in the same database stay. Interrupted,
-    /// it goes on when it is called again.
+    fn rows(&self, table: &str) -> Result<i64, DbError> {
+        let counted: Counted = self.read(|tx| {
+            let count = format!("SELECT COUNT(*) AS number FROM {table}");
+            tx.run(NOUN, table, |conn| either!(conn => sql_query(count).get_result(conn)))
+        })?;
+        Ok(counted.number)
+    }
+
+    /// Drops every table of ours with all its rows, and returns their names. Others' tables in the same database stay, and all of
+    /// them where no migration was ever finished. Interrupted, it goes on when it is called again.
     pub fn remove_tables(&self) -> Result<Vec<String>, DbError> {
         let tables = self.own_tables()?;
         for table in &tables {
@@ -87,8 +94,12 @@ impl Database {
         Ok(tables.into_iter().map(str::to_owned).collect())
     }
 
+    /// Freezer in Python calls its tables just so: without a finished migration they are not ours.
     fn own_tables(&self) -> Result<Vec<&'static str>, DbError> {
         let there = self.tables()?;
+        if !there.iter().any(|name| name == RECORD) || self.rows(RECORD)? == 0 {
+            return Ok(Vec::new());
+        }
         Ok(TABLES.into_iter().filter(|table| there.iter().any(|name| name == table)).collect())
     }
 }

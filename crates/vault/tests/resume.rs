@@ -358,6 +358,20 @@ async fn foreign_files_beside_an_interrupted_chain_are_left_alone() {
     let expected = tree(&room.source());
     found.get_mut("sub").unwrap().mtime = expected["sub"].mtime;
     assert_same(&found, &expected);
+
+    // What was being moved over files of others, who had allowed it, asks again.
+    broken_at(&room, total, room.to("over")).await;
+    let foreign = room.path("over/foreign");
+    std::fs::write(&foreign, "mine").unwrap();
+    let path = journal(&room.path("over")).unwrap();
+    let begun = "m {\"existing\":\"replace\",\"is_alone\":false,\"problems\":[]}\n";
+    let mut file = std::fs::File::options().append(true).open(&path).unwrap();
+    std::io::Write::write_all(&mut file, begun.as_bytes()).unwrap();
+    drop(file);
+    let error = room.restore(room.to("over")).await.unwrap_err();
+    assert!(matches!(error, VaultError::TargetNotEmpty { .. }), "{error}");
+    assert!(path.exists() && staging(&room.path("over")).exists(), "it goes on when that is said");
+    assert_eq!(std::fs::read(&foreign).unwrap(), b"mine");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,6 +45,8 @@ pub async fn serve(config: Config, log: &oslo_log::Guard) -> Result<(), String> 
     let executor = take_up(options, Arc::new(DeskLink(desk.clone()))).await?;
     desk.take_back(&fresh, &executor.known_steps().held);
     tracing::info!("freezer-scheduler {} runs job files, without a service", env!("CARGO_PKG_VERSION"));
+    // A configuration that cannot be read brings back no folder of jobs that was left.
+    let mut last = None;
     loop {
         let (orders, pause) = desk.look();
         for order in orders {
@@ -57,8 +59,8 @@ pub async fn serve(config: Config, log: &oslo_log::Guard) -> Result<(), String> 
                     break;
                 }
                 log.reopen();
-                let again = reload(&config, &executor, log, config::options_alone);
-                match find(again.as_ref().unwrap_or(&config), &client) {
+                last = reload(&config, &executor, log, config::options_alone).or(last);
+                match find(last.as_ref().unwrap_or(&config), &client) {
                     Ok(found) => {
                         let fresh = desk.take_over(found);
                         desk.take_back(&fresh, &executor.known_steps().held);

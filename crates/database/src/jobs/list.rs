@@ -16,9 +16,9 @@ use freezer_model::{Job, JobStatus};
 use serde_json::{Map, Value};
 use std::marker::PhantomData;
 
-/// Lines of rows that nobody has weighed: each action of a job is one. What a job's own row says is short, and all its actions
-/// together are no more than a job may have: these lines are no burden either.
-const LINES_UNWEIGHED: i64 = 1000;
+/// Lines of rows that nobody has weighed: each action of a job is one. A page of a hundred jobs with three actions each stays below;
+/// more lines, each as long as an action may be, would be too much memory.
+const LINES_UNWEIGHED: i64 = 400;
 
 /// What a job takes: each of its actions comes with the job's row once more.
 const SIZE: &str = "CAST(1000 + (SELECT COALESCE(SUM(1000 + LENGTH(jobs.plan) + LENGTH(one.freezer_action)), 0) FROM job_actions AS its \

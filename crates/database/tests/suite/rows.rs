@@ -447,6 +447,12 @@ fn all_tables_can_be_removed(place: &Place) {
     assert_eq!(sorted(db.remove_tables().unwrap()), ours);
     assert_eq!(db.tables().unwrap(), ["somebody_elses"]);
     assert!(db.remove_tables().unwrap().is_empty());
+    // Freezer in Python has tables of the same names. To ask for the version makes an empty record of migrations beside them.
+    place.execute("CREATE TABLE clients (id INTEGER)");
+    assert!(!db.version().unwrap().is_current());
+    assert!(db.removal_plan().unwrap().is_empty() && db.remove_tables().unwrap().is_empty());
+    assert!(db.tables().unwrap().contains(&"clients".to_owned()));
+    place.execute("DROP TABLE clients");
     assert!(!db.sync().unwrap().is_empty());
     assert!(db.version().unwrap().is_current());
 }

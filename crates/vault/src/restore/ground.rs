@@ -4,7 +4,7 @@
 //! Levels above the first delete what they do not list, so several levels are restored beside, always: what somebody puts into
 //! the target between two runs is never in their way.
 
-use super::journal::{self, Found, Journal, Look, Resumed, SharedJournal};
+use super::journal::{self, Found, Journal, Look, MergeStart, Resumed, SharedJournal};
 use super::staging::Staging;
 use super::{RestorePlan, RestoreRequest};
 use crate::VaultError;
@@ -50,7 +50,10 @@ pub(super) fn prepare(request: &RestoreRequest, plan: &RestorePlan) -> Result<Gr
         None => None,
     };
     let knows = |name: &OsString| resumed.as_ref().is_some_and(|journal| journal.knows(name.as_bytes()));
-    let is_merging = resumed.as_ref().is_some_and(|journal| journal.past().merging.is_some());
+    // What was begun over somebody's files goes on over them only where that is allowed again.
+    let spares = |start: &MergeStart| start.is_alone || start.existing == Existing::Refuse;
+    let begun = resumed.as_ref().and_then(|journal| journal.past().merging.as_ref());
+    let is_merging = begun.is_some_and(spares);
     let is_occupied = !left.names.iter().all(knows);
     if is_occupied && !request.overwrite && !is_merging {
         return Err(VaultError::TargetNotEmpty { path: target.clone() });

@@ -24,9 +24,18 @@ pub(crate) async fn view_volume(
     store: &Arc<dyn Store>,
     hbn: &Hbn,
 ) -> Result<Option<Arc<dyn Store>>, VaultError> {
+    let segments = of_swift(&store.list(None).await?)?;
+    view_below(store, hbn, &segments).await
+}
+
+async fn view_below(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    segments: &[ObjectName],
+) -> Result<Option<Arc<dyn Store>>, VaultError> {
     let folder = ObjectName::new(hbn.as_str())?;
     let mut found = below(store, &folder, hbn.as_str()).await?;
-    for segments in of_swift(&store.list(None).await?)? {
+    for segments in segments {
         found.extend(below(store, &segments.join(hbn.as_str())?, hbn.as_str()).await?);
     }
     if found.is_empty() {
@@ -42,13 +51,14 @@ pub(crate) async fn view_volume(
 pub async fn list_volumes(store: &Arc<dyn Store>) -> Result<Vec<(Hbn, Arc<dyn Store>)>, VaultError> {
     let root = store.list(None).await?;
     let mut names: BTreeSet<String> = ids(&root).collect();
-    for segments in of_swift(&root)? {
-        names.extend(ids(&store.list(Some(&segments)).await?));
+    let all_segments = of_swift(&root)?;
+    for segments in &all_segments {
+        names.extend(ids(&store.list(Some(segments)).await?));
     }
     let mut views = Vec::new();
     for name in names {
         let hbn = Hbn::from_text(Engine::Cinder, name)?;
-        if let Some(view) = view_volume(store, &hbn).await? {
+        if let Some(view) = view_below(store, &hbn, &all_segments).await? {
             views.push((hbn, view));
         }
     }

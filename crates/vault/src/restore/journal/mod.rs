@@ -510,6 +510,7 @@ impl Ledger for Journal {
     }
 
     fn note(&mut self, path: &[u8], placed: &Placed, mark: Mark) {
+        let mark = self.past.marked(path, mark);
         lines::note(&mut self.waiting, path, placed, mark);
         if self.waiting.len() >= WAITING_BYTES || placed.size >= LARGE_BYTES {
             self.flush();
@@ -519,8 +520,30 @@ impl Ledger for Journal {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+    use crate::tar::Stamp;
+
+    #[test]
+    fn another_name_does_not_mend_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = "0123456789abcdef".repeat(4);
+        let of = (request.clone(), "host_name".to_owned(), 5);
+        let mut journal = Journal::create(folder.path(), of, None, true).unwrap();
+        let time = Stamp { secs: 1, nanos: 0 };
+        let placed = Placed { inode: 1, size: 2, mode: 0o100_644, uid: 3, gid: 4, mtime: time, ctime: time };
+        for (path, mark) in [(&b"a"[..], Mark::Troubled), (&b"c"[..], Mark::Whole)] {
+            journal.note(path, &placed, mark);
+            journal.note(b"another name", &placed, Mark::Linked);
+            journal.note(path, &placed, Mark::Linked);
+        }
+        drop(journal);
+        let Look::Found(found) = look(folder.path(), &name_of(&request)).unwrap() else {
+            panic!("no journal")
+        };
+        let Resumed::Journal(journal) = found.resume(1).unwrap() else { panic!("it is not believed") };
+        assert!(journal.expects(b"c") && !journal.expects(b"a"), "made again, and its trouble told again");
+    }
 
     #[test]
     fn a_journal_that_cannot_be_written_ends() {

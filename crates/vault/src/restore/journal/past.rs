@@ -29,6 +29,8 @@ pub(in crate::restore) struct Past {
     finished: HashMap<u64, u64>,
     /// Names that were made, or were about to be; of use where the target was empty.
     owned: HashSet<u64>,
+    /// Noted by this run as [`Mark::Troubled`].
+    troubled: HashSet<u64>,
 }
 
 /// How far a journal can be used.
@@ -244,6 +246,25 @@ impl Past {
         if self.has_finished() {
             self.finished.remove(&self.keys.hash_one(path));
         }
+    }
+
+    /// How far the note can be trusted, after what was noted before: another name of a file does not mend what could not be set.
+    pub(super) fn marked(&mut self, path: &[u8], mark: Mark) -> Mark {
+        if self.troubled.is_empty() && mark != Mark::Troubled {
+            return mark;
+        }
+        let hash = self.keys.hash_one(path);
+        match mark {
+            Mark::Troubled => {
+                self.troubled.insert(hash);
+            }
+            Mark::Linked if self.troubled.contains(&hash) => return Mark::Troubled,
+            Mark::Linked => {}
+            Mark::Whole => {
+                self.troubled.remove(&hash);
+            }
+        }
+        mark
     }
 
     pub(super) fn forget_files(&mut self) {
