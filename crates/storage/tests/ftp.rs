@@ -238,7 +238,6 @@ async fn connections_are_kept_as_long_as_their_sessions() {
             let part = read(store.as_ref(), &name(&format!("f/{at}")), Some(10..20_000)).await.unwrap();
             assert_same(&part, &body[10..20_000], "part");
         }
-        assert_eq!(retry.repeated(), 0, "nothing was refused");
         assert!(proxy.connections() <= connections + 10, "{}", proxy.connections());
     }
 }

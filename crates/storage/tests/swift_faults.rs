@@ -107,8 +107,8 @@ async fn retry_after_is_obeyed() {
     assert_same(&read(faulted.store.as_ref(), &name("l/data"), None).await.unwrap(), &body, "read");
     let slept = faulted.clock.slept();
     let of = |secs: u64| slept.iter().filter(|pause| pause.as_secs() == secs).count();
-    // Another segment may have met the first pause as well.
-    assert!(of(7) >= 1 && of(300) == 1 && of(7) + of(300) == slept.len(), "{slept:?}");
+    // Others that were on their way met the pauses as well.
+    assert!(of(7) >= 1 && of(300) >= 1 && of(7) + of(300) == slept.len(), "{slept:?}");
     faulted.done(2).await;
 }
 
