@@ -26,6 +26,8 @@ use std::time::Duration;
 /// What a caller still sends after its answer, because nobody reads the body of a call that is refused, is thrown away for so long
 /// at most: a connection that is closed under a sender loses the answer.
 const LINGER_MAX: Duration = Duration::from_secs(10);
+/// The library reckons from a clock that it reads twice a second, and misses the end of what is shorter than that.
+const LINGER_MIN: Duration = Duration::from_secs(1);
 
 /// What the service is made of; everything else it makes itself.
 pub struct ApiParts {
@@ -169,7 +171,7 @@ pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
         .disable_signals()
         .keep_alive(options.keep_alive)
         .client_request_timeout(options.head_timeout)
-        .client_disconnect_timeout(options.body_timeout.min(LINGER_MAX))
+        .client_disconnect_timeout(options.body_timeout.clamp(LINGER_MIN, LINGER_MAX))
         .shutdown_timeout(options.shutdown_timeout.as_secs());
     if let Some(workers) = options.workers {
         server = server.workers(workers);

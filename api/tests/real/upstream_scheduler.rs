@@ -166,6 +166,12 @@ async fn registers_polls_saves_and_reports() {
     host.event("weekly", "start").await;
     let job = host.until("planned again", "/jobs/weekly", is("scheduled")).await;
     assert_eq!(job["job_schedule"]["schedule_interval"], "2 weeks");
+    // An abort of what never ran has no process to end, and the scheduler goes on.
+    host.event("weekly", "abort").await;
+    host.until("stopped by the abort", "/jobs/weekly", is("stop")).await;
+    host.event("nightly", "start").await;
+    host.until("the third record", "/backups", |list| list["backups"].as_array().unwrap().len() == 3).await;
+    host.completed("nightly").await;
     // A backup that it announces first, of a volume that is not there.
     let action = json!({"action": "backup", "mode": "cindernative", "backup_name": "native", "cindernative_vol_id": "nothing",
         "log_file": stage.folder.path().join("home/agent.log")});
