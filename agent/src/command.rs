@@ -36,6 +36,8 @@ pub fn definition() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .after_help(EXAMPLES)
+        // As upstream's parser does: scripts say --compress.
+        .infer_long_args(true)
         .arg(files)
         .arg(job)
         .subcommand(Command::new("serve").about("Take work from the conductor until stopped"))

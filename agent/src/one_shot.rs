@@ -33,7 +33,11 @@ pub async fn run(matches: &ArgMatches) -> ExitCode {
         Err(ActionError::Aborted) => fail("aborted; nothing was committed", EXIT_ABORTED as u8),
         Err(ActionError::Damaged(damage)) => {
             let Damage { text, summary, result } = *damage;
-            let told = finish(&options, &Done { result, summary, partial: false });
+            // Where the result is looked for there is none.
+            if shows_summary(&options) {
+                summary.iter().for_each(|line| eprintln!("{line}"));
+            }
+            let told = finish(&options, &Done { result, summary: Vec::new(), partial: false });
             if told == ExitCode::SUCCESS { fail(&text, 1) } else { told }
         }
         Err(error) => fail(&error.to_string(), 1),
@@ -152,12 +156,17 @@ fn finish(options: &ActionOptions, done: &Done) -> ExitCode {
     if let Err(error) = written {
         return fail(&format!("the action is done, but its result could not be written: {error}"), 1);
     }
-    if !options.quiet && options.metadata_out.as_deref() != Some("-") {
+    if shows_summary(options) {
         for line in &done.summary {
             println!("{line}");
         }
     }
     if done.partial { ExitCode::from(EXIT_PARTIAL as u8) } else { ExitCode::SUCCESS }
+}
+
+/// The result goes to standard output alone, where it is asked for.
+fn shows_summary(options: &ActionOptions) -> bool {
+    !options.quiet && options.metadata_out.as_deref() != Some("-")
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {

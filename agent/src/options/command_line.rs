@@ -18,6 +18,10 @@ pub fn flags(mut command: Command) -> Command {
         if key.name.contains('_') && key.flag.is_none() {
             arg = arg.alias(key.name);
         }
+        if key.name == "compression" {
+            // Upstream's parser takes the beginning of a flag; here another one begins so, too.
+            arg = arg.alias("compress");
+        }
         if key.kind == Kind::Bool {
             let off = format!("no-{}", key.name);
             let negative = Arg::new(off.clone()).long(format!("no{}", key.long())).action(ArgAction::SetTrue);

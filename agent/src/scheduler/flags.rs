@@ -149,9 +149,23 @@ impl Flag {
             arg = arg.short(letter);
         }
         if self.is_switch {
-            return arg.action(ArgAction::SetTrue);
+            return arg.action(ArgAction::SetTrue).overrides_with(self.off_id());
         }
         arg.value_name("VALUE").action(ArgAction::Set).allow_hyphen_values(true)
+    }
+
+    fn off_id(&self) -> String {
+        format!("{}.off", self.id())
+    }
+
+    /// `--<group>-no<name>`, as oslo.config has it for each switch.
+    fn off(&self) -> Arg {
+        let name = self.name.replace('_', "-");
+        let long =
+            if self.group == DEFAULT { format!("no{name}") } else { format!("{}-no{name}", self.group) };
+        let aliases = self.old.iter().map(|old| format!("no{old}"));
+        let arg = Arg::new(self.off_id()).long(long).aliases(aliases).global(true).hide(true);
+        arg.action(ArgAction::SetTrue).overrides_with(self.id())
     }
 }
 
@@ -159,14 +173,18 @@ impl Flag {
 pub fn add(command: Command) -> Command {
     let verbose =
         Arg::new("verbose").long("verbose").short('v').global(true).action(ArgAction::Count).hide(true);
-    FLAGS.iter().fold(command.arg(verbose), |command, flag| command.arg(flag.arg()))
+    FLAGS.iter().fold(command.arg(verbose), |command, flag| {
+        let off = flag.is_switch.then(|| flag.off());
+        command.arg(flag.arg()).args(off)
+    })
 }
 
 /// What the command line set: group, name, text.
 pub fn given(matches: &ArgMatches) -> Vec<(&'static str, &'static str, String)> {
     let set = FLAGS.iter().filter_map(|flag| {
         let text = if flag.is_switch {
-            matches.get_flag(&flag.id()).then(|| "true".to_owned())?
+            let (is_on, is_off) = (matches.get_flag(&flag.id()), matches.get_flag(&flag.off_id()));
+            (is_on || is_off).then(|| is_on.to_string())?
         } else {
             matches.get_one::<String>(&flag.id())?.clone()
         };
@@ -232,6 +250,10 @@ mod tests {
         ]);
         assert_eq!(tempest.len(), 9);
         assert!(tempest.contains(&("scheduler", "no_daemon", "true".to_owned())));
+        let central = |text: &str| vec![("scheduler", "centralized_scheduler", text.to_owned())];
+        assert_eq!(parse(&["--scheduler-nocentralized-scheduler", "start"]), central("false"));
+        assert_eq!(parse(&["--nocentralized_scheduler", "--centralized-scheduler"]), central("true"));
+        assert_eq!(parse(&["--nodebug"]), [("DEFAULT", "debug", "false".to_owned())]);
         assert_eq!(parse(&["--service_auth-project-name", "p"]), parse(&["--os-project-name", "p"]));
         assert_eq!(parse(&["--concurrent_jobs", "3"]), [("scheduler", "concurrent_jobs", "3".to_owned())]);
     }
