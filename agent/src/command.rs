@@ -36,8 +36,9 @@ pub fn definition() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .after_help(EXAMPLES)
-        // As upstream's parser does: scripts say --compress.
+        // As upstream's parser does: flags by their beginnings, and of what is given twice the last.
         .infer_long_args(true)
+        .args_override_self(true)
         .arg(files)
         .arg(job)
         .subcommand(Command::new("serve").about("Take work from the conductor until stopped"))

@@ -181,8 +181,7 @@ async fn the_daemon_starts_works_reloads_and_stops() {
     assert_eq!(machine.must(&["status"]), "Not Running\n");
     assert!(machine.must(&["start"]).starts_with("Started with pid: "));
     let pid = machine.pid().unwrap();
-    let again = machine.run(&["start"]);
-    assert_eq!((again.status, again.err.contains(&pid)), (1, true), "{}", again.err);
+    assert_eq!(machine.must(&["start"]), format!("freezer daemon is already running, pid: {pid}\n"));
     field.cloud.wait_for_link(&field.user, "http").await;
 
     let name = |file: &str| machine.folder.join(file);
@@ -246,7 +245,7 @@ fn exit_statuses_and_words() {
     for (arguments, status, words) in [
         (&["status"] as &[&str], 0, "Not Running"),
         (&["stop"], 0, "Not Running"),
-        (&["reload"], 1, "Not Running"),
+        (&["reload"], 0, "Not Running"),
         (&["start"], 1, "OS_AUTH_URL"),
         (&["--no-daemon", "start"], 1, "OS_AUTH_URL"),
         (&[], 65, "no verb"),

@@ -41,7 +41,6 @@ fn definition() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("The backup client of a machine: takes work from the backup service over HTTPS, and manages jobs.")
         .after_help(EXAMPLES)
-        .infer_long_args(true)
         .allow_external_subcommands(true)
         .arg(paths("config_file", "config-file", "FILE", "Configuration file; the later one wins"))
         .arg(paths("config_dir", "config-dir", "DIR", "Folder of *.conf files"))

@@ -65,7 +65,10 @@ pub fn stop(file: &Path) -> Result<(), Failure> {
 }
 
 pub fn reload(file: &Path) -> Result<(), Failure> {
-    let Some(pid) = find(file)? else { return Err(Failure::setup("Not Running")) };
+    let Some(pid) = find(file)? else {
+        println!("Not Running");
+        return Ok(());
+    };
     signal(pid, Signal::HUP)?;
     println!("Reload requested of pid: {pid}");
     Ok(())
@@ -82,7 +85,9 @@ pub fn start(config: Config, file: &Path, arguments: &[OsString]) -> Result<(), 
         return serve::run(config, None);
     }
     if let Some(pid) = find(file)? {
-        return Err(Failure::setup(format!("the daemon runs already, pid: {pid}")));
+        // What was asked for is so: scripts that start it again and again have always seen 0.
+        println!("freezer daemon is already running, pid: {pid}");
+        return Ok(());
     }
     // What is wrong with the login, or the job files, is better said here than in a log.
     serve::check(&config)?;

@@ -169,11 +169,12 @@ impl Flag {
     }
 }
 
-/// Adds all flags.
+/// Adds all flags. As upstream's parser does, they are known by their beginnings, and of what is given twice the last counts.
 pub fn add(command: Command) -> Command {
     let verbose =
         Arg::new("verbose").long("verbose").short('v').global(true).action(ArgAction::Count).hide(true);
-    FLAGS.iter().fold(command.arg(verbose), |command, flag| {
+    let command = command.infer_long_args(true).args_override_self(true).arg(verbose);
+    FLAGS.iter().fold(command, |command, flag| {
         let off = flag.is_switch.then(|| flag.off());
         command.arg(flag.arg()).args(off)
     })
@@ -253,6 +254,8 @@ mod tests {
         let central = |text: &str| vec![("scheduler", "centralized_scheduler", text.to_owned())];
         assert_eq!(parse(&["--scheduler-nocentralized-scheduler", "start"]), central("false"));
         assert_eq!(parse(&["--nocentralized_scheduler", "--centralized-scheduler"]), central("true"));
+        let twice = &["--os-project-name", "one", "--service_auth-project-name", "two"];
+        assert_eq!(parse(twice), [("service_auth", "project_name", "two".to_owned())]);
         assert_eq!(parse(&["--nodebug"]), [("DEFAULT", "debug", "false".to_owned())]);
         assert_eq!(parse(&["--service_auth-project-name", "p"]), parse(&["--os-project-name", "p"]));
         assert_eq!(parse(&["--concurrent_jobs", "3"]), [("scheduler", "concurrent_jobs", "3".to_owned())]);

@@ -128,7 +128,7 @@ impl Freezing<'_> {
         self.cloud.wait_for(order, taken).await?;
         let (volumes, _) = self.burst(volumes, ways, group).await?;
         let gib = server.document.pointer("/flavor/disk").and_then(Value::as_u64).unwrap_or_default();
-        let root = images::wait(self.cloud, &image, gib).await?;
+        let root = self.finished(server, &image, gib).await?;
         Ok(Frozen { root: Some(root), volumes, consistency: Consistency::PerVolume })
     }
 
@@ -137,6 +137,17 @@ impl Freezing<'_> {
         let image = servers::create_image(self.cloud, server.id(), &name, &self.ledger.metadata()).await?;
         self.ledger.note(Temporary::Image(image.clone()));
         Ok(image)
+    }
+
+    /// The image when Nova is through with it. It goes with a server that is deleted meanwhile.
+    async fn finished(&self, server: &Server, image: &str, gib: u64) -> Result<Value, CloudError> {
+        images::wait(self.cloud, image, gib).await.map_err(|error| match error {
+            CloudError::BadState { resource, state, wanted, detail } => {
+                let resource = format!("{resource} of server {}", server.id());
+                CloudError::BadState { resource, state, wanted, detail }
+            }
+            error => error,
+        })
     }
 
     /// The group that all the volumes are in, if Cinder snapshots all of it at one instant.
@@ -234,7 +245,7 @@ impl Freezing<'_> {
             },
             error => error,
         })?;
-        let image = images::wait(self.cloud, &id, 0).await?;
+        let image = self.finished(server, &id, 0).await?;
         let mut snapshots = Vec::new();
         for id in snapshots_in(&image) {
             self.ledger.note(Temporary::Snapshot(id.clone()));
