@@ -5,7 +5,7 @@ use crate::answer;
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
-use freezer_database::{JobFilter, Scope, ShownJob};
+use freezer_database::{JobFilter, Scope, SeenJob};
 use freezer_model::search::Search;
 use freezer_model::{ClientId, JobEvent, JobId, JobStatus, ProjectId};
 
@@ -22,19 +22,19 @@ pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
     answer::list(&call, "jobs", page, move |db, cursor, items| {
         let scope = if is_everything { Scope::All } else { Scope::Project(&project) };
         let pid = viewer.pid_in_search();
-        let wanted = |job: &ShownJob| {
-            viewer.document(job, pid).to_value().is_ok_and(|document| search.matches(&document))
+        let wanted = |seen: &SeenJob| {
+            viewer.document(&seen.job, pid).to_value().is_ok_and(|document| search.matches(&document))
         };
-        let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&ShownJob) -> bool);
+        let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&SeenJob) -> bool);
         let shown = db.read(|tx| {
             let mut jobs = Vec::new();
-            tx.jobs().advance(scope, &filter, residual, cursor, &mut |job| {
-                jobs.push(job);
+            tx.jobs().advance(scope, &filter, viewer.project.as_ref(), residual, cursor, &mut |seen| {
+                jobs.push(seen);
                 Ok::<(), ApiError>(())
             })?;
             let new = if is_poll { tx.jobs().new_events(&pending_events(&jobs))? } else { Vec::new() };
-            for document in viewer.documents(tx, &jobs)? {
-                items.add(|out| document.write(out))?;
+            for seen in &jobs {
+                items.add(|out| viewer.answer(seen).write(out))?;
             }
             Ok::<_, ApiError>(new)
         })?;
@@ -53,8 +53,8 @@ fn is_poll(call: &Call, filter: &JobFilter) -> bool {
     asks && (call.enforce("jobs:update").is_ok() || call.is_allowed_everywhere(ALL_PROJECTS))
 }
 
-fn pending_events(jobs: &[ShownJob]) -> Vec<(ProjectId, JobId, JobEvent)> {
-    let pending = jobs.iter().filter(|job| job.state.event != JobEvent::None);
+fn pending_events(jobs: &[SeenJob]) -> Vec<(ProjectId, JobId, JobEvent)> {
+    let pending = jobs.iter().map(|seen| &seen.job).filter(|job| job.state.event != JobEvent::None);
     pending.map(|job| (job.project_id.clone(), job.job_id.clone(), job.state.event)).collect()
 }
 

@@ -13,13 +13,12 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     let (project, id) = (call.project.clone(), job_id(&call));
     let text = call
         .read(move |tx| {
-            let own = tx.jobs().show(&project, &id)?;
+            let own = tx.jobs().show(&project, &id, viewer.project.as_ref())?;
             let job = match own {
                 None if viewer.is_privileged => tx.jobs().show_any_project(&id)?,
                 own => own,
             };
-            let documents = viewer.documents(tx, job.as_slice())?;
-            documents.first().map(|document| answer::item(|out| document.write(out))).transpose()
+            job.map(|seen| answer::item(|out| viewer.answer(&seen).write(out))).transpose()
         })
         .await?;
     Ok(answer::json(text.ok_or_else(ApiError::absent)?))

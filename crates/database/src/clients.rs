@@ -13,7 +13,6 @@ use diesel::helper_types::IntoBoxed;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use freezer_model::{Capabilities, Client, ClientId, Holder, Link, ProjectId, Quota, Timestamp, UserId};
-use std::collections::HashSet;
 
 const NOUN: &str = "client";
 
@@ -215,28 +214,6 @@ impl Clients<'_> {
                 .load(conn)
         })?;
         rows.into_iter().map(ClientRow::into_model).collect()
-    }
-
-    /// Those of `ids` that are clients of this very project. One statement, whatever else the project has.
-    pub fn own_among(&mut self, project: &ProjectId, ids: &[&str]) -> Result<HashSet<ClientId>, DbError> {
-        let found: Vec<String> = match ids {
-            [] => Vec::new(),
-            // A text of its own: one with a list is not kept prepared.
-            [id] => self.tx.run(NOUN, id, |conn| {
-                either!(conn => clients::table
-                    .find((project.as_str(), *id))
-                    .select(clients::client_id)
-                    .load(conn))
-            })?,
-            ids => self.tx.run(NOUN, "", |conn| {
-                clients::table
-                    .filter(clients::project_id.eq(project.as_str()))
-                    .filter(clients::client_id.eq_any(ids.iter().copied()))
-                    .select(clients::client_id)
-                    .load(conn)
-            })?,
-        };
-        Ok(found.into_iter().map(ClientId::from).collect())
     }
 
     /// Own and central clients, oldest first. One statement, or one for each 1000 rows looked at with a

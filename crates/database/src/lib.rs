@@ -49,7 +49,7 @@ pub use database::{Database, DatabaseOptions, Tx};
 pub use dispatch::{ActiveRuns, Occupied, Shares, Worker, Workers};
 pub use error::DbError;
 pub use imported::Imported;
-pub use jobs::{DueJob, JobFilter, Jobs, Planning, Scope, ShownJob};
+pub use jobs::{DueJob, JobFilter, Jobs, Planning, Scope, SeenJob, ShownJob};
 pub use options::options;
 pub use outbox::{Letter, Outbox};
 pub use page::{Cursor, Page, Residual};

@@ -11,7 +11,7 @@ mod write;
 
 pub(crate) use attention::CANDIDATES_FOR_ONE;
 pub use freezer_model::planning::{DueJob, Planning};
-pub use read::ShownJob;
+pub use read::{SeenJob, ShownJob};
 
 use crate::actions::ActionRow;
 use crate::schema::{actions, job_actions, jobs};
@@ -104,7 +104,7 @@ impl Jobs<'_> {
         }
         let whole = |row: JobRow| {
             let actions = of_job.remove(&(row.project_id.clone(), row.job_id.clone())).unwrap_or_default();
-            read::read((row, actions))
+            read::read(row, actions)
         };
         Ok(rows.into_iter().map(whole).collect())
     }

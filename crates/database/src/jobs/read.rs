@@ -7,13 +7,13 @@ use super::{Jobs, NOUN};
 use crate::actions::ActionRow;
 use crate::connect::{AnyConnection, either};
 use crate::json::Stored;
-use crate::schema::{actions, job_actions, jobs};
+use crate::schema::{actions, clients, job_actions, jobs};
 use crate::{DbError, json};
 use diesel::backend::Backend;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, HasSqlType};
+use diesel::sql_types::{BigInt, HasSqlType, Text};
 use freezer_model::document::StoredObject;
 use freezer_model::{Job, JobId, ProjectId};
 use std::collections::HashSet;
@@ -21,20 +21,38 @@ use std::collections::HashSet;
 /// A job that is only shown.
 pub type ShownJob = Job<StoredObject>;
 
-/// A job's row beside each of its actions and that one's position; beside none when it has none.
-pub(super) type Line = (JobRow, Option<i32>, Option<ActionRow>);
+/// A job as somebody looks at it.
+pub struct SeenJob {
+    pub job: ShownJob,
+    /// Its client is one of the project that looks.
+    pub has_own_client: bool,
+}
+
+/// A job's row beside each of its actions and that one's position, beside none when it has none; and its client's id when that is
+/// one of the project that looks.
+pub(super) type Line = (JobRow, Option<i32>, Option<ActionRow>, Option<String>);
+
+/// The project that looks, as statements have it: the id of none where nobody does.
+pub(super) fn looking(viewer: Option<&ProjectId>) -> &str {
+    viewer.map_or("", ProjectId::as_str)
+}
 
 /// What makes a [`Line`].
 macro_rules! columns {
     () => {
-        (JobRow::as_select(), job_actions::position.nullable(), Option::<ActionRow>::as_select())
+        (
+            JobRow::as_select(),
+            job_actions::position.nullable(),
+            Option::<ActionRow>::as_select(),
+            clients::client_id.nullable(),
+        )
     };
 }
 pub(super) use columns;
 
-/// The lines of jobs.
+/// The lines of jobs, as the project `$viewer` looks at them.
 macro_rules! lines {
-    () => {
+    ($viewer:expr) => {
         jobs::table
             .left_join(
                 job_actions::table.on(job_actions::project_id
@@ -46,6 +64,10 @@ macro_rules! lines {
                     .eq(job_actions::project_id)
                     .and(actions::action_id.eq(job_actions::action_id))),
             )
+            .left_join(
+                clients::table
+                    .on(clients::project_id.eq($viewer).and(clients::client_id.eq(jobs::client_id))),
+            )
             .select(columns!())
     };
 }
@@ -56,6 +78,8 @@ macro_rules! lines {
 pub(super) struct LinesOf<C, P> {
     pub columns: C,
     pub page: P,
+    /// Whose clients are looked for.
+    pub viewer: String,
     /// Most lines; more than that come from jobs with very many actions.
     pub most: i64,
 }
@@ -70,8 +94,9 @@ impl<C, P, DB> QueryFragment<DB> for LinesOf<C, P>
 where
     C: QueryFragment<DB>,
     P: QueryFragment<DB>,
-    DB: Backend + HasSqlType<BigInt>,
+    DB: Backend + HasSqlType<BigInt> + HasSqlType<Text>,
     i64: ToSql<BigInt, DB>,
+    String: ToSql<Text, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         out.push_sql("SELECT ");
@@ -83,37 +108,57 @@ where
             ") AS page LEFT JOIN jobs ON jobs.project_id = page.project_id AND jobs.job_id = page.job_id \
              LEFT JOIN job_actions ON job_actions.project_id = page.project_id AND job_actions.job_id = page.job_id \
              LEFT JOIN actions ON actions.project_id = job_actions.project_id AND actions.action_id = job_actions.action_id \
-             LIMIT ",
+             LEFT JOIN clients ON clients.client_id = jobs.client_id AND clients.project_id = ",
         );
+        out.push_bind_param::<Text, _>(&self.viewer)?;
+        out.push_sql(" LIMIT ");
         out.push_bind_param::<BigInt, _>(&self.most)?;
         Ok(())
     }
 }
 
 /// A job's row and those of its actions.
-pub(super) type WholeRow = (JobRow, Vec<ActionRow>);
+pub(super) struct WholeRow {
+    pub job: JobRow,
+    pub actions: Vec<ActionRow>,
+    pub has_own_client: bool,
+}
 
 /// Puts the lines of each job together, in the order of lists.
 pub(super) fn together(mut lines: Vec<Line>) -> Vec<WholeRow> {
-    lines.sort_by(|(one, one_at, _), (other, other_at, _)| {
+    lines.sort_by(|(one, one_at, ..), (other, other_at, ..)| {
         one.place().cmp(&other.place()).then_with(|| one_at.cmp(other_at))
     });
-    let mut jobs: Vec<WholeRow> = Vec::with_capacity(lines.len());
-    for (row, _, action) in lines {
-        match jobs.last_mut() {
-            Some((last, actions)) if last.place() == row.place() => actions.extend(action),
-            _ => jobs.push((row, Vec::from_iter(action))),
+    let mut rows: Vec<WholeRow> = Vec::with_capacity(lines.len());
+    for (job, _, action, own_client) in lines {
+        match rows.last_mut() {
+            Some(last) if last.job.place() == job.place() => last.actions.extend(action),
+            _ => {
+                let (actions, has_own_client) = (Vec::from_iter(action), own_client.is_some());
+                rows.push(WholeRow { job, actions, has_own_client });
+            }
         }
     }
-    jobs
+    rows
 }
 
 /// The job that the rows make.
-pub(super) fn read<D: Stored>((row, actions): WholeRow) -> Result<Job<D>, DbError> {
+pub(super) fn read<D: Stored>(row: JobRow, actions: Vec<ActionRow>) -> Result<Job<D>, DbError> {
     let actions = actions.into_iter().map(ActionRow::into_model).collect::<Result<_, _>>();
     let actions =
         actions.map_err(|error| json::corrupt(NOUN, &row.job_id, "job_actions", &error.to_string()))?;
     row.into_model(actions)
+}
+
+impl WholeRow {
+    pub fn read<D: Stored>(self) -> Result<Job<D>, DbError> {
+        read(self.job, self.actions)
+    }
+
+    pub fn seen(self) -> Result<SeenJob, DbError> {
+        let has_own_client = self.has_own_client;
+        Ok(SeenJob { job: self.read()?, has_own_client })
+    }
 }
 
 impl Jobs<'_> {
@@ -134,32 +179,42 @@ impl Jobs<'_> {
     }
 
     pub fn get(&mut self, project: &ProjectId, id: &JobId) -> Result<Option<Job>, DbError> {
-        self.one(project, id)
+        self.one(project, id, None)?.map(WholeRow::read).transpose()
     }
 
-    /// As [`Self::get`], to be shown.
-    pub fn show(&mut self, project: &ProjectId, id: &JobId) -> Result<Option<ShownJob>, DbError> {
-        self.one(project, id)
+    /// As [`Self::get`], to be shown to the project `viewer`.
+    pub fn show(
+        &mut self,
+        project: &ProjectId,
+        id: &JobId,
+        viewer: Option<&ProjectId>,
+    ) -> Result<Option<SeenJob>, DbError> {
+        self.one(project, id, viewer)?.map(WholeRow::seen).transpose()
     }
 
     /// A job of whatever project: for callers that policy allows it. Ids are unique within a project only; of several
     /// the oldest is returned.
-    pub fn show_any_project(&mut self, id: &JobId) -> Result<Option<ShownJob>, DbError> {
+    pub fn show_any_project(&mut self, id: &JobId) -> Result<Option<SeenJob>, DbError> {
         let lines: Vec<Line> = self.tx.run(
             NOUN,
             id.as_str(),
-            |conn| either!(conn => lines!().filter(jobs::job_id.eq(id.as_str())).load(conn)),
+            |conn| either!(conn => lines!(looking(None)).filter(jobs::job_id.eq(id.as_str())).load(conn)),
         )?;
-        together(lines).into_iter().next().map(read).transpose()
+        together(lines).into_iter().next().map(WholeRow::seen).transpose()
     }
 
-    fn one<D: Stored>(&mut self, project: &ProjectId, id: &JobId) -> Result<Option<Job<D>>, DbError> {
+    fn one(
+        &mut self,
+        project: &ProjectId,
+        id: &JobId,
+        viewer: Option<&ProjectId>,
+    ) -> Result<Option<WholeRow>, DbError> {
         let lines: Vec<Line> = self.tx.run(NOUN, id.as_str(), |conn| {
-            either!(conn => lines!()
+            either!(conn => lines!(looking(viewer))
                 .filter(jobs::project_id.eq(project.as_str()))
                 .filter(jobs::job_id.eq(id.as_str()))
                 .load(conn))
         })?;
-        together(lines).into_iter().next().map(read).transpose()
+        Ok(together(lines).into_iter().next())
     }
 }

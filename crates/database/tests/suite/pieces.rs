@@ -82,10 +82,10 @@ pub fn pieces_of_jobs(place: &Place) {
     let (project, any) = (p("a"), JobFilter::default());
     for page in pages() {
         let whole = db.read(|tx| tx.jobs().list(Scope::Project(&project), &any, None, page)).unwrap();
-        let found = db.read(|tx| shown(tx, Scope::Project(&project), &any, None, page)).unwrap();
+        let found = db.read(|tx| shown(tx, Scope::Project(&project), &any, None, None, page)).unwrap();
         let ids = |id: &JobId, actions: usize| (id.to_string(), actions);
         let expected: Vec<_> = whole.iter().map(|job| ids(&job.job_id, job.actions.len())).collect();
-        let found: Vec<_> = found.iter().map(|job| ids(&job.job_id, job.actions.len())).collect();
+        let found: Vec<_> = found.iter().map(|seen| ids(&seen.job.job_id, seen.job.actions.len())).collect();
         assert_eq!(found, expected, "{page:?}");
     }
 }

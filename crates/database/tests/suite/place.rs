@@ -199,12 +199,13 @@ pub fn shown(
     tx: &mut Tx,
     scope: Scope<'_>,
     filter: &JobFilter,
-    residual: Residual<'_, ShownJob>,
+    viewer: Option<&ProjectId>,
+    residual: Residual<'_, SeenJob>,
     page: Page,
-) -> Result<Vec<ShownJob>, DbError> {
+) -> Result<Vec<SeenJob>, DbError> {
     let (mut cursor, mut all) = (Cursor::of(page), Vec::new());
     while !cursor.is_over() {
-        tx.jobs().advance(scope, filter, residual, &mut cursor, &mut |job| {
+        tx.jobs().advance(scope, filter, viewer, residual, &mut cursor, &mut |job| {
             all.push(job);
             Ok::<(), DbError>(())
         })?;

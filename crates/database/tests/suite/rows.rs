@@ -133,7 +133,7 @@ pub fn jobs_round_trip(place: &Place) {
     j.state = JobState::fresh(Timestamp(1));
     assert!(db.transaction(|tx| tx.jobs().set_state(&p("a"), &j.job_id, &j.state)).unwrap());
     assert_eq!(read(), j);
-    assert_eq!(db.read(|tx| tx.jobs().show_any_project(&j.job_id)).unwrap().unwrap().job_id, j.job_id);
+    assert_eq!(db.read(|tx| tx.jobs().show_any_project(&j.job_id)).unwrap().unwrap().job.job_id, j.job_id);
     shown_as_it_is_read(db, &j);
     assert!(db.read(|tx| tx.jobs().get(&p("b"), &j.job_id)).unwrap().is_none());
     assert!(!db.transaction(|tx| tx.jobs().delete(&p("b"), &j.job_id)).unwrap());
@@ -148,11 +148,11 @@ fn shown_as_it_is_read(db: &Database, j: &Job) {
         JobDocument { job, pid: PidShown::Yes, trust: TrustShown::Yes }.write(&mut text).unwrap();
         String::from_utf8(text).unwrap()
     }
-    let one = db.read(|tx| tx.jobs().show(&j.project_id, &j.job_id)).unwrap().unwrap();
-    assert_eq!(text(&one), text(j));
+    let one = db.read(|tx| tx.jobs().show(&j.project_id, &j.job_id, None)).unwrap().unwrap();
+    assert_eq!(text(&one.job), text(j));
     let scope = Scope::Project(&j.project_id);
-    let listed = db.read(|tx| shown(tx, scope, &JobFilter::default(), None, Page::ALL)).unwrap();
-    assert_eq!(listed.iter().map(text).collect::<Vec<_>>(), [text(j)]);
+    let listed = db.read(|tx| shown(tx, scope, &JobFilter::default(), None, None, Page::ALL)).unwrap();
+    assert_eq!(listed.iter().map(|seen| text(&seen.job)).collect::<Vec<_>>(), [text(j)]);
 }
 
 pub fn job_lists(place: &Place) {
@@ -233,34 +233,54 @@ pub fn lists_cost_a_fixed_number_of_statements(place: &Place) {
     let found =
         db.read(|tx| tx.jobs().list(Scope::All, &JobFilter::default(), Some(&last), Page::ALL)).unwrap();
     assert_eq!(found.len(), 2);
-    own_clients_cost_one(db);
+    own_clients_come_with_the_jobs(db);
 }
 
-/// Which clients are the project's own is one statement, whatever else there is: own ones, central ones, and other projects'.
-fn own_clients_cost_one(db: &Database) {
+/// Which jobs have a client of the project that looks is read with them, whatever else there is: own ones, central ones, and other
+/// projects'.
+fn own_clients_come_with_the_jobs(db: &Database) {
+    let hosts = ["own", "both", "shared", "foreign", "none"];
     db.transaction(|tx| -> Outcome {
-        for n in 0..1100 {
-            tx.clients().insert(&client("a", &format!("n{n}")))?;
+        for id in ["own", "both"] {
+            tx.clients().insert(&client("c", id))?;
         }
-        for id in ["shared", "n0"] {
+        for id in ["shared", "both"] {
             let mut central = client("ops", id);
             central.is_central = true;
             tx.clients().insert(&central)?;
         }
-        tx.clients().insert(&client("b", "foreign"))
+        tx.clients().insert(&client("b", "foreign"))?;
+        for host in hosts {
+            let mut j = job("c", host, &[]);
+            j.client_id = ClientId::from(host);
+            tx.jobs().insert(&j)?;
+        }
+        Ok(())
     })
     .unwrap();
-    let own = |ids: &[&str]| {
+    let own = |viewer: Option<&str>| {
+        let viewer = viewer.map(p);
         let before = db.statements();
-        let own = db.read(|tx| tx.clients().own_among(&p("a"), ids)).unwrap();
-        let mut own: Vec<String> = own.into_iter().map(ClientId::into_string).collect();
+        let any = JobFilter::default();
+        let seen =
+            db.read(|tx| shown(tx, Scope::Project(&p("c")), &any, viewer.as_ref(), None, Page::ALL)).unwrap();
+        let cost = db.statements() - before;
+        for one in &seen {
+            let (project, id) = (p("c"), &one.job.job_id);
+            let alone = db.read(|tx| tx.jobs().show(&project, id, viewer.as_ref())).unwrap().unwrap();
+            assert_eq!(alone.has_own_client, one.has_own_client, "{id}");
+        }
+        let mut own: Vec<String> = seen
+            .into_iter()
+            .filter(|one| one.has_own_client)
+            .map(|one| one.job.job_id.into_string())
+            .collect();
         own.sort_unstable();
-        (own.join(" "), db.statements() - before)
+        (own.join(" "), cost)
     };
-    assert_eq!(own(&[]), (String::new(), 0));
-    assert_eq!(own(&["n7"]), ("n7".to_owned(), 1));
-    assert_eq!(own(&["shared"]), (String::new(), 1));
-    assert_eq!(own(&["n1", "n0", "shared", "foreign", "none", "n1"]), ("n0 n1".to_owned(), 1));
+    assert_eq!(own(Some("c")), ("both own".to_owned(), 2), "weighed, as a list without a limit is");
+    assert_eq!(own(Some("b")), ("foreign".to_owned(), 2));
+    assert_eq!(own(None), (String::new(), 2));
 }
 
 pub fn runs_round_trip_and_lists(place: &Place) {

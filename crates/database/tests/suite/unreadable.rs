@@ -49,10 +49,10 @@ pub fn lists_leave_out_what_cannot_be_read(place: &Place) {
             let scope = Scope::Project(&project);
             let read = tx.jobs().list(scope, &any, None, Page::ALL)?;
             assert_eq!(read.iter().map(|job| job.job_id.as_str()).collect::<Vec<_>>(), jobs);
-            let all = shown(tx, scope, &any, None, Page::ALL)?;
-            assert_eq!(all.iter().map(|job| job.job_id.as_str()).collect::<Vec<_>>(), jobs);
-            let found = shown(tx, scope, &any, Some(&|_| true), Page { offset: 1, limit: Some(3) })?;
-            assert_eq!(found.iter().map(|job| job.job_id.as_str()).collect::<Vec<_>>(), jobs[1..4]);
+            let all = shown(tx, scope, &any, None, None, Page::ALL)?;
+            assert_eq!(all.iter().map(|seen| seen.job.job_id.as_str()).collect::<Vec<_>>(), jobs);
+            let found = shown(tx, scope, &any, None, Some(&|_| true), Page { offset: 1, limit: Some(3) })?;
+            assert_eq!(found.iter().map(|seen| seen.job.job_id.as_str()).collect::<Vec<_>>(), jobs[1..4]);
             let actions = tx.actions().list(&project, None, Page::ALL)?;
             let ids: Vec<_> = actions.iter().map(|action| action.action_id.as_str()).collect();
             assert_eq!(ids, ["ant", "ant-too", "cat", "cat-too"]);
@@ -85,8 +85,9 @@ pub fn whoever_asks_for_an_unreadable_row_is_told(place: &Place) {
         assert!(words.iter().all(|word| text.contains(word)), "{text}");
     };
     let db = &place.db;
-    let job =
-        |id: &'static str| db.read(|tx| tx.jobs().show(&project, &JobId::from(id))).map(|job| job.is_some());
+    let job = |id: &'static str| {
+        db.read(|tx| tx.jobs().show(&project, &JobId::from(id), None)).map(|job| job.is_some())
+    };
     told(job("bad-known"), &["job \"bad-known\"", "status", "frozen"]);
     told(job("bad-planned"), &["job \"bad-planned\"", "plan"]);
     told(job("bad"), &["job \"bad\"", "bad-too", "freezer_action"]);
