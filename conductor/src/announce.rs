@@ -7,7 +7,7 @@ use crate::desk::Desk;
 use freezer_database::{DbError, Tx};
 use freezer_model::outcome::job_result;
 use freezer_model::planning::Missed;
-use freezer_model::{Action, Job, JobResult, Run, RunState, StepOutcome, Timestamp};
+use freezer_model::{Action, Job, JobResult, Run, RunState, StepOutcome, Timestamp, Unheard};
 use serde_json::{Map, Value, json};
 
 /// Kinds of letters.
@@ -116,7 +116,22 @@ pub(crate) fn missed(
     missed: &Missed,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    let event = json!({
+    webhook(desk, tx, &without_run(job, &format!("not run: {}", missed.why), missed.due_at, now), now)
+}
+
+/// Nothing was heard of a job whose scheduler polls, though it was to run.
+pub(crate) fn unheard(
+    desk: &Desk,
+    tx: &mut Tx,
+    job: &Job,
+    unheard: &Unheard,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    webhook(desk, tx, &without_run(job, &unheard.text(job), unheard.due_by, now), now)
+}
+
+fn without_run(job: &Job, error: &str, due_at: Timestamp, now: Timestamp) -> Value {
+    json!({
         "event": "run.missed",
         "occurred_at": now.secs(),
         "project_id": job.project_id,
@@ -124,11 +139,10 @@ pub(crate) fn missed(
         "client_id": job.client_id,
         "run_id": null,
         "state": null,
-        "error": format!("not run: {}", missed.why),
-        "due_at": missed.due_at.secs(),
+        "error": error,
+        "due_at": due_at.secs(),
         "request_id": null,
-    });
-    webhook(desk, tx, &event, now)
+    })
 }
 
 /// A letter of the event to each address.

@@ -2,6 +2,7 @@
 
 use crate::announce::missed;
 use crate::dispatch::Errand;
+use crate::unheard::Watch;
 use crate::{ConductorError, desk::Desk, session};
 use freezer_database::{ActiveRuns, DbError, DueJob, Planning, Runs, Tx, Workers};
 use freezer_model::planning::{Missed, look_at};
@@ -34,6 +35,7 @@ pub(crate) async fn claim_jobs(desk: &Arc<Desk>) -> Result<(usize, Vec<Errand>),
             plans: Vec::new(),
             fired: Vec::new(),
             errands: Vec::new(),
+            watch: Watch::default(),
         };
         for due in claimed.rows {
             batch.look(tx, due)?;
@@ -58,6 +60,8 @@ struct Batch<'d> {
     plans: Vec<(Job, Planning)>,
     fired: Vec<Run>,
     errands: Vec<Errand>,
+    /// Of jobs that are not ours.
+    watch: Watch,
 }
 
 impl Batch<'_> {
@@ -72,11 +76,15 @@ impl Batch<'_> {
             let planning = Planning {
                 planned_version: due.planned_version,
                 next_run_at: due.job.next_run_at,
-                attention_at: None,
+                attention_at: self.watch.look(self.desk, tx, &due, self.now)?,
             };
             self.plans.push((due.job, planning));
             return Ok(());
         };
+        if due.heard_at.is_some() {
+            // A scheduler's until now.
+            tx.jobs().forget_heard(&job.project_id, &job.job_id)?;
+        }
         let active = self.active.remove(&(job.project_id.clone(), job.job_id.clone())).unwrap_or_default();
         let (planning, orders) = look_at(&mut due, !active.is_empty(), self.now);
         if orders.abort_runs {

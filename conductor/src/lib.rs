@@ -33,6 +33,7 @@ mod serve_metrics;
 mod session;
 mod shorten;
 mod slots;
+mod unheard;
 mod webhook;
 
 pub use conductor::{Conductor, ConductorParts, start};

@@ -1,5 +1,6 @@
 //! POST /v2/{project_id}/jobs
 
+use super::merge::StateOwner;
 use super::resolve::Owner;
 use super::trust::{self, TrustDesk};
 use super::{capability, merge, owner, resolve, state_owner};
@@ -44,10 +45,12 @@ pub(super) fn insert(
     quotas::check_jobs(tx, &owner.project, owner.quota.of(&quota))?;
     let actions = resolve::actions(tx, owner, entries)?;
     capability::check_actions(&client, &actions)?;
-    let mut job = merge::created(owner, id, client_id, body, actions, state_owner(Some(&client)));
+    let who = state_owner(Some(&client));
+    let mut job = merge::created(owner, id, client_id, body, actions, who);
     capability::check_plan(&client, &job.plan)?;
     job.credentials = trusts.choose(tx, &owner.project, &client, None)?;
-    tx.jobs().insert_for_attention(&job, owner.now).map_err(|error| match error {
+    let heard_at = (who == StateOwner::Client).then_some(owner.now);
+    tx.jobs().insert_for_attention(&job, owner.now, heard_at).map_err(|error| match error {
         DbError::Conflict { .. } => {
             ApiError::conflict(format!("Job already registered with ID {}", job.job_id))
         }

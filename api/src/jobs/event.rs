@@ -1,7 +1,7 @@
 //! POST /v2/{project_id}/jobs/{job_id}/event
 
 use super::resolve::Owner;
-use super::{capability, job_id, owner};
+use super::{ask_to_look, capability, job_id, owner};
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
@@ -43,15 +43,17 @@ fn note(tx: &mut Tx, owner: &Owner, id: &JobId, wanted: JobEvent) -> Result<Stri
     }
     let mut state = job.state;
     state.event = wanted;
+    let mut is_polled_for = false;
     if wanted == JobEvent::Start {
         // Nobody could run it. Stopping and aborting stay possible whatever became of the client.
-        capability::client(tx, &owner.project, &job.client_id)?;
+        let client = capability::client(tx, &owner.project, &job.client_id)?;
+        is_polled_for = !capability::is_driven(Some(&client));
         // A completed job is hidden from schedulers that poll until its status is gone.
         state.status = JobStatus::None;
         state.result = JobResult::None;
     }
     tx.jobs().set_state(&owner.project, id, &state)?;
     tx.jobs().set_event_is_new(&owner.project, id)?;
-    tx.jobs().request_attention(&owner.project, id, owner.now)?;
+    ask_to_look(tx, &owner.project, id, is_polled_for, owner.now)?;
     Ok("success".to_owned())
 }

@@ -24,7 +24,8 @@ pub use show::show;
 pub use update::update;
 
 use crate::call::Call;
-use freezer_model::{Client, JobId};
+use freezer_database::{DbError, Tx};
+use freezer_model::{Client, JobId, ProjectId, Timestamp};
 use merge::StateOwner;
 use resolve::Owner;
 use view::Viewer;
@@ -55,4 +56,19 @@ fn owner(call: &Call) -> Owner {
 
 fn state_owner(client: Option<&Client>) -> StateOwner {
     if capability::is_driven(client) { StateOwner::Conductor } else { StateOwner::Client }
+}
+
+/// Asks the conductors to look at the job. `is_heard`: its scheduler polls, and has said something of the job or was given something
+/// new to follow; its silence counts from now.
+pub(crate) fn ask_to_look(
+    tx: &mut Tx,
+    project: &ProjectId,
+    id: &JobId,
+    is_heard: bool,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    if is_heard {
+        return tx.jobs().note_heard(project, id, now);
+    }
+    tx.jobs().request_attention(project, id, now).map(|_| ())
 }

@@ -1,8 +1,9 @@
 //! POST /v2/{project_id}/jobs/{job_id}: create under this id, or replace.
 
+use super::merge::StateOwner;
 use super::resolve::Owner;
 use super::trust::{self, TrustDesk};
-use super::{capability, create, job_id, merge, owner, resolve, state_owner};
+use super::{ask_to_look, capability, create, job_id, merge, owner, resolve, state_owner};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::validate::Object;
@@ -44,7 +45,8 @@ fn upsert(tx: &mut Tx, trusts: &TrustDesk, owner: &Owner, id: JobId, body: JobBo
     capability::check_actions(&client, &actions)?;
     let before = stored.credentials.clone();
     let session = stored.session_id.clone().filter(|session| !session.is_empty());
-    let mut job = merge::replaced(stored, client_id, body, actions, state_owner(Some(&client)));
+    let who = state_owner(Some(&client));
+    let mut job = merge::replaced(stored, client_id, body, actions, who);
     capability::check_plan(&client, &job.plan)?;
     job.credentials = trusts.choose(tx, &owner.project, &client, before.as_ref())?;
     tx.jobs().save(&job)?;
@@ -54,6 +56,6 @@ fn upsert(tx: &mut Tx, trusts: &TrustDesk, owner: &Owner, id: JobId, body: JobBo
         tx.sessions().leave_all(&owner.project, &job.job_id, stays.as_ref(), owner.now)?;
     }
     trusts.leave(tx, &owner.project, before.as_ref(), job.credentials.as_ref())?;
-    tx.jobs().request_attention(&owner.project, &job.job_id, owner.now)?;
+    ask_to_look(tx, &owner.project, &job.job_id, who == StateOwner::Client, owner.now)?;
     Ok(job)
 }

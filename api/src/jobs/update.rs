@@ -4,7 +4,7 @@ use super::merge::StateOwner;
 use super::resolve::Owner;
 use super::tell_end::tell_end;
 use super::trust::{self, TrustDesk};
-use super::{capability, job_id, merge, owner, report, resolve, state_owner};
+use super::{ask_to_look, capability, job_id, merge, owner, report, resolve, state_owner};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::validate::Object;
@@ -40,7 +40,7 @@ fn patch(tx: &mut Tx, trusts: &TrustDesk, owner: &Owner, id: &JobId, body: JobBo
     };
     let (who, plan_version) = (state_owner(client.as_ref()), stored.plan_version);
     let body = if body.is_report { report::newer_part(tx, body, &stored)? } else { body };
-    let (is_report, known) = (body.is_report, stored.state.clone());
+    let (is_report, known, of_before) = (body.is_report, stored.state.clone(), stored.client_id.clone());
     let must_check = body.client_id.is_some() || body.actions.is_some();
     let (is_client_chosen, before) = (body.client_id.is_some(), stored.credentials.clone());
     let mut job = merge::patched(stored, body, actions, who);
@@ -59,11 +59,14 @@ fn patch(tx: &mut Tx, trusts: &TrustDesk, owner: &Owner, id: &JobId, body: JobBo
     if !is_report && job.state.event != known.event && job.state.event != JobEvent::None {
         tx.jobs().set_event_is_new(&owner.project, id)?;
     }
-    if is_report && who == StateOwner::Client {
+    let is_polled_for = who == StateOwner::Client;
+    if is_report && is_polled_for {
         tell_end(tx, &known, &job, owner.now)?;
     }
     trusts.leave(tx, &owner.project, before.as_ref(), job.credentials.as_ref())?;
-    tx.jobs().request_attention(&owner.project, id, owner.now)?;
+    // Words that change nothing of what is to be done begin no silence.
+    let is_new = job.plan_version != plan_version || job.state != known || job.client_id != of_before;
+    ask_to_look(tx, &owner.project, id, is_polled_for && (is_report || is_new), owner.now)?;
     Ok(())
 }
 

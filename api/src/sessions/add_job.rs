@@ -3,7 +3,7 @@
 use super::{check_members, held, job_id, session_id};
 use crate::call::Call;
 use crate::error::ApiError;
-use crate::jobs::capability;
+use crate::jobs::{ask_to_look, capability};
 use actix_web::HttpResponse;
 use freezer_database::Tx;
 use freezer_model::{JobId, ProjectId, SessionId, Timestamp};
@@ -37,16 +37,19 @@ fn add(
     job.session_id = Some(id.to_string());
     job.session_tag = session.session_tag;
     let plan = session.plan();
+    let mut is_new_to_scheduler = false;
     // A session without a plan of its own has none to give.
     if !plan.is_empty() && plan != job.plan {
-        if let Some(client) = tx.clients().get(project, &job.client_id)? {
-            capability::check_plan(&client, &plan)?;
+        let client = tx.clients().get(project, &job.client_id)?;
+        if let Some(client) = &client {
+            capability::check_plan(client, &plan)?;
         }
+        is_new_to_scheduler = !capability::is_driven(client.as_ref());
         job.plan = plan;
         job.plan_version += 1;
     }
     tx.sessions().save(&session)?;
     tx.jobs().save(&job)?;
-    tx.jobs().request_attention(project, job_id, now)?;
+    ask_to_look(tx, project, job_id, is_new_to_scheduler, now)?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::harness::*;
 use freezer_api::notices::Notices;
 use freezer_model::rpc::{CONDUCTOR_TOPIC, EXCHANGE, JobChanged, VERSION};
-use freezer_model::{JobId, ProjectId, Timestamp};
+use freezer_model::{Client, ClientId, Clock, JobId, Link, ProjectId, Timestamp};
 use oslo_messaging::{Endpoint, RabbitOptions, RpcServer, ServerOptions, Target, Transport};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -48,6 +48,58 @@ async fn writes_request_attention_now() {
     api.call(ALICE, "POST", "/jobs/j/event", json!({"stop": null})).await.expect(202);
     api.call(ALICE, "PATCH", "/jobs/j", json!({"foo": 1})).await.expect(400);
     assert_eq!(next_attention(&api), None);
+}
+
+/// Since when nothing was heard of the job from a scheduler that polls.
+fn heard(api: &Api, id: &str) -> Option<Timestamp> {
+    let (project, id) = (ProjectId::from("p1"), JobId::from(id));
+    api.db.transaction(|tx| tx.jobs().planning_for_update(&project, &id)).unwrap().unwrap().heard_at
+}
+
+#[tokio::test]
+async fn words_of_a_scheduler_that_polls_are_noted_and_what_it_is_given_to_follow() {
+    let api = Api::start().await;
+    api.client(ALICE, "node1").await;
+    let daily = json!({"schedule_interval": "1 days"});
+    api.job(ALICE, json!({"job_id": "j", "job_schedule": daily})).await;
+    assert_eq!(heard(&api, "j"), Some(api.clock.now()));
+    let schedule = json!({"schedule_interval": "1 days", "event": "", "status": "scheduled", "time_started": -1, "time_ended": -1});
+    let report = json!({"job_schedule": schedule, "session_id": "", "session_tag": 0});
+    for (method, path, body, status, is_heard) in [
+        ("PATCH", "/jobs/j", report.clone(), 200, true),
+        // It says the same once more.
+        ("PATCH", "/jobs/j", report.clone(), 200, true),
+        ("PATCH", "/jobs/j", json!({"description": "x"}), 200, false),
+        ("PATCH", "/jobs/j", json!({"client_id": "node1", "job_schedule": daily}), 200, false),
+        ("PATCH", "/jobs/j", json!({"job_schedule": {"schedule_interval": "2 days"}}), 200, true),
+        ("PATCH", "/jobs/j", json!({"job_schedule": {"status": "completed"}}), 200, true),
+        ("POST", "/jobs/j/event", json!({"stop": null}), 202, false),
+        ("POST", "/jobs/j/event", json!({"start": null}), 202, true),
+        ("POST", "/jobs/j/event", json!({"start": null}), 202, false),
+        ("POST", "/jobs/j", job_body(), 201, true),
+    ] {
+        api.clock.advance(Duration::from_secs(60));
+        let before = heard(&api, "j");
+        api.call(ALICE, method, path, body.clone()).await.expect(status);
+        let expected = if is_heard { Some(api.clock.now()) } else { before };
+        assert_eq!(heard(&api, "j"), expected, "{method} {path} {body}");
+    }
+    // Of what our conductor drives nobody waits for a word.
+    let before = heard(&api, "j");
+    let (project, node1) = (ProjectId::from("p1"), ClientId::from("node1"));
+    api.db
+        .transaction(|tx| {
+            let client = tx.clients().get(&project, &node1)?.unwrap();
+            tx.clients().save(&Client { link: Link::Amqp, ..client })
+        })
+        .unwrap();
+    api.clock.advance(Duration::from_secs(60));
+    api.call(ALICE, "PATCH", "/jobs/j", report).await.expect(200);
+    api.call(ALICE, "POST", "/jobs/j/event", json!({"stop": null})).await.expect(202);
+    api.call(ALICE, "POST", "/jobs/j/event", json!({"start": null})).await.expect(202);
+    assert_eq!(heard(&api, "j"), before);
+    api.job(ALICE, json!({"job_id": "k", "job_schedule": daily})).await;
+    assert_eq!(heard(&api, "k"), None);
 }
 
 #[tokio::test]

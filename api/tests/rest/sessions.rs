@@ -289,7 +289,9 @@ async fn members_get_the_attention_of_conductors() {
     let version = || api.db.read(|tx| tx.jobs().get(&project, &id)).unwrap().unwrap().plan_version;
     let before = version();
     api.call(ALICE, "PATCH", "/sessions/s", json!({"schedule": {"schedule_hour": "3"}})).await.expect(200);
-    for (method, grown) in [("PUT", 1), ("PUT", 1), ("DELETE", 1)] {
+    // The first time it gets another plan: how long its scheduler is silent counts from there.
+    for (method, grown, is_new) in [("PUT", 1, true), ("PUT", 1, false), ("DELETE", 1, false)] {
+        api.clock.advance(std::time::Duration::from_secs(60));
         let planning =
             freezer_database::Planning { planned_version: None, next_run_at: None, attention_at: None };
         api.db.transaction(|tx| tx.jobs().set_planning(&project, &id, planning)).unwrap();
@@ -297,6 +299,8 @@ async fn members_get_the_attention_of_conductors() {
         assert_eq!(version(), before + grown, "{method}");
         let asked = api.db.read(|tx| tx.jobs().next_attention()).unwrap();
         assert_eq!(asked, Some(freezer_model::Clock::now(&*api.clock)), "{method}");
+        let due = api.db.transaction(|tx| tx.jobs().planning_for_update(&project, &id)).unwrap().unwrap();
+        assert_eq!(due.heard_at == asked, is_new, "{method}");
     }
 }
 

@@ -188,6 +188,67 @@ pub async fn an_agent_that_stays_away_is_told_of(stage: Stage) {
     conductor.stop().await;
 }
 
+pub async fn a_job_that_polls_and_is_silent_is_told_of_once(stage: Stage) {
+    let receiver = Receiver::start(204).await;
+    let conductors = [
+        stage.conductor_with(|options| hooked(options, &[&receiver])).await,
+        stage.conductor_with(|options| hooked(options, &[&receiver])).await,
+    ];
+    let after = |hours: u64| T0.plus(Duration::from_secs(hours * 3600));
+    stage.put_poller();
+    stage.put_job("j", json!({"schedule_interval": "1 days"}), &[backup_of("j")]);
+    // Nobody has heard of it yet: nothing is said of its silence.
+    stage.next_look_is(None).await;
+    for (heard, told) in [(0, 54), (60, 114)] {
+        // Its scheduler says that it has planned it. Two days and a grace later nothing has followed.
+        stage.clock.set(after(heard));
+        stage.change_job("j", |job| job.state.status = JobStatus::Scheduled);
+        stage.hear("j");
+        stage.next_look_is(Some(after(told))).await;
+        // A run that is under way may take its time; what is stopped or deleted is not waited for.
+        stage.put_job("busy", json!({"schedule_interval": "1 hours"}), &[backup_of("busy")]);
+        stage.change_job("busy", |job| job.state.status = JobStatus::Running);
+        stage.put_job("stopped", json!({"schedule_interval": "1 hours"}), &[backup_of("stopped")]);
+        stage.change_job("stopped", |job| job.state.status = JobStatus::Stop);
+        stage.hear("busy");
+        stage.hear("stopped");
+        stage.put_job("gone", json!({"schedule_interval": "3 hours"}), &[backup_of("gone")]);
+        stage.hear("gone");
+        let ids = ["busy", "stopped", "gone"].map(JobId::from);
+        stage.next_look_is(Some(after(heard + 12))).await;
+        stage
+            .db
+            .transaction(|tx| {
+                ids.iter().try_for_each(|id| tx.jobs().delete(&ProjectId::from("p"), id).map(drop))
+            })
+            .unwrap();
+        stage.next_look_is(Some(after(told))).await;
+        stage.clock.set(after(told));
+        let post = receiver.post().await;
+        assert!(post.is_signed());
+        let event = post.event();
+        assert_eq!(
+            (&event["event"], &event["job_id"], &event["client_id"], &event["run_id"]),
+            (&json!("run.missed"), &json!("j"), &json!("node1"), &Value::Null)
+        );
+        assert_eq!(event["due_at"], after(heard + 48).secs());
+        assert!(event["error"].as_str().unwrap().contains("nothing was heard of the job since"), "{event}");
+        stage.next_look_is(None).await;
+        // An edit is no word of its scheduler.
+        stage.change_job("j", |job| job.description = Some(format!("edited after {told} hours")));
+        stage.next_look_is(None).await;
+    }
+    stage
+        .eventually("all are delivered", |stage| {
+            stage.db.read(|tx| tx.outbox().next_attention()).unwrap().is_none()
+        })
+        .await;
+    assert!(receiver.posts.lock().await.try_recv().is_err(), "told twice");
+    for conductor in conductors {
+        conductor.stop().await;
+    }
+}
+
 pub async fn a_silent_receiver_holds_nothing_up(stage: Stage) {
     let (silent, well) = (Receiver::start(0).await, Receiver::start(200).await);
     let conductor = stage.conductor_with(|options| hooked(options, &[&silent, &well])).await;

@@ -125,26 +125,13 @@ pub async fn abort_before_anybody_began(stage: Stage) {
 
 pub async fn a_polling_client_is_left_alone(stage: Stage) {
     let conductor = stage.conductor().await;
-    let poller = Client {
-        project_id: ProjectId::from("p"),
-        client_id: ClientId::from("node1"),
-        uuid: "u".into(),
-        user_id: UserId::from("user"),
-        hostname: None,
-        description: Some("kept".into()),
-        capabilities: Capabilities::default(),
-        is_central: false,
-        link: Link::Poll,
-        agent_version: None,
-        created_at: T0,
-        last_seen_at: None,
-    };
-    stage.db.transaction(|tx| tx.clients().insert(&poller)).unwrap();
+    let poller = stage.put_poller();
     stage.put_job("j", json!({"schedule_date": "2026-01-01T00:00:00"}), &[action("a", 0, false)]);
     stage.change_job("j", |job| job.state.event = JobEvent::Start);
-    stage
-        .eventually("looked at", |stage| stage.db.read(|tx| tx.jobs().next_attention()).unwrap().is_none())
-        .await;
+    stage.next_look_is(None).await;
+    // Its scheduler's silence is all that is watched.
+    stage.hear("j");
+    stage.next_look_is(Some(T0.plus(Duration::from_secs(18 * 3600)))).await;
     let job = stage.job("j");
     assert_eq!(
         (job.state.event, job.state.status, job.next_run_at),

@@ -133,6 +133,40 @@ impl Stage {
             .unwrap();
     }
 
+    /// Notes a word of the scheduler that polls for the job, as the API does.
+    pub fn hear(&self, id: &str) {
+        let (project, id) = (ProjectId::from("p"), JobId::from(id));
+        self.db.transaction(|tx| tx.jobs().note_heard(&project, &id, self.clock.now())).unwrap();
+    }
+
+    /// Registers `node1` of project `p` as a scheduler that polls.
+    pub fn put_poller(&self) -> Client {
+        let poller = Client {
+            project_id: ProjectId::from("p"),
+            client_id: ClientId::from("node1"),
+            uuid: "u".into(),
+            user_id: UserId::from("user"),
+            hostname: None,
+            description: Some("kept".into()),
+            capabilities: Capabilities::default(),
+            is_central: false,
+            link: Link::Poll,
+            agent_version: None,
+            created_at: T0,
+            last_seen_at: None,
+        };
+        self.db.transaction(|tx| tx.clients().insert(&poller)).unwrap();
+        poller
+    }
+
+    /// Waits until a conductor has looked at everything and wants to look again at that time.
+    pub async fn next_look_is(&self, at: Option<Timestamp>) {
+        self.eventually(&format!("a next look at {at:?}"), |stage| {
+            stage.db.read(|tx| tx.jobs().next_attention()).unwrap() == at
+        })
+        .await;
+    }
+
     pub fn job(&self, id: &str) -> Job {
         self.db.read(|tx| tx.jobs().get(&ProjectId::from("p"), &JobId::from(id))).unwrap().unwrap()
     }

@@ -57,6 +57,7 @@ diesel::table! {
         next_run_at -> Nullable<BigInt>,
         attention_at -> Nullable<BigInt>,
         event_is_new -> Bool,
+        heard_at -> Nullable<BigInt>,
     }
 }
 

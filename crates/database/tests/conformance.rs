@@ -61,7 +61,7 @@ conformance_suite! {
         conflicts_and_missing_rows, sizes_of_older_records_are_filled_in, no_sum_of_sizes_is_too_large;
     claims:
         threads_claim_each_job_once, threads_claim_each_run_once, attention_moves_only_earlier,
-        a_failed_transaction_leaves_nothing, an_unreadable_row_does_not_stop_the_others,
+        a_silence_begins_with_the_last_word, a_failed_transaction_leaves_nothing, an_unreadable_row_does_not_stop_the_others,
         what_is_saved_in_bulk_is_what_is_saved_alone, shares_space_projects_out, increments_are_not_lost, projects_are_apart;
     sessions:
         sessions_round_trip, session_lists, one_round_begins_once, jobs_come_and_go,

@@ -23,6 +23,7 @@ pub mod schedule;
 pub mod search;
 pub mod session;
 pub mod slot;
+pub mod unheard;
 
 pub use action::Action;
 pub use backup::{Backup, BackupStatus, RemovedBackups, TIME_STAMP_MAX};
@@ -35,3 +36,4 @@ pub use rate_limits::RateLimits;
 pub use retention::Retention;
 pub use run::{Progress, Run, RunState, RunSummary, Step, StepOutcome};
 pub use session::{Member, Session};
+pub use unheard::Unheard;

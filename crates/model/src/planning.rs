@@ -23,6 +23,8 @@ pub struct DueJob {
     pub planned_version: Option<i64>,
     /// When a conductor wanted, or was asked, to look at it.
     pub attention_at: Option<Timestamp>,
+    /// Since when nothing was heard of a job whose scheduler polls; `None` where nobody waits for its word.
+    pub heard_at: Option<Timestamp>,
 }
 
 /// What was decided about a job's future.

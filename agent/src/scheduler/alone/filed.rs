@@ -28,7 +28,7 @@ impl Filed {
     pub fn new(file: JobFile, record: Option<Record>) -> Self {
         let JobFile { path, job } = file;
         let (event, status) = (job.state.event, job.state.status);
-        let due = DueJob { job, planned_version: None, attention_at: None };
+        let due = DueJob { job, planned_version: None, attention_at: None, heard_at: None };
         let mut filed = Self { path, due, run: None, is_gone: false, stuck_until: None, event, status };
         if let Some(record) = record {
             filed.recall(record);

@@ -13,8 +13,8 @@ use freezer_model::planning::{DueJob, Planning};
 use freezer_model::{ClientId, Job, JobId, ProjectId, Timestamp};
 use std::collections::HashSet;
 
-/// A job's row, the version it was planned from, and its attention time.
-type TimedRow = (JobRow, Option<i64>, Option<i64>);
+/// A job's row, the version it was planned from, its attention time, and when its scheduler was last heard of it.
+type TimedRow = (JobRow, Option<i64>, Option<i64>, Option<i64>);
 
 /// `.load` with the rows kept from others, those of others left out on request.
 macro_rules! locking {
@@ -150,12 +150,13 @@ impl Jobs<'_> {
                 jobs::table.filter(jobs::job_id.eq_any(ids)).select((
                     JobRow::as_select(),
                     jobs::planned_version,
-                    jobs::attention_at
+                    jobs::attention_at,
+                    jobs::heard_at
                 )),
                 |query| query.for_update().skip_locked(),
                 load
             )?;
-            let due = rows.into_iter().filter(|(_, _, at)| at.is_some_and(|at| at <= now.0)).collect();
+            let due = rows.into_iter().filter(|(_, _, at, _)| at.is_some_and(|at| at <= now.0)).collect();
             self.read_or_set_aside(due, now, &mut claimed)?;
         }
         Ok(claimed)
@@ -168,7 +169,7 @@ impl Jobs<'_> {
         claimed: &mut Claimed<DueJob>,
     ) -> Result<(), DbError> {
         let keys: Vec<_> =
-            rows.iter().map(|(row, _, _)| (row.project_id.clone(), row.job_id.clone())).collect();
+            rows.iter().map(|(row, ..)| (row.project_id.clone(), row.job_id.clone())).collect();
         for (found, (project, id)) in self.due_jobs(rows)?.into_iter().zip(keys) {
             match found {
                 Ok(due) => claimed.rows.push(due),
@@ -203,13 +204,14 @@ impl Jobs<'_> {
         project: &ProjectId,
         id: &JobId,
     ) -> Result<Option<DueJob>, DbError> {
-        let rows: Vec<(JobRow, Option<i64>, Option<i64>)> = locking!(
+        let rows: Vec<TimedRow> = locking!(
             self.tx,
             id.as_str(),
             jobs::table.find((project.as_str(), id.as_str())).select((
                 JobRow::as_select(),
                 jobs::planned_version,
-                jobs::attention_at
+                jobs::attention_at,
+                jobs::heard_at
             )),
             |query| query.for_update(),
             load
@@ -219,13 +221,14 @@ impl Jobs<'_> {
 
     fn due_jobs(&mut self, rows: Vec<TimedRow>) -> Result<Vec<Result<DueJob, DbError>>, DbError> {
         let (rows, times): (Vec<_>, Vec<_>) =
-            rows.into_iter().map(|(row, version, at)| (row, (version, at))).unzip();
+            rows.into_iter().map(|(row, version, at, heard)| (row, (version, at, heard))).unzip();
         let jobs = self.each_with_actions(rows, Scope::All)?;
         Ok(jobs
             .into_iter()
             .zip(times)
-            .map(|(job, (planned_version, at))| {
-                Ok(DueJob { job: job?, planned_version, attention_at: at.map(Timestamp) })
+            .map(|(job, (planned_version, at, heard))| {
+                let (attention_at, heard_at) = (at.map(Timestamp), heard.map(Timestamp));
+                Ok(DueJob { job: job?, planned_version, attention_at, heard_at })
             })
             .collect())
     }
@@ -253,8 +256,30 @@ impl Jobs<'_> {
         Ok(changed > 0)
     }
 
-    /// Asks a conductor to look, now, at every job of the client that none is going to look at: its agent has just come to
-    /// our link. `project` limits it to one project's jobs (`None` for a central client). Returns how many there are.
+    /// Notes that something was heard of a job whose scheduler polls, or that this scheduler was given something new to follow,
+    /// and asks a conductor to look at the job now: it counts the scheduler's silence from here.
+    pub fn note_heard(&mut self, project: &ProjectId, id: &JobId, at: Timestamp) -> Result<(), DbError> {
+        self.tx.run(NOUN, id.as_str(), |conn| {
+            diesel::update(jobs::table.find((project.as_str(), id.as_str())))
+                .set((jobs::heard_at.eq(Some(at.0)), jobs::attention_at.eq(Some(at.0))))
+                .execute(conn)
+        })?;
+        Ok(())
+    }
+
+    /// Nobody waits for a word of the job until [`Self::note_heard`].
+    pub fn forget_heard(&mut self, project: &ProjectId, id: &JobId) -> Result<(), DbError> {
+        self.tx.run(NOUN, id.as_str(), |conn| {
+            diesel::update(jobs::table.find((project.as_str(), id.as_str())))
+                .set(jobs::heard_at.eq(None::<i64>))
+                .execute(conn)
+        })?;
+        Ok(())
+    }
+
+    /// Asks a conductor to look, now, at every job of the client that none is going to look at, or only to see whether its scheduler
+    /// is silent: its agent has just come to our link. `project` limits it to one project's jobs (`None` for a central client).
+    /// Returns how many there are.
     pub fn request_attention_for_client(
         &mut self,
         project: Option<&ProjectId>,
@@ -262,8 +287,9 @@ impl Jobs<'_> {
         at: Timestamp,
     ) -> Result<usize, DbError> {
         self.tx.run(NOUN, "", |conn| {
-            let waiting =
-                jobs::table.filter(jobs::client_id.eq(client.as_str())).filter(jobs::attention_at.is_null());
+            let waiting = jobs::table
+                .filter(jobs::client_id.eq(client.as_str()))
+                .filter(jobs::attention_at.is_null().or(jobs::heard_at.is_not_null()));
             let set = jobs::attention_at.eq(Some(at.0));
             match project {
                 Some(project) => diesel::update(waiting.filter(jobs::project_id.eq(project.as_str())))

@@ -1,7 +1,7 @@
 //! Jobs, with the actions they list.
 //!
 //! A `Job` is read with one statement, or where its row is held with two: the row, then its actions. The conductor's own bookkeeping
-//! (`planned_version`, `attention_at`) is not part of the model's `Job`; [`DueJob`] carries it.
+//! (`planned_version`, `attention_at`, `heard_at`) is not part of the model's `Job`; [`DueJob`] carries it.
 
 mod attention;
 mod list;

@@ -20,12 +20,19 @@ impl Jobs<'_> {
         self.link(job)
     }
 
-    /// As [`Self::insert`], for a conductor to look at it from `now` on.
-    pub fn insert_for_attention(&mut self, job: &Job, now: Timestamp) -> Result<(), DbError> {
+    /// As [`Self::insert`], for a conductor to look at it from `now` on. `heard_at` as in [`Self::note_heard`]; `None` for a job
+    /// that our conductor drives.
+    pub fn insert_for_attention(
+        &mut self,
+        job: &Job,
+        now: Timestamp,
+        heard_at: Option<Timestamp>,
+    ) -> Result<(), DbError> {
         let row = JobRow::of(job)?;
+        let heard = heard_at.map(|at| at.0);
         self.tx.run(NOUN, job.job_id.as_str(), |conn| {
             either!(conn => diesel::insert_into(jobs::table)
-                .values((row, jobs::attention_at.eq(Some(now.0))))
+                .values((row, jobs::attention_at.eq(Some(now.0)), jobs::heard_at.eq(heard)))
                 .execute(conn))
         })?;
         self.link(job)

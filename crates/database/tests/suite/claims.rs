@@ -235,6 +235,49 @@ pub fn attention_moves_only_earlier(place: &Place) {
     assert_eq!(next(), Some(Timestamp(8)));
 }
 
+pub fn a_silence_begins_with_the_last_word(place: &Place) {
+    let db = &place.db;
+    let (id, client) = (JobId::from("j"), ClientId::from("node1"));
+    let known = || {
+        let due = db.transaction(|tx| tx.jobs().planning_for_update(&p("a"), &id)).unwrap().unwrap();
+        (due.heard_at, due.attention_at)
+    };
+    let look_at = |at: Option<i64>| {
+        db.transaction(|tx| tx.jobs().set_attention(&p("a"), &id, at.map(Timestamp))).unwrap();
+    };
+    let agent_comes = |at: i64| {
+        db.transaction(|tx| tx.jobs().request_attention_for_client(Some(&p("a")), &client, Timestamp(at)))
+            .unwrap()
+    };
+    let at = |at: i64| Some(Timestamp(at));
+    db.transaction(|tx| tx.jobs().insert_for_attention(&job("a", "j", &[]), Timestamp(10), at(10))).unwrap();
+    assert_eq!(known(), (at(10), at(10)));
+    // The one who looks next finds what it counts from.
+    let claimed = db.transaction(|tx| tx.jobs().claim_due(Timestamp(10), 10)).unwrap();
+    assert_eq!(claimed.rows.iter().map(|due| due.heard_at).collect::<Vec<_>>(), [at(10)]);
+    look_at(Some(500));
+    db.transaction(|tx| tx.jobs().note_heard(&p("a"), &id, Timestamp(60))).unwrap();
+    assert_eq!(known(), (at(60), at(60)));
+    // What others write leaves it alone.
+    db.transaction(|tx| -> Outcome {
+        tx.jobs().save(&job("a", "j", &[]))?;
+        tx.jobs().set_plans(&[(
+            job("a", "j", &[]),
+            Planning { planned_version: None, next_run_at: None, attention_at: at(500) },
+        )])
+    })
+    .unwrap();
+    assert_eq!(known(), (at(60), at(500)));
+    // An agent of ours comes: the look that was to see whether its scheduler is silent is wanted now.
+    assert_eq!(agent_comes(70), 1);
+    assert_eq!(known(), (at(60), at(70)));
+    db.transaction(|tx| tx.jobs().forget_heard(&p("a"), &id)).unwrap();
+    look_at(Some(500));
+    assert_eq!((agent_comes(80), known()), (0, (None, at(500))));
+    look_at(None);
+    assert_eq!((agent_comes(90), known()), (1, (None, at(90))));
+}
+
 pub fn a_failed_transaction_leaves_nothing(place: &Place) {
     let db = &place.db;
     let outcome = db.transaction(|tx| -> Outcome {

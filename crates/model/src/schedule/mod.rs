@@ -15,6 +15,7 @@
 //! The anchor is the moment the job was started (by its creation or by an event). `schedule_end_date` is the last moment
 //! at which a firing may lie; one before the start date is ignored, as upstream does.
 
+mod certain;
 mod cron;
 mod date;
 mod interval;

@@ -304,6 +304,25 @@ proptest! {
 
     /// An interval's firings are multiples from its base, and there is one in every span of that length.
     #[test]
+    fn what_is_certain_has_come_in_every_zone(
+        month in field(1, 12), day in day(), weekday in field(0, 6), hour in field(0, 23), minute in field(0, 59),
+        from_minutes in 0i64..30_000_000, ahead_quarters in -48i64..=56,
+    ) {
+        let schedule = plan(json!({
+            "schedule_month": month, "schedule_day": day, "schedule_day_of_week": weekday, "schedule_hour": hour,
+            "schedule_minute": minute,
+        }));
+        let (from, ahead) = (from_minutes * 60, ahead_quarters * 900);
+        if let Some(due) = schedule.certainly_due(Timestamp::from_secs(from)) {
+            let after = |local: i64| schedule.next_after(Timestamp(0), Timestamp::from_secs(local)).unwrap().secs();
+            // The clock is put forward by an hour just then.
+            let left_out = after(from + ahead);
+            let fired = after(left_out + 3599) - ahead;
+            prop_assert!(from < fired && fired <= due.secs(), "{from} {fired} {due:?}");
+        }
+    }
+
+    #[test]
     fn intervals_are_regular(secs in 1i64..5_000_000, start in 0i64..4_000_000_000, after in 0i64..5_000_000_000) {
         let start_text = text(Timestamp::from_secs(start));
         let schedule = plan(json!({"schedule_interval": format!("{secs} seconds"), "schedule_start_date": start_text}));
