@@ -226,6 +226,15 @@ class IsolationTest(base.StackTest):
             'Backup session (%s) could not be found' % ids['round'],
             user='stranger',
         )
+        # An agent of the other project's own machine, which its owner may name.
+        agent = self.world.tag + '-machine'
+        self.world.api().post('/clients', json={'client_id': agent})
+        self.addCleanup(self.world.api().delete, '/clients/' + agent)
+        takes_it = self.template(save=save(), thief=job(client=agent, schedule=NEVER))
+        self.world.deleted(self.world.created(takes_it).id)
+        self.refused(
+            takes_it, 'Backup agent (%s) could not be found' % agent, user='stranger'
+        )
         with self.assertRaises(heat_exc.HTTPNotFound):
             self.world.heat('stranger').stacks.get(stack.id)
         with self.assertRaises((heat_exc.HTTPNotFound, heat_exc.HTTPForbidden)):
