@@ -34,7 +34,7 @@ UNCONFIGURED = {
     'freezer-api': 'set connection in section [database] of the configuration file',
     'freezer-conductor': 'set transport_url in section [DEFAULT] of the configuration file',
     'freezer-agent': '[agent] project_id is not set',
-    'freezer-scheduler': 'credentials for Keystone are incomplete',
+    'freezer-scheduler': 'section [service_auth] of a configuration file',
 }
 MARK = '# written by the administrator'
 
