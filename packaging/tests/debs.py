@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """debs.py FOLDER : the life of the packages in FOLDER on a Debian machine under systemd.
 
-They are installed, used, upgraded, removed and purged. The machine is a container; database,
-message bus and Keystone are those that devstack/minicloud has started.
+They are installed, used, upgraded, removed and purged, and then installed by the Ansible role.
+The machine is a container; database, message bus and Keystone are those that devstack/minicloud has
+started.
 """
 
 import os
@@ -18,6 +19,7 @@ import textwrap
 import urllib.request
 
 import metrics
+import role
 from cloud import Cloud, Service
 from tree import Failure, Tree, wait_until
 
@@ -27,6 +29,13 @@ SERVICES = ('freezer-api', 'freezer-conductor', 'freezer-agent', 'freezer-schedu
             'freezer-standalone')
 PROGRAMS = ('freezer-common', 'freezer-api', 'freezer-conductor', 'freezer-agent',
             'freezer-standalone')
+# What daemons lack before anybody has filled in their files, in the words of their logs.
+UNCONFIGURED = {
+    'freezer-api': 'set connection in section [database] of the configuration file',
+    'freezer-conductor': 'set transport_url in section [DEFAULT] of the configuration file',
+    'freezer-agent': '[agent] project_id is not set',
+    'freezer-scheduler': 'section [service_auth] of a configuration file',
+}
 MARK = '# written by the administrator'
 
 
@@ -98,6 +107,18 @@ class Trial:
     def rights(self, name):
         file = '/etc/freezer/%s.conf' % name
         return self.tree.run('stat', '-c', '%a %U:%G', file).strip()
+
+    def start_too_early(self):
+        """With the samples as they are installed each daemon ends, and says what it lacks."""
+        for name, words in UNCONFIGURED.items():
+            self.tree.try_run('systemctl', 'start', name)
+            wait_until(name + ' says what it lacks',
+                       lambda name=name, words=words: words in self.said_by(name))
+            self.tree.run('systemctl', 'stop', name)
+            self.tree.try_run('systemctl', 'reset-failed', name)
+            said = self.said_by(name)
+            check('panicked' not in said and 'RUST_BACKTRACE' not in said,
+                  '%s without configuration says: %s' % (name, words))
 
     def configure(self):
         cloud = self.cloud
@@ -300,6 +321,36 @@ class Trial:
               'backups beside the state stay')
         check(self.tree.path('/srv/backups').exists(), 'backups elsewhere stay')
 
+    def by_role(self, packages):
+        """All of it again by the Ansible role, which then finds nothing left to do."""
+        variables = {
+            'freezer_packages': str(packages),
+            'freezer_transport_url': self.cloud.bus_url,
+            'freezer_database_url': self.cloud.database_url,
+            'freezer_auth_url': self.cloud.keystone,
+            'freezer_password': self.cloud.password,
+            'freezer_bind_host': '127.0.0.1',
+            'freezer_bind_port': self.port,
+            'freezer_metrics_ports': self.metrics_ports,
+            'freezer_agent_project_id': self.project,
+        }
+        check(role.run(self.tree.enter(), variables) > 0, 'the role sets all of it up')
+        for name in ('freezer-api', 'freezer-conductor', 'freezer-agent'):
+            check(self.state(name) == 'active' and self.state(name, 'UnitFileState') == 'enabled',
+                  name + ' is started by the role, and at boot')
+        check(self.rights('freezer-api') == '640 root:freezer'
+              and self.rights('freezer-agent') == '600 root:root', 'files of the role are for few')
+        wait_until('the agent of the role is registered', self.of_role)
+        self.run_job(self.of_role(), 'role', action='backup', path_to_backup='/srv/data')
+        check(True, 'the agent of the role makes a backup')
+        changed = role.run(self.tree.enter(), variables)
+        check(changed == 0, 'the role run again changes nothing: %d' % changed)
+
+    def of_role(self):
+        """The agent that has the name it gives itself."""
+        named = (agent for agent in self.agents() if agent.startswith(self.project + '_'))
+        return next(named, None)
+
     def named_so(self):
         """All files of the tree with the service's name."""
         found = self.tree.run('find', '/', '-xdev', '(', '-path', '/srv', '-o', '-path', '/tmp',
@@ -311,9 +362,10 @@ class Trial:
         """What has the name already, before anything is installed."""
         self.before = self.named_so()
 
-    def live(self):
+    def live(self, packages):
         self.look_around()
         self.install()
+        self.start_too_early()
         self.configure()
         self.start()
         self.use()
@@ -323,6 +375,7 @@ class Trial:
         self.narrow()
         self.remove()
         self.purge()
+        self.by_role(packages)
 
 
 def main():
@@ -337,7 +390,7 @@ def main():
         with Cloud() as cloud, Tree(base, debs) as tree:
             trial = Trial(tree, cloud)
             try:
-                trial.live()
+                trial.live(folder)
             except Failure as failure:
                 print('FAILED: %s' % failure)
                 for name in SERVICES:

@@ -86,11 +86,14 @@ class Tree:
                 return pid
         return None
 
+    def enter(self):
+        """The words before a command that have it run inside."""
+        return ['nsenter', '-t', self.leader, '-m', '-u', '-i', '-p', '-r', '-w', '--']
+
     def try_run(self, *command, stdin=''):
         """Runs a command inside, as root."""
-        enter = ['nsenter', '-t', self.leader, '-m', '-u', '-i', '-p', '-r', '-w', '--']
-        return subprocess.run([*enter, *command], input=stdin, env=ENVIRONMENT, capture_output=True,
-                              text=True, check=False)
+        return subprocess.run([*self.enter(), *command], input=stdin, env=ENVIRONMENT,
+                              capture_output=True, text=True, check=False)
 
     def run(self, *command, stdin=''):
         """The same, and it has to succeed; returns what it said on both streams."""

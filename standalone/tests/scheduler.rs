@@ -247,7 +247,7 @@ fn exit_statuses_and_words() {
         (&["stop"], 0, "Not Running"),
         (&["reload"], 0, "Not Running"),
         (&["start"], 1, "OS_AUTH_URL"),
-        (&["--no-daemon", "start"], 1, "OS_AUTH_URL"),
+        (&["--no-daemon", "start"], 1, "[service_auth]"),
         (&[], 65, "no verb"),
         (&["dance"], 65, "dance"),
         (&["--nonsense", "start"], 2, "--nonsense"),

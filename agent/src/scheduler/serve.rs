@@ -31,7 +31,11 @@ pub fn check(config: &Config) -> Result<(), Failure> {
 /// The login, checked but not used yet.
 pub fn session(config: &Config) -> Result<Session, Failure> {
     let auth = config::auth_variables(config, std::env::vars());
-    http::session(&auth).map_err(|error| Failure::setup(error.to_string()))
+    http::session(&auth).map_err(|error| {
+        Failure::setup(format!(
+            "{error}; section [service_auth] of a configuration file has the same, as auth_url"
+        ))
+    })
 }
 
 /// Runs until it is stopped. `_held` is the daemon's pid file.

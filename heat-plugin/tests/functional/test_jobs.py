@@ -149,6 +149,23 @@ class JobTest(base.StackTest):
         self.world.deleted(stack_id)
         self.fails(self.template(save=save(options={'timeout': 'soon'})), 'timeout')
 
+    def test_an_update_that_the_service_refuses(self):
+        template = self.template(save=save(), nightly=job(name='as it was', schedule=NEVER))
+        stack = self.world.created(template)
+        job_id = self.world.physical(stack.id, 'nightly')
+        action_id = self.world.physical(stack.id, 'save')
+        before = self.document('actions', action_id)
+        wrong = self.template(
+            save=save(options={'timeout': 'soon'}),
+            nightly=job(name='as it was', schedule=NEVER),
+        )
+        found = self.world.updated(stack.id, wrong, status='UPDATE_FAILED')
+        self._is_clear(found.stack_status_reason, 'timeout')
+        self.assertEqual(before, self.document('actions', action_id))
+        self.assertEqual('as it was', self.document('jobs', job_id)['description'])
+        # With a good template it goes on.
+        self.world.updated(stack.id, template)
+
 
 class SessionTest(base.StackTest):
 
@@ -225,6 +242,15 @@ class IsolationTest(base.StackTest):
             self.template(save=save(), thief=job(session=ids['round'])),
             'Backup session (%s) could not be found' % ids['round'],
             user='stranger',
+        )
+        # An agent of the other project's own machine, which its owner may name.
+        agent = self.world.tag + '-machine'
+        self.world.api().post('/clients', json={'client_id': agent})
+        self.addCleanup(self.world.api().delete, '/clients/' + agent)
+        takes_it = self.template(save=save(), thief=job(client=agent, schedule=NEVER))
+        self.world.deleted(self.world.created(takes_it).id)
+        self.refused(
+            takes_it, 'Backup agent (%s) could not be found' % agent, user='stranger'
         )
         with self.assertRaises(heat_exc.HTTPNotFound):
             self.world.heat('stranger').stacks.get(stack.id)

@@ -38,7 +38,16 @@ class ProtectTest(base.StackTest):
         cls.content = os.urandom(MIB)
         template = world.example('protect.yaml')
         template['resources']['data']['properties']['image'] = cls.world.image(cls.content)
-        cls.template_of_it = template
+        # Named nowhere: it is the server's, which has the tag.
+        template['resources']['more'] = {'type': 'OS::Cinder::Volume', 'properties': {'size': 1}}
+        template['resources']['attached'] = {
+            'type': 'OS::Cinder::VolumeAttachment',
+            'properties': {
+                'instance_uuid': {'get_resource': 'web'},
+                'volume_id': {'get_resource': 'more'},
+            },
+        }
+        template['resources']['protection']['depends_on'] = ['web', 'attached']
         cls.parameters = {'image': 'tiny', 'flavor': 'tiny', 'schedule': {}, 'container': 'heat'}
         cls.stack = cls.world.created(template, **cls.parameters)
         cls.job_id = cls.world.physical(cls.stack.id, 'protection')
@@ -58,8 +67,10 @@ class ProtectTest(base.StackTest):
         saved = [record['backup_metadata'] for record in records]
         volumes = [one['cinder_vol_id'] for one in saved if one['mode'] == 'cinder']
         self.assertEqual([self.volume_id], volumes)
-        servers = [list(one['servers']) for one in saved if one['mode'] == 'nova']
-        self.assertEqual([[self.server_id]], servers)
+        (servers,) = [one['servers'] for one in saved if one['mode'] == 'nova']
+        self.assertEqual([self.server_id], list(servers))
+        more = self.world.physical(self.stack.id, 'more')
+        self.assertIn(more, servers[self.server_id]['disks'])
 
     def test_a_stack_starts_from_the_backup(self):
         shown = self.outputs(self.world.heat().stacks.get(self.stack.id))

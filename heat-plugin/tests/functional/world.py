@@ -141,9 +141,9 @@ class World:
         stack_id = self.create(template, user, **parameters)
         return self.ended(stack_id, 'CREATE_COMPLETE', user)
 
-    def updated(self, stack_id, template, user='member', **parameters):
+    def updated(self, stack_id, template, user='member', status='UPDATE_COMPLETE', **parameters):
         self.heat(user).stacks.update(stack_id, template=_text(template), parameters=parameters)
-        return self.ended(stack_id, 'UPDATE_COMPLETE', user)
+        return self.ended(stack_id, status, user)
 
     def ended(self, stack_id, status, user='member'):
         """Waits for the end of what goes on, which must be this; returns the stack."""

@@ -1,24 +1,8 @@
 """Agents, and the commands beside those of python-freezerclient."""
 
-from tests.functional import base
+import re
 
-COMMANDS = (
-    'agent list',
-    'agent show',
-    'coverage',
-    'plan restore',
-    'plan retention',
-    'restore',
-    'retention apply',
-    'retention list',
-    'retention set',
-    'retention unset',
-    'run list',
-    'run show',
-    'run step list',
-    'run watch',
-    'verify',
-)
+from tests.functional import base
 
 
 class AgentTest(base.FunctionalTest):
@@ -31,6 +15,23 @@ class AgentTest(base.FunctionalTest):
         self.assertIsNotNone(own['Last Seen'])
         shown = self.json('agent', 'show', self.world.agent_id)
         self.assertEqual(self.world.agent_id, shown['client_id'])
+
+    def test_by_the_name_of_the_host(self):
+        named = self.world.tag + '-named'
+        for number in '12':
+            body = {'client_id': named + number, 'hostname': '%s.example.org' % named}
+            self.world.api('member').post('/clients', json=body)
+            self.addCleanup(self.world.api('member').delete, '/clients/' + named + number)
+            if number == '1':
+                shown = self.json('agent', 'show', body['hostname'])
+                self.assertEqual(named + number, shown['client_id'])
+        self.refused(
+            'agent',
+            'show',
+            body['hostname'],
+            text='More than one agent has the name "%s"; give one of the ids %s1, %s2'
+            % (body['hostname'], named, named),
+        )
 
     def test_another_project_sees_nothing(self):
         rows = self.json('agent', 'list', user='stranger')
@@ -50,10 +51,20 @@ class NeighbourTest(base.FunctionalTest):
         job_id = self.world.saved('neighbour')
         self.assertIn(job_id, [row['Job ID'] for row in self.json('job', 'list')])
         self.assertEqual(job_id, self.json('run', 'show', 'neighbour')['job_id'])
+        theirs = [row['Job ID'] for row in self.json('job', 'list', user='stranger')]
+        self.assertNotIn(job_id, theirs)
 
     def test_completion_and_help(self):
         text = self.world.run('member', 'complete').out
-        for command in COMMANDS + ('job list', 'client list'):
-            self.assertIn("cmds_backup_%s=" % command.replace(' ', '_'), text)
+        ours = self._ours()
+        self.assertIn('run_logs', ours)
+        for command in ours + ['job_list', 'client_list']:
+            self.assertIn('cmds_backup_%s=' % command, text)
         usage = self.do('restore', '--help').out
         self.assertIn('--pass-phrase-file <path>', usage)
+
+    @staticmethod
+    def _ours():
+        """The plugin's commands, as it is installed with them."""
+        with open('pyproject.toml') as project:
+            return re.findall(r'^backup_(\w+) = ', project.read(), re.MULTILINE)

@@ -19,6 +19,8 @@ class CoverageTest(base.FunctionalTest):
         # Records as schedulers write them.
         cls._record('safe', int(time.time()))
         cls._record('stale', int(time.time()) - 5 * 86400)
+        # What another project says of this one's volume protects nothing.
+        cls._record('bare', int(time.time()), 'stranger')
 
     @classmethod
     def _delete(cls, volume):
@@ -30,7 +32,7 @@ class CoverageTest(base.FunctionalTest):
         cls.cloud.block_storage.wait_for_delete(volume, interval=1, wait=60)
 
     @classmethod
-    def _record(cls, name, moment):
+    def _record(cls, name, moment, user='member'):
         record = {
             'container': 'c',
             'hostname': 'h',
@@ -40,8 +42,8 @@ class CoverageTest(base.FunctionalTest):
             'cinder_vol_id': cls.volumes[name],
             'time_stamp': moment,
         }
-        made = cls.world.api('member').post('/backups', json=record).json()['backup_id']
-        cls.addClassCleanup(cls.world.api('member').delete, '/backups/' + made)
+        made = cls.world.api(user).post('/backups', json=record).json()['backup_id']
+        cls.addClassCleanup(cls.world.api(user).delete, '/backups/' + made)
 
     def test_volumes(self):
         rows = {row['Name']: row for row in self.json('coverage', '--type', 'volume', '--long')}

@@ -32,6 +32,8 @@ class RetentionTest(base.FunctionalTest):
         target = os.path.join(self.world.folder, 'gone')
         answer = self.world.run('member', 'backup', 'restore', oldest, '--to', target, '--wait')
         self.assertEqual(1, answer.status)
+        self.assertTrue(answer.err.strip())
+        self.assertNotIn('Traceback', answer.err)
         self.assertFalse(os.path.exists(target))
         # By days there is one to keep, however many backups this day has.
         self.do('retention', 'set', 'kept', '--keep-daily', '7', '--keep-monthly', '12')
@@ -57,15 +59,17 @@ class RetentionTest(base.FunctionalTest):
     def test_another_project_sees_nothing(self):
         self.assertEqual([], self.json('retention', 'list', user='stranger'))
         for name in ('kept', self.job_id):
-            self.refused(
-                'retention',
-                'set',
-                name,
-                '--keep-last',
-                '1',
-                user='stranger',
-                text='No job with a name or id of "%s" exists' % name,
-            )
+            for command in (
+                ('retention', 'set', name, '--keep-last', '1'),
+                ('retention', 'unset', name),
+                ('retention', 'apply', name, '--keep-last', '1'),
+                ('plan', 'retention', name, '--keep-last', '1'),
+            ):
+                self.refused(
+                    *command,
+                    user='stranger',
+                    text='No job with a name or id of "%s" exists' % name,
+                )
 
     def test_bad_input(self):
         self.refused('retention', 'set', 'kept', text='Give a rule, such as --keep-last')

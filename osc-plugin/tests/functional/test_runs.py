@@ -94,6 +94,12 @@ class RunTest(base.FunctionalTest):
         self.assertIn('Unable to establish connection to http://127.0.0.1:1/v2/', answer.err)
         self.assertNotIn('Traceback', answer.err)
 
+    def test_a_region_without_the_service(self):
+        answer = self.world.run('member', 'backup', 'run', 'list', OS_REGION_NAME='Nowhere')
+        self.assertEqual(1, answer.status)
+        self.assertIn('The catalog has no endpoint of type "backup"', answer.err)
+        self.assertNotIn('Traceback', answer.err)
+
     def test_watch_of_a_failure(self):
         job_id = self.world.job('lost', path_to_backup='/nowhere/at/all')
         self.world.until(
@@ -147,11 +153,16 @@ class RunTest(base.FunctionalTest):
         (row,) = self.json('run', 'list', '--job', self.job_id)
         self.assertEqual([], self.json('run', 'list', user='stranger'))
         for name in (row['ID'], self.job_id, 'runs'):
-            for command in ('show', 'watch', 'logs'):
+            for command in (
+                ('show', name),
+                ('watch', name),
+                ('logs', name),
+                ('step', 'list', name),
+                ('set', name, '--upload-limit', '1'),
+            ):
                 self.refused(
                     'run',
-                    command,
-                    name,
+                    *command,
                     user='stranger',
                     text='No run, and no job, with a name or id of "%s" exists' % name,
                 )

@@ -46,9 +46,9 @@ TABLE = tuple(
         ('abort_job', 'jobs:event:create', 'POST', 'jobs/{job}/event', {'abort': None}, 202, WRITE),
         ('list_runs', 'runs:get_all', 'GET', 'runs', None, 200, READ),
         ('list_runs_of_job', 'runs:get_all', 'GET', 'jobs/{job}/runs', None, 200, READ),
-        # Nobody can make a run; who may look is told that it is not there.
-        ('show_run', 'runs:get', 'GET', 'runs/none', None, 404, READ),
-        ('limit_run', 'runs:update', 'PATCH', 'runs/none', {'upload_limit': 1}, 404, WRITE),
+        # Of a job whose agent does not come for its work.
+        ('show_run', 'runs:get', 'GET', 'runs/{run}', None, 200, READ),
+        ('limit_run', 'runs:update', 'PATCH', 'runs/{run}', {'upload_limit': 1}, 200, WRITE),
         ('list_actions', 'actions:get_all', 'GET', 'actions', None, 200, READ),
         ('show_action', 'actions:get', 'GET', 'actions/{action}', None, 200, READ),
         ('create_action', 'actions:create', 'POST', 'actions', 'action', 201, WRITE),
@@ -85,14 +85,13 @@ TABLE = tuple(
             WRITE,
         ),
         ('delete_session', 'sessions:delete', 'DELETE', 'sessions/{session}', None, 204, WRITE),
-        # The job is no member, so that it cannot start: 400 once it is allowed to ask.
         (
             'act_in_session',
             'sessions:action:create',
             'POST',
             'sessions/{session}/action',
-            {'start': {'job_id': 'none', 'current_tag': 0}},
-            400,
+            'start',
+            202,
             WRITE,
         ),
         (
@@ -158,7 +157,33 @@ TABLE = tuple(
         ('agent_started', 'agents:link', 'POST', 'agents/none/started', 'started', 200, OWN),
         ('agent_progress', 'agents:link', 'POST', 'agents/none/progress', 'progress', 200, OWN),
         ('agent_finished', 'agents:link', 'POST', 'agents/none/finished', 'finished', 200, OWN),
-        # Work before hello is refused, once it is allowed to ask.
-        ('agent_work', 'agents:link', 'POST', 'agents/none/work?wait=0', {}, 404, OWN),
+        # Who is allowed has said hello before.
+        ('agent_work', 'agents:link', 'POST', 'agents/{new}/work?wait=0', {}, 200, OWN),
     )
 )
+
+# Rules that decide what comes of an operation, beside the rule of the operation itself. Each has a
+# test of its own, by these statuses.
+#
+# Deleting a client that the member's agent speaks for: the member may, as it is his.
+RELEASE_RULE = 'clients:release'
+RELEASE = {
+    'reader': 403,
+    'member': 204,
+    'manager': 403,
+    'admin': 204,
+    'service': 403,
+    'stranger': 403,
+}
+# Jobs of another project, the stranger's, by a path of one's own: status and number of those that
+# are listed with all_projects, status of one that is asked for.
+ALL_PROJECTS_RULE = 'jobs:get_all_projects'
+ALL_PROJECTS = {
+    'reader': (200, 0, 404),
+    'member': (200, 0, 404),
+    'manager': (200, 0, 404),
+    'admin': (200, 1, 200),
+    'service': (200, 1, 200),
+    'stranger': (403, None, 403),
+}
+RULES = {operation.rule for operation in TABLE} | {RELEASE_RULE, ALL_PROJECTS_RULE}

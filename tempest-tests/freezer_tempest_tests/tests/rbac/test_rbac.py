@@ -14,12 +14,15 @@
 
 import uuid
 
+from tempest import config
 from tempest.lib import decorators
 from tempest.lib.common.utils import data_utils
+from tempest.lib.common.utils import test_utils
 
 from freezer_tempest_tests.tests import base
 from freezer_tempest_tests.tests.rbac import table
 
+CONF = config.CONF
 NAMESPACE = uuid.UUID('f1f5b5ee-6d0a-4a7e-8a4e-3d3f5d2b9d6c')
 NOUNS = {
     'job': 'jobs',
@@ -80,6 +83,10 @@ class RbacTest(base.BackupTest):
             # A client belongs to the login that says hello, so it is registered by nobody before.
             made['new'] = data_utils.rand_name('agent')
             self.addCleanup(self.client.remove, 'clients', made['new'])
+        if '{run}' in operation.path:
+            made['run'] = self._run_id()
+        if operation.name == 'agent_work' and role in operation.allowed:
+            self._says_hello(role, made['new'])
         path = '/v2/%s/%s' % (self.client.tenant_id, operation.path.format(**made))
         body = self._body(operation, made)
         status, _headers, answer = self.callers[role].call(operation.method, path, body)
@@ -88,6 +95,67 @@ class RbacTest(base.BackupTest):
         self.assertEqual(
             expected, status, '%s %s as %s: %s' % (operation.method, operation.path, role, answer)
         )
+        if expected == 403:
+            self.assertTrue(answer['description'], answer)
+
+    def _says_hello(self, role, agent):
+        """The agent that a role's login speaks for is registered."""
+        path = self.client.path('agents', agent, 'hello')
+        status, _headers, answer = self.callers[role].call('POST', path, self._hello(agent))
+        self.assertEqual(200, status, answer)
+
+    def _hello(self, agent):
+        words = {key: [] for key in ('actions', 'modes', 'storages', 'engines')}
+        return {
+            'project_id': self.client.tenant_id,
+            'client_id': agent,
+            'hostname': data_utils.rand_name('host'),
+            'agent_version': '1',
+            'capabilities': words,
+            'is_central': False,
+            'held': [],
+        }
+
+    def _spoken_for(self, role):
+        """A client whose agent has the login of a role."""
+        agent = data_utils.rand_name('agent')
+        self.addCleanup(self.client.remove, 'clients', agent)
+        self._says_hello(role, agent)
+        return agent
+
+    def _run_id(self):
+        """A run that goes on: its agent has said hello, and does not come for its work."""
+        job = self.make('jobs', {'client_id': self._spoken_for('admin'), 'job_schedule': {}})
+        event = self.client.path('jobs', job, 'event')
+        self.addCleanup(self.client.call, 'POST', event, {'abort': None})
+        has_begun = test_utils.call_until_true(
+            lambda: self.client.list_runs_of_job(job), CONF.freezer.build_timeout, 0.2
+        )
+        self.assertTrue(has_begun, 'job %s has no run' % job)
+        return self.client.list_runs_of_job(job)[0]['run_id']
+
+    def _check_release(self, role):
+        agent = self._spoken_for('member')
+        path = self.client.path('clients', agent)
+        status, _headers, answer = self.callers[role].call('DELETE', path)
+        self.assertEqual(table.RELEASE[role], status, answer)
+        if role == 'manager':
+            self.assertIn('belongs to another login', answer['description'])
+        left = 404 if status == 204 else 200
+        self.assertEqual(left, self.client.call('GET', path)[0])
+
+    def _check_all_projects(self, role):
+        job = self.make('jobs', client=self.callers['stranger'])
+        listed, count, shown = table.ALL_PROJECTS[role]
+        path = self.client.path('jobs')
+        search = {'match': [{'job_id': job}]}
+        status, _headers, answer = self.callers[role].call(
+            'GET', path + '?all_projects=true', search
+        )
+        self.assertEqual(listed, status, answer)
+        if status == 200:
+            self.assertEqual([job] * count, [row['job_id'] for row in answer['jobs']])
+        self.assertEqual(shown, self.callers[role].call('GET', path + '/' + job)[0])
 
     def _body(self, operation, made):
         body = operation.body
@@ -98,16 +166,11 @@ class RbacTest(base.BackupTest):
         if body == 'central':
             return dict(base.document_of('clients'), is_central=True)
         if body == 'hello':
-            words = {key: [] for key in ('actions', 'modes', 'storages', 'engines')}
-            return {
-                'project_id': self.client.tenant_id,
-                'client_id': made['new'],
-                'hostname': data_utils.rand_name('host'),
-                'agent_version': '1',
-                'capabilities': words,
-                'is_central': False,
-                'held': [],
-            }
+            return self._hello(made['new'])
+        if body == 'start':
+            job = self.make('jobs')
+            self.client.add_job(made['session'], job)
+            return {'start': {'job_id': job, 'current_tag': 0}}
         if isinstance(body, str) and body in REPORTS:
             return REPORTS[body]
         return base.document_of(NOUNS[body]) if isinstance(body, str) else body
@@ -120,16 +183,18 @@ class RbacTest(base.BackupTest):
             self.addCleanup(self.client.remove, noun, answer[key])
 
 
-def _add(operation, role):
+def _add(name, role, rule, check, *values):
     def test(self):
-        self._check(operation, role)
+        check(self, *values, role)
 
-    test.__name__ = 'test_%s_as_%s' % (operation.name, role)
-    test.__doc__ = '%s: rule %s' % (operation.name, operation.rule)
+    test.__name__ = 'test_%s_as_%s' % (name, role)
+    test.__doc__ = '%s: rule %s' % (name, rule)
     test_id = str(uuid.uuid5(NAMESPACE, test.__name__))
     setattr(RbacTest, test.__name__, decorators.idempotent_id(test_id)(test))
 
 
-for _operation in table.TABLE:
-    for _role in table.ROLES:
-        _add(_operation, _role)
+for _role in table.ROLES:
+    for _operation in table.TABLE:
+        _add(_operation.name, _role, _operation.rule, RbacTest._check, _operation)
+    _add('release_client', _role, table.RELEASE_RULE, RbacTest._check_release)
+    _add('see_all_projects', _role, table.ALL_PROJECTS_RULE, RbacTest._check_all_projects)

@@ -21,6 +21,7 @@ import time
 
 from tempest import config
 from tempest.lib.common.utils import data_utils
+from tempest.lib import exceptions
 
 from freezer_tempest_tests.tests.scenario import base
 
@@ -35,6 +36,10 @@ class AgentTest(base.ScenarioTest):
         super().skip_checks()
         if not CONF.freezer.agent_program:
             raise cls.skipException('[freezer] agent_program is not set')
+        if not os.access(CONF.freezer.agent_program, os.X_OK):
+            raise exceptions.InvalidConfiguration(
+                '[freezer] agent_program: no program at %s' % CONF.freezer.agent_program
+            )
 
     @classmethod
     def resource_setup(cls):

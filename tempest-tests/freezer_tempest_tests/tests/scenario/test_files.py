@@ -65,6 +65,9 @@ class FilesTest(agent.AgentTest):
             self.assertEqual(404, stranger.call('GET', stranger.path(*parts))[0])
             foreign = stranger.path(*parts, project=own)
             self.check_refused(403, stranger.call('GET', foreign))
+        for project, status in ((None, 404), (own, 403)):
+            path = stranger.path('runs', run['run_id'], project=project)
+            self.assertEqual(status, stranger.call('PATCH', path, {'upload_limit': 1})[0])
         self.assertEqual([], stranger.list('runs', search={'match': [{'job_id': run['job_id']}]}))
         self.assertNotIn(run['run_id'], [row['run_id'] for row in stranger.list('runs')])
         # Nor can it have a restore of what it has heard the name of.
