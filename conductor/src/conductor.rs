@@ -65,7 +65,7 @@ pub async fn start(parts: ConductorParts) -> Result<Conductor, ConductorError> {
     let door = Arc::new(Door::default());
     door.open(&desk).await?;
     let (stop, stopping) = watch::channel(false);
-    let courier = tokio::spawn(deliver(desk.clone(), stopping.clone()));
+    let courier = tokio::spawn(deliver(desk.clone(), desk.clock.now(), stopping.clone()));
     let (sent, confirmed) = mpsc::unbounded_channel();
     let beating = tokio::spawn(note_beats(desk.clone(), heard));
     let noting = tokio::spawn(note_sent(desk.clone(), confirmed));

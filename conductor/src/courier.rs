@@ -2,12 +2,14 @@
 //!
 //! A letter is claimed for longer than one attempt takes, so that of several conductors one sends it. What was not taken is
 //! sent again with growing pauses, and given up (with an error in the log) after a day. Events that others have written for
-//! webhooks become one letter for each address first.
+//! webhooks become one letter for each address first. What is switched off here is left to other conductors, and removed when none
+//! has looked at it for a day.
 
 use crate::announce::{NOTICE, WEBHOOK, webhook as letters_to_all};
 use crate::desk::Desk;
 use crate::webhook;
 use freezer_database::{Letter, Tx};
+use freezer_model::Timestamp;
 use oslo_messaging::{Context, Notifier, Priority};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -24,12 +26,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Between two looks at the outbox when nobody asks for one.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks for letters that nobody sends; the first is so long after the start, that those who send them come first.
+const TIDY: Duration = Duration::from_secs(3600);
+/// Of them removed in one transaction.
+const TIDIED: u32 = 500;
 
-/// Runs until told to stop.
-pub(crate) async fn deliver(desk: Arc<Desk>, mut stopping: watch::Receiver<bool>) {
-    if !desk.options.announces() && desk.options.webhook.urls.is_empty() {
-        return;
-    }
+/// Runs until told to stop; `began` is when this process did.
+pub(crate) async fn deliver(desk: Arc<Desk>, began: Timestamp, mut stopping: watch::Receiver<bool>) {
+    let kinds = kinds(&desk);
     let publisher = format!("freezer-conductor.{}", desk.options.host);
     let means = Arc::new(Means {
         notifier: Notifier::new(
@@ -37,11 +41,22 @@ pub(crate) async fn deliver(desk: Arc<Desk>, mut stopping: watch::Receiver<bool>
             publisher,
             desk.options.notifications.clone(),
         ),
-        http: webhook::client(&desk.options.webhook),
+        http: if kinds.contains(&WEBHOOK) {
+            webhook::client(&desk.options.webhook)
+        } else {
+            Err("no [webhook] urls".to_owned())
+        },
     });
     let pause = LOOK.min(desk.options.poll_interval);
-    let kinds = kinds(&desk);
+    let mut tidied_at = began;
     while !*stopping.borrow() && stopping.has_changed().is_ok() {
+        let now = desk.clock.now();
+        if now.since(tidied_at) >= TIDY {
+            tidied_at = now;
+            if let Err(error) = tidy(&desk, &kinds).await {
+                tracing::warn!("letters that nobody sends stay in the outbox for now: {error}");
+            }
+        }
         match round(&desk, &means, &kinds).await {
             Ok(0) => {}
             Ok(_) => continue,
@@ -71,11 +86,39 @@ fn kinds(desk: &Desk) -> Vec<&'static str> {
     kinds
 }
 
+/// Removes what has been due for a day, as letters are given up after it, and is of kinds that are switched off here: whoever sends
+/// them would have postponed or removed it.
+async fn tidy(desk: &Arc<Desk>, kinds: &[&'static str]) -> Result<(), crate::ConductorError> {
+    let off: Vec<_> =
+        [NOTICE, WEBHOOK, Letter::EVENT].into_iter().filter(|kind| !kinds.contains(kind)).collect();
+    if off.is_empty() {
+        return Ok(());
+    }
+    let day = i64::try_from(GIVEN_UP_AFTER.as_millis()).unwrap_or(i64::MAX);
+    loop {
+        let off = off.clone();
+        let remove = move |desk: &Desk, tx: &mut Tx| {
+            let before = Timestamp(desk.clock.now().0.saturating_sub(day));
+            tx.outbox().drop_unsent(&off, before, TIDIED)
+        };
+        let removed = desk.transaction(remove).await?;
+        if removed > 0 {
+            tracing::warn!("{removed} letters of kinds that are switched off were dropped after a day");
+        }
+        if removed < TIDIED as usize {
+            return Ok(());
+        }
+    }
+}
+
 async fn round(
     desk: &Arc<Desk>,
     means: &Arc<Means>,
     kinds: &[&'static str],
 ) -> Result<usize, crate::ConductorError> {
+    if kinds.is_empty() {
+        return Ok(0);
+    }
     let wanted = kinds.to_vec();
     let claim = move |desk: &Desk, tx: &mut Tx| tx.outbox().claim_due(&wanted, desk.clock.now(), BATCH, HOLD);
     let letters = desk.transaction(claim).await?;

@@ -68,7 +68,8 @@ conformance_suite! {
         two_jobs_run_in_rounds, who_is_not_let_in_runs_all_the_same, both_jobs_due_at_once_are_one_round;
     announce:
         webhooks_tell_of_failed_and_missed_runs, an_agent_that_stays_away_is_told_of,
-        a_job_that_polls_and_is_silent_is_told_of_once, a_silent_receiver_holds_nothing_up;
+        a_job_that_polls_and_is_silent_is_told_of_once, a_silent_receiver_holds_nothing_up,
+        letters_of_kinds_that_are_switched_off_go_after_a_day;
     fair:
         a_huge_first_backup_does_not_delay_another_project,
         a_huge_first_backup_on_a_central_agent_leaves_room, the_queue_is_ordered_by_shares,

@@ -3,14 +3,15 @@
 //! The API knows no addresses. It writes an event into the outbox, in the transaction of the report; a conductor that has
 //! addresses sends it, as it sends those of its own runs.
 
-use freezer_database::{DbError, Letter, Tx};
+use freezer_database::{DbError, Tx};
 use freezer_model::{Job, JobResult, JobState, Timestamp};
 use serde_json::json;
 
 /// Milliseconds that an event waits for a conductor with addresses: as long as deliveries are tried.
 const KEPT_MS: i64 = 24 * 3600 * 1000;
 
-/// Events that wait at the same time, of all projects: whoever reports failures without end fills no database.
+/// Events of a project that wait at the same time: whoever reports failures without end fills no database, and keeps no other
+/// project's from being told.
 const WAITING_MOST: i64 = 1000;
 
 /// Writes the event when the report (the job's state now) tells of a failure that was not known. The caller has the job's row
@@ -32,11 +33,11 @@ pub fn tell_end(tx: &mut Tx, known: &JobState, job: &Job, now: Timestamp) -> Res
         "request_id": null,
     });
     tx.outbox().forget_events(Timestamp(now.0.saturating_sub(KEPT_MS)))?;
-    if tx.outbox().count(Letter::EVENT)? >= WAITING_MOST {
-        tracing::warn!(project = %job.project_id, job = %job.job_id, "a failed run is not told: {WAITING_MOST} events wait for a conductor with [webhook] urls");
+    if tx.outbox().count_events(&job.project_id)? >= WAITING_MOST {
+        tracing::warn!(project = %job.project_id, job = %job.job_id, "a failed run is not told: {WAITING_MOST} events of the project wait for a conductor with [webhook] urls");
         return Ok(());
     }
-    tx.outbox().put(Letter::EVENT, &event, now)
+    tx.outbox().put_event(&job.project_id, &event, now)
 }
 
 /// Schedulers repeat what they know of the last run, also while they plan the next one.

@@ -1,8 +1,8 @@
 //! Events: what a user wants of a job (contract §6.1).
 
 use crate::harness::*;
-use freezer_database::Letter;
-use freezer_model::Clock;
+use freezer_database::{DbError, Letter};
+use freezer_model::{Clock, ProjectId};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -229,4 +229,36 @@ async fn a_failure_that_a_scheduler_reports_is_told_once() {
     // Where nobody has addresses, events do not pile up.
     api.clock.advance(Duration::from_secs(2 * 86_400));
     assert_eq!(reported(NOW + 400, NOW + 401, "completed", "fail").await, 1);
+}
+
+#[tokio::test]
+async fn a_project_that_fails_without_end_is_heard_no_more_and_silences_nobody() {
+    let api = Api::start().await;
+    let projects = [ProjectId::from(ALICE.project), ProjectId::from(OTTO.project)];
+    let waiting = || {
+        let count = |tx: &mut freezer_database::Tx| -> Result<Vec<i64>, DbError> {
+            projects.iter().map(|project| tx.outbox().count_events(project)).collect()
+        };
+        api.db.read(count).unwrap()
+    };
+    for (who, client) in [(ALICE, "node1"), (OTTO, "node2")] {
+        api.client(who, client).await;
+        api.job(who, json!({"job_id": "j", "client_id": client})).await;
+    }
+    let failed = async |who: Who, at: i64| {
+        let schedule = json!({"time_created": NOW, "time_started": at, "time_ended": at + 1, "status": "completed",
+            "result": "fail", "event": "", "current_pid": 7});
+        let body = json!({"job_schedule": schedule, "session_id": "", "session_tag": 0});
+        api.call(who, "PATCH", "/jobs/j", body).await.expect(200);
+    };
+    failed(ALICE, NOW).await;
+    assert_eq!(waiting(), [1, 0]);
+    let now = api.clock.now();
+    let fill = |tx: &mut freezer_database::Tx| -> Result<(), DbError> {
+        (0..999).try_for_each(|_| tx.outbox().put_event(&projects[0], &json!({}), now))
+    };
+    api.db.transaction(fill).unwrap();
+    failed(ALICE, NOW + 10).await;
+    failed(OTTO, NOW).await;
+    assert_eq!(waiting(), [1000, 1]);
 }

@@ -164,7 +164,8 @@ pub async fn webhooks_tell_of_failed_and_missed_runs(stage: Stage) {
     assert!(event["error"].as_str().unwrap().contains("plan cannot be followed"), "{event}");
     // What the API was told by a scheduler that polls.
     let told = json!({"event": "run.failed", "job_id": "polled"});
-    stage.db.transaction(|tx| tx.outbox().put(Letter::EVENT, &told, stage.clock.now())).unwrap();
+    let project = ProjectId::from("p");
+    stage.db.transaction(|tx| tx.outbox().put_event(&project, &told, stage.clock.now())).unwrap();
     let post = receiver.post().await;
     assert!(post.is_signed());
     assert_eq!(post.event(), told);
@@ -262,5 +263,31 @@ pub async fn a_silent_receiver_holds_nothing_up(stage: Stage) {
     assert_eq!(well.post().await.event()["event"], "run.failed");
     stage.put_job("next", json!({"schedule_date": NOW}), &[backup_of("next")]);
     agent.work(StepOutcome::Success).await;
+    conductor.stop().await;
+}
+
+/// Of a day ago, and of two hours later.
+pub async fn letters_of_kinds_that_are_switched_off_go_after_a_day(stage: Stage) {
+    let (old, young) = (stage.clock.now(), stage.clock.now().plus(Duration::from_secs(2 * 3600)));
+    let project = ProjectId::from("p");
+    for at in [old, young] {
+        stage
+            .db
+            .transaction(|tx| {
+                tx.outbox().put("notice", &json!({}), at)?;
+                tx.outbox().put("webhook", &json!({}), at)?;
+                tx.outbox().put_event(&project, &json!({}), at)
+            })
+            .unwrap();
+    }
+    let waiting = |stage: &Stage| stage.db.read(|tx| tx.outbox().count_events(&project)).unwrap();
+    let next = |stage: &Stage| stage.db.read(|tx| tx.outbox().next_attention()).unwrap();
+    assert_eq!((waiting(&stage), next(&stage)), (2, Some(old)));
+    let conductor = stage.conductor().await;
+    stage.clock.advance(Duration::from_secs(25 * 3600));
+    stage.eventually("what nobody sends is gone", |stage| next(stage) == Some(young)).await;
+    assert_eq!(waiting(&stage), 1);
+    stage.clock.advance(Duration::from_secs(2 * 3600));
+    stage.eventually("so are those of later", |stage| next(stage).is_none()).await;
     conductor.stop().await;
 }

@@ -7,7 +7,7 @@ use crate::connect::AnyConnection;
 use crate::schema::outbox;
 use crate::{DbError, Tx, json};
 use diesel::prelude::*;
-use freezer_model::Timestamp;
+use freezer_model::{ProjectId, Timestamp};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -41,6 +41,21 @@ type Row = (String, String, String, i64, i32);
 impl Outbox<'_> {
     /// Writes a new letter, due at once.
     pub fn put(&mut self, kind: &str, body: &Value, now: Timestamp) -> Result<(), DbError> {
+        self.insert(kind, None, body, now)
+    }
+
+    /// Writes a new letter of kind [`Letter::EVENT`], due at once, that counts as one of the project's.
+    pub fn put_event(&mut self, project: &ProjectId, body: &Value, now: Timestamp) -> Result<(), DbError> {
+        self.insert(Letter::EVENT, Some(project.as_str()), body, now)
+    }
+
+    fn insert(
+        &mut self,
+        kind: &str,
+        project: Option<&str>,
+        body: &Value,
+        now: Timestamp,
+    ) -> Result<(), DbError> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let body = json::to_text(NOUN, body)?;
         self.tx.run(NOUN, &id, |conn| {
@@ -52,15 +67,24 @@ impl Outbox<'_> {
                     outbox::created_at.eq(now.0),
                     outbox::attempts.eq(0),
                     outbox::attention_at.eq(Some(now.0)),
+                    outbox::project_id.eq(project),
                 ))
                 .execute(conn)
         })?;
         Ok(())
     }
 
-    /// How many letters of this kind wait.
+    /// How many letters of this kind wait, whoever they are of.
     pub fn count(&mut self, kind: &str) -> Result<i64, DbError> {
         self.tx.run(NOUN, "", |conn| outbox::table.filter(outbox::kind.eq(kind)).count().get_result(conn))
+    }
+
+    /// How many of the project's events wait, counted by index.
+    pub fn count_events(&mut self, project: &ProjectId) -> Result<i64, DbError> {
+        self.tx.run(NOUN, project.as_str(), |conn| {
+            let of_project = outbox::table.filter(outbox::project_id.eq(project.as_str()));
+            of_project.filter(outbox::kind.eq(Letter::EVENT)).count().get_result(conn)
+        })
     }
 
     /// Removes events that have been due since before then: nobody has addresses to send them to.
@@ -70,6 +94,28 @@ impl Outbox<'_> {
             diesel::delete(old.filter(outbox::kind.eq(Letter::EVENT))).execute(conn)
         })?;
         Ok(())
+    }
+
+    /// Removes up to `limit` letters of these kinds that have been due since before then, oldest first, and returns how many:
+    /// nobody sends what they go by.
+    pub fn drop_unsent(&mut self, kinds: &[&str], before: Timestamp, limit: u32) -> Result<usize, DbError> {
+        let ids: Vec<String> = self.tx.run(NOUN, "", |conn| {
+            outbox::table
+                .filter(outbox::attention_at.lt(before.0))
+                .filter(outbox::kind.eq_any(kinds.to_vec()))
+                .order((outbox::attention_at, outbox::id))
+                .limit(i64::from(limit))
+                .select(outbox::id)
+                .load(conn)
+        })?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        self.tx.run(NOUN, "", |conn| {
+            // One that somebody has begun to send in the meantime is theirs.
+            let left = outbox::table.filter(outbox::id.eq_any(&ids));
+            diesel::delete(left.filter(outbox::attention_at.lt(before.0))).execute(conn)
+        })
     }
 
     /// Up to `limit` due letters of these kinds, oldest first; nobody else gets them for `hold`.

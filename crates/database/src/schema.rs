@@ -153,6 +153,7 @@ diesel::table! {
         attempts -> Integer,
         attention_at -> Nullable<BigInt>,
         last_error -> Nullable<Text>,
+        project_id -> Nullable<Text>,
     }
 }
 

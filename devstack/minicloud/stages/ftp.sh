@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # ProFTPD, for the stores ftp and ftps: on port 2121 as a careful operator has it (TLS for who asks for it, data connections
 # must go on with the session of their control connection), on 2122 as an old server (no MLSD, TLS 1.2), on 2123 only for
-# clients with a certificate, and no file there takes the place of another. Certificates come from a CA of its own.
+# clients with a certificate, and no file there takes the place of another; on 2124 data connections may come up with a session of
+# their own. Certificates come from a CA of its own.
 
 FTP_DIR=$MINICLOUD_DIR/ftp   # certificates and accounts
 FTP_HOME=$DATA/ftp           # what the user freezer sees as /
@@ -95,6 +96,14 @@ TLSVerifyClient off
   TLSProtocol TLSv1.3
   TLSVerifyClient on
   AllowOverwrite off
+</VirtualHost>
+<VirtualHost $HOST>
+  Port 2124
+  AllowOverwrite on
+  TLSRequired off
+  TLSProtocol TLSv1.2 TLSv1.3
+  TLSVerifyClient off
+  TLSOptions NoSessionReuseRequired
 </VirtualHost>
 END
 }

@@ -24,8 +24,10 @@ pub(super) struct Conn {
     pub has_facts: bool,
     /// No answer for so long: the connection is given up.
     pub patience: Duration,
-    /// Answers are out of step with commands.
+    /// Answers are out of step with commands, or none comes any more.
     pub is_broken: bool,
+    /// Its TLS sessions are spent, and it is used on as the server did without one before.
+    pub goes_without_session: bool,
     /// What data connections over TLS go on with.
     sessions: Arc<Sessions>,
 }
@@ -93,6 +95,7 @@ impl Conn {
             has_facts: has("MLST") || has("MLSD"),
             patience: config.stall_timeout,
             is_broken: false,
+            goes_without_session: false,
             sessions,
         })
     }
@@ -105,6 +108,11 @@ impl Conn {
     /// A data connection finds a session to go on with, where the server has any.
     pub fn has_sessions_left(&self) -> bool {
         !self.sessions.are_spent()
+    }
+
+    /// The next data connection comes up without a session of before.
+    pub fn forget_sessions(&self) {
+        self.sessions.forget();
     }
 
     /// Nothing waits to be read: the server has neither hung up nor said goodbye.

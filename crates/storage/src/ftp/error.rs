@@ -48,6 +48,11 @@ impl Failure {
         matches!(self, Self::Reply { code, .. } if !matches!(*code, 421 | 425))
             || matches!(self, Self::Damaged(_))
     }
+
+    /// The server wants another protection of the data connection; some say so when they want a session to be gone on with.
+    pub fn is_unprotected(&self) -> bool {
+        matches!(self, Self::Reply { code: 522, .. })
+    }
 }
 
 impl From<FtpError> for Failure {
@@ -98,10 +103,11 @@ impl FtpStore {
         doing: &str,
         result: Result<T, Failure>,
     ) -> Result<T, StoreError> {
-        if conn.is_broken || result.as_ref().is_err_and(|failure| !failure.leaves_connection()) {
+        let result = result.map_err(|failure| self.doubt(&conn, failure));
+        if result.as_ref().is_err_and(|failure| !failure.leaves_connection()) {
             // What ended this one has ended the others, as a rule.
             self.inner.pool.clear();
-        } else {
+        } else if !conn.is_broken {
             self.inner.pool.give_back(conn);
         }
         result.map_err(|failure| self.meaning(name, doing, failure))

@@ -2,18 +2,20 @@
 //!
 //! A hidden temporary file is written, its size asked for, and renamed: a name shows a whole object or none. FTP knows
 //! neither `fsync` nor modes: how durable what the server acknowledged is, and who may read it there, is up to the server. A
-//! control connection does one thing at a time, so a few of them are kept; one that broke, or whose TLS session serves no more, is
-//! replaced. Deleting never enters a symbolic link that it meets, as the server is asked to delete the name first; links above a
+//! control connection does one thing at a time, so a few of them are kept; one that broke, or has no TLS session left for a server
+//! that demands one, is replaced. Deleting never enters a symbolic link that it meets, as the server is asked to delete the name first; links above a
 //! folder cannot be seen over FTP.
 
 mod connect;
 mod delete;
 mod error;
+mod hang_up;
 mod large;
 mod lines;
 mod list;
 mod pool;
 mod read;
+mod reuse;
 mod sessions;
 mod tls;
 mod write;
@@ -25,6 +27,7 @@ use crate::throttle::Limits;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pool::Pool;
+use reuse::Reuse;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -40,6 +43,7 @@ struct Inner {
     limits: Limits,
     retry: Retry,
     pool: Pool,
+    reuse: Reuse,
 }
 
 impl FtpStore {
@@ -55,7 +59,8 @@ impl FtpStore {
             tracing::warn!(store = %label, "insecure: the server's certificate is not verified");
         }
         let pool = Pool::new(config.connections);
-        Ok(Self { inner: Arc::new(Inner { config, label, limits, retry, pool }) })
+        let inner = Inner { config, label, limits, retry, pool, reuse: Reuse::default() };
+        Ok(Self { inner: Arc::new(inner) })
     }
 }
 

@@ -46,8 +46,11 @@ impl FtpStore {
 
     /// A connection that waits and is good for a transfer, or a new one.
     pub(super) async fn conn(&self) -> Result<Conn, StoreError> {
-        while let Some(conn) = self.inner.pool.take() {
-            if conn.has_sessions_left() && conn.is_quiet().await {
+        while let Some(mut conn) = self.inner.pool.take() {
+            if !conn.is_quiet().await {
+                continue;
+            }
+            if conn.has_sessions_left() || self.goes_on_without_session(&mut conn).await {
                 return Ok(conn);
             }
         }

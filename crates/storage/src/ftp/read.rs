@@ -108,16 +108,12 @@ impl Reader {
         if self.is_to_end {
             // Up to the server's own end of it: hanging up before that would look like a failure to the server.
             let mut beyond = [0u8; 1];
-            let _ = tokio::time::timeout(END_TIMEOUT, transfer.read(&mut beyond)).await;
-            return within(conn.patience, transfer.finish()).await;
+            let end = tokio::time::timeout(END_TIMEOUT, transfer.read(&mut beyond)).await;
+            if matches!(end, Ok(Ok(0) | Err(_))) {
+                return within(conn.patience, transfer.finish()).await;
+            }
         }
-        match within(conn.patience, transfer.finish()).await {
-            // It was to send more, and says that it could not.
-            Ok(()) | Err(Failure::Reply { .. }) => {}
-            Err(failure) => return Err(failure),
-        }
-        // Some servers have two answers to that: then this is the second, and the connection is given up.
-        conn.is_broken = within(conn.patience, conn.ftp.noop()).await.is_err();
+        conn.hang_up(transfer).await;
         Ok(())
     }
 }

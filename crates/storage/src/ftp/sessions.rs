@@ -2,8 +2,8 @@
 //!
 //! A ticket of TLS 1.3 serves once. A server gives a few when the control connection comes up, and need not give another for
 //! one that was used: ProFTPD does so for downloads and listings, but not for uploads, and refuses data connections without one. So
-//! it is known here when the last one was used, and the control connection is replaced before that matters. Sessions of TLS 1.2
-//! serve any number of times.
+//! it is known here when the last one was used, and the control connection is replaced before that matters, unless the server
+//! does without (see `reuse`). Sessions of TLS 1.2 serve any number of times.
 
 use crate::clock::lock;
 use rustls::NamedGroup;
@@ -45,6 +45,13 @@ impl Sessions {
         let state = lock(&self.state);
         let had_any = state.had_tickets || state.of_tls12.is_some();
         (had_any && self.begun.elapsed() > SESSION_TIME) || (state.had_tickets && state.tickets.is_empty())
+    }
+
+    /// Offers none of them any more.
+    pub fn forget(&self) {
+        let mut state = lock(&self.state);
+        state.of_tls12 = None;
+        state.tickets.clear();
     }
 }
 

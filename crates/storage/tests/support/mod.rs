@@ -367,6 +367,8 @@ pub const FTP: (&str, &str) = ("FREEZER_TEST_FTP", "127.0.0.1:2121");
 pub const FTP_OLD: (&str, &str) = ("FREEZER_TEST_FTP_OLD", "127.0.0.1:2122");
 /// Wants a certificate of the client, and lets no file take the place of another.
 pub const FTP_CLIENT: (&str, &str) = ("FREEZER_TEST_FTP_CLIENT", "127.0.0.1:2123");
+/// Does not demand that data connections go on with a TLS session.
+pub const FTP_LAX: (&str, &str) = ("FREEZER_TEST_FTP_LAX", "127.0.0.1:2124");
 
 impl FtpFixture {
     pub fn new(test: &str, which: (&str, &str), tls: Option<FtpTls>) -> Self {

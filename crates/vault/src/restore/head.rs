@@ -46,11 +46,9 @@ pub(crate) async fn upstream_head(
 pub(crate) async fn read_head(store: &Arc<dyn Store>, name: &ObjectName) -> Result<Vec<u8>, StoreError> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     let mut stream = store.get(name, Some(0..HEAD_BYTES as u64)).await?;
+    // Up to the stream's end, with which a store gets its connection back.
     while let Some(bytes) = stream.try_next().await? {
         head.extend_from_slice(&bytes);
-        if head.len() >= HEAD_BYTES {
-            break;
-        }
     }
     Ok(head)
 }

@@ -1,0 +1,3 @@
+-- Whose event for webhooks a letter is: only so many of a project wait at the same time. Counted by the index alone.
+ALTER TABLE outbox ADD COLUMN project_id TEXT NULL;
+CREATE INDEX outbox_of_project ON outbox (project_id, kind);
