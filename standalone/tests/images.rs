@@ -3,6 +3,7 @@
 
 mod cloud;
 
+use cloud::adopted;
 use cloud::one_shot::{Said, agent_of};
 use cloud::project::{GLANCE, Hands, Project, call};
 use freezer_testkit::venv;
@@ -99,6 +100,10 @@ async fn an_image_comes_back_whole() {
     // Two images by project, each in a chain of its own; one comes back by its id.
     let all = run(&["--action", "backup", "--project-id", &project.id]).await.unwrap();
     assert_eq!(all["images"].as_object().unwrap().len(), 2, "{all}");
+    let records = run(&["--action", "adopt"]).await.unwrap();
+    let told: Vec<&Value> =
+        [&full, &again].into_iter().chain(all["images"].as_object().unwrap().values()).collect();
+    adopted::as_told(&records, &told, &["glance_image_id", "image_name"]);
     let one = run(&["--action", "restore", "--glance-image-id", new]).await.unwrap();
     assert_eq!(one["image_of_backup"], new);
 

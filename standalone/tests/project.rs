@@ -4,13 +4,13 @@
 
 mod cloud;
 
-use cloud::login;
 use cloud::one_shot::quota;
 use cloud::project::{CINDER, Hands, NEUTRON, NOVA, Project, content, scribble};
 use cloud::servers::{resources, servers_allowed};
 use cloud::service::Service;
 use cloud::stage::{PARTIAL, Stage, count};
 use cloud::whole::{as_admin, let_in, neutron, volumes};
+use cloud::{adopted, login};
 use freezer_testkit::random_name;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -33,6 +33,7 @@ async fn everything_comes_back_equal() {
     let stored = |document: &Value| document["bytes_stored"].as_u64().unwrap();
     assert!(stored(&again) < 64 << 10 && stored(&again) * 20 < stored(&full), "{full:#} {again:#}");
     assert!(again["members"].as_array().unwrap().iter().all(|member| member["level"] == 1), "{again:#}");
+    adopted::as_told(&stage.run("adopt", &[]).await.document(), &[&full, &again], &["project_id"]);
 
     stage.hands.clear().await;
     // The plan for people, and nothing is made.
@@ -219,10 +220,11 @@ async fn a_job_says_what_it_could_not_save() {
     let service = Service::of(&project, &hands, "").await;
     let user = &service.user;
     reset(&bad, "error").await;
+    let container = format!("saved-{}", random_name());
     let (job_id, run) = service
         .job(json!({
             "action": "backup", "mode": "project", "engine_name": "set", "storage": "swift", "incremental": true,
-            "container": format!("saved-{}", random_name()), "backup_name": "all",
+            "container": container, "backup_name": "all",
         }))
         .await;
     assert_eq!(run["state"], "partial", "{run:#}");
@@ -240,6 +242,7 @@ async fn a_job_says_what_it_could_not_save() {
         assert_eq!(metadata["resources"]["container"], 1, "{backups:#}");
     }
     assert_eq!(backups["backups"].as_array().unwrap().len(), 2);
+    adopted::come_back(&service, &container, &["project_id"]).await;
     reset(&bad, "available").await;
 
     // What a run makes for a while is told with its end, also of one that fails in the middle.

@@ -3,8 +3,8 @@
 
 mod cloud;
 
-use cloud::cut;
 use cloud::one_shot::{CEPH, Said, measured};
+use cloud::{adopted, cut};
 use freezer_testkit::{noise, program, random_name};
 use serde_json::Value;
 use std::io::Write;
@@ -160,6 +160,8 @@ async fn an_image_with_holes_comes_back_into_any_pool() {
     let unchanged = stage.save().await;
     assert_eq!((&unchanged["curr_backup_level"], read(&unchanged)), (&2.into(), 0), "{unchanged}");
     assert_eq!(snapshots(&source), 1);
+    let records = stage.agent("adopt", &[]).await.document();
+    adopted::as_told(&records, &[&full, &changed, &unchanged], &["rbd_pool", "rbd_image"]);
 
     // A dry run first: it names the target and makes nothing.
     let copy = other.at("copy");

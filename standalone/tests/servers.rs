@@ -13,7 +13,7 @@ use cloud::project::{Hands, Project, content, scribble};
 use cloud::servers::{resources, servers_allowed};
 use cloud::service::Service;
 use cloud::stage::PARTIAL;
-use cloud::{LOOK, PATIENCE};
+use cloud::{LOOK, PATIENCE, adopted};
 use freezer_testkit::random_name;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -111,6 +111,8 @@ async fn a_server_comes_back_with_its_disks_its_address_and_its_names() {
         "{increment}"
     );
     assert_eq!(resources(&hands).await, before);
+    let records = run("adopt", &[]).await.document();
+    adopted::as_told(&records, &[&full, &increment], &["nova_inst_id", "server_name", "consistency"]);
 
     let (old, old_port) = (hands.shown_server(&server).await, hands.ports_of(&server).await.remove(0));
     let groups = old["server_groups"].as_array().map(Vec::len);

@@ -13,7 +13,7 @@ use cloud::one_shot::{CEPH, Said, agent_of, quota};
 use cloud::project::{CINDER, GLANCE, Hands, Project, call, content, scribble};
 use cloud::service::Service;
 use cloud::whole::as_admin;
-use cloud::{LOOK, PATIENCE, cut};
+use cloud::{LOOK, PATIENCE, adopted, cut};
 use freezer_testkit::random_name;
 use proxy::{Action, Proxy};
 use reqwest::Method;
@@ -347,6 +347,8 @@ async fn from_the_cluster() {
     let unchanged = stage.save().await;
     assert_eq!((&unchanged["curr_backup_level"], read(&unchanged)), (&2.into(), 0));
     assert_eq!(stage.kept(), 1);
+    let records = stage.agent("adopt", &[]).await.document();
+    adopted::as_told(&records, &[&states[0].0, &states[1].0, &unchanged], &["cinder_vol_id", "volume_name"]);
     comes_back(&stage, &states).await;
     // What the volume was set back to differs from the last level: the change list says so.
     let after = stage.save().await;
@@ -500,4 +502,5 @@ async fn a_job_saves_and_brings_back() {
     let (_, volumes) = hands.cinder(Method::GET, "/volumes?name=again", None).await;
     let again = volumes["volumes"][0]["id"].as_str().unwrap();
     assert_eq!(content(again), original);
+    adopted::come_back(&service, &container, &["cinder_vol_id", "volume_name"]).await;
 }

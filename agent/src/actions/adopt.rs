@@ -11,9 +11,11 @@ use freezer_model::backup::ADOPTED;
 use freezer_storage::Store;
 use freezer_vault::catalogue::{self, Level};
 use freezer_vault::encryption::PassPhrase;
+use freezer_vault::manifest::{Manifest, Totals};
 use freezer_vault::set::{self, SetReadRequest};
-use freezer_vault::{Engine, Hbn, image};
+use freezer_vault::{Engine, Hbn, LevelId, image};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A report has to reach the conductor in one piece.
@@ -22,11 +24,15 @@ const MOST_RECORD_BYTES: usize = 512 << 10;
 pub async fn adopt(options: &ActionOptions, around: &Surroundings) -> Result<Done, ActionError> {
     let store = open_store(options, around).await?;
     let pass = options.pass_phrase()?;
-    let search = Search { options, store: &store, pass };
+    let mut search = Search { options, store: &store, pass, parts: BTreeMap::new() };
     let mut records = Vec::new();
+    // Sets come last: what they name is known by then.
     for hbn in all(&store).await?.into_iter().filter(|hbn| is_meant(options, hbn.as_str())) {
         let found = catalogue::list(&store, &hbn).await?;
         for level in found.chains.iter().flat_map(|chain| chain.existing()) {
+            if let Some(manifest) = level.manifest().filter(|_| hbn.engine() != Engine::Set) {
+                search.parts.insert((hbn.clone(), level.id), manifest.totals);
+            }
             if level.manifest().is_none_or(|manifest| manifest.part_of.is_none()) {
                 records.push(search.record(&hbn, level).await);
             }
@@ -56,6 +62,8 @@ struct Search<'a> {
     options: &'a ActionOptions,
     store: &'a Arc<dyn Store>,
     pass: Option<PassPhrase>,
+    /// What was read and stored of each backup that a set may name.
+    parts: BTreeMap<(Hbn, LevelId), Totals>,
 }
 
 impl Search<'_> {
@@ -70,19 +78,33 @@ impl Search<'_> {
         add("curr_backup_level", json!(level.id.level));
         add("compression", json!(level.compression().map_or("", |codec| codec.name())));
         add("encrypted", json!(level.is_encrypted()));
+        let parts = level.manifest().map(|manifest| self.parts_of(manifest)).unwrap_or_default();
         if let Some(manifest) = level.manifest() {
-            add("bytes_read", json!(manifest.totals.read_bytes));
-            add("bytes_stored", json!(manifest.totals.stored_bytes));
+            // A quota counts what is stored.
+            add("bytes_read", json!(manifest.totals.read_bytes.saturating_add(parts.read_bytes)));
+            add("bytes_stored", json!(manifest.totals.stored_bytes.saturating_add(parts.stored_bytes)));
             add("files", json!(manifest.totals.files));
             add("problem_count", json!(manifest.problems.count));
         }
         let of_kind = match hbn.engine() {
             Engine::Tar | Engine::Rsync | Engine::Nova | Engine::Glance | Engine::Cinder => of_folder(level),
             Engine::Image => of_image(self.image(hbn, level).await),
-            Engine::Set => of_set(self.topology(&hostname, &backup_name, level).await),
+            Engine::Set => of_set(self.topology(&hostname, &backup_name, level).await, &parts),
         };
         record.extend(of_kind);
         record
+    }
+
+    /// All backups that a set names, together; nothing of one that is not there.
+    fn parts_of(&self, set: &Manifest) -> Parts {
+        let mut parts = Parts::default();
+        for link in &set.members {
+            let totals = link.hbn().ok().and_then(|hbn| self.parts.get(&(hbn, link.id())));
+            parts.level = parts.level.max(link.level);
+            parts.read_bytes += totals.map_or(0, |totals| totals.read_bytes);
+            parts.stored_bytes += totals.map_or(0, |totals| totals.stored_bytes);
+        }
+        parts
     }
 
     /// What all records of this storage say.
@@ -121,6 +143,15 @@ impl Search<'_> {
             }
         }
     }
+}
+
+/// Sums over the backups that a set names.
+#[derive(Default)]
+struct Parts {
+    /// The highest of them.
+    level: u32,
+    read_bytes: u64,
+    stored_bytes: u64,
 }
 
 /// Host and name of `<hostname>_<backup_name>`: names of hosts hold no `_`, unless the action says so.
@@ -173,14 +204,25 @@ fn of_image(description: Value) -> Fields {
     }
 }
 
-fn of_set(topology: Value) -> Fields {
+fn of_set(topology: Value, disks: &Parts) -> Fields {
     let text = |pointer: &str| topology.pointer(pointer).cloned().unwrap_or_default();
     if topology.get("kind").and_then(Value::as_str) == Some("server") {
-        let (id, name) = (text("/server/id"), text("/server/name"));
-        return fields("nova", "nova", &[("nova_inst_id", id), ("server_name", name)]);
+        // Its disks are all there is of it, as its run counts.
+        let of_server = [
+            ("nova_inst_id", text("/server/id")),
+            ("server_name", text("/server/name")),
+            ("consistency", text("/server/consistency")),
+            ("curr_backup_level", json!(disks.level)),
+            ("bytes_read", json!(disks.read_bytes)),
+            ("bytes_stored", json!(disks.stored_bytes)),
+        ];
+        return fields("nova", "nova", &of_server);
     }
-    match topology.get("project_id") {
-        Some(id) => fields("project", "set", &[("project_id", id.clone())]),
-        None => fields("", "set", &[]),
+    match (topology.get("project_id"), topology.get("resources").and_then(Value::as_array)) {
+        (Some(id), Some(resources)) => {
+            let count = json!(resources.len());
+            fields("project", "set", &[("project_id", id.clone()), ("files", count)])
+        }
+        _ => fields("", "set", &[]),
     }
 }

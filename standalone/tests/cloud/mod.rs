@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod admin;
+pub mod adopted;
 pub mod central;
 pub mod cut;
 pub mod detour;

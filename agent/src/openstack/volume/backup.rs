@@ -208,6 +208,11 @@ pub async fn backup_rbd(
     let mut done = action::done(options, around, &report);
     done.summary.push(format!("Image        {pool}/{name}"));
     done.summary.extend(left.iter().map(|what| format!("Left behind  {what}")));
+    if let Some(Value::Object(metadata)) = done.result.get_mut("backup_metadata") {
+        // A restore needs both.
+        metadata.insert("rbd_pool".into(), json!(pool));
+        metadata.insert("rbd_image".into(), json!(name));
+    }
     Ok(done)
 }
 
