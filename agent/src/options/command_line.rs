@@ -18,9 +18,8 @@ pub fn flags(mut command: Command) -> Command {
         if key.name.contains('_') && key.flag.is_none() {
             arg = arg.alias(key.name);
         }
-        if key.name == "compression" {
-            // Upstream's parser takes the beginning of a flag; here another one begins so, too.
-            arg = arg.alias("compress");
+        if let Some(other) = key.other_flag {
+            arg = arg.alias(other);
         }
         if key.kind == Kind::Bool {
             let off = format!("no-{}", key.name);
@@ -62,4 +61,31 @@ pub fn given(matches: &ArgMatches) -> Map<String, Value> {
         }
     }
     map
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_flag_is_taken_under_each_of_its_names() {
+        let taken = |words: &[&str]| {
+            let command = flags(Command::new("freezer-agent")).infer_long_args(true);
+            given(&command.try_get_matches_from([&["freezer-agent"], words].concat()).unwrap())
+        };
+        for (words, key, value) in [
+            (&["--compression", "xz"][..], "compression", json!("xz")),
+            (&["--compress", "xz"][..], "compression", json!("xz")),
+            (&["--compression-l", "9"][..], "compression_level", json!("9")),
+            (&["--backup-name", "b"][..], "backup_name", json!("b")),
+            (&["--backup_name", "b"][..], "backup_name", json!("b")),
+            (&["-N", "b"][..], "backup_name", json!("b")),
+            (&["--engine", "tar"][..], "engine_name", json!("tar")),
+            (&["--nosync"][..], "sync", json!(false)),
+        ] {
+            assert_eq!(Value::Object(taken(words)), json!({key: value}), "{words:?}");
+        }
+    }
 }

@@ -23,6 +23,8 @@ pub struct Key {
     pub name: &'static str,
     /// Long flag when it is not the name with dashes.
     pub flag: Option<&'static str>,
+    /// Another long flag that means the same; hidden in `--help`.
+    pub other_flag: Option<&'static str>,
     pub short: Option<char>,
     pub kind: Kind,
     pub default: Option<&'static str>,
@@ -61,7 +63,7 @@ const OWNERS: &[&str] = &["names", "numbers", "none"];
 const DEREFERENCE: &[&str] = &["", "none", "soft", "hard", "all"];
 
 const fn key(group: &'static str, name: &'static str, kind: Kind, help: &'static str) -> Key {
-    Key { name, flag: None, short: None, kind, default: None, group, help }
+    Key { name, flag: None, other_flag: None, short: None, kind, default: None, group, help }
 }
 
 impl Key {
@@ -75,6 +77,10 @@ impl Key {
     }
     const fn flag(mut self, flag: &'static str) -> Self {
         self.flag = Some(flag);
+        self
+    }
+    const fn or_flag(mut self, flag: &'static str) -> Self {
+        self.other_flag = Some(flag);
         self
     }
     /// Whether it says where a storage is, or how to get there.
@@ -125,7 +131,8 @@ pub const KEYS: &[Key] = &[
     key(CHAIN, "max_level", Kind::Int, "Start a new chain after this level"),
     key(CHAIN, "always_level", Kind::Int, "Stay at this level: each backup holds the changes since the level below"),
     key(CHAIN, "restart_always_level", Kind::Float, "Start a new chain when level 0 is older than this many days"),
-    key(FORM, "compression", Kind::Choice(CODECS), "Compressor").or("gzip"),
+    // Upstream's parser takes the beginning of a flag; here another one begins so, too.
+    key(FORM, "compression", Kind::Choice(CODECS), "Compressor").or("gzip").or_flag("compress"),
     key(FORM, "compression_level", Kind::Int, "Level of the compressor (default: its own)"),
     key(FORM, "encrypt_pass_file", Kind::Text, "File whose first line is the pass phrase; encrypts with AES-256"),
     key(FORM, "encrypt_secret_ref", Kind::Text, "The pass phrase as a secret of the project in Barbican (its address or id), instead of a file"),
