@@ -267,6 +267,18 @@ async fn by_commands(kind: &str) {
     stage.is_clean();
 }
 
+/// Option `sync`, which is on unless told otherwise.
+#[tokio::test]
+async fn what_was_written_is_on_the_disk_before_it_is_saved() {
+    let stage = Stage::new("ext4");
+    let written = random_name();
+    std::fs::write(stage.at("live/data/file"), &written).unwrap();
+    stage.save(&[]).await.document();
+    // The kernel alone would leave it in memory for half a minute.
+    let search = "tr -d '\\0' < \"$1\" | grep -qaF \"$2\"";
+    ran(&["sh", "-c", search, "sh", &stage.name("volume"), &written]);
+}
+
 #[tokio::test]
 async fn a_frozen_ext4_is_copied_by_commands() {
     by_commands("ext4").await;
