@@ -184,6 +184,29 @@ async fn hooks_run_before_and_after_whatever_happens() {
     assert_eq!(std::fs::read_to_string(work.join("target/state")).unwrap(), "frozen\n");
 }
 
+#[tokio::test]
+async fn a_hook_that_hangs_is_ended_and_the_run_says_so() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    let [one, _] = two_folders(work);
+    let backup = ["--action", "backup", "--backup-name", "b", "--path-to-backup", &one, "--exec-shell"];
+    let run =
+        async |more: &[&str]| agent(work, &[&backup[..], &["--hook-timeout", "1"], more].concat()).await;
+    let hangs = "echo $$ >> shells; sleep 1000";
+    let saved = || Command::new("find").arg(work).args(["-name", "manifest"]).output().unwrap().stdout;
+
+    let late = run(&["--hook-before", hangs, "--hook-after", "echo $FREEZER_OUTCOME >> trace"]).await;
+    late.fails_with(&["hook_before did not end within 1 s", "the action was not done"]);
+    assert_eq!((trace(work).as_str(), saved()), ("fail\n", Vec::new()));
+    let late = run(&["--hook-after", hangs]).await;
+    assert_eq!(late.document_of(3)["curr_backup_level"], 0, "it is saved, and not all is well");
+    assert!(late.err.contains("hook_after did not end within 1 s"), "{}", late.err);
+    assert!(!saved().is_empty());
+    let shells = std::fs::read_to_string(work.join("shells")).unwrap();
+    let alive = shells.lines().filter(|shell| Path::new("/proc").join(shell).exists());
+    assert_eq!((shells.lines().count(), alive.count()), (2, 0));
+}
+
 /// What `cat stream/*` gives of the newest backup.
 async fn stream_of(work: &Path, target: &str) -> Vec<u8> {
     let folder = text(&work.join(target));

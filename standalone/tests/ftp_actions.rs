@@ -1,7 +1,8 @@
-//! Actions over storages ftp and ftps: a backup, its increment, a check and a restore by the agent's program.
+//! Actions over storages that a password opens, ftp, ftps and ssh: a backup, its increment, a check and a restore by the agent's
+//! program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use freezer_testkit::{Said, program, services};
+use freezer_testkit::{PasswordSshd, Said, program, services};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -59,7 +60,11 @@ async fn a_folder_goes_to_an_ftp_server_and_comes_back() {
         std::fs::write(source.join("first"), "worth saving\n".repeat(10_000)).unwrap();
         let run = async |arguments: &[&str]| {
             let mut command = agent(storage, &port, &format!("/{name}/store"));
-            command.args(["--ftp-password-file", password.to_str().unwrap()]).args(arguments);
+            match storage {
+                "ftp" => command.env("FTP_PASSWORD", services::password()),
+                _ => command.args(["--ftp-password-file", password.to_str().unwrap()]),
+            };
+            command.args(arguments);
             Said::by(command).await
         };
         let backup = [
@@ -128,4 +133,42 @@ async fn what_is_wrong_is_said_without_the_password() {
     assert!(insecure.out.contains("insecure: neither certificates"), "{}", insecure.out);
     let plain = run("ftp", &services::password(), "", &[]).await;
     assert!(plain.status == Some(0) && plain.out.contains("in the clear"), "{}{}", plain.out, plain.err);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_goes_over_ssh_by_a_password_and_comes_back() {
+    let work = tempfile::tempdir().unwrap();
+    let sshd = PasswordSshd::start(work.path());
+    let (source, target) = (work.path().join("source"), work.path().join("target"));
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("file"), "worth saving\n".repeat(10_000)).unwrap();
+    let file = work.path().join("password");
+    std::fs::write(&file, format!("{}\n", sshd.password)).unwrap();
+    let storage = sshd.options(&work.path().join("store"));
+    let run = async |password: &str, arguments: &[&str]| {
+        let mut command = Command::new(program("freezer-agent"));
+        command.env_clear().envs([("PATH", "/usr/bin:/bin"), ("HOME", "/nonexistent")]);
+        if !password.is_empty() {
+            command.env("SSH_PASSWORD", password);
+        }
+        command.args(&storage).args(["--hostname", "h", "--backup-name", "b"]).args(arguments);
+        Said::by(command).await
+    };
+    let backup = ["--action", "backup", "--path-to-backup", source.to_str().unwrap()];
+    let wrong = run("no-such-password", &backup).await;
+    wrong.fails_with(&["does not accept the password"]);
+    assert!(!format!("{}{}", wrong.out, wrong.err).contains("no-such-password"), "{}", wrong.err);
+    let in_argv = run("", &[&backup[..], &["--ssh-password", "no-such-password"]].concat()).await;
+    in_argv.fails_with(&["SSH_PASSWORD", "every user of this host"]);
+    assert!(!in_argv.err.contains("no-such-password"), "{}", in_argv.err);
+
+    let saved = run(&sshd.password, &backup).await;
+    assert_eq!(saved.status, Some(0), "{}", saved.err);
+    assert!(!format!("{}{}", saved.out, saved.err).contains(&sshd.password), "{}", saved.err);
+    let restore = ["--action", "restore", "--restore-abs-path", target.to_str().unwrap()];
+    let in_file = [&restore[..], &["--ssh-password-file", file.to_str().unwrap()]].concat();
+    let restored = run("", &in_file).await;
+    assert_eq!(restored.status, Some(0), "{}", restored.err);
+    let read = |folder: &Path| std::fs::read(folder.join("file")).unwrap();
+    assert!(read(&source) == read(&target), "it comes back as it was");
 }

@@ -3,11 +3,11 @@
 
 mod cloud;
 
+use cloud::ec2::Ec2Keys;
 use cloud::one_shot::Said;
 use cloud::tls::TlsFront;
-use cloud::{http, login, remove_container};
-use freezer_testkit::{program, services};
-use serde_json::{Value, json};
+use cloud::{login, remove_container};
+use freezer_testkit::program;
 use std::process::Command;
 
 /// The agent with nothing in its environment.
@@ -23,19 +23,8 @@ fn agent(endpoint: &str, bucket: &str) -> Command {
 async fn a_folder_goes_to_a_bucket_and_comes_back() {
     let work = tempfile::tempdir().unwrap();
     let demo = login("demo", "demo").await;
-    let tokens = format!("{}/auth/tokens", services::keystone_url());
-    let shown =
-        http().get(&tokens).header("X-Auth-Token", &demo.token).header("X-Subject-Token", &demo.token);
-    let shown: Value = shown.send().await.unwrap().json().await.unwrap();
-    let user = shown["token"]["user"]["id"].as_str().unwrap();
-    let address = format!("{}/users/{user}/credentials/OS-EC2", services::keystone_url());
-    let made = http()
-        .post(&address)
-        .header("X-Auth-Token", &demo.token)
-        .json(&json!({"tenant_id": demo.project_id}));
-    let made: Value = made.send().await.unwrap().json().await.unwrap();
-    let key = |name: &str| made["credential"][name].as_str().unwrap().to_owned();
-    let (access, secret) = (key("access"), key("secret"));
+    let made = Ec2Keys::of(&demo).await;
+    let (access, secret) = (&made.access, &made.secret);
 
     let file = work.path().join("credentials");
     let lines = format!(
@@ -80,7 +69,7 @@ async fn a_folder_goes_to_a_bucket_and_comes_back() {
 
     // The environment holds them as well.
     let mut command = agent("http://127.0.0.1:8080", &bucket);
-    command.envs([("AWS_ACCESS_KEY_ID", &access), ("AWS_SECRET_ACCESS_KEY", &secret)]);
+    command.envs([("AWS_ACCESS_KEY_ID", access), ("AWS_SECRET_ACCESS_KEY", secret)]);
     command.args(["--action", "info"]);
     let listed = Said::by(command).await;
     assert_eq!(listed.status, Some(0), "{}", listed.err);
@@ -102,11 +91,5 @@ async fn a_folder_goes_to_a_bucket_and_comes_back() {
     assert!(told.contains("insecure: neither certificates"), "{told}");
 
     remove_container(&demo, &bucket).await;
-    let gone = http()
-        .delete(format!("{address}/{access}"))
-        .header("X-Auth-Token", &demo.token)
-        .send()
-        .await
-        .unwrap();
-    assert!(gone.status().is_success(), "{}", gone.status());
+    made.remove().await;
 }

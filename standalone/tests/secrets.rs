@@ -3,10 +3,11 @@
 
 mod cloud;
 
+use cloud::ec2::Ec2Keys;
 use cloud::one_shot::{Said, agent_of};
 use cloud::project::Project;
 use cloud::secrets::Secrets;
-use freezer_testkit::{random_name, services};
+use freezer_testkit::{PasswordSshd, random_name, services};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_is_encrypted_with_a_secret_of_the_project() {
@@ -73,47 +74,57 @@ async fn a_folder_is_encrypted_with_a_secret_of_the_project() {
 async fn a_storage_opens_by_a_secret_of_the_project() {
     let (project, other) = (Project::create().await, Project::create().await);
     let secrets = Secrets::of(&project).await;
-    let password = services::password();
-    let secret = secrets.store(&format!("{password}\n")).await;
+    let wrong = secrets.store("no such password").await;
     let work = tempfile::tempdir().unwrap();
-    let (source, target) = (work.path().join("source"), work.path().join("target"));
+    let source = work.path().join("source");
     std::fs::create_dir(&source).unwrap();
     std::fs::write(source.join("file"), "worth saving\n".repeat(1000)).unwrap();
     let variable = |name: &str, usual: &str| std::env::var(name).unwrap_or_else(|_| usual.to_owned());
     let address = variable("FREEZER_TEST_FTP", "127.0.0.1:2121");
     let (host, port) = address.rsplit_once(':').unwrap();
     let folder = random_name();
-    let run = async |of: &Project, secret: &str, arguments: &[&str]| {
-        let mut command = agent_of(of, &of.user);
-        command.args([
-            "--storage",
-            "ftp",
-            "--ftp-host",
-            host,
-            "--ftp-port",
-            port,
-            "--ftp-username",
-            "freezer",
-        ]);
-        command.args(["--container", &folder, "--hostname", "h", "--backup-name", "b"]);
-        command.args(["--storage-secret-ref", secret]).args(arguments);
-        Said::by(command).await
-    };
-    let backup = ["--action", "backup", "--path-to-backup", source.to_str().unwrap()];
-    run(&other, &secret, &backup).await.fails_with(&["Barbican", "403", "storage_secret_ref"]);
-    let wrong = secrets.store("no such password").await;
-    let refused = run(&project, &wrong, &backup).await;
-    assert!(refused.status == Some(1) && !refused.err.contains("no such password"), "{}", refused.err);
+    let ftp = format!(
+        "--storage ftp --ftp-host {host} --ftp-port {port} --ftp-username freezer --container {folder}"
+    );
+    let sshd = PasswordSshd::start(work.path());
+    let ssh = sshd.options(&work.path().join("over-ssh")).join(" ");
+    let keys = Ec2Keys::of(&project.login().await).await;
+    let s3 = format!(
+        "--storage s3 --endpoint http://127.0.0.1:8080 --access-key {} --container {folder}",
+        keys.access
+    );
+    let password = services::password();
+    for (number, (storage, opens)) in
+        [(&ftp, &password), (&ssh, &sshd.password), (&s3, &keys.secret)].into_iter().enumerate()
+    {
+        let secret = secrets.store(&format!("{opens}\n")).await;
+        let target = work.path().join(format!("target{number}"));
+        let run = async |of: &Project, secret: &str, arguments: &[&str]| {
+            let mut command = agent_of(of, &of.user);
+            command.args(storage.split(' ')).args(["--hostname", "h", "--backup-name", "b"]);
+            command.args(["--storage-secret-ref", secret]).args(arguments);
+            Said::by(command).await
+        };
+        let backup = ["--action", "backup", "--path-to-backup", source.to_str().unwrap()];
+        run(&other, &secret, &backup).await.fails_with(&["Barbican", "403", "storage_secret_ref"]);
+        let refused = run(&project, &wrong, &backup).await;
+        assert!(
+            refused.status == Some(1) && !refused.err.contains("no such password"),
+            "{storage}: {}",
+            refused.err
+        );
 
-    let saved = run(&project, &secret, &backup).await;
-    assert_eq!(saved.status, Some(0), "{}", saved.err);
-    assert!(!saved.err.contains(&password) && !saved.out.contains(&password), "{}{}", saved.out, saved.err);
-    let restore = ["--action", "restore", "--restore-abs-path", target.to_str().unwrap()];
-    let restored = run(&project, &secret, &restore).await;
-    assert_eq!(restored.status, Some(0), "{}", restored.err);
-    let read = |folder: &std::path::Path| std::fs::read(folder.join("file")).unwrap();
-    assert!(read(&source) == read(&target), "it comes back as it was");
+        let saved = run(&project, &secret, &backup).await;
+        assert_eq!(saved.status, Some(0), "{storage}: {}", saved.err);
+        assert!(!saved.err.contains(opens) && !saved.out.contains(opens), "{}{}", saved.out, saved.err);
+        let restore = ["--action", "restore", "--restore-abs-path", target.to_str().unwrap()];
+        let restored = run(&project, &secret, &restore).await;
+        assert_eq!(restored.status, Some(0), "{storage}: {}", restored.err);
+        let read = |folder: &std::path::Path| std::fs::read(folder.join("file")).unwrap();
+        assert!(read(&source) == read(&target), "{storage}: it comes back as it was");
+    }
     let home = variable("FREEZER_TEST_FTP_HOME", "/var/lib/minicloud/data/ftp");
     std::fs::remove_dir_all(std::path::Path::new(&home).join(&folder)).unwrap();
+    keys.remove().await;
     secrets.remove_all().await;
 }

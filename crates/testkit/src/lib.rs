@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod private;
 pub mod said;
 pub mod services;
+pub mod sshd;
 pub mod stored;
 pub mod venv;
 pub mod wire;
@@ -17,6 +18,7 @@ pub mod wire;
 pub use daemon::{Daemon, program};
 pub use said::Said;
 pub use services::{TestDatabase, TestVhost};
+pub use sshd::PasswordSshd;
 pub use stored::archive_files;
 pub use wire::Wire;
 

@@ -7,6 +7,7 @@ pub mod adopted;
 pub mod central;
 pub mod cut;
 pub mod detour;
+pub mod ec2;
 pub mod ground;
 pub mod heat;
 pub mod one_shot;
