@@ -27,13 +27,18 @@ pub async fn keystone_with_glance_at(port: u16) -> u16 {
 
 /// Keystone, whose catalogue leads to services at other ports than their own. Answers its own port.
 pub async fn keystone_with(detours: &[(u16, u16)]) -> u16 {
-    let detours = detours.to_vec();
+    let address = |port: u16| format!("127.0.0.1:{port}");
+    keystone_saying(detours.iter().map(|(usual, port)| (address(*usual), address(*port))).collect()).await
+}
+
+/// Keystone with other words in its answers, such as the addresses in its catalogue. Answers its own port.
+pub async fn keystone_saying(words: Vec<(String, String)>) -> u16 {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let own = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
-            let detours = detours.clone();
+            let words = words.clone();
             tokio::spawn(async move {
                 let mut request = Vec::new();
                 let mut room = [0; 8192];
@@ -63,8 +68,8 @@ pub async fn keystone_with(detours: &[(u16, u16)]) -> u16 {
                 server.read_to_string(&mut answer).await.unwrap();
                 let (head, body) = answer.split_once("\r\n\r\n").unwrap();
                 let mut body = body.replace("127.0.0.1:5000", &format!("127.0.0.1:{own}"));
-                for (usual, port) in detours {
-                    body = body.replace(&format!("127.0.0.1:{usual}"), &format!("127.0.0.1:{port}"));
+                for (usual, other) in words {
+                    body = body.replace(&usual, &other);
                 }
                 let kept =
                     head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("content-length"));
