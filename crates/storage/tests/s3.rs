@@ -1,5 +1,5 @@
 //! The S3 store against a real server of that protocol (Swift's own): the suite twice (tiny pages; a prefix), uploads in parts,
-//! and what is wrong.
+//! what is wrong, and a proxy between that damages, loses and slows down.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod support;
@@ -8,7 +8,10 @@ use bytes::Bytes;
 use freezer_storage::suite::{SuiteStore, assert_same, name, noise, read, write_large};
 use freezer_storage::*;
 use futures_util::TryStreamExt;
-use support::S3Fixture;
+use std::sync::Arc;
+use std::time::Duration;
+use support::proxy::{Action, Proxy};
+use support::{QuickClock, S3Fixture, quick_retry};
 
 mod tiny_pages {
     async fn s3(test: &'static str) -> super::S3Fixture {
@@ -113,4 +116,141 @@ async fn another_user_of_the_cloud_sees_nothing() {
     assert!(found.is_err(), "{found:?}");
     other.remove().await;
     fixture.clean().await;
+}
+
+/// A bucket that is reached through a proxy that misbehaves.
+struct Faulted {
+    fixture: S3Fixture,
+    proxy: Proxy,
+    store: Arc<dyn Store>,
+    retry: Retry,
+    clock: Arc<QuickClock>,
+}
+
+impl Faulted {
+    async fn new(test: &str) -> Self {
+        let fixture = S3Fixture::new(test, "", |_| {}).await;
+        let server = fixture.config.endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let proxy = Proxy::http(server).await;
+        let (retry, clock) = quick_retry();
+        let store = Self::open(&fixture, &proxy, retry.clone());
+        Self { fixture, proxy, store, retry, clock }
+    }
+
+    fn open(fixture: &S3Fixture, proxy: &Proxy, retry: Retry) -> Arc<dyn Store> {
+        let mut config = fixture.config.clone();
+        config.endpoint = format!("http://127.0.0.1:{}", proxy.port);
+        config.part_bytes = 5 << 20;
+        config.stall_timeout = Duration::from_secs(20);
+        open_with(StoreConfig::S3(config), Limits::none(), retry).unwrap()
+    }
+
+    /// The same, with nobody who tries again.
+    fn once(&self) -> Arc<dyn Store> {
+        let policy = RetryPolicy { tries: 1, ..RetryPolicy::default() };
+        Self::open(&self.fixture, &self.proxy, Retry::new(policy, self.clock.clone()))
+    }
+
+    async fn arrived(&self, object: &str, body: &[u8]) {
+        let found = read(self.fixture.store.as_ref(), &name(object), None).await.unwrap();
+        assert_same(&found, body, "what arrived");
+    }
+
+    /// Everything that was ordered happened, and so many repeats were made.
+    async fn done(self, repeats: u64) {
+        assert_eq!(self.proxy.unused_rules(), 0, "a fault did not come to pass");
+        assert_eq!(self.retry.repeated(), repeats);
+        self.fixture.clean().await;
+    }
+}
+
+const SLOW_DOWN: &str =
+    "<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>";
+const INTERNAL: &str =
+    "<?xml version='1.0'?><Error><Code>InternalError</Code><Message>Try again.</Message></Error>";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_arrives_otherwise_than_it_was_sent_is_sent_again() {
+    let faulted = Faulted::new("flipped").await;
+    let body = noise(1, 100_000);
+    // The server itself refuses it.
+    faulted.proxy.rule("PUT", "/one?", 2, Action::FlipRequest(50_000));
+    let error = faulted.once().put(&name("one"), body.clone()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("BadDigest"), "{error}");
+    assert_eq!(faulted.fixture.store.head(&name("one")).await.unwrap(), None);
+    faulted.store.put(&name("one"), body.clone()).await.unwrap();
+    assert_eq!(faulted.proxy.requests("PUT", "/one?"), 3);
+    faulted.arrived("one", &body).await;
+
+    // One that does not is found out by what it says it has.
+    let body = Bytes::from_static(b"worth saving\n");
+    let other =
+        Action::RewordAnswer("e5d0d22733032837cc1e96266bfd53e5", "e5d0d22733032837cc1e96266bfd53e6");
+    faulted.proxy.rule("PUT", "/two?", 2, other);
+    let error = faulted.once().put(&name("two"), body.clone()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("the server stored MD5"), "{error}");
+    faulted.store.put(&name("two"), body.clone()).await.unwrap();
+    assert_eq!(faulted.proxy.requests("PUT", "/two?"), 3);
+    faulted.arrived("two", &body).await;
+    faulted.done(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_are_sent_at_the_same_time_and_each_again_for_itself() {
+    let faulted = Faulted::new("parts").await;
+    let body = noise(2, 17_000_001);
+    // Neither of the first two is answered before both are there.
+    let two = Arc::new(tokio::sync::Barrier::new(2));
+    faulted.proxy.rule("PUT", "partNumber=1&", 1, Action::Meet(two.clone()));
+    faulted.proxy.rule("PUT", "partNumber=2&", 1, Action::Meet(two));
+    faulted.proxy.rule("PUT", "partNumber=3&", 1, Action::FlipRequest(1_000_000));
+    faulted.proxy.rule("PUT", "partNumber=4&", 1, Action::Refuse(503, vec![], SLOW_DOWN));
+    // It fails after it has begun to answer; then the answer is lost, and the object is there.
+    faulted.proxy.rule("POST", "uploadId=", 1, Action::Refuse(200, vec![], INTERNAL));
+    faulted.proxy.rule("POST", "uploadId=", 1, Action::LoseAnswer);
+    write_large(faulted.store.as_ref(), &name("large"), &body, 17_000_001, 700_000).await.unwrap();
+    assert_eq!(faulted.proxy.requests("PUT", "partNumber="), 4 + 2);
+    faulted.arrived("large", &body).await;
+    let uploads = faulted.fixture.raw_uploads().await;
+    assert!(!uploads.contains("<Upload>"), "{uploads}");
+    faulted.done(4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_damaged_is_an_error_and_what_breaks_off_goes_on() {
+    let faulted = Faulted::new("downloads").await;
+    let body = noise(3, 1_000_000);
+    faulted.fixture.store.put(&name("one"), body.clone()).await.unwrap();
+    faulted.proxy.rule("GET", "/one?", 1, Action::FlipAnswer(500_000));
+    let error = read(faulted.store.as_ref(), &name("one"), None).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("MD5"), "{error}");
+    assert_same(&read(faulted.store.as_ref(), &name("one"), None).await.unwrap(), &body, "fetched again");
+    faulted.proxy.rule("GET", "/one?", 1, Action::CutAnswer(400_000));
+    faulted.proxy.rule("GET", "/one?", 1, Action::ResetAnswer(300_000));
+    faulted.proxy.rule("GET", "/one?", 1, Action::Refuse(503, vec![], SLOW_DOWN));
+    assert_same(&read(faulted.store.as_ref(), &name("one"), None).await.unwrap(), &body, "resumed");
+    assert_eq!(faulted.proxy.requests("GET", "/one?"), 6);
+    faulted.done(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_asks_for_patience_gets_it() {
+    let faulted = Faulted::new("patience").await;
+    let body = noise(4, 10_000);
+    faulted.proxy.rule("PUT", "/one?", 1, Action::Refuse(503, vec![], SLOW_DOWN));
+    faulted.store.put(&name("one"), body.clone()).await.unwrap();
+    // Of its own, as long as each first pause.
+    let slept = faulted.clock.slept();
+    assert!(slept.len() == 1 && slept[0] <= Duration::from_millis(500), "{slept:?}");
+    faulted.proxy.rule("PUT", "/two?", 1, Action::Refuse(503, vec![("Retry-After", "7")], SLOW_DOWN));
+    faulted.store.put(&name("two"), body.clone()).await.unwrap();
+    let slept = &faulted.clock.slept()[1..];
+    // The pause itself, and what is held back until then.
+    assert!(!slept.is_empty() && slept.iter().all(|pause| pause.as_secs() == 7), "{slept:?}");
+    faulted.arrived("one", &body).await;
+    faulted.arrived("two", &body).await;
+    faulted.done(2).await;
 }

@@ -139,6 +139,21 @@ async fn broken_uploads_are_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_are_on_their_way_at_the_same_time() {
+    let faulted = Faulted::with("parallel", |config| {
+        config.segments_in_flight = 3;
+        config.stall_timeout = Duration::from_secs(20);
+    })
+    .await;
+    // None is answered before all three are there: one after the other they would stall, and be sent again.
+    let three = Arc::new(tokio::sync::Barrier::new(3));
+    faulted.proxy.rule("PUT", "segments/", 3, Action::Meet(three));
+    faulted.write_and_compare(&noise(10, 1_500_000)).await;
+    assert_eq!(faulted.proxy.requests("PUT", "segments/"), 5);
+    faulted.done(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_downloads_go_on_where_they_broke() {
     let faulted = Faulted::new("downloads").await;
     let body = noise(5, 2_000_000);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 
 #[derive(Clone, Debug)]
 pub enum Action {
@@ -39,6 +39,10 @@ pub enum Action {
     RewordAnswer(&'static str, &'static str),
     /// Answers with this document.
     Say(String),
+    /// Answers with this status, headers and document.
+    Refuse(u16, Vec<(&'static str, &'static str)>, &'static str),
+    /// Keeps the request, with its body, until as many are here as the barrier is for; then all are passed on.
+    Meet(Arc<Barrier>),
 }
 
 struct Rule {
@@ -236,13 +240,13 @@ async fn serve(mut client: TcpStream, upstream: &str, shared: &Shared) -> std::i
             read_body(&mut client, head.rest, length).await?;
             answer(client, status, &headers).await
         }
+        Some(Action::Refuse(status, headers, document)) => {
+            read_body(&mut client, head.rest, length).await?;
+            say(client, status, &headers, document).await
+        }
         Some(Action::Say(document)) => {
             read_body(&mut client, head.rest, length).await?;
-            let kind = "Content-Type: application/json\r\nConnection: close\r\n";
-            let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{kind}\r\n", document.len());
-            client.write_all(text.as_bytes()).await?;
-            client.write_all(document.as_bytes()).await?;
-            client.shutdown().await
+            say(client, 200, &[("Content-Type", "application/json")], &document).await
         }
         Some(Action::Stall) => {
             read_body(&mut client, head.rest, length).await?;
@@ -259,6 +263,9 @@ async fn serve(mut client: TcpStream, upstream: &str, shared: &Shared) -> std::i
             }
             if let Some(Action::FlipRequest(at)) = action {
                 body[at] = !body[at];
+            }
+            if let Some(Action::Meet(others)) = &action {
+                others.wait().await;
             }
             let mut server = TcpStream::connect(upstream).await?;
             let mut text = head.text.replacen("\r\n", "\r\nConnection: close\r\n", 1);
@@ -284,12 +291,24 @@ async fn read_body(client: &mut TcpStream, mut body: Vec<u8>, length: usize) -> 
     Ok(body)
 }
 
-async fn answer(mut client: TcpStream, status: u16, headers: &[(&str, &str)]) -> std::io::Result<()> {
-    let mut text = format!("HTTP/1.1 {status} On Command\r\nContent-Length: 0\r\nConnection: close\r\n");
+async fn answer(client: TcpStream, status: u16, headers: &[(&str, &str)]) -> std::io::Result<()> {
+    say(client, status, headers, "").await
+}
+
+async fn say(
+    mut client: TcpStream,
+    status: u16,
+    headers: &[(&str, &str)],
+    document: &str,
+) -> std::io::Result<()> {
+    let length = document.len();
+    let mut text =
+        format!("HTTP/1.1 {status} On Command\r\nContent-Length: {length}\r\nConnection: close\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     text.push_str("\r\n");
+    text.push_str(document);
     client.write_all(text.as_bytes()).await?;
     client.shutdown().await
 }
