@@ -185,8 +185,7 @@ async fn what_arrives_otherwise_than_it_was_sent_is_sent_again() {
 
     // One that does not is found out by what it says it has.
     let body = Bytes::from_static(b"worth saving\n");
-    let other =
-        Action::RewordAnswer("e5d0d22733032837cc1e96266bfd53e5", "e5d0d22733032837cc1e96266bfd53e6");
+    let other = Action::RewordAnswer("e5d0d22733032837cc1e96266bfd53e5", "e5d0d22733032837cc1e96266bfd53e6");
     faulted.proxy.rule("PUT", "/two?", 2, other);
     let error = faulted.once().put(&name("two"), body.clone()).await.unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");

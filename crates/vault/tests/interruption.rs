@@ -5,6 +5,7 @@ mod support;
 
 use freezer_storage::{Fault, FaultKind, Faulty, LocalStore, Method, Store};
 use freezer_vault::codecs::{Compression, CompressionOptions};
+use freezer_vault::encryption::EncryptionOptions;
 use freezer_vault::{BackupRequest, Monitor, RestoreRequest, VaultError, backup, catalogue, restore};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
@@ -33,12 +34,17 @@ fn plant_much(room: &Room) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_backups_leave_nothing() {
-    for format in [Compression::Xz, Compression::Zstd, Compression::None] {
+    for (format, encryption) in [
+        (Compression::Xz, encryption("x")),
+        (Compression::Zstd, encryption("x")),
+        (Compression::None, encryption("x")),
+        (Compression::None, sealed("x")),
+    ] {
         let room = Room::new();
         plant_much(&room);
         let monitor = Arc::new(Monitor::new());
         let compression = CompressionOptions::of(format);
-        let request = BackupRequest { compression, encryption: encryption("x"), ..room.request(T0) };
+        let request = BackupRequest { compression, encryption, ..room.request(T0) };
         let task = tokio::spawn(backup(room.store.clone(), request, monitor.clone()));
         until("reading", || monitor.progress().bytes_read > 1_000_000).await;
         let asked = Instant::now();
@@ -98,29 +104,43 @@ async fn a_failing_store_at_every_call() {
         // The first thing that is written is tried again when the store is prepared.
         let first = if method == Method::Put { 2 } else { 1 };
         for nth in first.. {
-            let refused = fault_once(method, nth, FaultKind::Refused).await;
+            let refused = fault_once(method, nth, FaultKind::Refused, None).await;
             if refused {
                 // There is no such call any more: every one before failed the backup.
                 assert!(nth > first, "{method:?} is never called");
                 break;
             }
-            fault_once(method, nth, FaultKind::LostAnswer).await;
+            fault_once(method, nth, FaultKind::LostAnswer, None).await;
         }
     }
     // Of the objects that are written together only the first.
     for stored in 0..2 {
-        assert!(!fault_once(Method::PutAll, 1, FaultKind::CutBody(stored)).await);
+        assert!(!fault_once(Method::PutAll, 1, FaultKind::CutBody(stored), None).await);
+    }
+    // The same of sealed chunks, where they are on their way.
+    for method in [Method::WritePiece, Method::EndSegment, Method::Finish] {
+        assert!(!fault_once(method, 1, FaultKind::Refused, sealed("x")).await, "{method:?}");
     }
 }
 
 /// The second backup of a chain with one fault; answers whether it was made.
-async fn fault_once(method: Method, nth: u64, kind: FaultKind) -> bool {
+async fn fault_once(
+    method: Method,
+    nth: u64,
+    kind: FaultKind,
+    encryption: Option<EncryptionOptions>,
+) -> bool {
     let what = format!("{method:?} {nth} {kind:?}");
     let room = Room::new();
     std::fs::write(room.source().join("a"), noise(1, 300_000)).unwrap();
-    let request = |now| BackupRequest { max_segment_size_bytes: 200_000, ..room.incremental(now) };
+    let pass_phrase = encryption.as_ref().map(|_| pass("x"));
+    let request = |now| BackupRequest {
+        max_segment_size_bytes: 200_000,
+        encryption: encryption.clone(),
+        ..room.incremental(now)
+    };
     room.backup(request(T0)).await.unwrap();
-    let first = tree(&room.source());
+    let (first, stored) = (tree(&room.source()), room.objects());
     std::fs::write(room.source().join("b"), noise(2, 300_000)).unwrap();
     let faults = vec![Fault { method, nth, kind }];
     let store: Arc<dyn Store> = Arc::new(Faulty::new(room.store.clone(), faults));
@@ -128,24 +148,28 @@ async fn fault_once(method: Method, nth: u64, kind: FaultKind) -> bool {
     let expected = if made { tree(&room.source()) } else { first };
     assert_eq!(visible(&room).await, if made { 2 } else { 1 }, "{what}");
     if !made {
-        assert_eq!(room.objects().len(), 4, "{what}: nothing is left: {:?}", room.objects());
+        assert_eq!(room.objects(), stored, "{what}: nothing is left");
     }
-    room.expect(room.to("target"), &expected).await;
+    room.expect(RestoreRequest { pass_phrase, ..room.to("target") }, &expected).await;
     made
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_transfer_is_fetched_again() {
-    let room = Room::new();
-    plant(&room.source());
-    room.backup(room.request(T0)).await.unwrap();
-    for kind in [FaultKind::FlipByte(1000), FaultKind::ShortBody(1000)] {
-        // Calls of `get`: metadata, manifest, then the payload.
-        let faults = vec![Fault { method: Method::Get, nth: 3, kind: kind.clone() }];
-        let store: Arc<dyn Store> = Arc::new(Faulty::new(room.store.clone(), faults));
-        let request = RestoreRequest { overwrite: true, ..room.to("target") };
-        restore(store, request, Arc::new(Monitor::new())).await.unwrap();
-        assert_same(&tree(&room.path("target")), &tree(&room.source()));
+    for encryption in [None, sealed("x")] {
+        let room = Room::new();
+        plant(&room.source());
+        let pass_phrase = encryption.as_ref().map(|_| pass("x"));
+        room.backup(BackupRequest { encryption, ..room.request(T0) }).await.unwrap();
+        for kind in [FaultKind::FlipByte(1000), FaultKind::ShortBody(1000)] {
+            // Calls of `get`: metadata, manifest, then the payload.
+            let faults = vec![Fault { method: Method::Get, nth: 3, kind: kind.clone() }];
+            let store: Arc<dyn Store> = Arc::new(Faulty::new(room.store.clone(), faults));
+            let pass_phrase = pass_phrase.clone();
+            let request = RestoreRequest { overwrite: true, pass_phrase, ..room.to("target") };
+            restore(store, request, Arc::new(Monitor::new())).await.unwrap();
+            assert_same(&tree(&room.path("target")), &tree(&room.source()));
+        }
     }
 }
 
@@ -223,28 +247,42 @@ async fn victim() {
     let levels = freezer_vault::levels::LevelPolicy { incremental: true, ..Default::default() };
     let format = std::env::var("VAULT_VICTIM_FORMAT").unwrap_or_else(|_| "gzip".into());
     let compression = CompressionOptions::of(format.parse().unwrap());
-    let request = BackupRequest { levels, compression, ..BackupRequest::new(HOST, NAME, source, T0 + 100) };
+    let encryption = std::env::var("VAULT_VICTIM_SEALED").ok().and_then(|phrase| sealed(&phrase));
+    let request =
+        BackupRequest { levels, compression, encryption, ..BackupRequest::new(HOST, NAME, source, T0 + 100) };
     backup(store, request, Arc::new(Monitor::new())).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_backups_are_invisible() {
+    killed_after(&[5, 20, 60, 120, 250, 400], None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_backups_of_sealed_chunks_are_invisible() {
+    killed_after(&[60, 250], Some("x")).await;
+}
+
+async fn killed_after(times_ms: &[u64], phrase: Option<&str>) {
     let room = Room::new();
     plant_much(&room);
-    room.backup(room.incremental(T0)).await.unwrap();
+    let encrypted = |request: BackupRequest| BackupRequest { encryption: phrase.and_then(sealed), ..request };
+    let to = |target: &str| RestoreRequest { pass_phrase: phrase.map(pass), ..room.to(target) };
+    room.backup(encrypted(room.incremental(T0))).await.unwrap();
     let before = tree(&room.source());
     for number in 0..40 {
         std::fs::write(room.source().join(format!("file {number}")), noise(number + 100, 2_000_000)).unwrap();
     }
-    for millis in [5, 20, 60, 120, 250, 400] {
+    for millis in times_ms {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["victim", "--exact", "--nocapture"])
             .env("VAULT_VICTIM_ROOT", room.folder.path())
+            .envs(phrase.map(|phrase| ("VAULT_VICTIM_SEALED", phrase)))
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(millis));
+        std::thread::sleep(Duration::from_millis(*millis));
         let _ = child.kill();
         let ended = child.wait().unwrap();
         let done = visible(&room).await;
@@ -253,17 +291,17 @@ async fn killed_backups_are_invisible() {
             break;
         }
         let target = format!("after {millis}");
-        room.expect(room.to(&target), &before).await;
+        room.expect(to(&target), &before).await;
     }
     // Whatever the dead left, the next one works, and the leftovers are found.
-    let report = room.backup(room.incremental(T0 + 1000)).await.unwrap();
+    let report = room.backup(encrypted(room.incremental(T0 + 1000))).await.unwrap();
     assert!(report.level >= 1);
-    room.expect(room.to("newest"), &tree(&room.source())).await;
+    room.expect(to("newest"), &tree(&room.source())).await;
     let retention = freezer_vault::prune::Retention::default();
     let request = freezer_vault::prune::PruneRequest::new(hbn(), retention, T0 + 10 * DAY);
     let plan = freezer_vault::prune::plan(&room.store, &request).await.unwrap();
     freezer_vault::prune::apply(&room.store, &request, &plan, &Monitor::new()).await.unwrap();
     let found = catalogue::list(&room.store, &hbn()).await.unwrap();
     assert!(found.chains.iter().flat_map(|chain| &chain.levels).all(freezer_vault::catalogue::Level::exists));
-    room.expect(room.to("last"), &tree(&room.source())).await;
+    room.expect(to("last"), &tree(&room.source())).await;
 }

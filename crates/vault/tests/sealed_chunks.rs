@@ -5,7 +5,7 @@ mod support;
 
 use freezer_storage::{Counted, Counts, Store};
 use freezer_vault::codecs::{Compression, CompressionOptions};
-use freezer_vault::encryption::{Cipher, EncryptionOptions, KeyDerivation};
+use freezer_vault::encryption::{Cipher, EncryptionOptions};
 use freezer_vault::image::{self, ImageInput, ImageOutput, ImageRequest, ImageRestoreRequest, OpenedImage};
 use freezer_vault::levels::LevelPolicy;
 use freezer_vault::prune::{PruneRequest, Retention, apply, plan};
@@ -19,11 +19,8 @@ use serde_json::json;
 use std::sync::Arc;
 use support::*;
 
-const ROUNDS: u32 = 10_000;
-
 fn with(cipher: Cipher) -> Option<EncryptionOptions> {
-    let derivation = KeyDerivation::Pbkdf2Sha256 { iterations: ROUNDS };
-    Some(EncryptionOptions { cipher, derivation, hides_names: true, ..encryption("secret words").unwrap() })
+    Some(EncryptionOptions { cipher, ..sealed("secret words").unwrap() })
 }
 
 fn request(room: &Room, cipher: Cipher, format: Compression, now: i64) -> BackupRequest {
@@ -61,7 +58,7 @@ fn opened_by_program(room: &Room, sealed: &[u8]) -> Vec<u8> {
     std::fs::write(room.path("pass"), "secret words\n").unwrap();
     std::fs::write(room.path("open_sealed.py"), program()).unwrap();
     let (script, phrase) = (room.path("open_sealed.py"), room.path("pass"));
-    pipe(&format!("/usr/bin/python3 '{}' '{}' {ROUNDS}", script.display(), phrase.display()), sealed)
+    pipe(&format!("/usr/bin/python3 '{}' '{}' {SEALED_ROUNDS}", script.display(), phrase.display()), sealed)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -101,32 +101,59 @@ async fn what_a_set_lost_is_named() {
 
 #[tokio::test]
 async fn a_set_is_encrypted_and_partial_when_it_should_be() {
-    let room = Room::new();
-    let root = save_disk(&room, "root", T0, 1, false).await;
-    let problem = FileProblem {
-        path: "volume v2".into(),
-        kind: "failed".into(),
-        weight: Weight::Partial,
-        reason: "snapshot in error".into(),
-    };
-    let wanted = SetRequest {
-        encryption: encryption("right"),
-        problems: vec![problem.clone()],
-        ..request(T0 + 1, vec![member(&root, "THE-ROLE")])
-    };
-    let report = save(&room, wanted).await.unwrap();
-    assert!(report.is_partial && report.encrypted);
-    for name in room.objects() {
-        let body = std::fs::read(room.path("store").join(&name)).unwrap();
-        for word in [&b"THE-SERVER"[..], b"THE-ROLE"] {
-            assert!(!body.windows(word.len()).any(|part| part == word), "{name} tells");
+    for (encryption, cipher) in [(encryption("right"), "aes-256-cfb"), (sealed("right"), "aes-256-gcm")] {
+        let room = Room::new();
+        let disk = ImageRequest { encryption: encryption.clone(), ..ImageRequest::new(HOST, "root", T0) };
+        let root = save_image(&room, disk, 1).await;
+        let problem = FileProblem {
+            path: "volume v2".into(),
+            kind: "failed".into(),
+            weight: Weight::Partial,
+            reason: "snapshot in error".into(),
+        };
+        let wanted = SetRequest {
+            encryption,
+            problems: vec![problem.clone()],
+            ..request(T0 + 1, vec![member(&root, "THE-ROLE")])
+        };
+        let report = save(&room, wanted).await.unwrap();
+        assert!(report.is_partial && report.encrypted);
+        for name in room.objects() {
+            let body = std::fs::read(room.path("store").join(&name)).unwrap();
+            for word in [&b"THE-SERVER"[..], b"THE-ROLE"] {
+                assert!(!body.windows(word.len()).any(|part| part == word), "{name} tells");
+            }
         }
+        let with = |pass_phrase| SetReadRequest { pass_phrase, ..SetReadRequest::new(HOST, SET) };
+        let found = set::read(&room.store, &with(Some(pass("right")))).await.unwrap();
+        assert_eq!((found.members[0].role.as_str(), found.problems), ("THE-ROLE", vec![problem]));
+        assert!(set::read(&room.store, &with(Some(pass("wrong")))).await.is_err());
+        assert!(set::read(&room.store, &with(None)).await.is_err());
+        an_encrypted_set_is_checked(&room, &report, cipher).await;
     }
-    let with = |pass_phrase| SetReadRequest { pass_phrase, ..SetReadRequest::new(HOST, SET) };
-    let found = set::read(&room.store, &with(Some(pass("right")))).await.unwrap();
-    assert_eq!((found.members[0].role.as_str(), found.problems), ("THE-ROLE", vec![problem]));
-    assert!(set::read(&room.store, &with(Some(pass("wrong")))).await.is_err());
-    assert!(set::read(&room.store, &with(None)).await.is_err());
+}
+
+/// Whole, and with a bit of its document turned.
+async fn an_encrypted_set_is_checked(room: &Room, saved: &BackupReport, cipher: &str) {
+    let manifest = std::fs::read(room.object(&format!("/0_{}/manifest", saved.timestamp))).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["encryption"]["cipher"], cipher);
+    let verify = async || {
+        let pass_phrase = Some(pass("right"));
+        let request = VerifyRequest { hbn: set_hbn(), scope: Scope::Newest, pass_phrase, sample: None };
+        set::verify(room.store.clone(), request, Arc::new(Monitor::new())).await.unwrap()
+    };
+    let report = verify().await;
+    assert!(report.is_sound() && report.members.len() == 1, "{report:?}");
+    let payload = room.path("store").join(&saved.folder).join("data");
+    let mut body = std::fs::read(&payload).unwrap();
+    let middle = body.len() / 2;
+    body[middle] ^= 1;
+    std::fs::write(&payload, &body).unwrap();
+    assert!(!verify().await.set.is_sound());
+    let request = SetReadRequest { pass_phrase: Some(pass("right")), ..SetReadRequest::new(HOST, SET) };
+    let error = set::read(&room.store, &request).await.unwrap_err();
+    assert!(matches!(error, VaultError::Damaged { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use freezer_storage::{LocalStore, Store};
 use freezer_vault::backup::Source;
-use freezer_vault::encryption::{EncryptionOptions, PassPhrase};
+use freezer_vault::encryption::{Cipher, EncryptionOptions, KeyDerivation, PassPhrase};
 use freezer_vault::levels::LevelPolicy;
 use freezer_vault::{
     BackupReport, BackupRequest, Hbn, Monitor, RestoreReport, RestoreRequest, VaultError, backup, restore,
@@ -129,6 +129,14 @@ pub fn pass(text: &str) -> PassPhrase {
 pub fn encryption(text: &str) -> Option<EncryptionOptions> {
     Some(EncryptionOptions { mac_iterations: 200_000, ..EncryptionOptions::new(pass(text)) })
 }
+
+/// The same in sealed chunks (AES-256-GCM).
+pub fn sealed(text: &str) -> Option<EncryptionOptions> {
+    let (cipher, derivation) = (Cipher::Aes256Gcm, KeyDerivation::Pbkdf2Sha256 { iterations: SEALED_ROUNDS });
+    Some(EncryptionOptions { cipher, derivation, hides_names: true, ..encryption(text).unwrap() })
+}
+
+pub const SEALED_ROUNDS: u32 = 10_000;
 
 pub type Tree = BTreeMap<String, Entry>;
 
