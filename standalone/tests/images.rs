@@ -99,10 +99,12 @@ async fn an_image_comes_back_whole() {
 
     // Two images by project, each in a chain of its own; one comes back by its id.
     let all = run(&["--action", "backup", "--project-id", &project.id]).await.unwrap();
-    assert_eq!(all["images"].as_object().unwrap().len(), 2, "{all}");
+    let each: Vec<&Value> = all["images"].as_object().unwrap().values().collect();
+    assert_eq!(each.len(), 2, "{all}");
+    let stored: u64 = each.iter().map(|one| one["bytes_stored"].as_u64().unwrap()).sum();
+    assert_eq!((&all["bytes_stored"], &all["image_name"]), (&stored.into(), &Value::Null), "{all}");
     let records = run(&["--action", "adopt"]).await.unwrap();
-    let told: Vec<&Value> =
-        [&full, &again].into_iter().chain(all["images"].as_object().unwrap().values()).collect();
+    let told: Vec<&Value> = [&full, &again].into_iter().chain(each).collect();
     adopted::as_told(&records, &told, &["glance_image_id", "image_name"]);
     let one = run(&["--action", "restore", "--glance-image-id", new]).await.unwrap();
     assert_eq!(one["image_of_backup"], new);

@@ -56,6 +56,13 @@ pub async fn backup(
     }
     summary.extend(failed.iter().map(|what| format!("FAILED       {what}")));
     let mut metadata = saved.values().next().and_then(Value::as_object).cloned().unwrap_or_default();
+    for key in ["glance_image_id", "image_name"] {
+        metadata.remove(key);
+    }
+    for key in ["bytes_read", "bytes_stored"] {
+        let sum: u64 = saved.values().filter_map(|row| row.get(key)?.as_u64()).sum();
+        metadata.insert(key.into(), json!(sum));
+    }
     metadata.insert("backup_name".into(), json!(options.backup_name));
     metadata.insert("images".into(), Value::Object(saved));
     metadata.insert("is_partial".into(), json!(!failed.is_empty()));
