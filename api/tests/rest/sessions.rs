@@ -358,4 +358,11 @@ async fn lists_are_searched_paged_and_cost_the_same() {
     };
     // Above a few, their sizes are asked for first.
     assert_eq!((cost("/sessions?limit=1").await, cost("/sessions?limit=100").await), (2, 3));
+    for index in 11..99 {
+        let sent = body(json!({"session_tag": index, "jobs": {"m1": {}, "m2": {}}}));
+        api.call(ALICE, "POST", &format!("/sessions/t{index}"), sent).await.expect(201);
+    }
+    let all = api.get(ALICE, "/sessions?limit=100").await.expect(200).json();
+    assert_eq!(all["sessions"].as_array().unwrap().len(), 100);
+    assert_eq!(cost("/sessions?limit=100").await, 3, "sizes, sessions, their jobs");
 }
