@@ -253,3 +253,22 @@ async fn serve(matches: &ArgMatches, step_arguments: &[&str]) -> Result<(), Stri
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_serves_all_projects_has_room_for_several() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("agent.conf");
+        let most = |text: &str| {
+            std::fs::write(&file, format!("[agent]\nproject_id = p\n{text}")).unwrap();
+            let config = config::registry().load(LoadArgs::default().file(&file)).unwrap();
+            executor_options(&config, &[]).unwrap().concurrency
+        };
+        assert_eq!(most(""), 1);
+        assert_eq!(most("is_central = true\n"), 4);
+        assert_eq!(most("is_central = true\nconcurrent_jobs = 2\n"), 2);
+    }
+}

@@ -37,6 +37,8 @@ pub(crate) struct Desk {
 /// From the commit that hands a step out to the note that the broker took its order. When it is over, the order is not sent
 /// any more and another conductor hands the step out anew.
 const SENDING: Duration = Duration::from_secs(4);
+// Nothing that a killed conductor held is left lying for five seconds.
+const _: () = assert!(SENDING.as_secs() < 5);
 /// More at a time make no database faster.
 const PLACES: usize = 24;
 /// A difference between two looks that is more than slewing.

@@ -40,12 +40,18 @@ impl Machine {
     }
 
     fn bare(&self, arguments: &[&str]) -> Said {
+        self.with(arguments, &[])
+    }
+
+    /// With these variables in its environment.
+    fn with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
         let output = Command::new(program("freezer-scheduler"))
             .args(arguments)
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", &self.folder)
             .env("TMPDIR", self.folder.join("tmp"))
+            .envs(variables.iter().copied())
             .output()
             .unwrap();
         Said {
@@ -264,6 +270,24 @@ fn exit_statuses_and_words() {
         let text = said.out + &said.err;
         assert_eq!((said.status, text.contains(words)), (status, true), "{arguments:?}: {text}");
     }
+    files_and_variables_are_found(&machine);
+}
+
+/// Without being named, where Freezer in Python looks.
+fn files_and_variables_are_found(machine: &Machine) {
+    let place = machine.folder.join(".freezer");
+    std::fs::create_dir(&place).unwrap();
+    std::fs::write(place.join("scheduler.conf"), "[scheduler]\nno_api = true\n").unwrap();
+    let said = machine.bare(&["job-list"]);
+    assert_eq!((said.status, said.err.contains("--no-api")), (69, true), "{}", said.err);
+    std::fs::remove_file(place.join("scheduler.conf")).unwrap();
+    assert_eq!(machine.bare(&["job-list"]).status, 1);
+    // In the home itself, and in the older spelling.
+    machine.configure("[DEFAULT]\nno_api = true\n");
+    assert_eq!(machine.bare(&["job-list"]).status, 69);
+    let said = machine.with(&["start"], &[("FREEZER_SCHEDULER_CONF_D", "/nowhere/of/the/environment")]);
+    assert_eq!((said.status, said.err.contains("/nowhere/of/the/environment")), (1, true), "{}", said.err);
+    machine.configure("");
 }
 
 /// A machine that knows no service and no Keystone.

@@ -159,6 +159,16 @@ mod tests {
     }
 
     #[test]
+    fn ids() {
+        for good in ["a", "_", "-", "j-1_b", "größe", "задание", "備份1"] {
+            assert!(is_id(good), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "a.b", "a\n", "\u{1F4BE}", "a\u{0}"] {
+            assert!(!is_id(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn dates() {
         for good in [
             "2026-01-02T03:00:00",

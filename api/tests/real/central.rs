@@ -100,6 +100,10 @@ async fn one_scheduler_serves_a_tenant_under_the_jobs_trust() {
             (&json!(true), &json!(service.project_id))
         );
         assert_eq!(client["client"]["supported_storages"], json!(["swift"]));
+        let mut local = backup("local", &folder, &container);
+        local["job_actions"][0]["freezer_action"]["storage"] = json!("local");
+        let refused = stage.call(&ann.person, "POST", "/jobs", local).await.expect(422).json();
+        assert_eq!(refused["description"], "Client central does not support storage: local");
         stage.call(&ann.person, "POST", "/jobs", backup("without", &folder, &container)).await.expect(201);
         let log = folder.join("scheduler.log");
         let ignored = async || {

@@ -50,12 +50,12 @@ impl Answer {
     }
 }
 
-/// A configuration file for all programs.
-pub fn configuration(folder: &Path, port: u16, database: &str, transport: &str, keystone: &str) -> PathBuf {
+/// A configuration file for all programs. Where the service listens is said on its command line, which has the last word.
+pub fn configuration(folder: &Path, database: &str, transport: &str, keystone: &str) -> PathBuf {
     let path = folder.join("freezer.conf");
     let password = services::password();
     let text = format!(
-        "[DEFAULT]\nbind_host = 127.0.0.1\nbind_port = {port}\ntransport_url = {transport}\nmetrics = true\n\
+        "[DEFAULT]\nbind_host = 192.0.2.1\nbind_port = 1\ntransport_url = {transport}\nmetrics = true\n\
          [database]\nconnection = {database}\npool_timeout = 1\nmax_retries = 1\nretry_interval = 1\n\
          [keystone_authtoken]\nwww_authenticate_uri = {keystone}\nauth_url = {keystone}\nauth_type = password\nusername = freezer\n\
          password = {password}\nuser_domain_name = Default\nproject_name = service\nproject_domain_name = Default\n\
@@ -112,12 +112,14 @@ impl Stage {
         let port = free_port();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
-        let configuration = configuration(folder.path(), port, database_url, transport, keystone);
+        let configuration = configuration(folder.path(), database_url, transport, keystone);
         let text = std::fs::read_to_string(&configuration).unwrap();
         std::fs::write(&configuration, text + settings).unwrap();
         assert!(manage(&configuration, &["db", "sync"]).contains("done: "));
         assert_eq!(manage(&configuration, &["db", "sync"]), "The schema is up to date.\n");
-        let arguments = ["--config-file", configuration.to_str().unwrap()];
+        let at = port.to_string();
+        let file = configuration.to_str().unwrap();
+        let arguments = ["--config-file", file, "--bind-host", "127.0.0.1", "--bind-port", at.as_str()];
         let program = PathBuf::from(env!("CARGO_BIN_EXE_freezer-api"));
         let mut daemon = Daemon::new("freezer-api", program, &arguments, folder.path().join("api.log"));
         daemon.start();

@@ -201,4 +201,29 @@ async fn a_neighbours_token_opens_no_operation_and_one_without_a_project_none_at
         let answer = stage.ask(None, method.as_str(), &path, Value::Null).await;
         assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text);
     }
+    a_service_lends_nobody_its_roles(&stage, &demo, &other).await;
+}
+
+/// A service that passes a user's token on sends its own with it. What the user may do stays as it is.
+async fn a_service_lends_nobody_its_roles(stage: &Stage, demo: &Person, other: &Person) {
+    let service = stage.person("freezer", "service").await;
+    let central = json!({"client_id": "central", "is_central": true});
+    let record = json!({"container": "c", "hostname": "h", "backup_name": "b"});
+    for (method, project, path, body, status) in [
+        ("GET", &demo.project_id, "/jobs", None, 200_u16),
+        ("POST", &demo.project_id, "/clients", Some(&central), 403),
+        ("GET", &other.project_id, "/jobs", None, 403),
+        ("POST", &other.project_id, "/backups", Some(&record), 403),
+    ] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = reqwest::Client::new()
+            .request(method, format!("{}/v2/{project}{path}", stage.base))
+            .header("X-Auth-Token", &demo.token)
+            .header("X-Service-Token", &service.token);
+        if let Some(body) = body {
+            request = request.body(body.to_string());
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{project} {path}");
+    }
 }

@@ -29,6 +29,8 @@ async fn registering_again_updates_what_changes_and_keeps_identity() {
     api.call(ALICE, "POST", "/clients", first).await.expect(201);
     let before = api.get(ALICE, "/clients/node1").await.json();
     assert_eq!(before["client"]["supported_modes"], json!(["nova", "fs", "rbd"]));
+    let made = before["client"]["uuid"].as_str().unwrap();
+    assert!(made.len() == 32 && made.bytes().all(|b| b.is_ascii_hexdigit()), "{made}");
     let again =
         json!({"client_id": "node1", "hostname": "two", "uuid": "other", "supported_engines": ["tar"]});
     api.call(ANN, "POST", "/clients", again).await.expect(201);
@@ -82,7 +84,8 @@ async fn central_clients_are_seen_by_all_and_owned_by_one() {
         "Document already existing",
         CENTRAL_409,
     );
-    api.call(ALICE, "DELETE", "/clients/central", Value::Null).await.expect(403);
+    let refused = api.call(ALICE, "DELETE", "/clients/central", Value::Null).await;
+    refused.expect_error(403, "Access Forbidden", "You are not allowed to access this resource");
     api.call_in(ADMIN, "service", "DELETE", "/clients/central", Value::Null).await.expect(204);
     api.get(ALICE, "/clients/central").await.expect(404);
 }

@@ -7,6 +7,7 @@ use freezer_api::{ApiOptions, ApiParts};
 use freezer_database::{Database, DatabaseOptions};
 use freezer_model::{ManualClock, Timestamp};
 use keystone::AuthToken;
+use oslo_config::LoadArgs;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -99,6 +100,28 @@ impl Api {
         change: impl FnOnce(&mut ApiOptions),
         notices: Notices,
     ) -> Self {
+        Self::under(Policy::defaults().unwrap(), db, folder, change, notices).await
+    }
+
+    /// Over a database that others use, too, under an operator's policy file.
+    pub async fn governed(db: &Database, rules: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (rule_file, conf) = (folder.path().join("policy.yaml"), folder.path().join("freezer.conf"));
+        std::fs::write(&rule_file, rules).unwrap();
+        std::fs::write(&conf, format!("[oslo_policy]\npolicy_file = {}\n", rule_file.display())).unwrap();
+        let config =
+            freezer_api::options::registry("freezer-api").load(LoadArgs::default().file(conf)).unwrap();
+        let policy = Policy::from_config(&config).unwrap();
+        Self::under(policy, db.clone(), folder, |_| {}, Notices::default()).await
+    }
+
+    async fn under(
+        policy: Policy,
+        db: Database,
+        folder: tempfile::TempDir,
+        change: impl FnOnce(&mut ApiOptions),
+        notices: Notices,
+    ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let clock = Arc::new(ManualClock::at(Timestamp::from_secs(NOW)));
         let mut options = ApiOptions {
@@ -111,7 +134,7 @@ impl Api {
         change(&mut options);
         let parts = ApiParts {
             db: db.clone(),
-            policy: Policy::defaults().unwrap(),
+            policy,
             notices,
             clock: clock.clone(),
             auth: AuthToken::noauth(project_of_path),

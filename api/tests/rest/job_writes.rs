@@ -152,6 +152,45 @@ async fn a_new_client_must_exist_and_be_able() {
 }
 
 #[tokio::test]
+async fn every_way_to_new_actions_asks_what_the_client_can_do() {
+    let api = with_job().await;
+    let can = async |storages: Value| {
+        let client =
+            json!({"client_id": "node1", "supported_storages": storages, "supported_engines": ["tar"]});
+        api.call(ALICE, "POST", "/clients", client).await.expect(201);
+    };
+    can(json!(["swift"])).await;
+    let before = job(&api).await;
+    for (options, refused) in [
+        (json!({"action": "backup", "storage": "ssh"}), "storage: ssh"),
+        (json!({"action": "backup", "engine_name": "rsync"}), "engine: rsync"),
+    ] {
+        let mut whole = job_body();
+        whole["job_actions"] = json!([{"freezer_action": options}]);
+        let change = json!({"job_actions": whole["job_actions"]});
+        for (method, path, body) in
+            [("PATCH", "/jobs/j", &change), ("POST", "/jobs/j", &whole), ("POST", "/jobs/new", &whole)]
+        {
+            let text = format!("Client node1 does not support {refused}");
+            api.call(ALICE, method, path, body.clone()).await.expect_error(
+                422,
+                "Unprocessable Entity",
+                &text,
+            );
+        }
+    }
+    assert_eq!(job(&api).await, before);
+    assert_eq!(api.get(ALICE, "/actions").await.json()["actions"].as_array().unwrap().len(), 1);
+    // What can be done less than before is no reason not to stop: only new actions are looked at.
+    patch(&api, json!({"job_actions": [{"freezer_action": {"action": "backup", "storage": "swift"}}]})).await;
+    can(json!(["local"])).await;
+    for event in ["abort", "stop"] {
+        api.call(ALICE, "POST", "/jobs/j/event", json!({ event: null })).await.expect(202);
+    }
+    patch(&api, json!({"description": "two"})).await;
+}
+
+#[tokio::test]
 async fn posting_an_item_creates_it_as_the_collection_does() {
     let api = Api::start().await;
     api.client(ALICE, "node1").await;

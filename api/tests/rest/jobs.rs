@@ -168,6 +168,10 @@ async fn the_client_must_exist_and_be_able() {
             ),
         }
     }
+    // the other name of a mode is kept as it was sent
+    let search = json!({"match": [{"mode": "mssql"}]});
+    let found = api.call(ALICE, "GET", "/jobs", search).await.expect(200).json();
+    assert_eq!(found["jobs"].as_array().unwrap().len(), 1);
     // an empty list passes, but the client must be there all the same
     let mut body = job_body();
     body["job_actions"] = json!([]);

@@ -177,3 +177,115 @@ async fn roles_are_compared_in_lower_case() {
     api.call_in(admin, "p1", "GET", "/jobs/j1", Value::Null).await.expect(200);
     api.call(Who { roles: "members", ..ALICE }, "GET", "/jobs", Value::Null).await.expect(403);
 }
+
+/// The rules of the contract by their defaults (§3): operators' files name them.
+#[rustfmt::skip]
+const DEFAULTS: [(&str, &[&str]); 11] = [
+    ("role:admin", &["context_is_admin"]),
+    ("role:member and project_id:%(project_id)s", &["project_member"]),
+    ("role:reader and project_id:%(project_id)s", &["project_reader"]),
+    ("role:admin or role:service", &["admin_or_service"]),
+    ("rule:context_is_admin or rule:project_member", &["admin_or_owner"]),
+    ("rule:admin_or_service or rule:project_member", &["admin_or_owner_or_service"]),
+    ("rule:admin_or_owner_or_service or rule:project_reader", &["admin_or_reader_or_service"]),
+    ("rule:admin_or_reader_or_service", &["actions:get", "actions:get_all", "backups:get", "backups:get_all", "clients:get",
+        "clients:get_all", "jobs:get", "jobs:get_all", "sessions:get", "sessions:get_all"]),
+    ("rule:admin_or_owner_or_service", &["backups:create", "backups:update", "backups:delete"]),
+    ("rule:admin_or_owner", &["actions:create", "actions:update", "actions:replace", "actions:delete", "clients:create",
+        "clients:delete", "jobs:create", "jobs:update", "jobs:delete", "jobs:event:create", "sessions:create", "sessions:update",
+        "sessions:replace", "sessions:delete", "sessions:action:create", "sessions:job:add", "sessions:job:remove"]),
+    ("rule:admin_or_service", &["clients:create_central", "jobs:get_all_projects"]),
+];
+
+#[test]
+fn names_and_defaults_are_the_contracts() {
+    let sample = freezer_api::policy::sample();
+    for (default, rules) in DEFAULTS {
+        for rule in rules {
+            assert!(sample.contains(&format!("#\"{rule}\": \"{default}\"\n")), "{rule}");
+        }
+    }
+}
+
+/// What each rule closes, as rows above.
+#[rustfmt::skip]
+const GUARDED: [(&str, &[(&str, &str)]); 38] = [
+    ("actions:get", &[("GET", "/actions/a1")]),
+    ("actions:get_all", &[("GET", "/actions")]),
+    ("actions:create", &[("POST", "/actions")]),
+    ("actions:update", &[("PATCH", "/actions/a1")]),
+    ("actions:replace", &[("POST", "/actions/a1")]),
+    ("actions:delete", &[("DELETE", "/actions/a1")]),
+    ("backups:get", &[("GET", "/backups/none")]),
+    ("backups:get_all", &[("GET", "/backups")]),
+    ("backups:create", &[("POST", "/backups")]),
+    ("backups:update", &[("PATCH", "/backups/none")]),
+    ("backups:delete", &[("DELETE", "/backups/none")]),
+    ("backups:plan_retention", &[("POST", "/backups/retention-plan")]),
+    ("clients:get", &[("GET", "/clients/node1")]),
+    ("clients:get_all", &[("GET", "/clients")]),
+    ("clients:delete", &[("DELETE", "/clients/node2")]),
+    ("jobs:get", &[("GET", "/jobs/j1")]),
+    ("jobs:get_all", &[("GET", "/jobs")]),
+    ("jobs:create", &[("POST", "/jobs"), ("POST", "/jobs/j2")]),
+    ("jobs:update", &[("PATCH", "/jobs/j1")]),
+    ("jobs:delete", &[("DELETE", "/jobs/j1")]),
+    ("jobs:event:create", &[("POST", "/jobs/j1/event")]),
+    ("sessions:get", &[("GET", "/sessions/s1")]),
+    ("sessions:get_all", &[("GET", "/sessions")]),
+    ("sessions:create", &[("POST", "/sessions")]),
+    ("sessions:update", &[("PATCH", "/sessions/s1")]),
+    ("sessions:replace", &[("POST", "/sessions/s2")]),
+    ("sessions:delete", &[("DELETE", "/sessions/s1")]),
+    ("sessions:action:create", &[("POST", "/sessions/s1/action")]),
+    ("sessions:job:add", &[("PUT", "/sessions/s1/jobs/j1")]),
+    ("sessions:job:remove", &[("DELETE", "/sessions/s1/jobs/j1")]),
+    ("runs:get", &[("GET", "/runs/none")]),
+    ("runs:get_all", &[("GET", "/runs"), ("GET", "/jobs/j1/runs")]),
+    ("runs:update", &[("PATCH", "/runs/none")]),
+    ("quotas:get", &[("GET", "/quotas")]),
+    ("quotas:update", &[("PUT", "/quotas")]),
+    ("quotas:delete", &[("DELETE", "/quotas")]),
+    ("usage:get", &[("GET", "/usage")]),
+    ("agents:link", &[]),
+];
+
+/// An operator closes one rule after the other, also to administrators: each closes its own operations and no others.
+#[tokio::test]
+async fn each_rule_closes_its_own_operations() {
+    let noun = |path: &'static str| path.split('/').nth(1).unwrap();
+    let ground = Api::start().await;
+    ground.client(ALICE, "node1").await;
+    ground.client(OTTO, "node1").await;
+    ground.job(OTTO, json!({"job_id": "ottos"})).await;
+    for (rule, guarded) in GUARDED {
+        let api = Api::governed(&ground.db, &format!("\"{rule}\": \"!\"\n")).await;
+        if rule == "agents:link" {
+            api.call(ALICE, "POST", "/agents/node1/work", json!({})).await.expect(403);
+            continue;
+        }
+        for (method, path, body, _) in ROWS {
+            if !guarded.iter().any(|known| noun(known.1) == noun(path)) {
+                continue;
+            }
+            let answer = api.call_in(ADMIN, "p1", method, path, body()).await;
+            let is_guarded = guarded.contains(&(method, path));
+            assert_eq!(answer.status == 403, is_guarded, "{rule}: {method} {path}: {}", answer.status);
+        }
+    }
+    // Two ways to one path, told apart by what is sent.
+    for (rule, ordinary, of_all) in [("clients:create", 403, 201), ("clients:create_central", 201, 403)] {
+        let api = Api::governed(&ground.db, &format!("\"{rule}\": \"!\"\n")).await;
+        api.call_in(ADMIN, "p1", "POST", "/clients", client()).await.expect(ordinary);
+        api.call_in(ADMIN, "p1", "POST", "/clients", central()).await.expect(of_all);
+    }
+    // This one opens more, and closes nothing.
+    let shown = async |api: &Api| {
+        let listed = api.call(ADMIN, "GET", "/jobs?all_projects=True&limit=100", Value::Null).await;
+        let is_listed = listed.expect(200).text.contains("ottos");
+        (is_listed, api.call(ADMIN, "GET", "/jobs/ottos", Value::Null).await.status)
+    };
+    assert_eq!(shown(&ground).await, (true, 200));
+    let api = Api::governed(&ground.db, "\"jobs:get_all_projects\": \"!\"\n").await;
+    assert_eq!(shown(&api).await, (false, 404));
+}

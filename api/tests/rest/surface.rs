@@ -2,6 +2,7 @@
 
 use crate::harness::*;
 use freezer_api::notices::Notices;
+use freezer_api::pipeline::health::{HealthOptions, Network};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -128,6 +129,8 @@ async fn health_follows_the_marker_file() {
     ] {
         let answer = ask(method, path, accept).await;
         assert_eq!((answer.status, answer.text.as_str()), (status, text), "{method} {path}");
+        let kind = if accept == "application/json" { accept } else { "text/plain" };
+        assert!(text.is_empty() || answer.header("content-type").starts_with(kind), "{:?}", answer.headers);
     }
     std::fs::write(&file, "").unwrap();
     assert_eq!(ask("GET", "/healthcheck", "*/*").await.expect(503).text, "DISABLED BY FILE");
@@ -138,6 +141,56 @@ async fn health_follows_the_marker_file() {
     );
     std::fs::remove_file(&file).unwrap();
     ask("GET", "/healthcheck", "*/*").await.expect(200);
+}
+
+#[tokio::test]
+async fn health_is_told_as_the_operator_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let with = async |change: &dyn Fn(&mut HealthOptions)| {
+        Api::start_with(|options| change(&mut options.health), Notices::default()).await
+    };
+    let asked = async |api: &Api, header: (&str, &str)| {
+        api.send(api.request(ALICE, "GET", "/healthcheck").header(header.0, header.1)).await
+    };
+    let (as_json, proxied) = (("Accept", "application/json"), ("X-Forwarded-For", "192.0.2.1"));
+
+    // Nobody is told whose network is not named, nor, if so asked, who came through a proxy.
+    let elsewhere =
+        with(&|health| health.allowed_sources = vec![Network::parse("192.0.2.0/24").unwrap()]).await;
+    asked(&elsewhere, proxied).await.expect(404);
+    let here = with(&|health| health.allowed_sources = vec![Network::parse("127.0.0.0/8").unwrap()]).await;
+    asked(&here, proxied).await.expect(200);
+    let direct = with(&|health| health.ignore_proxied_requests = true).await;
+    asked(&direct, proxied).await.expect(404);
+    asked(&direct, as_json).await.expect(200);
+
+    // A file for each port; the server of a test has been told port 0.
+    let ports = with(&|health| {
+        health.backends = vec!["disable_by_files_ports".to_owned()];
+        health.disable_by_file_paths = vec![(0, at("this")), (9090, at("other"))];
+        health.detailed = true;
+    })
+    .await;
+    std::fs::write(at("other"), "").unwrap();
+    let told = asked(&ports, as_json).await.expect(200).json();
+    assert_eq!((&told["detailed"], &told["reasons"][0]["reason"]), (&json!(true), &json!("OK")));
+    std::fs::write(at("this"), "").unwrap();
+    let told = asked(&ports, as_json).await.expect(503).json();
+    let reason =
+        json!({"class": "DisableByFilesPortsHealthcheck", "details": "", "reason": "DISABLED BY FILE"});
+    assert_eq!(told["reasons"], json!([reason]));
+
+    // Files that must be there.
+    let enabled = with(&|health| {
+        health.backends = vec!["enable_by_files".to_owned()];
+        health.enable_by_file_paths = vec![at("this"), at("that")];
+    })
+    .await;
+    assert_eq!(asked(&enabled, ("Accept", "*/*")).await.expect(503).text, "FILE PATH MISSING");
+    std::fs::write(at("that"), "").unwrap();
+    let page = asked(&enabled, ("Accept", "text/html")).await.expect(200);
+    assert!(page.header("content-type").starts_with("text/html") && page.text.contains("<td>OK</td>"));
 }
 
 #[tokio::test]

@@ -27,13 +27,32 @@ async fn end(agent: &Agent, order: &RunAction) {
     agent.finished(order, StepOutcome::Success, json!({})).await;
 }
 
+/// What a project holds beside the three steps of another one: up to the last place, and no further.
+async fn all_places_are_all(stage: &Stage, agent: &Agent, free: usize, why: &str) {
+    put(stage, "q", agent.client_id.as_str(), &names("last", free + 1));
+    let mut at_work = Vec::new();
+    for _ in 0..free {
+        at_work.push(begin(agent).await);
+    }
+    stage.eventually("no place is left", |stage| stage.waiting("q").len() == 1).await;
+    assert_eq!(agent.unasked().await, 0);
+    assert_eq!(document::run(&stage.waiting("q")[0])["waiting_for"], why);
+    end(agent, &at_work.remove(0)).await;
+    assert_eq!(agent.work(StepOutcome::Success).await.project_id.as_str(), "q");
+    for order in &at_work {
+        end(agent, order).await;
+    }
+}
+
 pub async fn a_huge_first_backup_does_not_delay_another_project(stage: Stage) {
     const HUGE: usize = 150;
-    let conductor = stage.conductor_with(|options| options.max_runs_per_storage = Some(4)).await;
+    let conductor = stage
+        .conductor_with(|options| (options.max_runs_per_storage, options.largest_share) = (Some(6), 50))
+        .await;
     let greedy = Agent::start(&stage).await;
     let small = Agent::listen(&stage, "q", "node2").await;
     small.hello(vec![]).await;
-    // Terabytes that run for days: three of the storage's four places are all that one project gets.
+    // Terabytes that run for days: three of the storage's six places are all that one project gets.
     put(&stage, "p", "node1", &names("huge", HUGE));
     let mut at_work = Vec::new();
     for _ in 0..3 {
@@ -48,6 +67,7 @@ pub async fn a_huge_first_backup_does_not_delay_another_project(stage: Stage) {
         put(&stage, "q", "node2", &[format!("small{round}")]);
         small.work(StepOutcome::Success).await;
     }
+    all_places_are_all(&stage, &small, 3, "storage swift has as many runs at work as it may have").await;
     assert_eq!(greedy.unasked().await, 0);
     // What ends makes room for exactly one that waits.
     end(&greedy, &at_work.remove(0)).await;
@@ -58,9 +78,10 @@ pub async fn a_huge_first_backup_does_not_delay_another_project(stage: Stage) {
 
 pub async fn a_huge_first_backup_on_a_central_agent_leaves_room(stage: Stage) {
     const HUGE: usize = 10;
+    // It would take more than its operator lets it have.
     let mut central = Agent::listen(&stage, "service", "central").await;
-    (central.is_central, central.concurrent_jobs) = (true, Some(4));
-    let conductor = stage.conductor().await;
+    (central.is_central, central.concurrent_jobs) = (true, Some(9));
+    let conductor = stage.conductor_with(|options| options.max_steps_per_agent = Some(4)).await;
     central.hello(vec![]).await;
     // Terabytes that run for days: three of the agent's four places are all that one project gets.
     put(&stage, "p", "central", &names("huge", HUGE));
@@ -76,6 +97,7 @@ pub async fn a_huge_first_backup_on_a_central_agent_leaves_room(stage: Stage) {
         put(&stage, "q", "central", &[format!("small{round}")]);
         assert_eq!(central.work(StepOutcome::Success).await.project_id.as_str(), "q");
     }
+    all_places_are_all(&stage, &central, 1, "agent central has as many steps as it works on at a time").await;
     // What ends makes room for exactly one that waits.
     end(&central, &at_work.remove(0)).await;
     assert_eq!(begin(&central).await.project_id.as_str(), "p");

@@ -31,6 +31,9 @@ pub struct SessionFilter {
     pub session_id: Option<SessionId>,
 }
 
+/// Members of sessions that nobody has weighed: as many as ten of the largest sessions have.
+const MEMBERS_UNWEIGHED: i64 = 5000;
+
 /// Above this many sessions their members are fetched by project instead of by id: the number of bind parameters of a
 /// statement is limited.
 const IDS_IN_ONE_STATEMENT: usize = 5000;
@@ -104,17 +107,23 @@ impl Sessions<'_> {
     }
 
     fn whole(&mut self, project: &ProjectId, row: Option<SessionRow>) -> Result<Option<Session>, DbError> {
-        let sessions = with_members(self.tx, project, row.into_iter().collect())?;
-        sessions.into_iter().next().map(Listed::read).transpose()
+        let rows: Vec<SessionRow> = row.into_iter().collect();
+        let found = members(self.tx, project, &rows, i64::MAX)?;
+        together(rows, found).into_iter().next().map(Listed::read).transpose()
     }
 }
 
-/// Puts the members to the rows, whatever their number with one statement.
-fn with_members(tx: &mut Tx, project: &ProjectId, rows: Vec<SessionRow>) -> Result<Vec<WholeRow>, DbError> {
+/// The members of those rows, whatever their number with one statement; at most `most` of them.
+fn members(
+    tx: &mut Tx,
+    project: &ProjectId,
+    rows: &[SessionRow],
+    most: i64,
+) -> Result<Vec<MemberRow>, DbError> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let found: Vec<MemberRow> = tx.run(NOUN, "", |conn| {
+    tx.run(NOUN, "", |conn| {
         let mut query =
             session_jobs::table.filter(session_jobs::project_id.eq(project.as_str())).into_boxed();
         if rows.len() <= IDS_IN_ONE_STATEMENT {
@@ -124,17 +133,22 @@ fn with_members(tx: &mut Tx, project: &ProjectId, rows: Vec<SessionRow>) -> Resu
         query
             .order((session_jobs::session_id, session_jobs::position, session_jobs::job_id))
             .select(MemberRow::as_select())
+            .limit(most)
             .load(conn)
-    })?;
+    })
+}
+
+/// Puts the members to their rows.
+fn together(rows: Vec<SessionRow>, members: Vec<MemberRow>) -> Vec<WholeRow> {
     let mut of_session: HashMap<String, Vec<Member>> = HashMap::new();
-    for member in found {
+    for member in members {
         of_session.entry(member.session_id.clone()).or_default().push(member.into_model());
     }
     let whole = |row: SessionRow| {
         let members = of_session.remove(&row.session_id).unwrap_or_default();
         (row, members)
     };
-    Ok(rows.into_iter().map(whole).collect())
+    rows.into_iter().map(whole).collect()
 }
 
 /// A session's row and its members.
@@ -167,10 +181,16 @@ fn query<'q>(project: &'q ProjectId, filter: &'q SessionFilter, cut: &'q Cut<'_>
 const SIZE: &str = "2000 + 1000 * (SELECT COUNT(*) FROM session_jobs AS member WHERE member.project_id = sessions.project_id \
                     AND member.session_id = sessions.session_id)";
 
+impl Listed<'_> {
+    fn rows(&mut self, cut: &Cut<'_>) -> Result<Vec<SessionRow>, DbError> {
+        let query = query(self.project, self.filter, cut).select(SessionRow::as_select());
+        self.tx.run(NOUN, "", |conn| query.load(conn))
+    }
+}
+
 impl Rows for Listed<'_> {
     type Row = WholeRow;
     type Item = Session;
-    const UNWEIGHED: u64 = 10;
 
     fn weigh(&mut self, cut: &Cut<'_>) -> Result<Vec<i64>, DbError> {
         let query = query(self.project, self.filter, cut).select(sql::<BigInt>(SIZE));
@@ -178,9 +198,16 @@ impl Rows for Listed<'_> {
     }
 
     fn cut(&mut self, cut: &Cut<'_>) -> Result<Vec<WholeRow>, DbError> {
-        let query = query(self.project, self.filter, cut).select(SessionRow::as_select());
-        let rows = self.tx.run(NOUN, "", |conn| query.load(conn))?;
-        with_members(self.tx, self.project, rows)
+        let rows = self.rows(cut)?;
+        let found = members(self.tx, self.project, &rows, i64::MAX)?;
+        Ok(together(rows, found))
+    }
+
+    fn cut_unweighed(&mut self, cut: &Cut<'_>) -> Result<Option<Vec<WholeRow>>, DbError> {
+        let rows = self.rows(cut)?;
+        let found = members(self.tx, self.project, &rows, MEMBERS_UNWEIGHED + 1)?;
+        let is_all = found.len() as i64 <= MEMBERS_UNWEIGHED;
+        Ok(is_all.then(|| together(rows, found)))
     }
 
     fn place((row, _): &WholeRow) -> Place {

@@ -116,6 +116,38 @@ pub fn session_lists(place: &Place) {
     let ends = |s: &Session| ["s0000", "s1099"].contains(&s.session_id.as_str());
     assert_eq!(list(Some(&ends), Page::ALL).len(), 2);
     assert_eq!(list(Some(&ends), Page { offset: 1, limit: Some(5) })[0].session_id.as_str(), "s1099");
+    pages_of_sessions_cost_two(db);
+}
+
+/// A page is two statements, unless its sessions have so many members that they are weighed first.
+fn pages_of_sessions_cost_two(db: &Database) {
+    const MEMBERS: usize = 500;
+    let put = |id: String, members: usize| {
+        let mut s = session("c", &id);
+        for n in 0..members {
+            s.attach(&job("c", &format!("j{n}"), &[]));
+        }
+        db.transaction(|tx| tx.sessions().insert(&s)).unwrap();
+    };
+    let page = || {
+        let (before, mut cursor, mut members) = (db.statements(), Cursor::of(Page::first(100)), Vec::new());
+        while !cursor.is_over() {
+            db.read(|tx| {
+                tx.sessions().advance(&p("c"), &SessionFilter::default(), None, &mut cursor, &mut |s| {
+                    members.push(s.members.len());
+                    Ok::<(), DbError>(())
+                })
+            })
+            .unwrap();
+        }
+        (members, db.statements() - before)
+    };
+    (0..10).for_each(|n| put(format!("large{n}"), MEMBERS));
+    assert_eq!(page(), (vec![MEMBERS; 10], 2));
+    put("one".to_owned(), 1);
+    let (members, cost) = page();
+    assert_eq!((members.len(), members.iter().sum::<usize>()), (11, 10 * MEMBERS + 1));
+    assert!(cost > 3, "read in pieces: {cost}");
 }
 
 /// Members of one session that start at the same moment from several places: one of them begins the round.
