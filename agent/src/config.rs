@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 pub const ACTIONS: &str = "backup,restore,info,admin,exec,verify,hold,release,adopt";
 pub const MODES: &str =
     "fs,cinder,cindernative,glance,nova,rbd,cloud,project,stream,mysql,postgresql,mongo,sqlserver";
-pub const STORAGES: &str = "local,swift,ssh,s3";
-pub const ENGINES: &str = "tar,image,glance,nova,set";
+pub const STORAGES: &str = "local,swift,ssh,s3,ftp,ftps";
+/// Those that are only read (`rsync` and the like, of upstream's backups) are asked for by restores.
+pub const ENGINES: &str = "tar,image,glance,nova,set,rsync,rsyncv2,cinder";
 
 /// Sections and options of `freezer-agent.conf`. `[DEFAULT]` may hold any option of an action, too.
 pub fn registry() -> Registry {
@@ -134,4 +135,24 @@ pub fn auth_variables(
         }
     }
     variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::keys::Kind;
+
+    #[test]
+    fn jobs_may_ask_for_whatever_an_action_takes() {
+        let offered = [("action", ACTIONS), ("mode", MODES), ("storage", STORAGES), ("engine_name", ENGINES)];
+        for (name, offered) in offered {
+            let key = KEYS.iter().find(|key| key.name == name);
+            let Some(Kind::Choice(words)) = key.map(|key| key.kind) else { panic!("{name} is no choice") };
+            let missing: Vec<_> =
+                words.iter().filter(|word| !offered.split(',').any(|can| can == **word)).collect();
+            // Known by name only: its files are saved by mode fs.
+            let expected: &[&str] = if name == "engine_name" { &["osbrick"] } else { &[] };
+            assert!(missing.iter().map(|word| **word).eq(expected.iter().copied()), "{name}: {missing:?}");
+        }
+    }
 }

@@ -40,7 +40,8 @@ pub const ALL_STORAGES: [&str; 6] = ["local", "swift", "ssh", "s3", "ftp", "ftps
 /// Engines of every Freezer.
 pub const ALL_ENGINES: [&str; 6] = ["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance"];
 /// Those and ours.
-pub const KNOWN_ENGINES: [&str; 8] = ["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance", "image", "set"];
+pub const KNOWN_ENGINES: [&str; 9] =
+    ["tar", "rsync", "rsyncv2", "nova", "osbrick", "glance", "cinder", "image", "set"];
 
 impl Default for Capabilities {
     /// What every Freezer knows: what a registration without lists means.
