@@ -89,6 +89,12 @@ pub(crate) fn concurrency(config: &Config, group: &str, is_central: bool) -> usi
     config.opt_int(group, "concurrent_jobs").and_then(|most| usize::try_from(most).ok()).unwrap_or(usual)
 }
 
+/// The lists of what jobs may ask for that somebody has set.
+pub(crate) fn narrowed(config: &Config, group: &str) -> Vec<&'static str> {
+    let lists = ["supported_actions", "supported_modes", "supported_storages", "supported_engines"];
+    lists.into_iter().filter(|name| config.is_set(group, name)).collect()
+}
+
 fn service_auth() -> Vec<Opt> {
     let text = |name: &str, help: &str| Opt::str(name).help(help);
     vec![

@@ -86,6 +86,7 @@ fn options_for(config: &Config, project: &str, step_arguments: &[&str]) -> Resul
             storages: config.list("agent", "supported_storages"),
             engines: config.list("agent", "supported_engines"),
         },
+        narrowed: config::narrowed(config, "agent"),
         concurrency: config::concurrency(config, "agent", config.bool("agent", "is_central")),
         step_program: step_program(step_arguments)?,
         state_dir: PathBuf::from(config.str("agent", "state_dir")),

@@ -210,6 +210,7 @@ async fn the_daemon_starts_works_reloads_and_stops() {
         })
         .await;
     assert_eq!(machine.pid().unwrap(), pid, "a reload is no restart");
+    an_edited_action_passes_no_list(&field, created["job_id"].as_str().unwrap()).await;
 
     let restarted = machine.must(&["restart"]);
     assert!(restarted.contains(&format!("Stopped, pid was: {pid}")), "{restarted}");
@@ -227,6 +228,21 @@ async fn the_daemon_starts_works_reloads_and_stops() {
     assert_eq!(machine.must(&["stop"]), format!("Stopped, pid was: {third}\n"));
     assert_eq!(machine.must(&["stop"]), "Not Running\n");
     assert!(!machine.log().contains(&format!("password = {}", services::password())));
+}
+
+/// The job was checked when it was written. Its action is another one by now, which the daemon's file does not name.
+async fn an_edited_action_passes_no_list(field: &Field, job: &str) {
+    let mark = field.machine.folder.join("edited.mark");
+    let shown = field.user.get(&format!("/jobs/{job}")).await;
+    let action = format!("/actions/{}", shown["job_actions"][0]["action_id"].as_str().unwrap());
+    let options = json!({"action": "exec", "command": format!("touch {}", mark.display())});
+    let edit = json!({"freezer_action": options, "max_retries": 0});
+    assert_eq!(field.user.call(reqwest::Method::PATCH, &action, Some(&edit)).await.unwrap().0, 200);
+    field.user.post(&format!("/jobs/{job}/event"), &json!({"start": null})).await;
+    let run = field.user.finished_run(job, 2).await;
+    let error = run["error"].as_str().unwrap_or_default();
+    assert_eq!((&run["state"], error.contains("supported_actions")), (&json!("fail"), true), "{run:#}");
+    assert!(!mark.exists());
 }
 
 /// What everybody on the host can see of the daemon.

@@ -141,6 +141,7 @@ mod tests {
                 modes: vec!["nova".to_owned(), "fs".to_owned()],
                 ..Capabilities::default()
             },
+            narrowed: Vec::new(),
             concurrency: 1,
             step_program: Vec::new(),
             state_dir: std::path::PathBuf::new(),

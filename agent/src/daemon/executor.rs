@@ -27,6 +27,8 @@ pub struct ExecutorOptions {
     /// Which link this agent is on.
     pub link: Link,
     pub capabilities: Capabilities,
+    /// Those of its lists that somebody has set, by the name of their option: they hold whatever an order says.
+    pub narrowed: Vec<&'static str>,
     /// Steps at a time; further ones wait.
     pub concurrency: usize,
     /// Program and arguments of the child of a step.

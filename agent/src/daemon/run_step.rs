@@ -4,6 +4,7 @@ use super::central;
 use super::child::{Ended, LastWords, StepChild};
 use super::executor::{Executor, Order};
 use super::journal::Entry;
+use super::narrowed;
 use crate::snapshots;
 use crate::step::{StepInput, StepLine};
 use freezer_model::rpc::{HeldStep, LimitRun, ReportReply, StepFinished, StepProgress, StepStarted, Verdict};
@@ -69,7 +70,8 @@ async fn run_child(
     order: &mut watch::Receiver<Order>,
 ) -> (Ended, Progress) {
     let options = agent.options();
-    if let Some(why) = central::refusal(&options, &entry.order) {
+    let refusal = central::refusal(&options, &entry.order);
+    if let Some(why) = refusal.or_else(|| narrowed::refusal(&options, &entry.order)) {
         tracing::warn!("run {} is refused: {why}", entry.order.run_id);
         return never_ran(StepOutcome::Fail, &why);
     }

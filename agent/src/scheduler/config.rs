@@ -177,7 +177,14 @@ pub fn options_alone(config: &Config) -> Result<ExecutorOptions, String> {
     let named = config.opt_str(SCHEDULER, "client_id").filter(|name| !name.is_empty());
     let client = named.map_or_else(serve::hostname, str::to_owned);
     let state_dir = state_dir(config, &client).with_extension("no-api");
-    Ok(ExecutorOptions { state_dir, client_id: ClientId::new(client), ..executor_options(config, "")? })
+    // As Freezer in Python: the lists are about what a service may ask for, and here nobody asks but who writes the files.
+    let narrowed = Vec::new();
+    Ok(ExecutorOptions {
+        state_dir,
+        client_id: ClientId::new(client),
+        narrowed,
+        ..executor_options(config, "")?
+    })
 }
 
 /// What the agent is told.
@@ -200,6 +207,7 @@ pub fn executor_options(config: &Config, project: &str) -> Result<ExecutorOption
             storages: words("supported_storages"),
             engines: words("supported_engines"),
         },
+        narrowed: crate::config::narrowed(config, CAPABILITIES),
         concurrency: crate::config::concurrency(
             config,
             SCHEDULER,
