@@ -260,6 +260,12 @@ async fn a_large_image_is_read_where_it_changed(stage: &Stage, other: &Pool) {
     let (changed, export) = stage.save_noting().await;
     assert!((1..1 << 20).contains(&read(&changed)), "{changed}");
     assert!(!export.contains("--whole-object"), "{export}");
+    // Whoever does not trust the map has every object asked for.
+    let config = stage.path("agent.conf");
+    std::fs::write(&config, format!("{CEPH}use_fast_diff = false\n")).unwrap();
+    let (unchanged, export) = stage.save_noting().await;
+    assert!(read(&unchanged) == 0 && !export.contains("--whole-object"), "{export}: {unchanged}");
+    std::fs::write(&config, CEPH).unwrap();
     // One of these once more, and a hole where one was.
     put(&source, &[(60 * MIB, noise(7, 4096))], &[(24 * MIB, 4 * MIB)]);
     stage.save_by_map(1, 4096..100_000).await;

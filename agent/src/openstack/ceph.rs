@@ -43,6 +43,9 @@ pub struct CephAccess {
     pub client: Option<String>,
     /// Pool of Cinder's volumes.
     pub pool: String,
+    /// The maps of changed objects may lack some: who writes the images is too old.
+    #[serde(default)]
+    pub without_fast_diff: bool,
 }
 
 /// An image by pool and name.
@@ -233,7 +236,7 @@ impl Ceph {
 
     /// Whether the map of a large image names so few objects as changed that they are read sooner than all are asked for.
     async fn is_map_quicker(&self, facts: &RbdFacts, from: &str, source: &str) -> Result<bool, CloudError> {
-        if facts.size_bytes < LARGE_BYTES || !facts.has_fast_diff {
+        if self.access.without_fast_diff || !facts.has_fast_diff || facts.size_bytes < LARGE_BYTES {
             return Ok(false);
         }
         match self.run(&["du", "--format", "json", "--from-snap", from, source]).await {
