@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use std::io::{self, Read, Write};
 
 const BUFFER_BYTES: usize = 1 << 20;
-/// Larger regions are not compared: no object is as large.
-const MOST_COMPARED_BYTES: u64 = 32 << 20;
+/// Larger regions are not compared: the usual object does not cover one.
+const MOST_COMPARED_BYTES: u64 = 4 << 20;
 /// Where a region was zero, zeros are seen in blocks of this size.
 const BLOCK_BYTES: usize = 4096;
 
