@@ -73,13 +73,23 @@ pub(crate) fn ceph_options() -> Vec<Opt> {
         ),
         Opt::str("client").help("Name of the Ceph client, without 'client.' (default: Ceph's own, admin)."),
         Opt::str("pool").default("volumes").help("Pool of Cinder's volumes."),
+        Opt::bool("use_fast_diff").default("true").help(
+            "Go by the map of changed objects (fast-diff) that Ceph keeps of an image. Switch it off when images are written by a \
+             librbd 16 before 16.2.14, a librbd 17 before 17.2.7 or a Linux before 6.4: their maps may lack what is written in the \
+             moment of a snapshot, and increments with them. It is off where this host's own rbd is one of these.",
+        ),
     ]
 }
 
 /// How this host reaches a Ceph cluster, if it does.
 pub fn ceph(config: &Config) -> Option<CephAccess> {
     let text = |name: &str| config.opt_str("ceph", name).filter(|text| !text.is_empty()).map(str::to_owned);
-    Some(CephAccess { conf: text("conf")?, client: text("client"), pool: text("pool").unwrap_or_default() })
+    Some(CephAccess {
+        conf: text("conf")?,
+        client: text("client"),
+        pool: text("pool").unwrap_or_default(),
+        without_fast_diff: config.opt_bool("ceph", "use_fast_diff") == Some(false),
+    })
 }
 
 /// How many actions run at the same time. A project may have three quarters of a central agent's places

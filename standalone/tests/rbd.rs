@@ -81,16 +81,30 @@ fn fill(image: &str) {
     run("rbd", &["import", "--no-progress", "-", image], &bytes);
 }
 
-/// Something where nothing was, and a hole where something was.
-fn change(image: &str) {
-    let mut diff = b"rbd diff v1\nw".to_vec();
+/// Writes `data` and discards `holes` (place and length), in one.
+fn put(image: &str, data: &[(usize, Vec<u8>)], holes: &[(usize, usize)]) {
+    let mut diff = b"rbd diff v1\n".to_vec();
     let number = |number: usize| (number as u64).to_le_bytes();
-    diff.extend([number(20 * MIB), number(70_000)].concat());
-    diff.extend(noise(3, 70_000));
-    diff.push(b'z');
-    diff.extend([number(40 * MIB), number(4 * MIB)].concat());
+    for (place, bytes) in data {
+        diff.push(b'w');
+        diff.extend([number(*place), number(bytes.len())].concat());
+        diff.extend(bytes);
+    }
+    for (place, length) in holes {
+        diff.push(b'z');
+        diff.extend([number(*place), number(*length)].concat());
+    }
     diff.push(b'e');
     run("rbd", &["import-diff", "--no-progress", "-", image], &diff);
+}
+
+/// Something where nothing was, and a hole where something was.
+fn change(image: &str) {
+    put(image, &[(20 * MIB, noise(3, 70_000))], &[(40 * MIB, 4 * MIB)]);
+}
+
+fn resize(image: &str, size: &str) {
+    rbd(&["resize", "--no-progress", "--allow-shrink", "--size", size, image]);
 }
 
 /// `freezer-agent --action …` that saves to a folder, with nothing else in its environment.
@@ -113,10 +127,15 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        let stage = Self::empty();
+        fill(&stage.pool.at(IMAGE));
+        stage
+    }
+
+    fn empty() -> Self {
         let (pool, folder) = (Pool::new(), tempfile::tempdir().unwrap());
         std::fs::write(folder.path().join("agent.conf"), CEPH).unwrap();
         std::fs::write(folder.path().join("pass"), "correct horse battery staple\n").unwrap();
-        fill(&pool.at(IMAGE));
         Self { pool, folder }
     }
 
@@ -130,6 +149,26 @@ impl Stage {
 
     async fn save(&self) -> Value {
         self.agent("backup", &["--incremental"]).await.document()
+    }
+
+    /// Saves; answers also how `rbd` was asked for what changed.
+    async fn save_noting(&self) -> (Value, String) {
+        let (path, notes) = cut::path_that_notes(self.folder.path());
+        let mut command = command(self.folder.path(), &self.pool.0, "backup", &["--incremental"]);
+        command.env("PATH", path);
+        let saved = Said::by(command).await.document();
+        let calls = std::fs::read_to_string(&notes).unwrap();
+        let export = calls.lines().rfind(|call| call.contains("export-diff")).unwrap().to_owned();
+        (saved, export)
+    }
+
+    /// A level by the cluster's map: changed objects are read whole, and `stored` bytes of them were new.
+    async fn save_by_map(&self, objects: u64, stored: std::ops::Range<u64>) {
+        let (saved, export) = self.save_noting().await;
+        assert!(export.contains("--whole-object"), "{export}: {saved}");
+        assert_eq!(saved["bytes_read"], objects * OBJECT, "{saved}");
+        let bytes = saved["bytes_stored"].as_u64().unwrap();
+        assert!(stored.contains(&bytes), "{saved}");
     }
 
     /// A restore of which the import ends in its middle.
@@ -195,31 +234,41 @@ async fn an_image_with_holes_comes_back_into_any_pool() {
     assert_eq!(stage.pool.images(), [IMAGE, usual.as_str()]);
     assert!(content(&stage.pool.at(&usual)) == first, "another content");
     assert_eq!(used(&stage.pool.at(&usual)), first_used);
-    what_has_not_changed_is_known_at_once(&stage, &other).await;
+    a_large_image_is_read_where_it_changed(&stage, &other).await;
+    a_large_clone_is_read_where_it_changed(&source, &other).await;
 }
 
-/// The image has become so large that nobody would ask for each of its objects. What was written to it is still read as it is.
-async fn what_has_not_changed_is_known_at_once(stage: &Stage, other: &Pool) {
+/// The image has become so large that nobody would ask for each of its objects.
+async fn a_large_image_is_read_where_it_changed(stage: &Stage, other: &Pool) {
     let source = stage.pool.at(IMAGE);
-    rbd(&["resize", "--no-progress", "--size", "32G", &source]);
+    resize(&source, "32G");
     let read = |document: &Value| document["bytes_read"].as_u64().unwrap();
     let grown = stage.save().await;
     assert_eq!((&grown["curr_backup_level"], read(&grown)), (&3.into(), 0), "{grown}");
-    let (path, notes) = cut::path_that_notes(stage.folder.path());
-    let save = async || {
-        let mut command = command(stage.folder.path(), &stage.pool.0, "backup", &["--incremental"]);
-        command.env("PATH", &path);
-        let saved = Said::by(command).await.document();
-        let calls = std::fs::read_to_string(&notes).unwrap();
-        let export = calls.lines().rfind(|call| call.contains("export-diff")).unwrap().to_owned();
-        (saved, export)
-    };
-    let (unchanged, export) = save().await;
-    assert!(read(&unchanged) == 0 && export.contains("--whole-object"), "{export}: {unchanged}");
-    change(&source);
-    let (changed, export) = save().await;
+    stage.save_by_map(0, 1..1000).await;
+    // Written within one object, where another had something; and the one with 8 to 9 MiB loses its end with all behind it.
+    resize(&source, "8704K");
+    resize(&source, "32G");
+    put(&source, &[(24 * MIB + 123, noise(5, 70_000))], &[]);
+    stage.save_by_map(2, 70_000..300_000).await;
+    // Written again as it was.
+    put(&source, &[(24 * MIB + 123, noise(5, 70_000))], &[]);
+    stage.save_by_map(1, 1..1000).await;
+    // So many objects that to read them whole would take longer than to ask for each.
+    let scattered: Vec<_> = (0..17).map(|number| ((14 + number) * 4 * MIB, noise(6, 4096))).collect();
+    put(&source, &scattered, &[]);
+    let (changed, export) = stage.save_noting().await;
     assert!((1..1 << 20).contains(&read(&changed)), "{changed}");
     assert!(!export.contains("--whole-object"), "{export}");
+    // Whoever does not trust the map has every object asked for.
+    let config = stage.path("agent.conf");
+    std::fs::write(&config, format!("{CEPH}use_fast_diff = false\n")).unwrap();
+    let (unchanged, export) = stage.save_noting().await;
+    assert!(read(&unchanged) == 0 && !export.contains("--whole-object"), "{export}: {unchanged}");
+    std::fs::write(&config, CEPH).unwrap();
+    // One of these once more, and a hole where one was.
+    put(&source, &[(60 * MIB, noise(7, 4096))], &[(24 * MIB, 4 * MIB)]);
+    stage.save_by_map(1, 4096..100_000).await;
 
     let again = other.at("grown");
     let restore = command(stage.folder.path(), &stage.pool.0, "restore", &["--rbd-restore-to", &again]);
@@ -230,7 +279,26 @@ async fn what_has_not_changed_is_known_at_once(stage: &Stage, other: &Pool) {
         let facts: Value = serde_json::from_slice(&rbd(&["info", "--format", "json", image])).unwrap();
         assert_eq!(facts["size"], 32_u64 << 30, "{facts}");
         // There is nothing beyond.
-        rbd(&["resize", "--no-progress", "--allow-shrink", "--size", "64M", image]);
+        resize(image, "128M");
+    }
+    assert!(content(&again) == content(&source), "another content");
+}
+
+/// What an image has of another: written in part, discarded, and left as it is there.
+async fn a_large_clone_is_read_where_it_changed(parent: &str, other: &Pool) {
+    let stage = Stage::empty();
+    let source = stage.pool.at(IMAGE);
+    let cloned = format!("{parent}@cloned");
+    rbd(&["snap", "create", "--no-progress", &cloned]);
+    rbd(&["clone", "--rbd-default-clone-format", "2", &cloned, &source]);
+    resize(&source, "32G");
+    assert_eq!(stage.save().await["curr_backup_level"], 0);
+    put(&source, &[(8 * MIB + 100, noise(8, 5000))], &[(60 * MIB, 4 * MIB)]);
+    stage.save_by_map(1, 5000..200_000).await;
+    let again = other.at("cloned");
+    stage.agent("restore", &["--rbd-restore-to", &again]).await.document();
+    for image in [&source, &again] {
+        resize(image, "128M");
     }
     assert!(content(&again) == content(&source), "another content");
 }

@@ -38,6 +38,16 @@ fn whole(image: &[u8]) -> ImageInput {
 
 /// As `rbd export-diff` writes it: what is in `new` and differs from `old`, in extents that follow no grid.
 fn diff(old: &[u8], new: &[u8], grid: usize) -> Vec<u8> {
+    listed(old, new, grid, |_| false)
+}
+
+/// As `rbd export-diff --whole-object` writes it: some objects are as they were.
+fn objects(old: &[u8], new: &[u8], object_bytes: usize) -> ImageInput {
+    let stream = listed(old, new, object_bytes, |number| number.is_multiple_of(3));
+    ImageInput::Objects { stream: Box::new(std::io::Cursor::new(stream)) }
+}
+
+fn listed(old: &[u8], new: &[u8], grid: usize, is_listed: impl Fn(usize) -> bool) -> Vec<u8> {
     let mut out = b"rbd diff v1\n".to_vec();
     if !old.is_empty() {
         out.push(b'f');
@@ -49,7 +59,7 @@ fn diff(old: &[u8], new: &[u8], grid: usize) -> Vec<u8> {
     for (number, part) in new.chunks(grid).enumerate() {
         let start = number * grid;
         let was: Vec<u8> = (start..start + part.len()).map(|at| old.get(at).copied().unwrap_or(0)).collect();
-        if was == part {
+        if was == part && !is_listed(number) {
             continue;
         }
         let zero = part.iter().all(|byte| *byte == 0);
@@ -167,6 +177,44 @@ async fn one_block_in_a_hundred_costs_at_most_twice_its_bytes() {
     }
     let second = images.save(images.request(T0 + DAY), whole(&image)).await.unwrap();
     assert!(second.bytes_stored <= 2 * 2 * REGION as u64, "{}", second.bytes_stored);
+    images.expect(&images.newest(), &image).await;
+}
+
+#[tokio::test]
+async fn of_objects_that_changed_somewhere_only_what_differs_is_stored() {
+    const OBJECT: usize = 16 * REGION;
+    let images = Images::new();
+    let mut image = vec![0; 4 * OBJECT + 5000];
+    image[..2 * OBJECT].copy_from_slice(&noise(1, 2 * OBJECT));
+    images.save(images.request(T0), whole(&image)).await.unwrap();
+    let save = async |number: i64, from: &[u8], to: &[u8]| {
+        let saved = images.save(images.request(T0 + number), objects(from, to, OBJECT)).await.unwrap();
+        (saved.bytes_read, saved.bytes_stored)
+    };
+    // Something in the middle, something where nothing was, and a region that became a hole.
+    let before = image.clone();
+    image[OBJECT + 5 * REGION + 7] ^= 1;
+    image[2 * OBJECT + 3 * REGION + 4096..][..4096].copy_from_slice(&noise(2, 4096));
+    image[3 * REGION..4 * REGION].fill(0);
+    let end = image.len();
+    image[end - 1] = 1;
+    let (read, stored) = save(1, &before, &image).await;
+    assert_eq!(read, 3 * OBJECT as u64 + 5000);
+    assert!((REGION..REGION + 20_000).contains(&usize::try_from(stored).unwrap()), "{stored}");
+    images.expect(&images.newest(), &image).await;
+    images.expect(&images.until(T0), &before).await;
+    // One is listed and has not changed.
+    let (read, stored) = save(2, &image, &image).await;
+    assert!(read >= OBJECT as u64 && stored < 200, "{read} bytes read, {stored} stored");
+    // Of a region that was changed to the byte nothing is known: it is stored once more, and known then.
+    let before = image.clone();
+    image[100..200].fill(7);
+    let exact = ImageInput::Changes { stream: Box::new(std::io::Cursor::new(diff(&before, &image, 100))) };
+    images.save(images.request(T0 + 3), exact).await.unwrap();
+    let (_, stored) = save(4, &image, &image).await;
+    assert!((REGION / 2..REGION + 20_000).contains(&usize::try_from(stored).unwrap()), "{stored}");
+    let (_, stored) = save(5, &image, &image).await;
+    assert!(stored < 200, "{stored}");
     images.expect(&images.newest(), &image).await;
 }
 
@@ -447,15 +495,24 @@ struct Change {
     size: usize,
     /// Grid of the list of changes; `None`: read whole.
     grid: Option<usize>,
+    /// The list names objects of the grid's size, also such as have not changed.
+    by_objects: bool,
     knows_size: bool,
 }
 
 fn changes() -> impl Strategy<Value = Vec<Change>> {
     let write = (0..6 * REGION, 1..2 * REGION, prop_oneof![Just(0u8), 1..255u8]);
-    let grid = prop_oneof![Just(None), Just(Some(4096)), Just(Some(REGION)), Just(Some(100_000))];
+    let grid = prop_oneof![
+        Just(None),
+        Just(Some(4096)),
+        Just(Some(REGION)),
+        Just(Some(100_000)),
+        Just(Some(2 * REGION)),
+    ];
     let size = prop_oneof![Just(4 * REGION), Just(6 * REGION), 1..6 * REGION];
-    let change = (proptest::collection::vec(write, 0..4), size, grid, any::<bool>())
-        .prop_map(|(writes, size, grid, knows_size)| Change { writes, size, grid, knows_size });
+    let change = (proptest::collection::vec(write, 0..4), size, grid, any::<bool>(), any::<bool>()).prop_map(
+        |(writes, size, grid, by_objects, knows_size)| Change { writes, size, grid, by_objects, knows_size },
+    );
     proptest::collection::vec(change, 1..7)
 }
 
@@ -483,8 +540,12 @@ proptest! {
                         // What was cut off and came back is zero for the list too.
                         let mut old = before.clone();
                         old.truncate(image.len());
-                        let stream = diff(&old, &image, grid);
-                        ImageInput::Changes { stream: Box::new(std::io::Cursor::new(stream)) }
+                        if change.by_objects {
+                            objects(&old, &image, grid)
+                        } else {
+                            let stream = diff(&old, &image, grid);
+                            ImageInput::Changes { stream: Box::new(std::io::Cursor::new(stream)) }
+                        }
                     }
                     None => ImageInput::Whole {
                         reader: Box::new(std::io::Cursor::new(image.clone())),

@@ -1,5 +1,5 @@
-//! An image of the Ceph cluster as the source of a backup: what changed since the snapshot of the base is read, and nothing
-//! else.
+//! An image of the Ceph cluster as the source of a backup: what changed since the snapshot of the base is read, or the objects
+//! that it is in, and nothing else.
 //!
 //! One snapshot is kept for each chain: that of its newest level. A new one takes its place when the next level is
 //! committed, never before. A snapshot that is not there any more costs a read of the whole image, not the backup.
@@ -56,9 +56,7 @@ impl Kept {
         let input = match base {
             None => ImageInput::Changes { stream: self.ceph.export_full(&self.image, &self.fresh)? },
             Some(base) => match self.snapshot_of(&base, &facts.id).await? {
-                Some(from) => ImageInput::Changes {
-                    stream: self.ceph.export_changes((&self.image, &facts), &from, &self.fresh).await?,
-                },
+                Some(from) => self.ceph.export_changes((&self.image, &facts), &from, &self.fresh).await?,
                 None => ImageInput::Whole {
                     reader: self.ceph.export_whole(&self.image, &self.fresh)?,
                     size_bytes: Some(facts.size_bytes),

@@ -1,6 +1,6 @@
 //! Making a level of an image's chain.
 
-use super::changes::write_changes;
+use super::changes::{Listed, write_changes};
 use super::diff::DiffWriter;
 use super::index::{ImageIndex, region_bytes_for};
 use super::whole::{output, write_whole};
@@ -88,7 +88,9 @@ impl Work for Image {
             (Some(index), _) => index,
             (None, ImageInput::Whole { size_bytes, .. }) => ImageIndex::new(region_bytes_for(*size_bytes)),
             // The list says the size when it is read.
-            (None, ImageInput::Changes { .. }) => ImageIndex::new(region_bytes_for(Some(0))),
+            (None, ImageInput::Changes { .. } | ImageInput::Objects { .. }) => {
+                ImageIndex::new(region_bytes_for(Some(0)))
+            }
         };
         let mut diff = DiffWriter::start(&mut out).map_err(output)?;
         match input {
@@ -96,7 +98,10 @@ impl Work for Image {
                 write_whole(reader, size_bytes, &mut index, &mut diff, &monitor)?;
             }
             ImageInput::Changes { stream } => {
-                write_changes(stream, has_base, &mut index, &mut diff, &monitor)?;
+                write_changes((stream, Listed::Changes), has_base, &mut index, &mut diff, &monitor)?;
+            }
+            ImageInput::Objects { stream } => {
+                write_changes((stream, Listed::Objects), has_base, &mut index, &mut diff, &monitor)?;
             }
         }
         let (_, archive_bytes) = diff.finish().map_err(output)?;

@@ -1,18 +1,32 @@
-//! Changes that the source itself lists: they go into the payload as they are, and keep the index right.
+//! Changes that the source itself lists: they go into the payload as they are, and keep the index right. Of a list of objects
+//! that have changed somewhere, what differs from the base goes into the payload.
 
 use super::diff::{DiffReader, DiffWriter, Extent};
-use super::index::{ImageIndex, RegionHash, UNKNOWN, ZERO, cut, is_zero};
+use super::index::{ImageIndex, RegionHash, UNKNOWN, ZERO, cut, hash_of, is_zero};
 use super::whole::{input, output};
 use crate::VaultError;
 use crate::monitor::Monitor;
 use sha2::{Digest, Sha256};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 
 const BUFFER_BYTES: usize = 1 << 20;
+/// Larger regions are not compared: the usual object does not cover one.
+const MOST_COMPARED_BYTES: u64 = 4 << 20;
+/// Where a region was zero, zeros are seen in blocks of this size.
+const BLOCK_BYTES: usize = 4096;
+
+/// What a list names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    /// What has changed, to the byte.
+    Changes,
+    /// Objects that have changed somewhere, whole.
+    Objects,
+}
 
 /// Passes `stream` on and makes `index`, that of the base or of nothing, the new level's.
 pub(super) fn write_changes<W: Write>(
-    stream: Box<dyn Read + Send>,
+    (stream, listed): (Box<dyn Read + Send>, Listed),
     has_base: bool,
     index: &mut ImageIndex,
     out: &mut DiffWriter<W>,
@@ -27,16 +41,22 @@ pub(super) fn write_changes<W: Write>(
     check_beginning(reader.is_relative, has_base)?;
     out.size(size).map_err(output)?;
     index.resize(size);
+    let most = usize::try_from(index.region_bytes.min(MOST_COMPARED_BYTES)).unwrap_or(BUFFER_BYTES);
     let mut regions = Regions { index, current: None };
-    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut buffer = vec![0; BUFFER_BYTES.max(most)];
     while let Some(found) = extent {
         let found = within(found, size)?;
-        if found.is_data {
-            out.data_follows(found.start, found.end - found.start).map_err(output)?;
-            pass_data(&mut reader, found, (&mut buffer, &mut regions), out, monitor)?;
-        } else {
-            out.zeros(found.start, found.end - found.start).map_err(output)?;
-            regions.zeros(found.start, found.end);
+        match (found.is_data, listed) {
+            (false, _) => {
+                out.zeros(found.start, found.end - found.start).map_err(output)?;
+                regions.zeros(found.start, found.end);
+            }
+            (true, Listed::Changes) => {
+                pass_data(&mut reader, found, (&mut buffer, &mut regions), out, monitor)?;
+            }
+            (true, Listed::Objects) => {
+                compare_data(&mut reader, found, (&mut buffer, &mut regions), out, monitor)?;
+            }
         }
         extent = reader.next().map_err(input)?;
     }
@@ -72,6 +92,7 @@ fn pass_data<W: Write>(
     out: &mut DiffWriter<W>,
     monitor: &Monitor,
 ) -> Result<(), VaultError> {
+    out.data_follows(extent.start, extent.end - extent.start).map_err(output)?;
     let mut place = extent.start;
     while place < extent.end {
         if monitor.is_cancelled() {
@@ -86,6 +107,60 @@ fn pass_data<W: Write>(
         place += length;
     }
     Ok(())
+}
+
+/// Passes on what is not as the base has it. A region of which the extent covers a part only cannot be compared.
+fn compare_data<W: Write>(
+    reader: &mut DiffReader<Box<dyn Read + Send>>,
+    extent: Extent,
+    (buffer, regions): (&mut [u8], &mut Regions<'_>),
+    out: &mut DiffWriter<W>,
+    monitor: &Monitor,
+) -> Result<(), VaultError> {
+    let mut place = extent.start;
+    while place < extent.end {
+        let region_end = regions.region_end(place);
+        let stop = region_end.min(extent.end);
+        let is_whole = place.is_multiple_of(regions.index.region_bytes) && stop == region_end;
+        let length = usize::try_from(stop - place).unwrap_or(usize::MAX);
+        match buffer.get_mut(..length).filter(|_| is_whole) {
+            Some(region) => {
+                if monitor.is_cancelled() {
+                    return Err(VaultError::Cancelled);
+                }
+                reader.take(region).map_err(input)?;
+                regions.compared(place, region, out).map_err(output)?;
+                monitor.add_read(stop - place);
+            }
+            None => {
+                let part = Extent { start: place, end: stop, is_data: true };
+                pass_data(reader, part, (&mut *buffer, &mut *regions), out, monitor)?;
+            }
+        }
+        place = stop;
+    }
+    Ok(())
+}
+
+/// Writes what is not zero of `data`, where all was zero.
+fn write_into_zeros<W: Write>(place: u64, data: &[u8], out: &mut DiffWriter<W>) -> io::Result<()> {
+    let mut run: Option<usize> = None;
+    let mut at = 0usize;
+    for block in data.chunks(BLOCK_BYTES) {
+        match (run, is_zero(block)) {
+            (None, false) => run = Some(at),
+            (Some(start), true) => {
+                out.data(place + start as u64, data.get(start..at).unwrap_or_default())?;
+                run = None;
+            }
+            (None, true) | (Some(_), false) => {}
+        }
+        at += block.len();
+    }
+    match run {
+        Some(start) => out.data(place + start as u64, data.get(start..).unwrap_or_default()),
+        None => Ok(()),
+    }
 }
 
 /// Hashes of regions as extents go by. A region that no run of extents covers whole is not known any more.
@@ -156,6 +231,23 @@ impl Regions<'_> {
             let Some(done) = self.current.take() else { return };
             let hash: RegionHash = if done.is_zero { ZERO } else { cut(done.hash.finalize().as_slice()) };
             self.index.set(number, hash);
+        }
+    }
+
+    /// A region from its start to its end: goes to `out` if it is not as it was.
+    fn compared<W: Write>(&mut self, place: u64, data: &[u8], out: &mut DiffWriter<W>) -> io::Result<()> {
+        self.finish();
+        let number = place / self.index.region_bytes;
+        let was = self.index.get(number);
+        let is = if is_zero(data) { ZERO } else { hash_of(data) };
+        if is == was {
+            return Ok(());
+        }
+        self.index.set(number, is);
+        match (was, is) {
+            (_, ZERO) => out.zeros(place, data.len() as u64),
+            (ZERO, _) => write_into_zeros(place, data, out),
+            _ => out.data(place, data),
         }
     }
 

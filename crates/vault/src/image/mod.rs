@@ -2,7 +2,7 @@
 //!
 //! The payload of a level is an `rbd diff v1` stream, as `rbd export-diff` writes and `rbd import-diff` reads: level 0 holds
 //! what is not zero, the others what has changed. A source either gives its bytes in order, which are compared with the
-//! hashes in the base's index, or the changes themselves.
+//! hashes in the base's index, or the changes themselves, or the objects that they are in, which are compared too.
 //!
 //! Invariants: nothing is staged on disk; memory does not grow with the image; a source that ends early is an error,
 //! never a shorter image.
@@ -92,6 +92,9 @@ pub enum ImageInput {
     /// ascending order. It must name the snapshot it begins at (`f`) when there is a base and only then, as `rbd export-diff`
     /// does with and without `--from-snap`.
     Changes { stream: Box<dyn Read + Send> },
+    /// Such a stream that names too much: whole objects of which any part may have changed, as with `--whole-object`. It is
+    /// compared with the hashes in the base's index.
+    Objects { stream: Box<dyn Read + Send> },
 }
 
 /// What to restore. Start from [`ImageRestoreRequest::new`].
