@@ -198,8 +198,10 @@ async fn a_neighbours_token_opens_no_operation_and_one_without_a_project_none_at
                 assert_eq!(answer.status, 403, "{whose} {method} {path}: {}", answer.text);
             }
         }
-        let answer = stage.ask(None, method.as_str(), &path, Value::Null).await;
-        assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text);
+        for method in [method.as_str(), "OPTIONS"] {
+            let answer = stage.ask(None, method, &path, Value::Null).await;
+            assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text);
+        }
     }
     a_service_lends_nobody_its_roles(&stage, &demo, &other).await;
 }
