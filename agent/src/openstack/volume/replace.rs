@@ -16,7 +16,9 @@ use serde_json::Value;
 /// When the old volume is being exchanged still, or the attempt came to nothing.
 pub async fn former(new: &NewVolume) -> Result<Option<Made>, ActionError> {
     let (old, run) = (new.saved.id.as_str(), new.ledger.run_id());
-    let mut found: Vec<Exchange> = volumes::list(&new.cloud).await?.iter().flat_map(exchange::of).collect();
+    let mut volumes = volumes::list(&new.cloud).await?;
+    volumes.retain(|volume| volume.status() != "deleting");
+    let mut found: Vec<Exchange> = volumes.iter().flat_map(exchange::of).collect();
     found.retain(|exchange| exchange.old == old);
     if let Some(open) = found.iter().find(|exchange| exchange.settled.is_none()) {
         return Err(ActionError::Failed(format!(

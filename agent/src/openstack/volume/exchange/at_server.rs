@@ -114,7 +114,7 @@ async fn look(cloud: &Cloud, exchange: &Exchange, places: &[String]) -> Result<S
             };
             let old = found(volumes::show(cloud, old).await)?;
             let new = found(volumes::show(cloud, new).await)?;
-            Ok(sight(exchange, (&has, places), new.as_ref(), old.as_ref()))
+            Ok(sight(exchange, (has.as_slice(), places), new.as_ref(), old.as_ref()))
         })
         .await
 }
@@ -258,7 +258,7 @@ mod tests {
     fn follows(has: &[&str], new: Option<Volume>, old: Option<Volume>) -> Option<Step> {
         let has: Vec<String> = has.iter().map(|id| (*id).to_owned()).collect();
         let places = ["s".to_owned(), "t".to_owned()];
-        match sight(&exchange(), (&has, &places), new.as_ref(), old.as_ref()) {
+        match sight(&exchange(), (has.as_slice(), places.as_slice()), new.as_ref(), old.as_ref()) {
             Look::Ready(sight) => Some(next(&exchange(), sight)),
             Look::NotYet(_) => None,
             Look::Never { state, .. } => panic!("{state}"),

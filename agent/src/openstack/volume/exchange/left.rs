@@ -60,8 +60,12 @@ async fn finish(cloud: &Cloud, volume: &Volume, exchanges: &[Exchange]) -> Resul
     let (whole, begun): (Vec<&Exchange>, Vec<&Exchange>) =
         open.iter().copied().partition(|exchange| is_whole(exchange));
     if begun.is_empty() && settled.is_empty() {
-        let now = volumes::show(cloud, volume.id()).await?;
-        if now.status() == "available" {
+        let now = match volumes::show(cloud, volume.id()).await {
+            Err(error) if error.is_not_found() => return Ok(()),
+            shown => shown?,
+        };
+        // Another agent may have been faster.
+        if matches!(now.status(), "available" | "deleting") {
             remove(cloud, first).await;
             return Ok(());
         }
