@@ -97,15 +97,14 @@ async fn work(
         say(&StepLine::Login(Box::new(login)));
     }
     removed.tell(&monitor);
-    let status = tell_end(done, around.trail.document());
+    let status = tell_end(done, around.trail.told());
     // The last counts, whatever was reported before.
     say(&StepLine::Progress(Progress { log: log.tail(LOG_LINES), ..Meter::new().read(&monitor) }));
     status
 }
 
-/// With `temporaries`, what the action has made in the cloud for a while, also of one that failed.
-fn tell_end(done: Result<Done, ActionError>, temporaries: Option<Value>) -> ExitCode {
-    let told = temporaries.map(|list| ("temporaries".to_owned(), list));
+/// With what the trail tells of the cloud, also of an action that failed.
+fn tell_end(done: Result<Done, ActionError>, told: Map<String, Value>) -> ExitCode {
     match done {
         Ok(mut done) => {
             done.result.extend(told);
@@ -136,9 +135,9 @@ fn tell_end(done: Result<Done, ActionError>, temporaries: Option<Value>) -> Exit
 }
 
 /// Before an error.
-fn tell_found(told: Option<(String, Value)>) {
-    if told.is_some() {
-        say(&StepLine::Result(told.into_iter().collect()));
+fn tell_found(told: Map<String, Value>) {
+    if !told.is_empty() {
+        say(&StepLine::Result(told));
     }
 }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod cloud;
+#[path = "volumes/exchange.rs"]
+mod exchange;
 #[allow(dead_code)]
 #[path = "../../crates/storage/tests/support/proxy.rs"]
 mod proxy;
@@ -114,6 +116,15 @@ impl Stage {
 
     async fn shown(&self, volume: &str) -> Value {
         self.hands.cinder(Method::GET, &format!("/volumes/{volume}"), None).await.1["volume"].take()
+    }
+
+    /// How the exchanges ended that a volume's metadata tell of: which volume each server has.
+    async fn ends(&self, volume: &str) -> Vec<String> {
+        let shown = self.shown(volume).await;
+        let metadata = shown["metadata"].as_object().unwrap();
+        let marks = metadata.iter().filter(|(key, _)| key.starts_with("freezer_replaces_"));
+        let ends = marks.map(|(_, value)| value.as_str().unwrap().rsplit(' ').next().unwrap());
+        ends.map(|end| end.split('@').next().unwrap().to_owned()).collect()
     }
 
     /// Waits until so many servers have a volume; their ids, and the device it is there.
@@ -404,6 +415,9 @@ async fn attached_in_the_old_ones_place_to_both_servers_that_share_it() {
     assert_eq!(stage.places(new, 2).await, places, "{restored}");
     assert_eq!(content(new), original);
     assert_eq!(stage.shown(&stage.volume).await["status"], "available");
+    // The run might come again, if nobody has heard its end.
+    assert_eq!(stage.ends(new).await, ["new", "new"]);
+    exchange::that_breaks_off_is_gone_on_with(&stage, new, &places).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -481,7 +495,7 @@ async fn a_job_saves_and_brings_back() {
     let hands = Hands::of(&project).await;
     let volume = hands.volume("data", true).await;
     let original = content(&volume);
-    let service = Service::of(&project, &hands, CEPH).await;
+    let mut service = Service::of(&project, &hands, CEPH).await;
     let container = format!("saved-{}", random_name());
     for verb in ["backup", "restore"] {
         let (_, run) = service
@@ -499,8 +513,42 @@ async fn a_job_saves_and_brings_back() {
         (&"cinder".into(), &volume.clone().into()),
         "{backups}"
     );
-    let (_, volumes) = hands.cinder(Method::GET, "/volumes?name=again", None).await;
-    let again = volumes["volumes"][0]["id"].as_str().unwrap();
-    assert_eq!(content(again), original);
+    assert_eq!(content(&hands.volume_named("again").await), original);
     adopted::come_back(&service, &container, &["cinder_vol_id", "volume_name"]).await;
+    in_the_old_ones_place_once(&mut service, &hands, (&volume, &container)).await;
+}
+
+/// By an agent that dies when the server has lost the old volume: the run begins again, and does it once.
+async fn in_the_old_ones_place_once(service: &mut Service, hands: &Hands, (volume, container): (&str, &str)) {
+    let server = hands.server_with(volume).await;
+    let action = json!({
+        "action": "restore", "mode": "cinder", "cinder_vol_id": volume, "storage": "swift", "container": container,
+        "backup_name": "nightly", "cinder_restore_to": "replace", "restore_name": "instead",
+    });
+    let job = json!({
+        "client_id": service.cloud.client_id, "job_actions": [{"freezer_action": action, "max_retries": 1}],
+        "job_schedule": {},
+    });
+    let made = service.user.post("/jobs", &job).await;
+    let shown =
+        async |id: &str| hands.cinder(Method::GET, &format!("/volumes/{id}"), None).await.1["volume"].take();
+    let end = Instant::now() + PATIENCE;
+    while !shown(volume).await["attachments"].as_array().unwrap().is_empty() {
+        assert!(Instant::now() < end, "nothing was detached");
+        tokio::time::sleep(LOOK).await;
+    }
+    service.cloud.crash("agent");
+    let run = service.user.finished_run(made["job_id"].as_str().unwrap(), 1).await;
+    assert!(run["state"] == "success" && run["losses"].as_i64() >= Some(1), "{run:#}");
+    // There is one of this name.
+    let instead = hands.volume_named("instead").await;
+    let step = run["steps"].as_array().unwrap().last().unwrap();
+    assert_eq!(step["result"]["restore"]["volume_id"], instead.as_str(), "{run:#}");
+    let now = shown(&instead).await;
+    assert_eq!(
+        (&now["status"], &now["attachments"][0]["server_id"]),
+        (&"in-use".into(), &server.into()),
+        "{now}"
+    );
+    assert_eq!(shown(volume).await["status"], "available");
 }

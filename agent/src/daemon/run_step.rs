@@ -5,6 +5,7 @@ use super::child::{Ended, LastWords, StepChild};
 use super::executor::{Executor, Order};
 use super::journal::Entry;
 use super::narrowed;
+use crate::openstack::temporary;
 use crate::snapshots;
 use crate::step::{StepInput, StepLine};
 use freezer_model::rpc::{HeldStep, LimitRun, ReportReply, StepFinished, StepProgress, StepStarted, Verdict};
@@ -204,13 +205,23 @@ async fn follow(
     let aborted = *order.borrow() != Order::GoOn;
     let mut ended = child.wait(last, aborted).await;
     if ended.exit_code.is_none() {
-        tokio::spawn(snapshots::tidy_up_after_a_kill(agent.options().state_dir.clone()));
+        tidy_up(agent);
     }
     // However it has ended: what is gone is gone.
     if let Some(removed) = removed {
         ended.result.insert(RemovedBackups::KEY.to_owned(), json!(removed));
     }
     (ended, progress)
+}
+
+/// After a step that was killed: snapshots of this host's, and what it was at in the cloud.
+fn tidy_up(agent: &Executor) {
+    let options = agent.options();
+    tokio::spawn(snapshots::tidy_up_after_a_kill(options.state_dir.clone()));
+    // A central agent has a login of the tenant's only while it works for one: its next action there tidies up.
+    if !options.is_central {
+        tokio::spawn(temporary::tidy_up_after_a_crash(options.auth.clone()));
+    }
 }
 
 /// `None` when there will be no more.

@@ -13,6 +13,7 @@ use super::error::CloudError;
 use super::glance::images;
 use super::neutron::ports;
 use super::nova::servers;
+use super::volume::finish_left;
 use super::waiting::{Look, Wanted};
 use crate::daemon::child::start_ticks;
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -197,6 +198,15 @@ impl Ledger {
         json!({ RUN_KEY: self.run_id, PROCESS_KEY: self.process.to_string() })
     }
 
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// As it stands in tags, for [`is_gone`].
+    pub fn process(&self) -> String {
+        self.process.to_string()
+    }
+
     pub fn note(&self, made: Temporary) {
         self.cloud.trail().made(&made);
         self.entries().push(made);
@@ -295,6 +305,9 @@ pub async fn tidy_up_after_a_crash(auth: BTreeMap<String, String>) {
         return;
     };
     let cloud = Cloud::new(session, Arc::new(Monitor::new()), TIDYING_SECS);
+    if let Err(error) = finish_left(&cloud).await {
+        tracing::debug!("looking for exchanges of volumes that a former start has begun: {error}");
+    }
     match remove_leftovers(&cloud, USUAL_PREFIX).await {
         Ok((removed, left)) => {
             for what in removed {
@@ -308,7 +321,7 @@ pub async fn tidy_up_after_a_crash(auth: BTreeMap<String, String>) {
     }
 }
 
-async fn remove_each(cloud: &Cloud, entries: Vec<Temporary>) -> Vec<String> {
+pub(super) async fn remove_each(cloud: &Cloud, entries: Vec<Temporary>) -> Vec<String> {
     let mut left = Vec::new();
     for entry in entries {
         let error = remove(cloud, &entry).await.err().map(|error| error.to_string());
@@ -371,6 +384,11 @@ async fn remove(cloud: &Cloud, entry: &Temporary) -> Result<(), CloudError> {
             }
         })
         .await
+}
+
+/// Whether a process that is written down in the resource `row` is gone.
+pub fn is_gone(process: &str, row: &Value) -> bool {
+    Process::parse(process).is_some_and(|process| !process.may_be_at_work(age_secs(row, Utc::now())))
 }
 
 /// Whether the tags of a resource name a process that is gone.

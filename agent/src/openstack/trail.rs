@@ -2,13 +2,15 @@
 
 use super::temporary::Temporary;
 use chrono::Utc;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// All temporary resources of one action, whichever of its ledgers they are in.
 #[derive(Default)]
 pub struct Trail {
     entries: Mutex<Vec<Entry>>,
+    /// Exchanges of volumes that others had begun, and what became of them.
+    exchanges: Mutex<Vec<Value>>,
 }
 
 struct Entry {
@@ -45,6 +47,22 @@ impl Trail {
         }
     }
 
+    pub(super) fn exchanged(&self, row: Value) {
+        self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).push(row);
+    }
+
+    /// What the record of the run tells beside the result: `temporaries` ([`Trail::document`]) and `exchanges`
+    /// (`[{"server_id", "old_volume_id", "new_volume_id", "outcome", "why"}]`), each where there were some.
+    pub fn told(&self) -> Map<String, Value> {
+        let mut told = Map::new();
+        told.extend(self.document().map(|rows| ("temporaries".to_owned(), rows)));
+        let exchanges = self.exchanges.lock().unwrap_or_else(PoisonError::into_inner);
+        if !exchanges.is_empty() {
+            told.insert("exchanges".to_owned(), Value::Array(exchanges.clone()));
+        }
+        told
+    }
+
     /// `[{"kind", "id", "made", "removed", "error"}]` in the order of their making, times in epoch seconds; none when there was
     /// nothing. One with neither `removed` nor `error` was left to the next agent.
     pub fn document(&self) -> Option<Value> {
@@ -67,7 +85,7 @@ mod tests {
     #[test]
     fn what_was_made_is_told_with_its_end() {
         let trail = Trail::default();
-        assert_eq!(trail.document(), None);
+        assert!(trail.document().is_none() && trail.told().is_empty());
         let [image, volume, snapshot] = ["i", "v", "s"].map(str::to_owned);
         let (image, volume) = (Temporary::Image(image), Temporary::Volume(volume));
         trail.made(&image);
@@ -82,5 +100,8 @@ mod tests {
         assert!(told(0, "made").unwrap().is_i64() && told(0, "removed").unwrap().is_i64(), "{document}");
         assert_eq!((told(0, "error"), told(1, "made")), (Some(Value::Null), Some(Value::Null)));
         assert_eq!((told(1, "removed"), told(1, "error")), (Some(Value::Null), Some("busy".into())));
+        assert_eq!(trail.told(), Map::from_iter([("temporaries".to_owned(), document)]));
+        trail.exchanged(json!({"server_id": "s"}));
+        assert_eq!(trail.told().get("exchanges"), Some(&json!([{"server_id": "s"}])));
     }
 }

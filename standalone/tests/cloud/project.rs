@@ -124,6 +124,14 @@ impl Hands {
         id
     }
 
+    /// Id of the one volume of this name.
+    pub async fn volume_named(&self, name: &str) -> String {
+        let (_, listed) = self.cinder(Method::GET, &format!("/volumes?name={name}"), None).await;
+        let rows = listed["volumes"].as_array().unwrap();
+        assert_eq!(rows.len(), 1, "{listed}");
+        rows[0]["id"].as_str().unwrap().to_owned()
+    }
+
     pub async fn volume_is(&self, id: &str, wanted: &str) {
         let end = Instant::now() + PATIENCE;
         loop {

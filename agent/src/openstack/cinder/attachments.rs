@@ -30,7 +30,7 @@ pub async fn attach(
 }
 
 /// Waits until the volume is at this server, or is no more. Its state alone does not tell: others may have it, too.
-async fn settled(
+pub async fn settled(
     cloud: &Cloud,
     (server_id, volume_id): (&str, &str),
     is_wanted: bool,

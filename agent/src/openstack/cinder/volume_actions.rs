@@ -73,7 +73,8 @@ pub async fn remove_metadata(cloud: &Cloud, id: &str, key: &str) -> Result<(), C
         .await
 }
 
-/// Gives a volume its name and exactly this metadata.
+/// Gives a volume its name and exactly this metadata. The name first: with the metadata a temporary volume becomes somebody's, and
+/// its name must not say otherwise then.
 pub async fn rename(
     cloud: &Cloud,
     id: &str,
@@ -82,6 +83,7 @@ pub async fn rename(
 ) -> Result<(), CloudError> {
     let id = checked_id(SERVICE, "volume", id)?;
     let what = format!("name and metadata of volume {id}");
-    cloud.put(SERVICE, &format!("/volumes/{id}/metadata"), &json!({ "metadata": metadata }), &what).await?;
-    cloud.put(SERVICE, &format!("/volumes/{id}"), &json!({"volume": {"name": name}}), &what).await.map(|_| ())
+    cloud.put(SERVICE, &format!("/volumes/{id}"), &json!({"volume": {"name": name}}), &what).await?;
+    let body = json!({ "metadata": metadata });
+    cloud.put(SERVICE, &format!("/volumes/{id}/metadata"), &body, &what).await.map(|_| ())
 }

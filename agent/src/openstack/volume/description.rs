@@ -1,6 +1,6 @@
 //! What is known of a volume beside its content, kept with each level and used by restores.
 
-use super::restoring;
+use super::{exchange, restoring};
 use crate::openstack::cinder::volumes::Volume;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -37,7 +37,7 @@ impl VolumeDescription {
             text.map(str::to_owned)
         };
         let mut metadata = volume.map("metadata");
-        metadata.retain(|key, _| !NOT_ONES_OWN.contains(&key.as_str()));
+        metadata.retain(|key, _| !NOT_ONES_OWN.contains(&key.as_str()) && !exchange::is_mark(key));
         Self {
             id: volume.id().to_owned(),
             name: volume.name().to_owned(),

@@ -6,10 +6,12 @@
 mod backup;
 mod cluster;
 mod description;
+mod exchange;
 mod forget;
 mod key;
 mod leftover;
 mod new_volume;
+mod replace;
 mod restore;
 mod restore_rbd;
 mod restoring;
@@ -20,6 +22,7 @@ pub use backup::{backup, backup_rbd};
 pub(super) use backup::{chain, check, in_cluster};
 pub(super) use cluster::Kept;
 pub(super) use description::VolumeDescription;
+pub(super) use exchange::finish_left;
 pub use forget::Forgetting;
 pub(super) use key::{of_volume as key_of_volume, put as put_key};
 pub(super) use new_volume::NewVolume;
@@ -53,8 +56,15 @@ pub async fn open_cloud(
     Ok(cloud)
 }
 
-/// Removes what dead agents left in the project of the login.
+/// Goes on with what dead agents had begun to exchange in the project of the login, and removes what they left there.
 pub async fn tidy(cloud: &Cloud, prefix: &str) -> Result<(), ActionError> {
+    match finish_left(cloud).await {
+        Ok(()) => {}
+        Err(CloudError::Aborted) => return Err(ActionError::Aborted),
+        Err(error) => {
+            tracing::warn!("looking for exchanges of volumes that agents which are gone have begun: {error}");
+        }
+    }
     match remove_leftovers(cloud, prefix).await {
         Ok((removed, left)) => {
             for what in removed {

@@ -199,6 +199,13 @@ impl NewVolume {
 
     /// Its own name and metadata. It is still the ledger's.
     pub async fn dress(&self, id: &str) -> Result<(), CloudError> {
-        volume_actions::rename(&self.cloud, id, &self.name, &self.saved.metadata).await
+        self.dress_with(id, Map::new()).await
+    }
+
+    /// The same with `marks` among the metadata, from the moment on in which nothing tells any more that it is temporary.
+    pub async fn dress_with(&self, id: &str, marks: Map<String, Value>) -> Result<(), CloudError> {
+        let mut metadata = self.saved.metadata.clone();
+        metadata.extend(marks);
+        volume_actions::rename(&self.cloud, id, &self.name, &metadata).await
     }
 }

@@ -5,11 +5,11 @@
 
 use super::description::VolumeDescription;
 use super::new_volume::{GIB, NewVolume};
-use super::{key, open_cloud, restoring, with_leftovers};
+use super::{key, open_cloud, replace, restoring, with_leftovers};
 use crate::actions::backup::people;
 use crate::actions::{ActionError, Done};
 use crate::openstack::ceph::{Ceph, RbdImage, zeros_diff};
-use crate::openstack::cinder::{attachments, volume_actions, volumes};
+use crate::openstack::cinder::{volume_actions, volumes};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
 use crate::openstack::temporary::{Ledger, Temporary, written_over};
@@ -56,7 +56,7 @@ pub async fn restore(
     let work = Restore::of(options, around, &cloud, &store, (plan, saved));
     bring(&work, options.cloud.volume_target)
         .await
-        .map(|(id, report, notes)| done(&work, &id, &report, notes))
+        .map(|(id, report, notes)| done(&work, &id, report.as_ref(), notes))
 }
 
 /// A volume of several that come back together, as a new one: its id and what could not be restored of it. `marks` are put
@@ -114,7 +114,8 @@ fn name(options: &ActionOptions, plan: &ImagePlan, saved: &VolumeDescription) ->
     options.cloud.restore_name.clone().unwrap_or_else(|| format!("{old}~{}", plan.timestamp))
 }
 
-type Made = (String, ImageReport, Vec<String>);
+/// A volume, what was brought into it (none: an earlier attempt of the same run has done that), and notes.
+pub(super) type Made = (String, Option<ImageReport>, Vec<String>);
 
 impl Restore {
     fn of(
@@ -146,7 +147,7 @@ impl Restore {
         let notes = self.new.prepare(&id).await?;
         self.new.dress(&id).await?;
         self.new.ledger.release(&Temporary::Volume(id.clone()));
-        Ok((id, report, notes))
+        Ok((id, Some(report), notes))
     }
 
     /// The volume that was saved, as it is now.
@@ -200,7 +201,7 @@ impl Restore {
             }
         };
         notes.extend(restoring::clear(&self.cloud, &id).await);
-        Ok((id, report, notes))
+        Ok((id, Some(report), notes))
     }
 
     async fn over_in_cluster(
@@ -283,46 +284,9 @@ impl Restore {
     }
 
     async fn in_place_of_old(&self) -> Result<Made, ActionError> {
-        let old = self.old().await?;
-        let places: Vec<(String, Option<String>)> = old
-            .attachments()
-            .iter()
-            .filter_map(|row| {
-                let text = |key: &str| row.get(key).and_then(Value::as_str).map(str::to_owned);
-                Some((text("server_id")?, text("device")))
-            })
-            .collect();
-        if places.is_empty() {
-            return Err(ActionError::Failed(format!(
-                "volume {} is attached nowhere, so that nothing can take its place; restore it into a new one or over it",
-                old.id()
-            )));
-        }
-        let (id, report, mut notes) = self.restore_new().await?;
-        for (server, device) in &places {
-            let swapped = self.swap(server, old.id(), &id, device.as_deref()).await;
-            swapped.map_err(|error| {
-                ActionError::Failed(format!(
-                    "{error}; the restored volume {id} is kept, not attached to server {server}"
-                ))
-            })?;
-        }
-        notes.push(format!("volume {} was detached and is kept", old.id()));
-        Ok((id, report, notes))
-    }
-
-    /// Not cut off by an abort: the server shall not be left with less than it had.
-    async fn swap(&self, server: &str, old: &str, new: &str, device: Option<&str>) -> Result<(), CloudError> {
-        let cloud = self.cloud.undisturbed();
-        attachments::detach(&cloud, server, old).await?;
-        match attachments::attach(&cloud, server, new, device).await {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                if let Err(again) = attachments::attach(&cloud, server, old, device).await {
-                    tracing::error!("attaching the old volume again: {again}");
-                }
-                Err(error)
-            }
+        match replace::former(&self.new).await? {
+            Some(made) => Ok(made),
+            None => replace::replace(&self.new, &self.old().await?).await,
         }
     }
 }
@@ -372,20 +336,29 @@ fn planned(plan: &ImagePlan, saved: &VolumeDescription) -> Done {
     Done { result, summary, partial: false }
 }
 
-fn done(work: &Restore, volume_id: &str, report: &ImageReport, notes: Vec<String>) -> Done {
+fn done(work: &Restore, volume_id: &str, report: Option<&ImageReport>, notes: Vec<String>) -> Done {
+    let mut restored = json!({"volume_id": volume_id, "volume_of_backup": work.new.saved.id, "notes": notes});
+    let mut summary = match report {
+        Some(report) => vec![
+            format!(
+                "Restored     {} as of {} from {} levels",
+                report.hbn,
+                report.timestamp,
+                report.levels.len()
+            ),
+            format!(
+                "Volume       {volume_id} ({}, {} of data)",
+                people(report.size_bytes),
+                people(report.data_bytes)
+            ),
+        ],
+        None => vec![format!("Volume       {volume_id}, restored by an earlier attempt of this run")],
+    };
+    if let (Some(restored), Some(report)) = (restored.as_object_mut(), report) {
+        restored.insert("report".into(), json!(report));
+    }
     let mut result = Map::new();
-    result.insert(
-        "restore".into(),
-        json!({"volume_id": volume_id, "volume_of_backup": work.new.saved.id, "report": report, "notes": notes}),
-    );
-    let mut summary = vec![
-        format!("Restored     {} as of {} from {} levels", report.hbn, report.timestamp, report.levels.len()),
-        format!(
-            "Volume       {volume_id} ({}, {} of data)",
-            people(report.size_bytes),
-            people(report.data_bytes)
-        ),
-    ];
+    result.insert("restore".into(), restored);
     summary.extend(work.new.plan.warnings.iter().chain(&notes).map(|note| format!("Note         {note}")));
     Done { result, summary, partial: false }
 }
