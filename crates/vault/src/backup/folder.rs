@@ -98,6 +98,8 @@ impl Work for Folder {
         if let Some(scanning) = scanning {
             scanning.stop();
         }
+        // Of a large tree it takes as much memory as the new index, of which two more forms are made now.
+        drop(base);
         let (written, members_list) = written?;
         if let Some(snapshot) = &self.source.snapshot {
             snapshot.witness.vouch().map_err(|cause| VaultError::Source { cause })?;
