@@ -348,6 +348,17 @@ async fn a_restore_that_is_ended_leaves_nothing(stage: &Stage, signal: Signal) {
     assert_eq!(stage.resources().await, before);
 }
 
+/// An agent that reads from the cluster itself leaves nothing in the project: what it leaves is a snapshot in the cluster, which goes
+/// with the next level.
+async fn dies_while_it_reads(stage: &Stage) {
+    let before = stage.resources().await;
+    let mut command = stage.command("backup", &["--cinder-vol-id", &stage.volume, "--incremental"]);
+    command.env("PATH", cut::path_where_exports_end(stage.folder.path(), cut::DIES));
+    let killed = Said::by(command).await;
+    assert_eq!(killed.status, None, "{}", killed.err);
+    assert_eq!((stage.resources().await, stage.kept()), (before, 2));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_the_cluster() {
     let stage = Stage::with(CEPH, Some(VolumeType::another().await), true).await;
@@ -355,6 +366,7 @@ async fn from_the_cluster() {
     let read = |document: &Value| document["bytes_read"].as_u64().unwrap();
     assert!(read(&states[1].0) < 1 << 20, "only what changed is read: {}", states[1].0);
     assert_eq!(stage.kept(), 1);
+    dies_while_it_reads(&stage).await;
     let unchanged = stage.save().await;
     assert_eq!((&unchanged["curr_backup_level"], read(&unchanged)), (&2.into(), 0));
     assert_eq!(stage.kept(), 1);

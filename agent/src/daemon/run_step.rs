@@ -9,7 +9,7 @@ use crate::openstack::temporary;
 use crate::snapshots;
 use crate::step::{StepInput, StepLine};
 use freezer_model::rpc::{HeldStep, LimitRun, ReportReply, StepFinished, StepProgress, StepStarted, Verdict};
-use freezer_model::{Progress, RateLimits, RemovedBackups, StepOutcome};
+use freezer_model::{Progress, RateLimits, RemovedBackups, RunId, StepOutcome};
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -154,6 +154,27 @@ impl Drop for Reports {
     }
 }
 
+/// What a child has told.
+#[derive(Default)]
+struct Heard {
+    progress: Progress,
+    last: LastWords,
+    removed: Option<RemovedBackups>,
+}
+
+impl Heard {
+    /// Takes one more line in. A login is kept for the next steps of the run.
+    fn line(&mut self, agent: &Executor, run_id: &RunId, auth: &BTreeMap<String, String>, line: StepLine) {
+        match line {
+            StepLine::Progress(news) => self.progress = news,
+            StepLine::Login(login) => agent.logins.keep(run_id, auth, *login),
+            StepLine::Removed(more) => self.removed = Some(more),
+            StepLine::Result(result) => self.last.result = result,
+            StepLine::Error(error) => self.last.error = Some(error),
+        }
+    }
+}
+
 /// Reads the child's lines to their end, reporting progress now and then.
 async fn follow(
     agent: &Arc<Executor>,
@@ -162,8 +183,7 @@ async fn follow(
     mut child: StepChild,
     auth: &BTreeMap<String, String>,
 ) -> (Ended, Progress) {
-    let mut progress = Progress::default();
-    let (mut last, mut removed) = (LastWords::default(), None);
+    let mut heard = Heard::default();
     let mut stopping = false;
     let mut limits = agent.limits_of(&entry.order.run_id);
     if let Some(limits) = &mut limits {
@@ -177,14 +197,10 @@ async fn follow(
         let mut fresh = None;
         tokio::select! {
             line = child.next() => match line {
-                Some(StepLine::Progress(news)) => progress = news,
-                Some(StepLine::Login(login)) => agent.logins.keep(&entry.order.run_id, auth, *login),
-                Some(StepLine::Removed(more)) => removed = Some(more),
-                Some(StepLine::Result(result)) => last.result = result,
-                Some(StepLine::Error(error)) => last.error = Some(error),
+                Some(line) => heard.line(agent, &entry.order.run_id, auth, line),
                 None => break,
             },
-            _ = report_timer.tick() => reports.send(agent, entry, &progress),
+            _ = report_timer.tick() => reports.send(agent, entry, &heard.progress),
             changed = next_limits(&mut limits), if limits.is_some() => match changed {
                 Some(changed) => fresh = Some(changed),
                 None => limits = None,
@@ -203,6 +219,7 @@ async fn follow(
     }
     drop(reports);
     let aborted = *order.borrow() != Order::GoOn;
+    let Heard { progress, last, removed } = heard;
     let mut ended = child.wait(last, aborted).await;
     if ended.exit_code.is_none() {
         tidy_up(agent);
@@ -244,12 +261,7 @@ async fn report_progress(agent: Arc<Executor>, entry: Entry, progress: Progress)
     }
 }
 
-fn obey(
-    agent: &Executor,
-    run_id: &freezer_model::RunId,
-    epoch: freezer_model::Epoch,
-    reply: Option<ReportReply>,
-) {
+fn obey(agent: &Executor, run_id: &RunId, epoch: freezer_model::Epoch, reply: Option<ReportReply>) {
     let Some(reply) = reply else { return };
     let step = HeldStep { run_id: run_id.clone(), epoch };
     match reply.verdict {

@@ -182,6 +182,12 @@ impl Ceph {
         Ok(rows.iter().filter_map(|row| row.get("name")?.as_str().map(str::to_owned)).collect())
     }
 
+    /// Whether there is a snapshot that the image can be set back to, of any kind, whose name does not begin so.
+    pub async fn has_other_snapshots(&self, image: &RbdImage, beginning: &str) -> Result<bool, CloudError> {
+        let told = self.run(&["snap", "ls", "--all", "--format", "json", &image.to_string()]).await?;
+        Ok(names_others(&told.unwrap_or_default(), beginning))
+    }
+
     pub async fn create_snapshot(&self, image: &RbdImage, name: &str) -> Result<(), CloudError> {
         self.must(&["snap", "create", "--no-progress", &format!("{image}@{name}")]).await
     }
@@ -216,16 +222,17 @@ impl Ceph {
     }
 
     /// What changed from one snapshot to another: to the byte, or the objects by the cluster's map when that is quicker.
+    /// `is_map_sound`: the image was not set back to an older snapshot since.
     pub async fn export_changes(
         &self,
         (image, facts): (&RbdImage, &RbdFacts),
-        from: &str,
-        to: &str,
+        (from, to): (&str, &str),
+        is_map_sound: bool,
     ) -> Result<ImageInput, CloudError> {
         let source = format!("{image}@{to}");
         let mut words = vec!["export-diff", "--no-progress", "--from-snap", from];
         // Only then does `rbd` go by the map. It reads whole objects, of which the vault keeps what differs.
-        let by_map = self.is_map_quicker(facts, from, &source).await?;
+        let by_map = is_map_sound && self.is_map_quicker(facts, from, &source).await?;
         if by_map {
             words.push("--whole-object");
         }
@@ -387,6 +394,17 @@ fn written_bytes(told: &[u8]) -> Option<u64> {
     rows.iter().map(|row| row.get("used_size").and_then(Value::as_u64)).sum()
 }
 
+/// Whether `rbd snap ls --all` tells of a snapshot whose name does not begin so. What was removed, and is kept for its clones
+/// alone, is nothing to set back to.
+fn names_others(told: &[u8], beginning: &str) -> bool {
+    let Ok(rows) = serde_json::from_slice::<Vec<Value>>(told) else { return true };
+    rows.iter().any(|row| {
+        let name = row.get("name").and_then(Value::as_str).unwrap_or_default();
+        let kind = row.pointer("/namespace/type").and_then(Value::as_str);
+        kind != Some("trash") && !name.starts_with(beginning)
+    })
+}
+
 /// A diff that makes all of an image zeros.
 pub fn zeros_diff(size_bytes: u64) -> Vec<u8> {
     let mut diff = b"rbd diff v1\n".to_vec();
@@ -412,6 +430,23 @@ mod tests {
         assert_eq!(told(r#"{"used_size": 0}, {"snapshot": "b"}"#), None);
         assert_eq!(told(""), None);
         assert_eq!(written_bytes(b"warning"), None);
+    }
+
+    #[test]
+    fn snapshots_of_others_are_seen_whatever_their_kind() {
+        let others = |rows: &str| names_others(rows.as_bytes(), "backup.1.snap.freezer-");
+        let own = r#"{"name": "backup.1.snap.freezer-5-1", "namespace": {"type": "user"}}"#;
+        let removed = r#"{"name": "0a1b", "namespace": {"type": "trash", "original_name": "mine"}}"#;
+        assert!(!others("[]") && !others(&format!("[{own}, {removed}]")));
+        for other in [
+            r#"{"name": "mine"}"#,
+            r#"{"name": "backup.2.snap.freezer-5-1", "namespace": {"type": "user"}}"#,
+            r#"{"name": ".group.3_1", "namespace": {"type": "group"}}"#,
+            "{}",
+        ] {
+            assert!(others(&format!("[{own}, {other}]")), "{other}");
+        }
+        assert!(others("") && others("warning"));
     }
 
     #[test]

@@ -11,6 +11,9 @@ use freezer_vault::VaultError;
 use freezer_vault::image::{ImageBase, ImageInput, OpenImage, OpenedImage};
 use serde_json::{Value, json};
 
+/// Of a source: when its snapshot was made the image had none that anybody would set it back to.
+const OLDEST_KEY: &str = "is_oldest";
+
 /// The snapshots of one chain on one image.
 #[derive(Clone)]
 pub struct Kept {
@@ -52,11 +55,16 @@ impl Kept {
         if !self.is_taken {
             self.ceph.create_snapshot(&self.image, &self.fresh).await?;
         }
-        let source = json!({"kind": "rbd", "image_id": facts.id, "snapshot": self.fresh});
+        let is_oldest = !self.ceph.has_other_snapshots(&self.image, &self.prefix).await?;
+        let source =
+            json!({"kind": "rbd", "image_id": facts.id, "snapshot": self.fresh, OLDEST_KEY: is_oldest});
         let input = match base {
             None => ImageInput::Changes { stream: self.ceph.export_full(&self.image, &self.fresh)? },
             Some(base) => match self.snapshot_of(&base, &facts.id).await? {
-                Some(from) => self.ceph.export_changes((&self.image, &facts), &from, &self.fresh).await?,
+                Some(from) => {
+                    let range = (from.as_str(), self.fresh.as_str());
+                    self.ceph.export_changes((&self.image, &facts), range, cannot_be_set_back(&base)).await?
+                }
                 None => ImageInput::Whole {
                     reader: self.ceph.export_whole(&self.image, &self.fresh)?,
                     size_bytes: Some(facts.size_bytes),
@@ -111,4 +119,11 @@ impl Kept {
             Err(error) => vec![format!("snapshot {}@{}: {error}", self.image, self.fresh)],
         }
     }
+}
+
+/// Whether the image could not be set back to an older snapshot than the base's. With the content Ceph brings the older snapshot's
+/// map back, in which nothing tells what was written between both and is undone now: by the map it would be missing in the
+/// increment.
+fn cannot_be_set_back(base: &ImageBase) -> bool {
+    base.source.get(OLDEST_KEY).and_then(Value::as_bool) == Some(true)
 }

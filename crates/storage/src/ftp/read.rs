@@ -134,6 +134,10 @@ impl Conn {
         while let Some(piece) = reader.next(self).await? {
             found.update(&piece);
         }
+        if self.is_broken {
+            // Late answers would be taken for those to what is asked next.
+            return Err(Failure::Lost("its answers are out of step with what it is asked".to_owned()));
+        }
         Ok(found.finalize() == digest.finalize())
     }
 }

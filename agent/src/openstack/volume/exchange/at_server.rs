@@ -67,7 +67,13 @@ pub async fn resume(cloud: &Cloud, exchange: &Exchange, places: &[String]) -> Re
             if let Err(error) = attachments::detach(cloud, &exchange.server, &exchange.old).await
                 && has(cloud, &exchange.server, &exchange.old).await?
             {
-                return if error.is_refusal() { Ok(Settled::old(error.to_string())) } else { Err(error) };
+                if !error.is_refusal() {
+                    return Err(error);
+                }
+                // Or Nova was at it already: another agent had asked, or the one that is gone.
+                if look(cloud, exchange, places).await?.old.is_some() {
+                    return Ok(Settled::old(error.to_string()));
+                }
             }
             attach(cloud, exchange).await
         }

@@ -12,9 +12,12 @@ use crate::openstack::temporary::{Temporary, is_gone, remove_each};
 use crate::openstack::waiting::{Look, Wanted};
 use chrono::Utc;
 use serde_json::json;
+use std::time::Duration;
 
 /// For so long it is known how an exchange ended: its run may come again.
 const KNOWN_SECS: i64 = 86_400;
+/// Longer than Nova needs until a volume that it was told to detach says so.
+const ON_ITS_WAY: Duration = Duration::from_secs(5);
 
 /// Looks for them in the project of the login. What became of each is logged, and in the record of the run.
 pub async fn finish_left(cloud: &Cloud) -> Result<(), CloudError> {
@@ -52,13 +55,13 @@ async fn finish(cloud: &Cloud, volume: &Volume, exchanges: &[Exchange]) -> Resul
     if !open.iter().all(|exchange| is_gone(&exchange.process, &volume.document)) {
         return Ok(());
     }
-    let old = at_rest(cloud, &first.old).await?;
-    let is_whole = |exchange: &Exchange| {
-        let attachment = old.as_ref().and_then(|old| attachment_at(old, &exchange.server));
-        attachment.as_ref() == Some(&exchange.attachment)
-    };
+    let mut old = at_rest(cloud, &first.old).await?;
+    if settled.is_empty() && open.iter().all(|exchange| is_whole(old.as_ref(), exchange)) {
+        pause(cloud).await?;
+        old = at_rest(cloud, &first.old).await?;
+    }
     let (whole, begun): (Vec<&Exchange>, Vec<&Exchange>) =
-        open.iter().copied().partition(|exchange| is_whole(exchange));
+        open.iter().copied().partition(|exchange| is_whole(old.as_ref(), exchange));
     if begun.is_empty() && settled.is_empty() {
         let now = match volumes::show(cloud, volume.id()).await {
             Err(error) if error.is_not_found() => return Ok(()),
@@ -89,6 +92,20 @@ async fn finish(cloud: &Cloud, volume: &Volume, exchanges: &[Exchange]) -> Resul
         }
     }
     Ok(())
+}
+
+/// Whether the server has the old volume as it had when the exchange was written down.
+fn is_whole(old: Option<&Volume>, exchange: &Exchange) -> bool {
+    let attachment = old.and_then(|old| attachment_at(old, &exchange.server));
+    attachment.as_ref() == Some(&exchange.attachment)
+}
+
+/// What the agent that is gone had asked Nova for last may not show yet.
+async fn pause(cloud: &Cloud) -> Result<(), CloudError> {
+    tokio::select! {
+        () = cloud.timer().sleep(ON_ITS_WAY) => Ok(()),
+        () = cloud.monitor().token().cancelled() => Err(CloudError::Aborted),
+    }
 }
 
 /// A volume when nothing is done with its attachments; none when it is gone.
