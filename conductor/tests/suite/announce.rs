@@ -2,7 +2,6 @@
 
 use crate::stage::*;
 use freezer_conductor::{ConductorOptions, WebhookOptions};
-use freezer_database::Letter;
 use freezer_model::*;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
