@@ -39,6 +39,9 @@ pub(crate) struct Desk {
 const SENDING: Duration = Duration::from_secs(4);
 // Nothing that a killed conductor held is left lying for five seconds.
 const _: () = assert!(SENDING.as_secs() < 5);
+/// What is told of schedulers that poll is told by those who could have heard of them for so long: after an outage their reports come
+/// first.
+const POLLERS_ARE_HEARD_IN: Duration = Duration::from_secs(3600);
 /// More at a time make no database faster.
 const PLACES: usize = 24;
 /// A difference between two looks that is more than slewing.
@@ -78,6 +81,11 @@ impl Desk {
     /// The earliest moment at which silence means that an agent is lost.
     pub(crate) fn silence_counts_from(&self) -> Timestamp {
         Timestamp(self.listening_since.load(Ordering::Relaxed)).plus(self.options.lease)
+    }
+
+    /// The earliest moment at which the silence of a scheduler that polls means anything.
+    pub(crate) fn silence_of_pollers_counts_from(&self) -> Timestamp {
+        Timestamp(self.listening_since.load(Ordering::Relaxed)).plus(POLLERS_ARE_HEARD_IN)
     }
 
     /// Seconds to an agent's next heartbeat. One that holds nothing has no lease to lose and speaks less often; on the

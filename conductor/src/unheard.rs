@@ -13,8 +13,10 @@ use std::time::Duration;
 /// Deliveries that wait at the same time. After an outage thousands of jobs may be silent at once: what driven jobs have to tell must
 /// not wait behind all of them.
 const WAITING_MOST: i64 = 1000;
-/// Before a silence that finds no room is looked at again.
+/// Before a silence that finds no room is looked at again, at least and at most. Between them, as long as it has waited already: a
+/// million silences that wait for a receiver must not keep conductors busy.
 const LATER: Duration = Duration::from_secs(600);
+const MUCH_LATER: Duration = Duration::from_secs(6 * 3600);
 
 /// The silences of one transaction.
 #[derive(Default)]
@@ -34,11 +36,12 @@ impl Watch {
     ) -> Result<Option<Timestamp>, DbError> {
         let job = &due.job;
         let Some(unheard) = due.heard_at.and_then(|since| Unheard::of(job, since)) else { return Ok(None) };
-        if now < unheard.told_at() {
-            return Ok(Some(unheard.told_at()));
+        let told_at = unheard.told_at().max(desk.silence_of_pollers_counts_from());
+        if now < told_at {
+            return Ok(Some(told_at));
         }
         if !self.has_room(desk, tx)? {
-            return Ok(Some(now.plus(LATER)));
+            return Ok(Some(now.plus(now.since(unheard.told_at()).clamp(LATER, MUCH_LATER))));
         }
         tracing::warn!(project = %job.project_id, job = %job.job_id, "{}", unheard.text(job));
         announce::unheard(desk, tx, job, &unheard, now)?;

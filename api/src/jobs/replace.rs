@@ -44,6 +44,8 @@ fn upsert(tx: &mut Tx, trusts: &TrustDesk, owner: &Owner, id: JobId, body: JobBo
     let actions = resolve::actions(tx, owner, body.actions.as_deref().unwrap_or_default())?;
     capability::check_actions(&client, &actions)?;
     let before = stored.credentials.clone();
+    let (known, of_before, plan_version) =
+        (stored.state.clone(), stored.client_id.clone(), stored.plan_version);
     let session = stored.session_id.clone().filter(|session| !session.is_empty());
     let who = state_owner(Some(&client));
     let mut job = merge::replaced(stored, client_id, body, actions, who);
@@ -56,6 +58,8 @@ fn upsert(tx: &mut Tx, trusts: &TrustDesk, owner: &Owner, id: JobId, body: JobBo
         tx.sessions().leave_all(&owner.project, &job.job_id, stays.as_ref(), owner.now)?;
     }
     trusts.leave(tx, &owner.project, before.as_ref(), job.credentials.as_ref())?;
-    ask_to_look(tx, &owner.project, &job.job_id, who == StateOwner::Client, owner.now)?;
+    // What is written once more as it was, by a tool that does so each hour, begins no silence.
+    let is_new = job.plan_version != plan_version || job.state != known || job.client_id != of_before;
+    ask_to_look(tx, &owner.project, &job.job_id, who == StateOwner::Client && is_new, owner.now)?;
     Ok(job)
 }

@@ -77,6 +77,7 @@ async fn words_of_a_scheduler_that_polls_are_noted_and_what_it_is_given_to_follo
         ("POST", "/jobs/j/event", json!({"start": null}), 202, true),
         ("POST", "/jobs/j/event", json!({"start": null}), 202, false),
         ("POST", "/jobs/j", job_body(), 201, true),
+        ("POST", "/jobs/j", job_body(), 201, false),
     ] {
         api.clock.advance(Duration::from_secs(60));
         let before = heard(&api, "j");

@@ -2,7 +2,6 @@
 
 use crate::stage::*;
 use freezer_conductor::{ConductorOptions, WebhookOptions};
-use freezer_database::Letter;
 use freezer_model::*;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
@@ -248,6 +247,16 @@ pub async fn a_job_that_polls_and_is_silent_is_told_of_once(stage: Stage) {
     for conductor in conductors {
         conductor.stop().await;
     }
+    // Who comes back after an outage lets schedulers speak first, for an hour.
+    stage.clock.set(after(120));
+    stage.hear("j");
+    stage.clock.set(after(200));
+    let conductor = stage.conductor_with(|options| hooked(options, &[&receiver])).await;
+    stage.next_look_is(Some(after(201))).await;
+    assert!(receiver.posts.lock().await.try_recv().is_err(), "told too soon");
+    stage.clock.set(after(201));
+    assert_eq!(receiver.post().await.event()["due_at"], after(168).secs());
+    conductor.stop().await;
 }
 
 pub async fn a_silent_receiver_holds_nothing_up(stage: Stage) {

@@ -74,9 +74,12 @@ impl Outbox<'_> {
         Ok(())
     }
 
-    /// How many letters of this kind wait, whoever they are of.
+    /// How many letters of this kind wait, without those that count as a project's. Counted by index.
     pub fn count(&mut self, kind: &str) -> Result<i64, DbError> {
-        self.tx.run(NOUN, "", |conn| outbox::table.filter(outbox::kind.eq(kind)).count().get_result(conn))
+        self.tx.run(NOUN, "", |conn| {
+            let of_nobody = outbox::table.filter(outbox::project_id.is_null());
+            of_nobody.filter(outbox::kind.eq(kind)).count().get_result(conn)
+        })
     }
 
     /// How many of the project's events wait, counted by index.

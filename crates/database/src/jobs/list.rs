@@ -133,8 +133,8 @@ impl Rows for Listed<'_> {
     }
 
     fn cut_unweighed(&mut self, cut: &Cut<'_>) -> Result<Option<Vec<WholeRow>>, DbError> {
-        let lines = self.lines(cut, LINES_UNWEIGHED)?;
-        let is_all = (lines.len() as i64) < LINES_UNWEIGHED;
+        let lines = self.lines(cut, LINES_UNWEIGHED + 1)?;
+        let is_all = lines.len() as i64 <= LINES_UNWEIGHED;
         Ok(is_all.then(|| together(lines)))
     }
 

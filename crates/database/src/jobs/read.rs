@@ -24,7 +24,8 @@ pub type ShownJob = Job<StoredObject>;
 /// A job as somebody looks at it.
 pub struct SeenJob {
     pub job: ShownJob,
-    /// Its client is one of the project that looks.
+    /// Its client is one of the project that looks: for a job of another project that is a central one. Clients of two projects may
+    /// have the same id.
     pub has_own_client: bool,
 }
 
@@ -65,8 +66,10 @@ macro_rules! lines {
                     .and(actions::action_id.eq(job_actions::action_id))),
             )
             .left_join(
-                clients::table
-                    .on(clients::project_id.eq($viewer).and(clients::client_id.eq(jobs::client_id))),
+                clients::table.on(clients::project_id
+                    .eq($viewer)
+                    .and(clients::client_id.eq(jobs::client_id))
+                    .and(clients::project_id.eq(jobs::project_id).or(clients::is_central.eq(true)))),
             )
             .select(columns!())
     };
@@ -111,7 +114,7 @@ where
              LEFT JOIN clients ON clients.client_id = jobs.client_id AND clients.project_id = ",
         );
         out.push_bind_param::<Text, _>(&self.viewer)?;
-        out.push_sql(" LIMIT ");
+        out.push_sql(" AND (clients.project_id = jobs.project_id OR clients.is_central = TRUE) LIMIT ");
         out.push_bind_param::<BigInt, _>(&self.most)?;
         Ok(())
     }

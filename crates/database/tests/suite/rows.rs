@@ -279,7 +279,8 @@ fn own_clients_come_with_the_jobs(db: &Database) {
         (own.join(" "), cost)
     };
     assert_eq!(own(Some("c")), ("both own".to_owned(), 2), "weighed, as a list without a limit is");
-    assert_eq!(own(Some("b")), ("foreign".to_owned(), 2));
+    assert_eq!(own(Some("b")), (String::new(), 2), "another client of the same name");
+    assert_eq!(own(Some("ops")), ("both shared".to_owned(), 2), "central ones");
     assert_eq!(own(None), (String::new(), 2));
 }
 
