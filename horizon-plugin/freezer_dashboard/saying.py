@@ -94,6 +94,8 @@ class Refreshed:
     Horizon's own answer would be 100, which no browser takes for an end; at 404 it takes the row away.
     """
 
+    template_name = 'freezer_dashboard/rows.html'
+
     def dispatch(self, request, *args, **kwargs):
         response = super().dispatch(request, *args, **kwargs)
         if response.status_code == 100:

@@ -63,3 +63,7 @@ class Horizon:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
         self.log.close()
+        with open(self.log.name, encoding='utf-8') as said:
+            _before, failed, why = said.read().partition('Internal Server Error')
+        if failed:
+            print(failed + why[:20000])

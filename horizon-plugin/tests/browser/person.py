@@ -89,6 +89,14 @@ class Person:
         return any(text in row.text for row in
                    self.driver.find_elements(By.CSS_SELECTOR, 'table tbody tr'))
 
+    def is_replaced(self, element):
+        """Whether this one is not part of the page any more."""
+        try:
+            element.is_displayed()
+        except exceptions.StaleElementReferenceException:
+            return True
+        return False
+
     # ---- doing ------------------------------------------------------------
 
     def click(self, selector):

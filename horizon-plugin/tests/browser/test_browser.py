@@ -129,6 +129,9 @@ class Panels(Journey):
 
         person.go('/project/backup_jobs/')
         person.act_on(self.word, 'Abort Job')
+        # Who thinks it over means it as well: the row is another by then.
+        before = person.row(self.word)
+        person.until(lambda: person.is_replaced(before), 'the row to be asked for anew')
         person.confirm()
         person.told('Asked to abort Job')
         person.go('/project/backup_runs/of/%s/' % job_id)

@@ -216,6 +216,11 @@ class Jobs(PanelTest):
             self.assertEqual('warning' in self.shown('jobs').split('<tbody>')[1]
                              .split('</tr>')[0], is_asked, status)
 
+    def test_an_action_outlives_its_row(self):
+        for where in (('jobs',), ('runs',), ('jobs', 'detail', 'job1')):
+            with self.subTest(where=where):
+                self.assertIn('freezer_dashboard/rows.js', self.shown(*where))
+
     def test_a_clone_and_a_delete(self):
         self.client.post(self.url('jobs', 'clone', 'job1'), {'name': 'twin'})
         self.assertEqual(self.sent('job_create')[0]['description'], 'twin')

@@ -161,7 +161,7 @@ class RetentionView(OneJob, views.HorizonTemplateView):
 
 class DetailView(saying.Refreshed, OneJob, tabs.TabbedTableView):
     tab_group_class = job_tabs.JobTabs
-    template_name = 'horizon/common/_detail.html'
+    template_name = 'freezer_dashboard/tabs.html'
     page_title = '{{ job.name }}'
 
     def get_context_data(self, **kwargs):
