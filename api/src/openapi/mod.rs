@@ -26,7 +26,10 @@ const REFUSALS: [(u16, &str); 10] = [
     (400, "The request is badly formed; the description names the field"),
     (401, "No token, or not a good one"),
     (403, "Policy does not allow this"),
-    (404, "Not there, or not in this project; reading a single item answers with an empty body"),
+    (
+        404,
+        "Not there, or not in this project; reading a single item answers with an empty body, all else with an Error",
+    ),
     (406, "The caller does not accept JSON; the body is empty"),
     (408, "The body did not arrive in time"),
     (409, "The id is taken, or the state does not allow this"),

@@ -108,7 +108,11 @@ impl Api {
         let folder = tempfile::tempdir().unwrap();
         let (rule_file, conf) = (folder.path().join("policy.yaml"), folder.path().join("freezer.conf"));
         std::fs::write(&rule_file, rules).unwrap();
-        std::fs::write(&conf, format!("[oslo_policy]\npolicy_file = {}\n", rule_file.display())).unwrap();
+        let text = format!(
+            "[oslo_policy]\npolicy_file = {}\n[database]\nconnection = sqlite:///unused\n",
+            rule_file.display()
+        );
+        std::fs::write(&conf, text).unwrap();
         let config =
             freezer_api::options::registry("freezer-api").load(LoadArgs::default().file(conf)).unwrap();
         let policy = Policy::from_config(&config).unwrap();

@@ -225,14 +225,14 @@ fn next<R: Rows>(
     is_searched: bool,
 ) -> Result<(Vec<R::Row>, u64), DbError> {
     let wanted = if is_searched { BATCH as u64 } else { cursor.left.min(BATCH as u64) };
-    if cursor.weighed.is_empty() && cursor.after.is_none() {
-        let few = if is_searched { R::UNWEIGHED } else { wanted };
-        if few <= R::UNWEIGHED
-            && few > 0
-            && let Some(piece) = rows.cut_unweighed(&cursor.cut(few))?
-        {
-            return Ok((piece, few));
-        }
+    // What is searched is made a tree of values, which takes many times its text: its rows are always weighed.
+    if !is_searched
+        && cursor.after.is_none()
+        && cursor.weighed.is_empty()
+        && (1..=R::UNWEIGHED).contains(&wanted)
+        && let Some(piece) = rows.cut_unweighed(&cursor.cut(wanted))?
+    {
+        return Ok((piece, wanted));
     }
     if cursor.weighed.is_empty() {
         let weighed = rows.weigh(&cursor.cut(wanted))?;
