@@ -13,9 +13,9 @@ PATIENCE_SECONDS = 20
 
 
 def answers(questions):
-    """What each of some functions gives, by their keys; a ServiceError in the place of what was refused or came too late.
+    """What each of some functions gives, by their keys; a ServiceError where it was refused or is late.
 
-    What is late is not waited for. Any other exception is raised: no answer would be another.
+    Who is late is not waited for. Any other exception is raised: with it no answer would be another.
     """
     language = translation.get_language()
 

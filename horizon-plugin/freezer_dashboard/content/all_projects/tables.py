@@ -1,4 +1,7 @@
-"""The table of projects, and those of one of them: as in its own panels, but to read only, as their pages are its own."""
+"""The table of projects, and those of one of them: as in its own panels, but to read only.
+
+Their links lead to pages for administrators; those of the project panels show the user's own project.
+"""
 
 from django.urls import reverse
 from django.utils.http import urlencode
