@@ -57,8 +57,7 @@ class Project:
         self.failed = _told(found['jobs'], _failed)
         self.agents = _told(found['clients'], self._agents)
         self.newest = _told(found['newest'], _newest)
-        self.stored_bytes = _told(
-            found['usage'], lambda usage: quotas.of_limit(usage['stored_bytes'], 'stored_bytes'))
+        self.stored_bytes = _told(found['usage'], _stored)
 
     def _agents(self, clients):
         """Only its own: those that serve all projects would count in each of them."""
@@ -94,3 +93,8 @@ def _newest(found):
     if moment is None:
         return UNKNOWN if has_later else _marked(_('none in %d days') % DAYS)
     return _('%s or later') % times.shown(moment) if has_later else times.shown(moment)
+
+
+def _stored(usage):
+    key = 'stored_bytes'
+    return quotas.of_limit(usage[key], key) if key in usage else UNKNOWN
