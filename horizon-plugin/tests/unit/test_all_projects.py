@@ -67,9 +67,12 @@ class List(AdministratorTest):
 
     def test_without_a_recent_backup_it_looks_further_back_and_says_so(self):
         self.api['backup_list'].return_value = [answers.backup(is_partial=True)]
-        self.assertIn('none in 30 days', self.rows()['demo'][3])
+        self.assertIn('<span class="text-danger">none in 30 days', self.rows()['demo'][3])
         hours, days = (call[1]['since'] for call in self.api['backup_list'].call_args_list)
         self.assertAlmostEqual(hours - days, 30 * 86400 - 26 * 3600, delta=60)
+        # That is only worth a look where something is to be saved.
+        self.api['job_list'].return_value = []
+        self.assertEqual(self.rows()['demo'][3], 'none in 30 days')
 
     @override_settings(API_RESULT_LIMIT=1)
     def test_what_lies_behind_the_end_of_a_list_is_not_said_to_be_not_there(self):

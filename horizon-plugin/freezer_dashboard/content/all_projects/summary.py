@@ -56,7 +56,8 @@ class Project:
         self.jobs = _told(found['jobs'], _counted)
         self.failed = _told(found['jobs'], _failed)
         self.agents = _told(found['clients'], self._agents)
-        self.newest = _told(found['newest'], _newest)
+        self.has_jobs = found['jobs'] != []
+        self.newest = _told(found['newest'], self._newest)
         self.stored_bytes = _told(found['usage'], _stored)
 
     def _agents(self, clients):
@@ -67,6 +68,14 @@ class Project:
         if not away:
             return str(len(own))
         return _marked(_('%(agents)d, %(away)d away') % {'agents': len(own), 'away': away})
+
+    def _newest(self, found):
+        """A project that saves something, and yet has nothing to show for it, is worth a look."""
+        moment, has_later = found
+        if moment is None:
+            none = _('none in %d days') % DAYS
+            return UNKNOWN if has_later else _marked(none) if self.has_jobs else none
+        return _('%s or later') % times.shown(moment) if has_later else times.shown(moment)
 
 
 def _told(answer, words):
@@ -86,13 +95,6 @@ def _failed(jobs):
     if not failed:
         return UNKNOWN if is_cut(jobs) else '0'
     return _marked(_('%d or more') % failed if is_cut(jobs) else failed)
-
-
-def _newest(found):
-    moment, has_later = found
-    if moment is None:
-        return UNKNOWN if has_later else _marked(_('none in %d days') % DAYS)
-    return _('%s or later') % times.shown(moment) if has_later else times.shown(moment)
 
 
 def _stored(usage):
