@@ -7,13 +7,37 @@ from openstack_dashboard import api
 LOG = logging.getLogger(__name__)
 
 
-def servers(request):
-    """Pairs of id and name of the project's servers, and whether they could be listed."""
-    return _listed('compute', lambda: api.nova.server_list(request, detailed=True)[0], request)
+# Which of its keys tells the project of a volume; only administrators are told.
+TENANT_OF_A_VOLUME = 'os-vol-tenant-attr:tenant_id'
 
 
-def volumes(request):
-    return _listed('volume', lambda: api.cinder.volume_list(request), request)
+def servers(request, project_id=None):
+    """Pairs of id and name of the project's servers, and whether they could be listed.
+
+    Another project than the user's own is for administrators.
+    """
+    def listed():
+        found = api.nova.server_list(request, search_opts=_search(project_id), detailed=True)[0]
+        return _of_project(found, 'tenant_id', project_id)
+    return _listed('compute', listed, request)
+
+
+def volumes(request, project_id=None):
+    def listed():
+        found = api.cinder.volume_list(request, search_opts=_search(project_id))
+        return _of_project(found, TENANT_OF_A_VOLUME, project_id)
+    return _listed('volume', listed, request)
+
+
+def _search(project_id):
+    return {'all_tenants': True, 'project_id': project_id} if project_id else None
+
+
+def _of_project(found, key, project_id):
+    """Whom a service does not take for an administrator may be given his own instead."""
+    if project_id is None:
+        return found
+    return [one for one in found if getattr(one, key, None) == project_id]
 
 
 def images(request):
@@ -41,6 +65,6 @@ def _is_there(request, service):
     return any(api.base.is_service_enabled(request, one) for one in wanted)
 
 
-def by_id(request):
+def by_id(request, project_id=None):
     """Names of servers and volumes by id; what cannot be listed is left out."""
-    return dict(servers(request)[0] + volumes(request)[0])
+    return dict(servers(request, project_id)[0] + volumes(request, project_id)[0])

@@ -5,13 +5,14 @@ from freezer_dashboard.api.transport import items
 from freezer_dashboard.api.transport import path
 
 
-def backup_list(request, since=None, until=None, most=None, match=None):
+def backup_list(request, since=None, until=None, most=None, match=None, project_id=None):
     """Records: those of some epoch times, and those that have some values, when given."""
     bounds = {'time_after': since, 'time_before': until}
     search = {key: int(bound) for key, bound in bounds.items() if bound is not None}
     if match:
         search['match'] = [{key: value} for key, value in match.items()]
-    return items(request, path(request, 'backups'), 'backups', search=search, most=most)
+    where = path(request, 'backups', project_id=project_id)
+    return items(request, where, 'backups', search=search, most=most)
 
 
 def backup_get(request, backup_id):

@@ -5,8 +5,8 @@ from freezer_dashboard.api.transport import items
 from freezer_dashboard.api.transport import path
 
 
-def client_list(request):
-    return items(request, path(request, 'clients'), 'clients')
+def client_list(request, project_id=None):
+    return items(request, path(request, 'clients', project_id=project_id), 'clients')
 
 
 def client_delete(request, client_id):

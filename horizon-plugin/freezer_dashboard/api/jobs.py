@@ -5,9 +5,10 @@ from freezer_dashboard.api.transport import items
 from freezer_dashboard.api.transport import path
 
 
-def job_list(request, all_projects=False):
+def job_list(request, all_projects=False, project_id=None):
     params = {'all_projects': 'true'} if all_projects else None
-    return items(request, path(request, 'jobs'), 'jobs', params=params)
+    where = path(request, 'jobs', project_id=project_id)
+    return items(request, where, 'jobs', params=params)
 
 
 def job_get(request, job_id):

@@ -85,6 +85,7 @@ class Panels(Journey):
         person.submit('backup_check_form')
         self.run_ends('success')
         person.sees('All of the backup was read back and checked.')
+        self.picture('check')
 
         # And gone: job and record.
         person.go('/project/backup_jobs/')
@@ -118,6 +119,7 @@ class Panels(Journey):
         # It goes on beside what is open, and leaves it so, with the focus.
         seen = self.bar_is_above(0)
         self.assertLess(self.bar_is_above(seen), 100)
+        self.picture('run-at-work')
         asked, focused = person.driver.execute_script(
             "return [document.querySelector('[data-name=asked-1]').open,"
             ' document.activeElement.textContent.trim()]')
@@ -352,6 +354,7 @@ class Panels(Journey):
         self.assertNotIn(self.word, person.driver.page_source)
 
     def test_an_administrator_starts_a_job_and_sees_why_it_failed(self):
+        self.write_source(1)
         missing = os.path.join(self.folder, 'never-there')
         job_id = self.made_job(path_to_backup=missing)
         person = self.person
@@ -366,10 +369,37 @@ class Panels(Journey):
         self.judge('runs of a job of any project')
         runs = '/admin/all_backup_jobs/%s/%s/' % (self.demo.project_id, job_id)
         self.assertIn(runs, person.driver.current_url)
+        project = self.sees_the_project()
         person.log_in('other')
-        person.go(runs)
-        person.find('body')
-        self.assertNotIn('never-there', person.driver.page_source)
+        for page in (runs, '/admin/backup_projects/', project):
+            person.go(page)
+            person.sees('You are not authorized to access this page')
+            for theirs in ('never-there', self.word):
+                self.assertNotIn(theirs, person.driver.page_source)
+
+    def sees_the_project(self):
+        """How an administrator finds the project with its failed job, an agent and a backup; returns where."""
+        job = self.started(self.made_job())
+        person = self.person
+        person.until(lambda: self.demo.backups({job}), 'the backup')
+        person.go('/admin/backup_projects/?project=demo')
+        # Jobs, those that have failed, agents.
+        self.assertRegex(person.row('demo ').text, r'demo \d+ [1-9]\d* [1-9]')
+        self.assertNotIn('not known', person.row('demo ').text)
+        self.judge('all projects')
+        self.picture('projects')
+        person.click_text('demo', '#backup_projects')
+        person.sees('Backups of Project demo')
+        person.find('#project_coverage')
+        self.judge('coverage of a project')
+        for tab, shown in (('Jobs', self.word), ('Runs', 'never-there'), ('Backups', self.word),
+                           ('Agents', self.demo.agent())):
+            person.click_text(tab, '.nav-tabs')
+            person.until(lambda: person.find('#project_' + tab.lower()).is_displayed(), tab)
+            person.row(shown)
+        project = '/admin/backup_projects/%s/' % self.demo.project_id
+        self.assertIn(project, person.driver.current_url)
+        return project
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ from django.urls import reverse
 from openstack_dashboard.test import helpers
 
 from freezer_dashboard import api
+from freezer_dashboard import projects
 from tests.unit import answers
 
 AWAY = api.ServiceError('the service says why', 422)
@@ -19,10 +20,11 @@ class PanelTest(helpers.TestCase):
 
     def setUp(self):
         super().setUp()
+        self.catalog = list(self.service_catalog) + [SERVICE]
         self.setActiveUser(
             id=self.user.id, token=self.token, username=self.user.name,
             tenant_id=self.tenant.id, authorized_tenants=self.tenants.list(),
-            service_catalog=list(self.service_catalog) + [SERVICE])
+            service_catalog=self.catalog)
         self.given = {
             'job_list': [answers.job()], 'job_get': answers.job(), 'job_create': 'job2',
             'job_update': {}, 'job_delete': None, 'job_event': {},
@@ -58,3 +60,30 @@ class PanelTest(helpers.TestCase):
 
     def sent(self, name):
         return self.api[name].call_args[0][1:]
+
+
+class AdministratorTest(PanelTest):
+    """The same for an administrator's panels; Keystone knows one project."""
+
+    def setUp(self):
+        super().setUp()
+        self.setActiveUser(
+            id=self.user.id, token=self.token, username=self.user.name,
+            tenant_id=self.tenant.id, roles=[{'id': 'a', 'name': 'admin'}],
+            service_catalog=self.catalog)
+        for name, value in (('quota_show', {'set': {}}), ('quota_set', {}), ('quota_reset', None)):
+            patcher = mock.patch.object(api, name, return_value=value)
+            self.api[name] = patcher.start()
+            self.addCleanup(patcher.stop)
+        for name, value in (('listed', [(answers.PROJECT, 'demo')]), ('name', 'demo')):
+            patcher = mock.patch.object(projects, name, return_value=value)
+            setattr(self, name, patcher.start())
+            self.addCleanup(patcher.stop)
+
+    def at(self, panel, view='index', *args):
+        return reverse('horizon:admin:%s:%s' % (panel, view), args=args)
+
+    def becomes_a_member(self):
+        self.setActiveUser(
+            id=self.user.id, token=self.token, username=self.user.name, tenant_id=self.tenant.id,
+            service_catalog=self.catalog)

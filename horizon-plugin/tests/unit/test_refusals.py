@@ -2,11 +2,10 @@
 
 from unittest import mock
 
-from django.urls import reverse
-
 from freezer_dashboard import api
 from freezer_dashboard import restores
 from tests.unit import answers
+from tests.unit.panel import AdministratorTest
 from tests.unit.panel import AWAY
 from tests.unit.panel import PanelTest
 from tests.unit.test_keeping import able
@@ -82,25 +81,7 @@ class Forms(PanelTest):
                 self.assertEqual(response.status_code, status, (panel, error))
 
 
-class Administrators(PanelTest):
-    def setUp(self):
-        super().setUp()
-        self.setActiveUser(
-            id=self.user.id, token=self.token, username=self.user.name,
-            tenant_id=self.tenant.id, roles=[{'id': 'a', 'name': 'admin'}],
-            service_catalog=self.request.user.service_catalog)
-        for name, value in (('quota_show', {'set': {}}), ('quota_set', {}), ('quota_reset', None)):
-            patcher = mock.patch.object(api, name, return_value=value)
-            self.api[name] = patcher.start()
-            self.addCleanup(patcher.stop)
-        patcher = mock.patch('freezer_dashboard.projects.names',
-                             return_value={answers.PROJECT: 'demo'})
-        patcher.start()
-        self.addCleanup(patcher.stop)
-
-    def at(self, panel, view='index', *args):
-        return reverse('horizon:admin:%s:%s' % (panel, view), args=args)
-
+class Administrators(AdministratorTest):
     def test_a_job_of_any_project_is_started_and_stopped_there(self):
         self.api['job_list'].return_value = [answers.job(job_schedule={'status': 'stop'})]
         where = self.at('all_backup_jobs')
@@ -140,9 +121,7 @@ class Administrators(PanelTest):
                              fetch_redirect_response=False)
 
     def test_others_do_not_get_there(self):
-        self.setActiveUser(
-            id=self.user.id, token=self.token, username=self.user.name, tenant_id=self.tenant.id,
-            service_catalog=self.request.user.service_catalog)
+        self.becomes_a_member()
         self.api['run_list'].return_value = [answers.run(state='fail', error='no such folder')]
         for where in (self.at('all_backup_jobs'),
                       self.at('all_backup_jobs', 'runs', answers.PROJECT, 'job1')):

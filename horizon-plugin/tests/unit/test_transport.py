@@ -117,16 +117,22 @@ class Transport(SimpleTestCase):
             api.job_list(self.request)
 
     def test_only_an_administrators_calls_name_other_projects(self):
-        self.answers((200, {'usage': {}}), (200, {'jobs': []}), (200, {'runs': []}), (202, {}))
+        self.answers((200, {'usage': {}}), (200, {'jobs': []}), (200, {'runs': []}), (202, {}),
+                     (200, {'backups': []}), (200, {'clients': []}), (200, {'jobs': []}))
         api.usage_show(self.request, 'p2')
         api.job_list(self.request, all_projects=True)
         api.run_list(self.request, job_id='j', project_id='p2')
         api.job_event(self.request, 'j', 'start', 'p2')
+        api.backup_list(self.request, since=5, project_id='p2')
+        api.client_list(self.request, project_id='p2')
+        api.job_list(self.request, project_id='p2')
         paths = [seen['path'] for seen in self.server.seen]
         self.assertEqual(paths[0], '/v2/p2/usage')
         self.assertIn('all_projects=true', paths[1])
         self.assertTrue(paths[2].startswith('/v2/p2/jobs/j/runs?'), paths)
         self.assertEqual(paths[3], '/v2/p2/jobs/j/event')
+        self.assertEqual([path.partition('?')[0] for path in paths[4:]],
+                         ['/v2/p2/backups', '/v2/p2/clients', '/v2/p2/jobs'])
 
     def test_a_plan_of_retention_is_asked_for(self):
         self.answers((200, {'rules': [], 'backups': [], 'notes': []}))

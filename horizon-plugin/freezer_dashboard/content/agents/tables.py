@@ -34,6 +34,9 @@ class Agent:
         self.storages = ', '.join(client.get('supported_storages') or []) or _('all')
         seen = client.get('last_seen_at', -1)
         self.silence = max(0, times.now() - seen) if seen > 0 else None
+        # One that polls says nothing of itself between its runs.
+        self.is_away = client.get('link') != 'poll' and (
+            self.silence is None or self.silence > SILENT_SECONDS)
 
     @property
     def seen(self):

@@ -51,10 +51,10 @@ class IndexView(tables.DataTableView):
         return sorted(backups, key=lambda backup: -backup.time_stamp)
 
 
-def pins_known(request):
+def pins_known(request, project_id=None):
     """What is pinned; what cannot be known is said."""
     try:
-        return pins.known(api.job_list(request))
+        return pins.known(api.job_list(request, project_id=project_id))
     except api.ServiceError as error:
         saying.tell(request, _('It is not known what is pinned, as the jobs could not be listed:'),
                     error)

@@ -31,10 +31,11 @@ class Project:
         self.id = project_id
         self.name = name
         for key in ('jobs', 'runs', 'stored_bytes'):
-            setattr(self, key, _of(usage.get(key) or {}, key))
+            setattr(self, key, of_limit(usage.get(key) or {}, key))
 
 
-def _of(figures, key):
+def of_limit(figures, key):
+    """What is used of a limit, in words."""
     show = facts.people if key == 'stored_bytes' else str
     limit = figures.get('limit', -1)
     return _('%(used)s of %(limit)s') % {

@@ -90,6 +90,7 @@ class Run:
         self.document = document
         self.id = document['run_id']
         self.job_id = document['job_id']
+        self.project_id = document['project_id']
         self.is_job_known = jobs is None or self.job_id in jobs
         if self.is_job_known:
             self.job = (jobs or {}).get(self.job_id) or self.job_id
@@ -138,13 +139,13 @@ class UpdateRow(saying.Row):
         return Run(run, job_names(request, [run]))
 
 
-def job_names(request, runs):
+def job_names(request, runs, project_id=None):
     """Names of the jobs of some runs; deleted jobs are missing. None when they cannot be had."""
     try:
         if len(runs) == 1:
             jobs = [api.job_get(request, runs[0]['job_id'])]
         else:
-            jobs = api.job_list(request) if runs else []
+            jobs = api.job_list(request, project_id=project_id) if runs else []
     except api.NotThere:
         return {}
     except api.ServiceError:
