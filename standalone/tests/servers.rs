@@ -391,7 +391,7 @@ async fn what_goes_wrong_is_said_and_leaves_nothing() {
         .await
         .fails_with(&["nova_inst_id", "cinder_vol_id"]);
     run("backup", &["--nova-inst-id", &nobodys, "--nova-inst-tag", "t"]).await.fails_with(&["exclude"]);
-    run("backup", &["--project-id", &other.id]).await.fails_with(&[&other.id]);
+    run("backup", &["--project-id", &other.id]).await.fails_with(&["refused the login"]);
     run("backup", &["--nova-inst-tag", "none"]).await.fails_with(&["no server fits"]);
     run("restore", &["--overwrite"]).await.fails_with(&["cannot be written over"]);
     run("restore", &[]).await.fails_with(&["no complete backup"]);
