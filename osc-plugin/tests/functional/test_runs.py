@@ -97,7 +97,7 @@ class RunTest(base.FunctionalTest):
     def test_a_region_without_the_service(self):
         answer = self.world.run('member', 'backup', 'run', 'list', OS_REGION_NAME='Nowhere')
         self.assertEqual(1, answer.status)
-        self.assertIn('The catalog has no endpoint of type "backup"', answer.err)
+        self.assertIn('endpoint for backup service in Nowhere region not found', answer.err)
         self.assertNotIn('Traceback', answer.err)
 
     def test_watch_of_a_failure(self):
