@@ -34,13 +34,18 @@ for image; do :; done
 
 /// The same for exports of changes: this follows when so much has come of one.
 pub fn path_where_exports_end(folder: &Path, then: &str) -> String {
+    path_where_exports_end_after(folder, CUT_BYTES, then)
+}
+
+/// The same when so many bytes have come of one.
+pub fn path_where_exports_end_after(folder: &Path, bytes: usize, then: &str) -> String {
     let script = format!(
         r#"#!/bin/sh
 case " $* " in
 *" export-diff "*) ;;
 *) exec /usr/bin/rbd "$@" ;;
 esac
-/usr/bin/rbd "$@" | head -c {CUT_BYTES}
+/usr/bin/rbd "$@" | head -c {bytes}
 {then}
 exit 1
 "#

@@ -15,7 +15,7 @@ use freezer_model::{Job, JobStatus, ProjectId};
 
 /// Lines of rows that nobody has weighed: each action of a job is one. A page of a hundred jobs with three actions each stays below;
 /// more lines, each as long as an action may be, would be too much memory.
-const LINES_UNWEIGHED: i64 = 400;
+const LINES_UNWEIGHED: i64 = 300;
 
 /// What a job takes: each of its actions comes with the job's row once more.
 const SIZE: &str = "CAST(1000 + (SELECT COALESCE(SUM(1000 + LENGTH(jobs.plan) + LENGTH(one.freezer_action)), 0) FROM job_actions AS its \
@@ -35,7 +35,7 @@ impl Jobs<'_> {
         collect(page, residual, |cut| Ok(Piece::of(listed.cut(&cut)?, place, WholeRow::read)))
     }
 
-    /// Reads the next piece of the list, to be shown to the project `viewer`; see [`Cursor`]. A hundred jobs with 400 actions together
+    /// Reads the next piece of the list, to be shown to the project `viewer`; see [`Cursor`]. A hundred jobs with 300 actions together
     /// cost one statement; more are weighed first, and cost two and one for each MiB of their text.
     pub fn advance<E: From<DbError>>(
         &mut self,

@@ -105,7 +105,12 @@ class RbacTest(base.BackupTest):
         self.assertEqual(200, status, answer)
 
     def _hello(self, agent):
-        words = {key: [] for key in ('actions', 'modes', 'storages', 'engines')}
+        words = {
+            'actions': ['backup'],
+            'modes': ['fs'],
+            'storages': ['local', 'swift'],
+            'engines': ['tar'],
+        }
         return {
             'project_id': self.client.tenant_id,
             'client_id': agent,
