@@ -106,15 +106,19 @@ where
         self.columns.walk_ast(out.reborrow())?;
         out.push_sql(" FROM (");
         self.page.walk_ast(out.reborrow())?;
-        // Each of them is found by its primary key; left joins keep the database from looking for another way.
+        // Each of them is found by its primary key; left joins keep the database from looking for another way. The client is looked
+        // for once for a job, not for each of its actions.
         out.push_sql(
             ") AS page LEFT JOIN jobs ON jobs.project_id = page.project_id AND jobs.job_id = page.job_id \
-             LEFT JOIN job_actions ON job_actions.project_id = page.project_id AND job_actions.job_id = page.job_id \
-             LEFT JOIN actions ON actions.project_id = job_actions.project_id AND actions.action_id = job_actions.action_id \
              LEFT JOIN clients ON clients.client_id = jobs.client_id AND clients.project_id = ",
         );
         out.push_bind_param::<Text, _>(&self.viewer)?;
-        out.push_sql(" AND (clients.project_id = jobs.project_id OR clients.is_central = TRUE) LIMIT ");
+        out.push_sql(
+            " AND (clients.project_id = jobs.project_id OR clients.is_central = TRUE) \
+             LEFT JOIN job_actions ON job_actions.project_id = page.project_id AND job_actions.job_id = page.job_id \
+             LEFT JOIN actions ON actions.project_id = job_actions.project_id AND actions.action_id = job_actions.action_id \
+             LIMIT ",
+        );
         out.push_bind_param::<BigInt, _>(&self.most)?;
         Ok(())
     }
