@@ -149,7 +149,9 @@ async fn a_large_projects_list_costs_no_more(api: &Api) {
         })
         .unwrap();
     for index in 0..9 {
-        let action = json!({"freezer_action": {"action": "info"}});
+        // Together some MiB for a hundred jobs with nine of them.
+        let excluded = vec!["abcdefgh"; 500];
+        let action = json!({"freezer_action": {"action": "info", "excluded": excluded}});
         api.call(ALICE, "POST", &format!("/actions/many{index}"), action).await.expect(201);
     }
     let actions = |count: u32| -> Vec<Value> {
@@ -182,4 +184,5 @@ async fn a_large_projects_list_costs_no_more(api: &Api) {
     }
     let (jobs, cost) = list(ALICE, "&offset=33").await;
     assert_eq!((jobs[99]["job_actions"].as_array().unwrap().len(), cost), (9, 3));
+    assert!(serde_json::to_string(&jobs).unwrap().len() > 4 << 20, "too little text to tell");
 }

@@ -103,8 +103,11 @@ pub(crate) fn collect<T>(
     }
 }
 
-/// Bytes of stored text that are read in one go, unless a single row has more.
-const PIECE_BYTES: i64 = 1 << 20;
+/// Bytes of stored text that are read in one go, unless a single row has more. A page that is only shown is read with one statement
+/// after it was weighed, unless its rows have nearly as much as rows may have.
+const SHOWN_BYTES: i64 = 16 << 20;
+/// As trees of values, which take many times their text.
+const SEARCHED_BYTES: i64 = 1 << 20;
 
 /// A list that is read piece by piece, so that no number and size of rows fills the memory. Between two pieces nothing of it is
 /// held: neither rows nor a connection.
@@ -143,12 +146,12 @@ impl Cursor {
         }
     }
 
-    /// How many of the weighed rows fit into one piece: always one at least.
-    fn that_fit(&self) -> u64 {
+    /// How many of the weighed rows fit into one piece of `most_bytes`: always one at least.
+    fn that_fit(&self, most_bytes: i64) -> u64 {
         let mut sum = 0_i64;
         let fitting = self.weighed.iter().take_while(|size| {
             sum = sum.saturating_add(**size);
-            sum <= PIECE_BYTES
+            sum <= most_bytes
         });
         fitting.count().max(1) as u64
     }
@@ -225,7 +228,7 @@ fn next<R: Rows>(
     is_searched: bool,
 ) -> Result<(Vec<R::Row>, u64), DbError> {
     let wanted = if is_searched { BATCH as u64 } else { cursor.left.min(BATCH as u64) };
-    // What is searched is made a tree of values, which takes many times its text: its rows are always weighed.
+    // What is searched is always weighed.
     if !is_searched
         && cursor.after.is_none()
         && cursor.weighed.is_empty()
@@ -242,7 +245,7 @@ fn next<R: Rows>(
     if cursor.weighed.is_empty() {
         return Ok((Vec::new(), 1));
     }
-    let fitting = cursor.that_fit();
+    let fitting = cursor.that_fit(if is_searched { SEARCHED_BYTES } else { SHOWN_BYTES });
     let piece = rows.cut(&cursor.cut(fitting))?;
     cursor.weighed.drain(..(piece.len()).min(cursor.weighed.len()));
     Ok((piece, fitting))
