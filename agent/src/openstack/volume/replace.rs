@@ -62,12 +62,15 @@ pub async fn replace(new: &NewVolume, old: &Volume) -> Result<Made, ActionError>
     }
     let (id, report) = new.make().await?;
     let mut notes = new.prepare(&id).await?;
-    // Where it is by now.
-    let exchanges = exchanges(new, &volumes::show(&new.cloud, old.id()).await?, &id);
+    // The last change of it before anybody else may use it; metadata count for none.
+    new.rename(&id).await?;
+    let made = volumes::show(&new.cloud, &id).await?;
+    // Where the old one is by now.
+    let exchanges = exchanges(new, &volumes::show(&new.cloud, old.id()).await?, &made);
     if exchanges.is_empty() {
         return Err(attached_nowhere(old.id()));
     }
-    new.dress_with(&id, exchange::marks(&exchanges)).await?;
+    new.describe(&id, exchange::marks(&exchanges)).await?;
     new.ledger.release(&Temporary::Volume(id.clone()));
     // Not cut off by an abort: no server shall be left with less than it had.
     let cloud = new.cloud.undisturbed();
@@ -92,12 +95,12 @@ fn attached_nowhere(old: &str) -> ActionError {
     ))
 }
 
-/// One for each server that has the old volume.
-fn exchanges(new: &NewVolume, old: &Volume, id: &str) -> Vec<Exchange> {
+/// One for each server that has the old volume; `made` is the new one.
+fn exchanges(new: &NewVolume, old: &Volume, made: &Volume) -> Vec<Exchange> {
     let of_row = |row: &Value| {
         let text = |key: &str| row.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         Some(Exchange {
-            new: id.to_owned(),
+            new: made.id().to_owned(),
             old: old.id().to_owned(),
             server: text("server_id")?.to_owned(),
             attachment: text("attachment_id").unwrap_or_default().to_owned(),
@@ -105,6 +108,7 @@ fn exchanges(new: &NewVolume, old: &Volume, id: &str) -> Vec<Exchange> {
             run: new.ledger.run_id().to_owned(),
             process: new.ledger.process(),
             timestamp: new.plan.timestamp,
+            made: made.updated_at().to_owned(),
             settled: None,
         })
     };

@@ -1,5 +1,5 @@
-//! One server's exchange, from wherever it stands: begun now, or left by an agent that is gone. Another agent may be at the same
-//! at the same time; so what is refused is looked at again.
+//! One server's exchange, from wherever it stands: begun now, or left by an agent that is gone. Another agent may be at it at the
+//! same time; so what is refused is looked at again.
 
 use super::mark::{Exchange, Outcome};
 use crate::openstack::cinder::attachments;
@@ -166,7 +166,8 @@ fn rests(volume: &Volume) -> bool {
     matches!(volume.status(), "available" | "in-use")
 }
 
-fn found<T>(shown: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
+/// None of what is not there.
+pub(super) fn found<T>(shown: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
     match shown {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_not_found() => Ok(None),
@@ -250,6 +251,7 @@ mod tests {
             run: "r".into(),
             process: "p".into(),
             timestamp: 0,
+            made: String::new(),
             settled: None,
         }
     }
