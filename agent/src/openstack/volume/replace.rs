@@ -6,6 +6,7 @@ use super::restore::Made;
 use crate::actions::ActionError;
 use crate::openstack::cinder::volumes::{self, Volume};
 use crate::openstack::cloud::Cloud;
+use crate::openstack::error::CloudError;
 use crate::openstack::temporary::Temporary;
 use chrono::Utc;
 use serde_json::Value;
@@ -16,10 +17,12 @@ use serde_json::Value;
 /// When the old volume is being exchanged still, or the attempt came to nothing.
 pub async fn former(new: &NewVolume) -> Result<Option<Made>, ActionError> {
     let (old, run) = (new.saved.id.as_str(), new.ledger.run_id());
-    let mut volumes = volumes::list(&new.cloud).await?;
-    volumes.retain(|volume| volume.status() != "deleting");
-    let mut found: Vec<Exchange> = volumes.iter().flat_map(exchange::of).collect();
-    found.retain(|exchange| exchange.old == old);
+    let mut found = exchanges_of(new).await?;
+    let is_own = |exchange: &Exchange| !run.is_empty() && exchange.run == run;
+    if found.iter().any(|exchange| exchange.settled.is_none() && is_own(exchange)) {
+        exchange::finish_own(&new.cloud, run).await?;
+        found = exchanges_of(new).await?;
+    }
     if let Some(open) = found.iter().find(|exchange| exchange.settled.is_none()) {
         return Err(ActionError::Failed(format!(
             "volume {} is about to take the place of volume {old} at server {}: another restore is at it, or one that an agent has left \
@@ -31,7 +34,7 @@ pub async fn former(new: &NewVolume) -> Result<Option<Made>, ActionError> {
             open.new
         )));
     }
-    found.retain(|exchange| !run.is_empty() && exchange.run == run);
+    found.retain(is_own);
     let Some(id) = found.first().map(|exchange| exchange.new.clone()) else { return Ok(None) };
     found.retain(|exchange| exchange.new == id);
     let left = exchange::clear(&new.cloud.undisturbed(), &found).await;
@@ -53,6 +56,14 @@ pub async fn former(new: &NewVolume) -> Result<Option<Made>, ActionError> {
     ];
     notes.extend(left);
     Ok(Some((id, None, notes)))
+}
+
+/// All exchanges of the old volume that metadata tell of.
+async fn exchanges_of(new: &NewVolume) -> Result<Vec<Exchange>, CloudError> {
+    let mut volumes = volumes::list(&new.cloud).await?;
+    volumes.retain(|volume| volume.status() != "deleting");
+    let found = volumes.iter().flat_map(exchange::of);
+    Ok(found.filter(|exchange| exchange.old == new.saved.id).collect())
 }
 
 /// Restores into a new volume, and has it take the place of `old`.
@@ -122,7 +133,7 @@ async fn exchange_all(cloud: &Cloud, exchanges: &[Exchange]) -> Result<(), Strin
         let Exchange { new, server, .. } = exchange;
         let done = places.get(..at).filter(|done| !done.is_empty());
         let done = done.map(|done| format!("; it is at server {}", done.join(", "))).unwrap_or_default();
-        match resume(cloud, exchange, &places).await {
+        match resume(cloud, exchange, &places, None).await {
             Ok(Settled { outcome: Outcome::New, .. }) => {}
             Ok(Settled { why, .. }) => {
                 let left = exchange::clear(cloud, exchanges).await;

@@ -19,28 +19,47 @@ use std::time::Duration;
 const KNOWN_SECS: i64 = 86_400;
 /// Longer than Nova needs until a volume that it was told to detach says so.
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
+/// For so long an action waits for what Nova and Cinder have under way with all of them together: it has work of its own.
+const OF_OTHERS: Duration = Duration::from_secs(30);
 
 /// Looks for them in the project of the login. What became of each is logged, and in the record of the run.
 pub async fn finish_left(cloud: &Cloud) -> Result<(), CloudError> {
+    let until = cloud.timer().now() + OF_OTHERS;
+    finish_those(cloud, None, Some(until)).await
+}
+
+/// Those that an earlier attempt of this run has begun. They are waited for: the run has nothing to do but them.
+pub async fn finish_own(cloud: &Cloud, run: &str) -> Result<(), CloudError> {
+    finish_those(cloud, Some(run), None).await
+}
+
+async fn finish_those(cloud: &Cloud, run: Option<&str>, until: Option<Duration>) -> Result<(), CloudError> {
     let project = cloud.project_id().await?;
     for volume in volumes::list(cloud).await? {
         let exchanges = mark::of(&volume);
-        if exchanges.is_empty() || !volume.is_of(&project) {
+        let is_wanted = exchanges.iter().any(|exchange| run.is_none_or(|run| exchange.run == run));
+        if !is_wanted || !volume.is_of(&project) {
             continue;
         }
-        match finish(cloud, &volume, &exchanges).await {
+        match finish(cloud, &volume, &exchanges, until).await {
             Ok(()) => {}
             Err(CloudError::Aborted) => return Err(CloudError::Aborted),
-            Err(error) => tracing::warn!(
-                "volume {} was to take another one's place, and an agent that is gone has left it there: {error}",
-                volume.id()
-            ),
+            Err(error) => {
+                for exchange in exchanges.iter().filter(|exchange| exchange.settled.is_none()) {
+                    tell(cloud, exchange, None, Some(error.to_string()));
+                }
+            }
         }
     }
     Ok(())
 }
 
-async fn finish(cloud: &Cloud, volume: &Volume, exchanges: &[Exchange]) -> Result<(), CloudError> {
+async fn finish(
+    cloud: &Cloud,
+    volume: &Volume,
+    exchanges: &[Exchange],
+    until: Option<Duration>,
+) -> Result<(), CloudError> {
     let now_secs = Utc::now().timestamp();
     let (settled, open): (Vec<&Exchange>, Vec<&Exchange>) =
         exchanges.iter().partition(|exchange| exchange.settled.is_some());
@@ -56,10 +75,10 @@ async fn finish(cloud: &Cloud, volume: &Volume, exchanges: &[Exchange]) -> Resul
     if !open.iter().all(|exchange| is_gone(&exchange.process, &volume.document)) {
         return Ok(());
     }
-    let mut old = at_rest(cloud, &first.old).await?;
+    let mut old = at_rest(cloud, &first.old, until).await?;
     if settled.is_empty() && open.iter().all(|exchange| is_whole(old.as_ref(), exchange)) {
         pause(cloud).await?;
-        old = at_rest(cloud, &first.old).await?;
+        old = at_rest(cloud, &first.old, until).await?;
     }
     let (whole, begun): (Vec<&Exchange>, Vec<&Exchange>) =
         open.iter().copied().partition(|exchange| is_whole(old.as_ref(), exchange));
@@ -70,7 +89,7 @@ async fn finish(cloud: &Cloud, volume: &Volume, exchanges: &[Exchange]) -> Resul
     let mut ends: Vec<Option<Outcome>> =
         settled.iter().map(|exchange| exchange.settled.map(|(outcome, _)| outcome)).collect();
     for exchange in begun {
-        ends.push(go_on(cloud, exchange, &places).await?);
+        ends.push(go_on(cloud, exchange, &places, until).await?);
     }
     if ends.contains(&None) {
         // The others keep the old one until it is known whether the first ones get the new one.
@@ -78,7 +97,7 @@ async fn finish(cloud: &Cloud, volume: &Volume, exchanges: &[Exchange]) -> Resul
     }
     for exchange in whole {
         if ends.contains(&Some(Outcome::New)) {
-            go_on(cloud, exchange, &places).await?;
+            go_on(cloud, exchange, &places, until).await?;
         } else {
             let why = format!("no other server has volume {}", exchange.new);
             end(&cloud.undisturbed(), exchange, Outcome::Old, Some(why)).await;
@@ -102,9 +121,9 @@ async fn pause(cloud: &Cloud) -> Result<(), CloudError> {
 }
 
 /// A volume when nothing is done with its attachments; none when it is gone.
-async fn at_rest(cloud: &Cloud, id: &str) -> Result<Option<Volume>, CloudError> {
+async fn at_rest(cloud: &Cloud, id: &str, until: Option<Duration>) -> Result<Option<Volume>, CloudError> {
     cloud
-        .wait_for(Wanted::new(format!("volume {id}"), "at rest"), || async move {
+        .wait_for(Wanted::new(format!("volume {id}"), "at rest").until(until), || async move {
             let Some(volume) = found(volumes::show(cloud, id).await)? else {
                 return Ok(Look::Ready(None));
             };
@@ -187,12 +206,17 @@ async fn remove(cloud: &Cloud, id: &str) -> Result<Option<String>, CloudError> {
 }
 
 /// Answers how it ended; none when the next agent has to try again. Not cut off by an abort, as the exchange itself is not.
-async fn go_on(cloud: &Cloud, exchange: &Exchange, places: &[String]) -> Result<Option<Outcome>, CloudError> {
+async fn go_on(
+    cloud: &Cloud,
+    exchange: &Exchange,
+    places: &[String],
+    until: Option<Duration>,
+) -> Result<Option<Outcome>, CloudError> {
     if cloud.monitor().is_cancelled() {
         return Err(CloudError::Aborted);
     }
     let quiet = cloud.undisturbed();
-    match resume(&quiet, exchange, places).await {
+    match resume(&quiet, exchange, places, until).await {
         Ok(settled) => {
             end(&quiet, exchange, settled.outcome, settled.why).await;
             Ok(Some(settled.outcome))
