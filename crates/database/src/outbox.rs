@@ -107,25 +107,30 @@ impl Outbox<'_> {
         Ok(())
     }
 
-    /// Removes up to `limit` letters of these kinds that have been due since before then, oldest first, and returns how many:
-    /// nobody sends what they go by.
-    pub fn drop_unsent(&mut self, kinds: &[&str], before: Timestamp, limit: u32) -> Result<usize, DbError> {
-        let ids: Vec<String> = self.tx.run(NOUN, "", |conn| {
+    /// Ids of up to `limit` letters of these kinds that are due at `now`, oldest first.
+    fn due(&mut self, kinds: &[&str], now: Timestamp, limit: u32) -> Result<Vec<String>, DbError> {
+        self.tx.run(NOUN, "", |conn| {
             outbox::table
-                .filter(outbox::attention_at.lt(before.0))
+                .filter(outbox::attention_at.le(now.0))
                 .filter(outbox::kind.eq_any(kinds.to_vec()))
                 .order((outbox::attention_at, outbox::id))
                 .limit(i64::from(limit))
                 .select(outbox::id)
                 .load(conn)
-        })?;
+        })
+    }
+
+    /// Removes up to `limit` letters of these kinds that have been due since then or longer, oldest first, and returns how many:
+    /// nobody sends what they go by.
+    pub fn drop_unsent(&mut self, kinds: &[&str], since: Timestamp, limit: u32) -> Result<usize, DbError> {
+        let ids = self.due(kinds, since, limit)?;
         if ids.is_empty() {
             return Ok(0);
         }
         self.tx.run(NOUN, "", |conn| {
             // One that somebody has begun to send in the meantime is theirs.
             let left = outbox::table.filter(outbox::id.eq_any(&ids));
-            diesel::delete(left.filter(outbox::attention_at.lt(before.0))).execute(conn)
+            diesel::delete(left.filter(outbox::attention_at.le(since.0))).execute(conn)
         })
     }
 
@@ -137,15 +142,7 @@ impl Outbox<'_> {
         limit: u32,
         hold: Duration,
     ) -> Result<Vec<Letter>, DbError> {
-        let ids: Vec<String> = self.tx.run(NOUN, "", |conn| {
-            outbox::table
-                .filter(outbox::attention_at.le(now.0))
-                .filter(outbox::kind.eq_any(kinds.to_vec()))
-                .order((outbox::attention_at, outbox::id))
-                .limit(i64::from(limit))
-                .select(outbox::id)
-                .load(conn)
-        })?;
+        let ids = self.due(kinds, now, limit)?;
         if ids.is_empty() {
             return Ok(Vec::new());
         }
