@@ -2,7 +2,7 @@
 
 use super::Stage;
 use super::cloud::detour::keystone_with;
-use super::cloud::project::{content, scribble};
+use super::cloud::project::content;
 use super::cloud::{LOOK, PATIENCE};
 use super::proxy::{Action, Proxy};
 use reqwest::Method;
@@ -68,7 +68,7 @@ impl Exchanges<'_> {
         assert_eq!(&stage.places(old, 2).await, places);
     }
 
-    /// A volume that an agent has left as it has left `new`, and that was attached, written to and detached since.
+    /// A volume that an agent has left as it has left `new`, and that was attached and detached since.
     async fn used_since(&self, new: &str, places: &Places) -> String {
         let stage = self.stage;
         let used = stage.hands.volume("used", false).await;
@@ -91,7 +91,6 @@ impl Exchanges<'_> {
         let (status, attached) = stage.hands.nova(Method::POST, &path, Some(&attachment)).await;
         assert_eq!(status, 200, "{attached}");
         stage.hands.volume_is(&used, "in-use").await;
-        scribble(&used);
         let (status, said) = stage.hands.nova(Method::DELETE, &format!("{path}/{used}"), None).await;
         assert_eq!(status, 202, "{said}");
         stage.hands.volume_is(&used, "available").await;
