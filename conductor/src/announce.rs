@@ -119,7 +119,7 @@ pub(crate) fn missed(
     webhook(desk, tx, &without_run(job, &format!("not run: {}", missed.why), missed.due_at, now), now)
 }
 
-/// Nothing was heard of a job whose scheduler polls, though it was to run.
+/// Nothing was heard of a job whose scheduler polls, though it was to run. The letters count as its project's.
 pub(crate) fn unheard(
     desk: &Desk,
     tx: &mut Tx,
@@ -127,7 +127,11 @@ pub(crate) fn unheard(
     unheard: &Unheard,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    webhook(desk, tx, &without_run(job, &unheard.text(job), unheard.due_by, now), now)
+    let event = without_run(job, &unheard.text(job), unheard.due_by, now);
+    for url in &desk.options.webhook.urls {
+        tx.outbox().put_of(&job.project_id, WEBHOOK, &letter(url, &event), now)?;
+    }
+    Ok(())
 }
 
 fn without_run(job: &Job, error: &str, due_at: Timestamp, now: Timestamp) -> Value {
@@ -148,9 +152,13 @@ fn without_run(job: &Job, error: &str, due_at: Timestamp, now: Timestamp) -> Val
 /// A letter of the event to each address.
 pub(crate) fn webhook(desk: &Desk, tx: &mut Tx, event: &Value, now: Timestamp) -> Result<(), DbError> {
     for url in &desk.options.webhook.urls {
-        tx.outbox().put(WEBHOOK, &json!({"url": url, "event": event}), now)?;
+        tx.outbox().put(WEBHOOK, &letter(url, event), now)?;
     }
     Ok(())
+}
+
+fn letter(url: &str, event: &Value) -> Value {
+    json!({"url": url, "event": event})
 }
 
 fn notice(

@@ -18,32 +18,35 @@ const UNSTORABLE: Duration = Duration::from_secs(600);
 
 /// Looks at one batch; returns how many jobs there were and what is to be sent now that it is committed.
 pub(crate) async fn claim_jobs(desk: &Arc<Desk>) -> Result<(usize, Vec<Errand>), ConductorError> {
-    desk.transaction(|desk, tx| {
-        let now = desk.clock.now();
-        let claimed = tx.jobs().claim_due(now, BATCH)?;
-        desk.note_set_aside(&claimed.set_aside);
-        let count = claimed.rows.len() + claimed.set_aside.len();
-        let keys: Vec<_> =
-            claimed.rows.iter().map(|due| (due.job.project_id.clone(), due.job.job_id.clone())).collect();
-        let wanted = claimed.rows.iter().map(|due| (due.job.project_id.clone(), due.job.client_id.clone()));
-        let wanted: HashSet<_> = wanted.collect();
-        let mut batch = Batch {
-            desk,
-            now,
-            workers: tx.clients().workers(&wanted)?,
-            active: tx.runs().active_for_jobs(&keys)?,
-            plans: Vec::new(),
-            fired: Vec::new(),
-            errands: Vec::new(),
-            watch: Watch::default(),
-        };
-        for due in claimed.rows {
-            batch.look(tx, due)?;
-        }
-        batch.write(tx)?;
-        Ok((count, batch.errands))
-    })
-    .await
+    let (count, errands, watch) = desk.transaction(claim).await?;
+    watch.log();
+    Ok((count, errands))
+}
+
+fn claim(desk: &Desk, tx: &mut Tx) -> Result<(usize, Vec<Errand>, Watch), DbError> {
+    let now = desk.clock.now();
+    let claimed = tx.jobs().claim_due(now, BATCH)?;
+    desk.note_set_aside(&claimed.set_aside);
+    let count = claimed.rows.len() + claimed.set_aside.len();
+    let keys: Vec<_> =
+        claimed.rows.iter().map(|due| (due.job.project_id.clone(), due.job.job_id.clone())).collect();
+    let wanted = claimed.rows.iter().map(|due| (due.job.project_id.clone(), due.job.client_id.clone()));
+    let wanted: HashSet<_> = wanted.collect();
+    let mut batch = Batch {
+        desk,
+        now,
+        workers: tx.clients().workers(&wanted)?,
+        active: tx.runs().active_for_jobs(&keys)?,
+        plans: Vec::new(),
+        fired: Vec::new(),
+        errands: Vec::new(),
+        watch: Watch::default(),
+    };
+    for due in claimed.rows {
+        batch.look(tx, due)?;
+    }
+    batch.write(tx)?;
+    Ok((count, batch.errands, batch.watch))
 }
 
 /// Whether the conductor hands work to this client. One that polls drives itself.

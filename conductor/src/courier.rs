@@ -98,8 +98,8 @@ async fn tidy(desk: &Arc<Desk>, kinds: &[&'static str]) -> Result<(), crate::Con
     loop {
         let off = off.clone();
         let remove = move |desk: &Desk, tx: &mut Tx| {
-            let before = Timestamp(desk.clock.now().0.saturating_sub(day));
-            tx.outbox().drop_unsent(&off, before, TIDIED)
+            let since = Timestamp(desk.clock.now().0.saturating_sub(day));
+            tx.outbox().drop_unsent(&off, since, TIDIED)
         };
         let removed = desk.transaction(remove).await?;
         if removed > 0 {

@@ -7,12 +7,13 @@
 use crate::announce::{self, WEBHOOK};
 use crate::desk::Desk;
 use freezer_database::{DbError, DueJob, Tx};
-use freezer_model::{Timestamp, Unheard};
+use freezer_model::{JobId, ProjectId, Timestamp, Unheard};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Deliveries that wait at the same time. After an outage thousands of jobs may be silent at once: what driven jobs have to tell must
-/// not wait behind all of them.
-const WAITING_MOST: i64 = 1000;
+/// Deliveries of silences of one project that wait at the same time. After an outage thousands of its jobs may be silent at once: what
+/// driven jobs and other projects have to tell must not wait behind all of them.
+const WAITING_MOST: i64 = 100;
 /// Before a silence that finds no room is looked at again, at least and at most. Between them, as long as it has waited already: a
 /// million silences that wait for a receiver must not keep conductors busy.
 const LATER: Duration = Duration::from_secs(600);
@@ -21,8 +22,18 @@ const MUCH_LATER: Duration = Duration::from_secs(6 * 3600);
 /// The silences of one transaction.
 #[derive(Default)]
 pub(crate) struct Watch {
-    /// Deliveries that wait, once they were counted.
-    waiting: Option<i64>,
+    /// Deliveries of a project that wait, once they were counted.
+    waiting: BTreeMap<ProjectId, i64>,
+    told: BTreeMap<ProjectId, Told>,
+}
+
+/// What is told of a project.
+struct Told {
+    /// Silent jobs.
+    count: usize,
+    /// The first of them.
+    job: JobId,
+    text: String,
 }
 
 impl Watch {
@@ -40,26 +51,43 @@ impl Watch {
         if now < told_at {
             return Ok(Some(told_at));
         }
-        if !self.has_room(desk, tx)? {
+        if !self.has_room(desk, tx, &job.project_id)? {
             return Ok(Some(now.plus(now.since(unheard.told_at()).clamp(LATER, MUCH_LATER))));
         }
-        tracing::warn!(project = %job.project_id, job = %job.job_id, "{}", unheard.text(job));
         announce::unheard(desk, tx, job, &unheard, now)?;
         tx.jobs().forget_heard(&job.project_id, &job.job_id)?;
+        let text = unheard.text(job);
+        tracing::debug!(project = %job.project_id, job = %job.job_id, "{text}");
+        let first = || Told { count: 0, job: job.job_id.clone(), text };
+        self.told.entry(job.project_id.clone()).or_insert_with(first).count += 1;
         Ok(None)
     }
 
-    fn has_room(&mut self, desk: &Desk, tx: &mut Tx) -> Result<bool, DbError> {
+    /// Logs what was told, in one line for each project: after an outage there may be thousands.
+    pub(crate) fn log(&self) {
+        for (project, Told { count, job, text }) in &self.told {
+            match count.saturating_sub(1) {
+                0 => tracing::warn!(%project, %job, "{text}"),
+                more => tracing::warn!(
+                    %project,
+                    %job,
+                    "{text}; {more} more jobs of the project are silent in the same way (each is named at level debug)"
+                ),
+            }
+        }
+    }
+
+    fn has_room(&mut self, desk: &Desk, tx: &mut Tx, project: &ProjectId) -> Result<bool, DbError> {
         let Ok(letters) = i64::try_from(desk.options.webhook.urls.len()) else { return Ok(false) };
         if letters == 0 {
             return Ok(true);
         }
-        let waiting = match self.waiting {
-            Some(counted) => counted,
-            None => tx.outbox().count(WEBHOOK)?,
+        let waiting = match self.waiting.get(project) {
+            Some(counted) => *counted,
+            None => tx.outbox().count_of(project, WEBHOOK)?,
         };
         let has_room = waiting < WAITING_MOST;
-        self.waiting = Some(if has_room { waiting + letters } else { waiting });
+        self.waiting.insert(project.clone(), if has_room { waiting + letters } else { waiting });
         Ok(has_room)
     }
 }

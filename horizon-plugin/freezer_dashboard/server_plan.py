@@ -164,5 +164,5 @@ def _quotas(disks, flavor, cloud):
         left = cloud.left.get(key)
         if count and left is not None:
             rows.append({'label': label, 'needed': count, 'is_short': count > left,
-                         'left': _('any number') if left == float('inf') else left})
+                         'left': _('no limit') if left == float('inf') else left})
     return rows

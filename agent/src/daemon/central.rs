@@ -131,29 +131,9 @@ mod tests {
     use serde_json::{Value, json};
 
     fn options(is_central: bool) -> ExecutorOptions {
-        ExecutorOptions {
-            client_id: ClientId::from("central"),
-            project_id: ProjectId::from("service"),
-            hostname: "h".to_owned(),
-            is_central,
-            link: freezer_model::Link::Amqp,
-            capabilities: Capabilities {
-                modes: vec!["nova".to_owned(), "fs".to_owned()],
-                ..Capabilities::default()
-            },
-            narrowed: Vec::new(),
-            concurrency: 1,
-            step_program: Vec::new(),
-            state_dir: std::path::PathBuf::new(),
-            auth: std::collections::BTreeMap::new(),
-            disable_exec: false,
-            upload_limit: None,
-            download_limit: None,
-            parallel_limit: 4,
-            progress_interval: std::time::Duration::from_secs(1),
-            ceph: None,
-            log: std::collections::BTreeMap::new(),
-        }
+        let modes = vec!["nova".to_owned(), "fs".to_owned()];
+        let options = ExecutorOptions::of_a_test(Capabilities { modes, ..Capabilities::default() });
+        ExecutorOptions { is_central, ..options }
     }
 
     fn order(action: Value, trust: Option<&str>) -> RunAction {

@@ -49,6 +49,33 @@ pub struct ExecutorOptions {
     pub log: BTreeMap<String, String>,
 }
 
+#[cfg(test)]
+impl ExecutorOptions {
+    /// Of an agent of nobody's, for tests of what it takes.
+    pub(super) fn of_a_test(capabilities: Capabilities) -> Self {
+        Self {
+            client_id: ClientId::from("node1"),
+            project_id: ProjectId::from("p"),
+            hostname: "h".to_owned(),
+            is_central: false,
+            link: Link::Amqp,
+            capabilities,
+            narrowed: Vec::new(),
+            concurrency: 1,
+            step_program: Vec::new(),
+            state_dir: PathBuf::new(),
+            auth: BTreeMap::new(),
+            disable_exec: false,
+            upload_limit: None,
+            download_limit: None,
+            parallel_limit: 4,
+            progress_interval: Duration::from_secs(1),
+            ceph: None,
+            log: BTreeMap::new(),
+        }
+    }
+}
+
 /// Why a step goes on or ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {

@@ -56,36 +56,18 @@ fn mode(values: &Values) -> Result<Option<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use freezer_model::{Capabilities, ClientId, Epoch, JobId, Link, ProjectId, RunId};
+    use freezer_model::{Capabilities, ClientId, Epoch, JobId, ProjectId, RunId};
     use serde_json::json;
 
     fn options(narrowed: &[&'static str]) -> ExecutorOptions {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect();
-        ExecutorOptions {
-            client_id: ClientId::from("node1"),
-            project_id: ProjectId::from("p"),
-            hostname: "h".to_owned(),
-            is_central: false,
-            link: Link::Amqp,
-            capabilities: Capabilities {
-                actions: words("backup info"),
-                modes: words("cinder sqlserver"),
-                storages: words("swift"),
-                engines: words("tar"),
-            },
-            narrowed: narrowed.to_vec(),
-            concurrency: 1,
-            step_program: Vec::new(),
-            state_dir: std::path::PathBuf::new(),
-            auth: std::collections::BTreeMap::new(),
-            disable_exec: false,
-            upload_limit: None,
-            download_limit: None,
-            parallel_limit: 4,
-            progress_interval: std::time::Duration::from_secs(1),
-            ceph: None,
-            log: std::collections::BTreeMap::new(),
-        }
+        let capabilities = Capabilities {
+            actions: words("backup info"),
+            modes: words("cinder sqlserver"),
+            storages: words("swift"),
+            engines: words("tar"),
+        };
+        ExecutorOptions { narrowed: narrowed.to_vec(), ..ExecutorOptions::of_a_test(capabilities) }
     }
 
     fn order(action: &Value) -> RunAction {

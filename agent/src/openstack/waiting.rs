@@ -60,14 +60,19 @@ pub struct Wanted {
     pub state: &'static str,
     /// Bytes that are moved on the way there, in GiB.
     pub moves_gib: u64,
+    /// Moment of the timer at which the waiting ends, the limit reached or not: for what others have to do.
+    pub until: Option<Duration>,
 }
 
 impl Wanted {
     pub fn new(resource: impl Into<String>, state: &'static str) -> Self {
-        Self { resource: resource.into(), state, moves_gib: 0 }
+        Self { resource: resource.into(), state, moves_gib: 0, until: None }
     }
     pub fn moving(self, moves_gib: u64) -> Self {
         Self { moves_gib, ..self }
+    }
+    pub fn until(self, until: Option<Duration>) -> Self {
+        Self { until, ..self }
     }
 }
 
@@ -79,7 +84,8 @@ impl Cloud {
         F: Future<Output = Result<Look<T>, CloudError>>,
     {
         let limit = Duration::from_secs(self.timeout_secs() + wanted.moves_gib.saturating_mul(SECS_FOR_GIB));
-        let end = self.timer().now() + limit;
+        let begun = self.timer().now();
+        let end = begun + limit;
         let mut pause = FIRST_PAUSE;
         loop {
             let state = match look().await? {
@@ -91,6 +97,12 @@ impl Cloud {
                     return Err(CloudError::BadState { resource, state, wanted: wanted.to_owned(), detail });
                 }
             };
+            if wanted.until.is_some_and(|until| self.timer().now() >= until.min(end)) {
+                let secs = self.timer().now().saturating_sub(begun).as_secs();
+                let Wanted { resource, state: wanted, .. } = wanted;
+                let detail = format!(" (looked at for {secs} s)");
+                return Err(CloudError::BadState { resource, state, wanted: wanted.to_owned(), detail });
+            }
             if self.timer().now() >= end {
                 let Wanted { resource, state: wanted, .. } = wanted;
                 let secs = limit.as_secs();
@@ -144,6 +156,27 @@ mod tests {
         assert!(said.contains("volume v was not available within 120 s (it is creating)"), "{said}");
         // Pauses grow: a look every 300 ms would be 400 looks.
         assert!(timer.1.load(Ordering::Relaxed) < 40);
+    }
+
+    #[tokio::test]
+    async fn what_others_do_is_waited_for_until_a_moment_that_several_share() {
+        let timer = Arc::new(HandTurned::default());
+        let cloud = cloud(timer.clone());
+        let until = Some(Duration::from_secs(30));
+        let looked = async || {
+            let look = || async move { Ok(Look::<()>::NotYet("detaching".into())) };
+            cloud
+                .wait_for(Wanted::new("volume v", "at rest").until(until), look)
+                .await
+                .unwrap_err()
+                .to_string()
+        };
+        let said = looked().await;
+        assert!(said.contains("volume v is detaching instead of at rest (looked at for 3"), "{said}");
+        let spent = timer.now();
+        assert!(spent >= Duration::from_secs(30) && spent < Duration::from_secs(36), "{spent:?}");
+        assert!(looked().await.contains("(looked at for 0 s)"));
+        assert_eq!(timer.now(), spent);
     }
 
     #[tokio::test]

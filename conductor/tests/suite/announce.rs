@@ -256,6 +256,22 @@ pub async fn a_job_that_polls_and_is_silent_is_told_of_once(stage: Stage) {
     assert!(receiver.posts.lock().await.try_recv().is_err(), "told too soon");
     stage.clock.set(after(201));
     assert_eq!(receiver.post().await.event()["due_at"], after(168).secs());
+    // Of a project that has much to tell silences wait; another one's do not.
+    let [full, other] = ["p", "q"].map(ProjectId::from);
+    let far = after(10_000);
+    stage
+        .db
+        .transaction(|tx| (0..100).try_for_each(|_| tx.outbox().put_of(&full, "webhook", &json!({}), far)))
+        .unwrap();
+    stage.put_job_of("q", "node1", "k", json!({"schedule_interval": "1 days"}), &[backup_of("k")]);
+    stage.next_look_is(None).await;
+    stage.hear("j");
+    let (k, now) = (JobId::from("k"), stage.clock.now());
+    stage.db.transaction(|tx| tx.jobs().note_heard(&other, &k, now)).unwrap();
+    stage.next_look_is(Some(after(255))).await;
+    stage.clock.set(after(255));
+    assert_eq!(receiver.post().await.event()["job_id"], "k");
+    stage.next_look_is(Some(after(255).plus(Duration::from_secs(600)))).await;
     conductor.stop().await;
 }
 

@@ -39,14 +39,25 @@ impl Letter {
 type Row = (String, String, String, i64, i32);
 
 impl Outbox<'_> {
-    /// Writes a new letter, due at once.
+    /// Writes a new letter of no project, due at once.
     pub fn put(&mut self, kind: &str, body: &Value, now: Timestamp) -> Result<(), DbError> {
         self.insert(kind, None, body, now)
     }
 
+    /// Writes a new letter, due at once, that counts as one of the project's.
+    pub fn put_of(
+        &mut self,
+        project: &ProjectId,
+        kind: &str,
+        body: &Value,
+        now: Timestamp,
+    ) -> Result<(), DbError> {
+        self.insert(kind, Some(project.as_str()), body, now)
+    }
+
     /// Writes a new letter of kind [`Letter::EVENT`], due at once, that counts as one of the project's.
     pub fn put_event(&mut self, project: &ProjectId, body: &Value, now: Timestamp) -> Result<(), DbError> {
-        self.insert(Letter::EVENT, Some(project.as_str()), body, now)
+        self.put_of(project, Letter::EVENT, body, now)
     }
 
     fn insert(
@@ -74,20 +85,17 @@ impl Outbox<'_> {
         Ok(())
     }
 
-    /// How many letters of this kind wait, without those that count as a project's. Counted by index.
-    pub fn count(&mut self, kind: &str) -> Result<i64, DbError> {
-        self.tx.run(NOUN, "", |conn| {
-            let of_nobody = outbox::table.filter(outbox::project_id.is_null());
-            of_nobody.filter(outbox::kind.eq(kind)).count().get_result(conn)
+    /// How many of the project's letters of this kind wait, counted by index.
+    pub fn count_of(&mut self, project: &ProjectId, kind: &str) -> Result<i64, DbError> {
+        self.tx.run(NOUN, project.as_str(), |conn| {
+            let of_project = outbox::table.filter(outbox::project_id.eq(project.as_str()));
+            of_project.filter(outbox::kind.eq(kind)).count().get_result(conn)
         })
     }
 
-    /// How many of the project's events wait, counted by index.
+    /// How many of the project's events wait.
     pub fn count_events(&mut self, project: &ProjectId) -> Result<i64, DbError> {
-        self.tx.run(NOUN, project.as_str(), |conn| {
-            let of_project = outbox::table.filter(outbox::project_id.eq(project.as_str()));
-            of_project.filter(outbox::kind.eq(Letter::EVENT)).count().get_result(conn)
-        })
+        self.count_of(project, Letter::EVENT)
     }
 
     /// Removes events that have been due since before then: nobody has addresses to send them to.
@@ -99,25 +107,30 @@ impl Outbox<'_> {
         Ok(())
     }
 
-    /// Removes up to `limit` letters of these kinds that have been due since before then, oldest first, and returns how many:
-    /// nobody sends what they go by.
-    pub fn drop_unsent(&mut self, kinds: &[&str], before: Timestamp, limit: u32) -> Result<usize, DbError> {
-        let ids: Vec<String> = self.tx.run(NOUN, "", |conn| {
+    /// Ids of up to `limit` letters of these kinds that are due at `now`, oldest first.
+    fn due(&mut self, kinds: &[&str], now: Timestamp, limit: u32) -> Result<Vec<String>, DbError> {
+        self.tx.run(NOUN, "", |conn| {
             outbox::table
-                .filter(outbox::attention_at.lt(before.0))
+                .filter(outbox::attention_at.le(now.0))
                 .filter(outbox::kind.eq_any(kinds.to_vec()))
                 .order((outbox::attention_at, outbox::id))
                 .limit(i64::from(limit))
                 .select(outbox::id)
                 .load(conn)
-        })?;
+        })
+    }
+
+    /// Removes up to `limit` letters of these kinds that have been due since then or longer, oldest first, and returns how many:
+    /// nobody sends what they go by.
+    pub fn drop_unsent(&mut self, kinds: &[&str], since: Timestamp, limit: u32) -> Result<usize, DbError> {
+        let ids = self.due(kinds, since, limit)?;
         if ids.is_empty() {
             return Ok(0);
         }
         self.tx.run(NOUN, "", |conn| {
             // One that somebody has begun to send in the meantime is theirs.
             let left = outbox::table.filter(outbox::id.eq_any(&ids));
-            diesel::delete(left.filter(outbox::attention_at.lt(before.0))).execute(conn)
+            diesel::delete(left.filter(outbox::attention_at.le(since.0))).execute(conn)
         })
     }
 
@@ -129,15 +142,7 @@ impl Outbox<'_> {
         limit: u32,
         hold: Duration,
     ) -> Result<Vec<Letter>, DbError> {
-        let ids: Vec<String> = self.tx.run(NOUN, "", |conn| {
-            outbox::table
-                .filter(outbox::attention_at.le(now.0))
-                .filter(outbox::kind.eq_any(kinds.to_vec()))
-                .order((outbox::attention_at, outbox::id))
-                .limit(i64::from(limit))
-                .select(outbox::id)
-                .load(conn)
-        })?;
+        let ids = self.due(kinds, now, limit)?;
         if ids.is_empty() {
             return Ok(Vec::new());
         }

@@ -10,8 +10,9 @@ use freezer_storage::*;
 use futures_util::TryStreamExt;
 use std::sync::Arc;
 use std::time::Duration;
-use support::proxy::{Action, Proxy};
-use support::{QuickClock, S3Fixture, quick_retry};
+use support::S3Fixture;
+use support::faulted::Faulted;
+use support::proxy::Action;
 
 mod tiny_pages {
     async fn s3(test: &'static str) -> super::S3Fixture {
@@ -118,49 +119,18 @@ async fn another_user_of_the_cloud_sees_nothing() {
     fixture.clean().await;
 }
 
-/// A bucket that is reached through a proxy that misbehaves.
-struct Faulted {
-    fixture: S3Fixture,
-    proxy: Proxy,
-    store: Arc<dyn Store>,
-    retry: Retry,
-    clock: Arc<QuickClock>,
-}
-
-impl Faulted {
+impl Faulted<S3Fixture> {
     async fn new(test: &str) -> Self {
         let fixture = S3Fixture::new(test, "", |_| {}).await;
-        let server = fixture.config.endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let proxy = Proxy::http(server).await;
-        let (retry, clock) = quick_retry();
-        let store = Self::open(&fixture, &proxy, retry.clone());
-        Self { fixture, proxy, store, retry, clock }
-    }
-
-    fn open(fixture: &S3Fixture, proxy: &Proxy, retry: Retry) -> Arc<dyn Store> {
         let mut config = fixture.config.clone();
-        config.endpoint = format!("http://127.0.0.1:{}", proxy.port);
-        config.part_bytes = 5 << 20;
-        config.stall_timeout = Duration::from_secs(20);
-        open_with(StoreConfig::S3(config), Limits::none(), retry).unwrap()
-    }
-
-    /// The same, with nobody who tries again.
-    fn once(&self) -> Arc<dyn Store> {
-        let policy = RetryPolicy { tries: 1, ..RetryPolicy::default() };
-        Self::open(&self.fixture, &self.proxy, Retry::new(policy, self.clock.clone()))
-    }
-
-    async fn arrived(&self, object: &str, body: &[u8]) {
-        let found = read(self.fixture.store.as_ref(), &name(object), None).await.unwrap();
-        assert_same(&found, body, "what arrived");
-    }
-
-    /// Everything that was ordered happened, and so many repeats were made.
-    async fn done(self, repeats: u64) {
-        assert_eq!(self.proxy.unused_rules(), 0, "a fault did not come to pass");
-        assert_eq!(self.retry.repeated(), repeats);
-        self.fixture.clean().await;
+        let real = config.endpoint.clone();
+        let through = |address| {
+            config.endpoint = address;
+            config.part_bytes = 5 << 20;
+            config.stall_timeout = Duration::from_secs(20);
+            StoreConfig::S3(config)
+        };
+        Self::through(fixture, &real, Limits::none(), through).await
     }
 }
 

@@ -8,18 +8,11 @@ use freezer_storage::suite::{assert_same, name, noise, read, write_large};
 use freezer_storage::*;
 use std::sync::Arc;
 use std::time::Duration;
-use support::proxy::{Action, Proxy};
-use support::{QuickClock, SwiftFixture, demo_session, options, quick_retry};
+use support::faulted::Faulted;
+use support::proxy::Action;
+use support::{SwiftFixture, options};
 
-struct Faulted {
-    fixture: SwiftFixture,
-    proxy: Proxy,
-    store: Arc<dyn Store>,
-    retry: Retry,
-    clock: Arc<QuickClock>,
-}
-
-impl Faulted {
+impl Faulted<SwiftFixture> {
     async fn new(test: &str) -> Self {
         Self::with(test, |_| {}).await
     }
@@ -31,33 +24,23 @@ impl Faulted {
     async fn limited(test: &str, limits: Limits, change: impl FnOnce(&mut SwiftConfig)) -> Self {
         let fixture = SwiftFixture::new(test, "", |_| {}).await;
         fixture.store.prepare().await.unwrap();
-        let real = demo_session().await.endpoint("object-store", None, None).await.unwrap();
-        let url = reqwest::Url::parse(&real).unwrap();
-        let upstream = format!("{}:{}", url.host_str().unwrap(), url.port_or_known_default().unwrap());
-        let proxy = Proxy::http(upstream).await;
-        let mut options = options("demo", "demo");
-        let address = format!("http://127.0.0.1:{}{}", proxy.port, url.path());
-        options.endpoint_overrides.insert("object-store".into(), address);
-        let access = Arc::new(SessionAccess::new(keystone::Session::new(options).unwrap()));
-        let mut config = SwiftConfig::new(access, fixture.container.clone());
-        config.stall_timeout = Duration::from_secs(2);
-        change(&mut config);
-        let (retry, clock) = quick_retry();
-        let store = open_with(StoreConfig::Swift(config), limits, retry.clone()).unwrap();
-        Self { fixture, proxy, store, retry, clock }
-    }
-
-    /// Everything that was ordered happened, and so many repeats were made.
-    async fn done(self, repeats: u64) {
-        assert_eq!(self.proxy.unused_rules(), 0, "a fault did not come to pass");
-        assert_eq!(self.retry.repeated(), repeats);
-        self.fixture.remove().await;
+        let real = fixture.session.endpoint("object-store", None, None).await.unwrap();
+        let container = fixture.container.clone();
+        let through = |address| {
+            let mut options = options("demo", "demo");
+            options.endpoint_overrides.insert("object-store".into(), address);
+            let access = Arc::new(SessionAccess::new(keystone::Session::new(options).unwrap()));
+            let mut config = SwiftConfig::new(access, container);
+            config.stall_timeout = Duration::from_secs(2);
+            change(&mut config);
+            StoreConfig::Swift(config)
+        };
+        Self::through(fixture, &real, limits, through).await
     }
 
     async fn write_and_compare(&self, body: &Bytes) {
         write_large(self.store.as_ref(), &name("l/data"), body, 300_000, 70_000).await.unwrap();
-        let found = read(self.fixture.store.as_ref(), &name("l/data"), None).await.unwrap();
-        assert_same(&found, body, "what arrived");
+        self.arrived("l/data", body).await;
     }
 }
 

@@ -37,7 +37,8 @@ class Horizon:
              '--static-map', '/static/freezer_dashboard=' + static,
              '--static-map', '/static=' + STATIC,
              '--processes', '1', '--threads', '4', '--enable-threads', '--buffer-size', '65535',
-             '--lazy-apps', '--need-app', '--disable-logging',
+             # What Python would do at its end crashes in Debian's greenlet, with a backtrace in the log.
+             '--skip-atexit', '--lazy-apps', '--need-app', '--disable-logging',
              *(['--virtualenv', ENVIRONMENT] if ENVIRONMENT else [])],
             env={'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL': 'C.UTF-8'},
             cwd='/', stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)

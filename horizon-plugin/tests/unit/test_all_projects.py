@@ -59,7 +59,7 @@ class List(AdministratorTest):
         # Those that serve all projects do not count, and who polls is not away.
         self.assertIn('3, 1 away', agents)
         self.assertEqual(newest, times.shown(1795686001))
-        self.assertEqual(stored, '1.0 MiB of any number')
+        self.assertEqual(stored, '1.0 MiB, no limit')
         self.assertIn(self.at('backup_projects', 'detail', answers.PROJECT), self.text)
         for name in SUMS:
             asked = self.api[name].call_args

@@ -43,7 +43,7 @@ class Plan(SimpleTestCase):
             ('Floating IPs', '-', 'none', False)])
         self.assertEqual(quotas, {
             'Servers': (1, 3, False), 'VCPUs': (1, 4, False),
-            'MiB of RAM': (64, 'any number', False), 'Volumes': (1, 0, True),
+            'MiB of RAM': (64, 'no limit', False), 'Volumes': (1, 0, True),
             'GiB of volumes': (3, 9, False), 'Ports': (1, 7, False)})
 
     def test_what_is_mapped_is_told(self):

@@ -6,6 +6,7 @@ use super::cloud::project::content;
 use super::cloud::{LOOK, PATIENCE};
 use super::proxy::{Action, Proxy};
 use reqwest::Method;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Instant;
@@ -48,15 +49,52 @@ impl Exchanges<'_> {
         said.err
     }
 
-    /// No server has lost the old one: it is as if the restore had never been.
+    /// No server has lost the old one: it is as if the restore had never been. What somebody has used since is kept.
     async fn before_it_began(&self, old: &str, places: &Places) {
-        let before = self.stage.resources().await;
+        let stage = self.stage;
+        let before = stage.resources().await;
         self.killed_at("DELETE", "next").await;
-        assert_eq!(self.stage.resources().await.len(), before.len() + 1);
+        assert_eq!(stage.resources().await.len(), before.len() + 1);
+        let new = stage.hands.volume_named("next").await;
+        let used = self.used_since(&new, places).await;
         let said = self.next().await;
-        assert!(said.contains("the agent was gone before that began"), "{said}");
-        assert_eq!(self.stage.resources().await, before);
-        assert_eq!(&self.stage.places(old, 2).await, places);
+        assert!(said.contains("the agent was gone before that began, and it is removed"), "{said}");
+        assert_eq!(said.matches(&format!("volume {used} is kept: it was whole at")).count(), 2, "{said}");
+        assert_eq!(stage.shown(&used).await["status"], "available");
+        assert!(stage.ends(&used).await.is_empty());
+        stage.hands.cinder(Method::DELETE, &format!("/volumes/{used}"), None).await;
+        stage.hands.volume_is(&used, "gone").await;
+        assert_eq!(stage.resources().await, before);
+        assert_eq!(&stage.places(old, 2).await, places);
+    }
+
+    /// A volume that an agent has left as it has left `new`, and that was attached and detached since.
+    async fn used_since(&self, new: &str, places: &Places) -> String {
+        let stage = self.stage;
+        let used = stage.hands.volume("used", false).await;
+        let made = stage.shown(&used).await["updated_at"].as_str().unwrap().to_owned();
+        let mut metadata = stage.shown(new).await["metadata"].take();
+        let marks = metadata.as_object_mut().unwrap();
+        marks.retain(|key, _| key.starts_with("freezer_replaces_"));
+        for mark in marks.values_mut() {
+            let mut words: Vec<&str> = mark.as_str().unwrap().split(' ').collect();
+            assert!(words[0] == new && words[7].contains('T'), "{words:?}");
+            words[0] = used.as_str();
+            words[7] = made.as_str();
+            *mark = json!(words.join(" "));
+        }
+        let path = format!("/volumes/{used}/metadata");
+        stage.hands.cinder(Method::PUT, &path, Some(&json!({ "metadata": metadata }))).await;
+        let (server, _) = places.first().unwrap();
+        let path = format!("/servers/{server}{PATH}");
+        let attachment = json!({"volumeAttachment": {"volumeId": used}});
+        let (status, attached) = stage.hands.nova(Method::POST, &path, Some(&attachment)).await;
+        assert_eq!(status, 200, "{attached}");
+        stage.hands.volume_is(&used, "in-use").await;
+        let (status, said) = stage.hands.nova(Method::DELETE, &format!("{path}/{used}"), None).await;
+        assert_eq!(status, 202, "{said}");
+        stage.hands.volume_is(&used, "available").await;
+        used
     }
 
     /// One server has neither, the other one the old one still. Answers the new volume.

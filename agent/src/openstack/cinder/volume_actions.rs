@@ -73,17 +73,10 @@ pub async fn remove_metadata(cloud: &Cloud, id: &str, key: &str) -> Result<(), C
         .await
 }
 
-/// Gives a volume its name and exactly this metadata. The name first: with the metadata a temporary volume becomes somebody's, and
-/// its name must not say otherwise then.
-pub async fn rename(
-    cloud: &Cloud,
-    id: &str,
-    name: &str,
-    metadata: &Map<String, Value>,
-) -> Result<(), CloudError> {
+/// Gives a volume exactly this metadata.
+pub async fn set_metadata(cloud: &Cloud, id: &str, metadata: &Map<String, Value>) -> Result<(), CloudError> {
     let id = checked_id(SERVICE, "volume", id)?;
-    let what = format!("name and metadata of volume {id}");
-    cloud.put(SERVICE, &format!("/volumes/{id}"), &json!({"volume": {"name": name}}), &what).await?;
+    let what = format!("the metadata of volume {id}");
     let body = json!({ "metadata": metadata });
     cloud.put(SERVICE, &format!("/volumes/{id}/metadata"), &body, &what).await.map(|_| ())
 }

@@ -36,6 +36,10 @@ impl Volume {
     pub fn created_at(&self) -> &str {
         self.text("created_at")
     }
+    /// When the volume itself was changed last, as by any change of its state. Metadata are kept apart.
+    pub fn updated_at(&self) -> &str {
+        self.text("updated_at")
+    }
     pub fn size_gib(&self) -> u64 {
         self.document.get("size").and_then(Value::as_u64).unwrap_or_default()
     }

@@ -246,7 +246,7 @@ pub async fn tidy_up_after_a_crash(auth: BTreeMap<String, String>) {
     }
 }
 
-pub(super) async fn remove_each(cloud: &Cloud, entries: Vec<Temporary>) -> Vec<String> {
+async fn remove_each(cloud: &Cloud, entries: Vec<Temporary>) -> Vec<String> {
     let mut left = Vec::new();
     for entry in entries {
         let error = remove(cloud, &entry).await.err().map(|error| error.to_string());

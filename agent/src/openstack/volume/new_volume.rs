@@ -199,13 +199,19 @@ impl NewVolume {
 
     /// Its own name and metadata. It is still the ledger's.
     pub async fn dress(&self, id: &str) -> Result<(), CloudError> {
-        self.dress_with(id, Map::new()).await
+        self.rename(id).await?;
+        self.describe(id, Map::new()).await
     }
 
-    /// The same with `marks` among the metadata, from the moment on in which nothing tells any more that it is temporary.
-    pub async fn dress_with(&self, id: &str, marks: Map<String, Value>) -> Result<(), CloudError> {
+    /// Its own name. It comes before the metadata: with them it becomes somebody's, and its name must not say otherwise then.
+    pub async fn rename(&self, id: &str) -> Result<(), CloudError> {
+        volumes::rename(&self.cloud, id, &self.name).await
+    }
+
+    /// Its own metadata, with `marks` among them from the moment on in which nothing tells any more that it is temporary.
+    pub async fn describe(&self, id: &str, marks: Map<String, Value>) -> Result<(), CloudError> {
         let mut metadata = self.saved.metadata.clone();
         metadata.extend(marks);
-        volume_actions::rename(&self.cloud, id, &self.name, &metadata).await
+        volume_actions::set_metadata(&self.cloud, id, &metadata).await
     }
 }

@@ -6,6 +6,7 @@ use super::restore::Made;
 use crate::actions::ActionError;
 use crate::openstack::cinder::volumes::{self, Volume};
 use crate::openstack::cloud::Cloud;
+use crate::openstack::error::CloudError;
 use crate::openstack::temporary::Temporary;
 use chrono::Utc;
 use serde_json::Value;
@@ -16,10 +17,12 @@ use serde_json::Value;
 /// When the old volume is being exchanged still, or the attempt came to nothing.
 pub async fn former(new: &NewVolume) -> Result<Option<Made>, ActionError> {
     let (old, run) = (new.saved.id.as_str(), new.ledger.run_id());
-    let mut volumes = volumes::list(&new.cloud).await?;
-    volumes.retain(|volume| volume.status() != "deleting");
-    let mut found: Vec<Exchange> = volumes.iter().flat_map(exchange::of).collect();
-    found.retain(|exchange| exchange.old == old);
+    let mut found = exchanges_of(new).await?;
+    let is_own = |exchange: &Exchange| !run.is_empty() && exchange.run == run;
+    if found.iter().any(|exchange| exchange.settled.is_none() && is_own(exchange)) {
+        exchange::finish_own(&new.cloud, run).await?;
+        found = exchanges_of(new).await?;
+    }
     if let Some(open) = found.iter().find(|exchange| exchange.settled.is_none()) {
         return Err(ActionError::Failed(format!(
             "volume {} is about to take the place of volume {old} at server {}: another restore is at it, or one that an agent has left \
@@ -31,7 +34,7 @@ pub async fn former(new: &NewVolume) -> Result<Option<Made>, ActionError> {
             open.new
         )));
     }
-    found.retain(|exchange| !run.is_empty() && exchange.run == run);
+    found.retain(is_own);
     let Some(id) = found.first().map(|exchange| exchange.new.clone()) else { return Ok(None) };
     found.retain(|exchange| exchange.new == id);
     let left = exchange::clear(&new.cloud.undisturbed(), &found).await;
@@ -55,6 +58,14 @@ pub async fn former(new: &NewVolume) -> Result<Option<Made>, ActionError> {
     Ok(Some((id, None, notes)))
 }
 
+/// All exchanges of the old volume that metadata tell of.
+async fn exchanges_of(new: &NewVolume) -> Result<Vec<Exchange>, CloudError> {
+    let mut volumes = volumes::list(&new.cloud).await?;
+    volumes.retain(|volume| volume.status() != "deleting");
+    let found = volumes.iter().flat_map(exchange::of);
+    Ok(found.filter(|exchange| exchange.old == new.saved.id).collect())
+}
+
 /// Restores into a new volume, and has it take the place of `old`.
 pub async fn replace(new: &NewVolume, old: &Volume) -> Result<Made, ActionError> {
     if old.attachments().is_empty() {
@@ -62,12 +73,15 @@ pub async fn replace(new: &NewVolume, old: &Volume) -> Result<Made, ActionError>
     }
     let (id, report) = new.make().await?;
     let mut notes = new.prepare(&id).await?;
-    // Where it is by now.
-    let exchanges = exchanges(new, &volumes::show(&new.cloud, old.id()).await?, &id);
+    // The last change of it before anybody else may use it; metadata count for none.
+    new.rename(&id).await?;
+    let made = volumes::show(&new.cloud, &id).await?;
+    // Where the old one is by now.
+    let exchanges = exchanges(new, &volumes::show(&new.cloud, old.id()).await?, &made);
     if exchanges.is_empty() {
         return Err(attached_nowhere(old.id()));
     }
-    new.dress_with(&id, exchange::marks(&exchanges)).await?;
+    new.describe(&id, exchange::marks(&exchanges)).await?;
     new.ledger.release(&Temporary::Volume(id.clone()));
     // Not cut off by an abort: no server shall be left with less than it had.
     let cloud = new.cloud.undisturbed();
@@ -92,12 +106,12 @@ fn attached_nowhere(old: &str) -> ActionError {
     ))
 }
 
-/// One for each server that has the old volume.
-fn exchanges(new: &NewVolume, old: &Volume, id: &str) -> Vec<Exchange> {
+/// One for each server that has the old volume; `made` is the new one.
+fn exchanges(new: &NewVolume, old: &Volume, made: &Volume) -> Vec<Exchange> {
     let of_row = |row: &Value| {
         let text = |key: &str| row.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         Some(Exchange {
-            new: id.to_owned(),
+            new: made.id().to_owned(),
             old: old.id().to_owned(),
             server: text("server_id")?.to_owned(),
             attachment: text("attachment_id").unwrap_or_default().to_owned(),
@@ -105,6 +119,7 @@ fn exchanges(new: &NewVolume, old: &Volume, id: &str) -> Vec<Exchange> {
             run: new.ledger.run_id().to_owned(),
             process: new.ledger.process(),
             timestamp: new.plan.timestamp,
+            made: made.updated_at().to_owned(),
             settled: None,
         })
     };
@@ -118,7 +133,7 @@ async fn exchange_all(cloud: &Cloud, exchanges: &[Exchange]) -> Result<(), Strin
         let Exchange { new, server, .. } = exchange;
         let done = places.get(..at).filter(|done| !done.is_empty());
         let done = done.map(|done| format!("; it is at server {}", done.join(", "))).unwrap_or_default();
-        match resume(cloud, exchange, &places).await {
+        match resume(cloud, exchange, &places, None).await {
             Ok(Settled { outcome: Outcome::New, .. }) => {}
             Ok(Settled { why, .. }) => {
                 let left = exchange::clear(cloud, exchanges).await;

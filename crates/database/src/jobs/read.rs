@@ -7,7 +7,7 @@ use super::{Jobs, NOUN};
 use crate::actions::ActionRow;
 use crate::connect::{AnyConnection, either};
 use crate::json::Stored;
-use crate::schema::{actions, clients, job_actions, jobs};
+use crate::schema::{clients, job_actions, jobs};
 use crate::{DbError, json};
 use diesel::backend::Backend;
 use diesel::prelude::*;
@@ -50,30 +50,6 @@ macro_rules! columns {
     };
 }
 pub(super) use columns;
-
-/// The lines of jobs, as the project `$viewer` looks at them.
-macro_rules! lines {
-    ($viewer:expr) => {
-        jobs::table
-            .left_join(
-                job_actions::table.on(job_actions::project_id
-                    .eq(jobs::project_id)
-                    .and(job_actions::job_id.eq(jobs::job_id))),
-            )
-            .left_join(
-                actions::table.on(actions::project_id
-                    .eq(job_actions::project_id)
-                    .and(actions::action_id.eq(job_actions::action_id))),
-            )
-            .left_join(
-                clients::table.on(clients::project_id
-                    .eq($viewer)
-                    .and(clients::client_id.eq(jobs::client_id))
-                    .and(clients::project_id.eq(jobs::project_id).or(clients::is_central.eq(true)))),
-            )
-            .select(columns!())
-    };
-}
 
 /// The lines of the jobs whose keys `page` selects, in no order that could be relied on. Sorting them there would copy all of
 /// them once more, texts included.
@@ -122,6 +98,14 @@ where
         out.push_bind_param::<BigInt, _>(&self.most)?;
         Ok(())
     }
+}
+
+/// Loads all lines of the jobs whose keys `$page` selects, as the project `$viewer` looks at them.
+macro_rules! load {
+    ($conn:ident, $page:expr, $viewer:expr) => {{
+        let viewer = looking($viewer).to_owned();
+        LinesOf { columns: columns!(), page: $page, viewer, most: i64::MAX }.load($conn)
+    }};
 }
 
 /// A job's row and those of its actions.
@@ -202,11 +186,11 @@ impl Jobs<'_> {
     /// A job of whatever project: for callers that policy allows it. Ids are unique within a project only; of several
     /// the oldest is returned.
     pub fn show_any_project(&mut self, id: &JobId) -> Result<Option<SeenJob>, DbError> {
-        let lines: Vec<Line> = self.tx.run(
-            NOUN,
-            id.as_str(),
-            |conn| either!(conn => lines!(looking(None)).filter(jobs::job_id.eq(id.as_str())).load(conn)),
-        )?;
+        let lines: Vec<Line> = self.tx.run(NOUN, id.as_str(), |conn| {
+            let page =
+                jobs::table.filter(jobs::job_id.eq(id.as_str())).select((jobs::project_id, jobs::job_id));
+            either!(conn => load!(conn, page, None))
+        })?;
         together(lines).into_iter().next().map(WholeRow::seen).transpose()
     }
 
@@ -217,10 +201,9 @@ impl Jobs<'_> {
         viewer: Option<&ProjectId>,
     ) -> Result<Option<WholeRow>, DbError> {
         let lines: Vec<Line> = self.tx.run(NOUN, id.as_str(), |conn| {
-            either!(conn => lines!(looking(viewer))
-                .filter(jobs::project_id.eq(project.as_str()))
-                .filter(jobs::job_id.eq(id.as_str()))
-                .load(conn))
+            let page =
+                jobs::table.find((project.as_str(), id.as_str())).select((jobs::project_id, jobs::job_id));
+            either!(conn => load!(conn, page, viewer))
         })?;
         Ok(together(lines).into_iter().next())
     }

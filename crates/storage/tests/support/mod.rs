@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod far;
+pub mod faulted;
 pub mod proxy;
 
 use async_trait::async_trait;

@@ -37,10 +37,11 @@ class Project:
 def of_limit(figures, key):
     """What is used of a limit, in words."""
     show = facts.people if key == 'stored_bytes' else str
+    used = show(figures.get('used', 0))
     limit = figures.get('limit', -1)
-    return _('%(used)s of %(limit)s') % {
-        'used': show(figures.get('used', 0)),
-        'limit': show(limit) if limit >= 0 else _('any number')}
+    if limit < 0:
+        return _('%(used)s, no limit') % {'used': used}
+    return _('%(used)s of %(limit)s') % {'used': used, 'limit': show(limit)}
 
 
 class Edit(tables.LinkAction):

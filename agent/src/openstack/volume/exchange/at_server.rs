@@ -1,5 +1,5 @@
-//! One server's exchange, from wherever it stands: begun now, or left by an agent that is gone. Another agent may be at the same
-//! at the same time; so what is refused is looked at again.
+//! One server's exchange, from wherever it stands: begun now, or left by an agent that is gone. Another agent may be at it at the
+//! same time; so what is refused is looked at again.
 
 use super::mark::{Exchange, Outcome};
 use crate::openstack::cinder::attachments;
@@ -9,6 +9,7 @@ use crate::openstack::error::CloudError;
 use crate::openstack::nova::servers;
 use crate::openstack::waiting::{Look, Wanted};
 use serde_json::Value;
+use std::time::Duration;
 
 /// How it has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +54,18 @@ enum Step {
 }
 
 /// Brings the new volume into the old one's place; `places` are all servers it is for. Where Nova does not take it, the server has
-/// the old one in the end.
+/// the old one in the end. What others have begun with the volumes is waited for until `until` of the cloud's timer, or as long as
+/// for anything.
 ///
 /// # Errors
 /// When it is not known what the server has, or it has neither: the mark must stay, and the next one tries again.
-pub async fn resume(cloud: &Cloud, exchange: &Exchange, places: &[String]) -> Result<Settled, CloudError> {
-    match next(exchange, look(cloud, exchange, places).await?) {
+pub async fn resume(
+    cloud: &Cloud,
+    exchange: &Exchange,
+    places: &[String],
+    until: Option<Duration>,
+) -> Result<Settled, CloudError> {
+    match next(exchange, look(cloud, exchange, places, until).await?) {
         Step::Nothing => Ok(Settled::new()),
         Step::Leave(why) => Ok(Settled::left(why)),
         Step::PutBack(why) => put_back(cloud, exchange, why).await,
@@ -71,7 +78,7 @@ pub async fn resume(cloud: &Cloud, exchange: &Exchange, places: &[String]) -> Re
                     return Err(error);
                 }
                 // Or Nova was at it already: another agent had asked, or the one that is gone.
-                if look(cloud, exchange, places).await?.old.is_some() {
+                if look(cloud, exchange, places, until).await?.old.is_some() {
                     return Ok(Settled::old(error.to_string()));
                 }
             }
@@ -109,12 +116,17 @@ fn next(exchange: &Exchange, sight: Sight) -> Step {
 }
 
 /// Looks until Nova and Cinder are done with both volumes and tell the same.
-async fn look(cloud: &Cloud, exchange: &Exchange, places: &[String]) -> Result<Sight, CloudError> {
+async fn look(
+    cloud: &Cloud,
+    exchange: &Exchange,
+    places: &[String],
+    until: Option<Duration>,
+) -> Result<Sight, CloudError> {
     let Exchange { new, old, server, .. } = exchange;
     let order =
         Wanted::new(format!("volume {new} in the place of volume {old} at server {server}"), "at rest");
     cloud
-        .wait_for(order, || async move {
+        .wait_for(order.until(until), || async move {
             let Some(has) = volumes_of(cloud, server).await? else {
                 return Ok(Look::Ready(Sight::default()));
             };
@@ -166,7 +178,8 @@ fn rests(volume: &Volume) -> bool {
     matches!(volume.status(), "available" | "in-use")
 }
 
-fn found<T>(shown: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
+/// None of what is not there.
+pub(super) fn found<T>(shown: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
     match shown {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_not_found() => Ok(None),
@@ -250,6 +263,7 @@ mod tests {
             run: "r".into(),
             process: "p".into(),
             timestamp: 0,
+            made: String::new(),
             settled: None,
         }
     }

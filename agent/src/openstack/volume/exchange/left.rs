@@ -1,14 +1,15 @@
 //! Exchanges that agents which are gone have begun are gone on with.
 //!
-//! Where no server has lost the old volume yet, the new one is removed: the restore is as if it had never been. Where one has lost
-//! it, it gets the new one, and then all the others of a shared volume; those never before one has it.
+//! Where no server has lost the old volume yet, the new one is removed, if it is provably what the agent has left: the restore is as
+//! if it had never been. Where one has lost it, it gets the new one, and then all the others of a shared volume; those never before
+//! one has it.
 
-use super::at_server::{attachment_at, resume};
+use super::at_server::{attachment_at, found, resume};
 use super::mark::{self, Exchange, Outcome};
 use crate::openstack::cinder::volumes::{self, Volume};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
-use crate::openstack::temporary::{Temporary, is_gone, remove_each};
+use crate::openstack::temporary::{Temporary, is_gone};
 use crate::openstack::waiting::{Look, Wanted};
 use chrono::Utc;
 use serde_json::json;
@@ -18,28 +19,47 @@ use std::time::Duration;
 const KNOWN_SECS: i64 = 86_400;
 /// Longer than Nova needs until a volume that it was told to detach says so.
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
+/// For so long an action waits for what Nova and Cinder have under way with all of them together: it has work of its own.
+const OF_OTHERS: Duration = Duration::from_secs(30);
 
 /// Looks for them in the project of the login. What became of each is logged, and in the record of the run.
 pub async fn finish_left(cloud: &Cloud) -> Result<(), CloudError> {
+    let until = cloud.timer().now() + OF_OTHERS;
+    finish_those(cloud, None, Some(until)).await
+}
+
+/// Those that an earlier attempt of this run has begun. They are waited for: the run has nothing to do but them.
+pub async fn finish_own(cloud: &Cloud, run: &str) -> Result<(), CloudError> {
+    finish_those(cloud, Some(run), None).await
+}
+
+async fn finish_those(cloud: &Cloud, run: Option<&str>, until: Option<Duration>) -> Result<(), CloudError> {
     let project = cloud.project_id().await?;
     for volume in volumes::list(cloud).await? {
         let exchanges = mark::of(&volume);
-        if exchanges.is_empty() || !volume.is_of(&project) {
+        let is_wanted = exchanges.iter().any(|exchange| run.is_none_or(|run| exchange.run == run));
+        if !is_wanted || !volume.is_of(&project) {
             continue;
         }
-        match finish(cloud, &volume, &exchanges).await {
+        match finish(cloud, &volume, &exchanges, until).await {
             Ok(()) => {}
             Err(CloudError::Aborted) => return Err(CloudError::Aborted),
-            Err(error) => tracing::warn!(
-                "volume {} was to take another one's place, and an agent that is gone has left it there: {error}",
-                volume.id()
-            ),
+            Err(error) => {
+                for exchange in exchanges.iter().filter(|exchange| exchange.settled.is_none()) {
+                    tell(cloud, exchange, None, Some(error.to_string()));
+                }
+            }
         }
     }
     Ok(())
 }
 
-async fn finish(cloud: &Cloud, volume: &Volume, exchanges: &[Exchange]) -> Result<(), CloudError> {
+async fn finish(
+    cloud: &Cloud,
+    volume: &Volume,
+    exchanges: &[Exchange],
+    until: Option<Duration>,
+) -> Result<(), CloudError> {
     let now_secs = Utc::now().timestamp();
     let (settled, open): (Vec<&Exchange>, Vec<&Exchange>) =
         exchanges.iter().partition(|exchange| exchange.settled.is_some());
@@ -55,29 +75,21 @@ async fn finish(cloud: &Cloud, volume: &Volume, exchanges: &[Exchange]) -> Resul
     if !open.iter().all(|exchange| is_gone(&exchange.process, &volume.document)) {
         return Ok(());
     }
-    let mut old = at_rest(cloud, &first.old).await?;
+    let mut old = at_rest(cloud, &first.old, until).await?;
     if settled.is_empty() && open.iter().all(|exchange| is_whole(old.as_ref(), exchange)) {
         pause(cloud).await?;
-        old = at_rest(cloud, &first.old).await?;
+        old = at_rest(cloud, &first.old, until).await?;
     }
     let (whole, begun): (Vec<&Exchange>, Vec<&Exchange>) =
         open.iter().copied().partition(|exchange| is_whole(old.as_ref(), exchange));
     if begun.is_empty() && settled.is_empty() {
-        let now = match volumes::show(cloud, volume.id()).await {
-            Err(error) if error.is_not_found() => return Ok(()),
-            shown => shown?,
-        };
-        // Another agent may have been faster.
-        if matches!(now.status(), "available" | "deleting") {
-            remove(cloud, first).await;
-            return Ok(());
-        }
+        return call_off(cloud, volume.id(), exchanges).await;
     }
     let places: Vec<String> = exchanges.iter().map(|exchange| exchange.server.clone()).collect();
     let mut ends: Vec<Option<Outcome>> =
         settled.iter().map(|exchange| exchange.settled.map(|(outcome, _)| outcome)).collect();
     for exchange in begun {
-        ends.push(go_on(cloud, exchange, &places).await?);
+        ends.push(go_on(cloud, exchange, &places, until).await?);
     }
     if ends.contains(&None) {
         // The others keep the old one until it is known whether the first ones get the new one.
@@ -85,7 +97,7 @@ async fn finish(cloud: &Cloud, volume: &Volume, exchanges: &[Exchange]) -> Resul
     }
     for exchange in whole {
         if ends.contains(&Some(Outcome::New)) {
-            go_on(cloud, exchange, &places).await?;
+            go_on(cloud, exchange, &places, until).await?;
         } else {
             let why = format!("no other server has volume {}", exchange.new);
             end(&cloud.undisturbed(), exchange, Outcome::Old, Some(why)).await;
@@ -109,12 +121,11 @@ async fn pause(cloud: &Cloud) -> Result<(), CloudError> {
 }
 
 /// A volume when nothing is done with its attachments; none when it is gone.
-async fn at_rest(cloud: &Cloud, id: &str) -> Result<Option<Volume>, CloudError> {
+async fn at_rest(cloud: &Cloud, id: &str, until: Option<Duration>) -> Result<Option<Volume>, CloudError> {
     cloud
-        .wait_for(Wanted::new(format!("volume {id}"), "at rest"), || async move {
-            let volume = match volumes::show(cloud, id).await {
-                Err(error) if error.is_not_found() => return Ok(Look::Ready(None)),
-                shown => shown?,
+        .wait_for(Wanted::new(format!("volume {id}"), "at rest").until(until), || async move {
+            let Some(volume) = found(volumes::show(cloud, id).await)? else {
+                return Ok(Look::Ready(None));
             };
             Ok(match volume.status() {
                 state @ ("reserved" | "attaching" | "detaching") => Look::NotYet(state.to_owned()),
@@ -124,25 +135,88 @@ async fn at_rest(cloud: &Cloud, id: &str) -> Result<Option<Volume>, CloudError> 
         .await
 }
 
-/// No server was touched.
-async fn remove(cloud: &Cloud, exchange: &Exchange) {
-    let Exchange { new, old, .. } = exchange;
-    let left = remove_each(cloud, vec![Temporary::Volume(new.clone())]).await;
-    if left.is_empty() {
-        tracing::warn!(
-            "volume {new} was to take the place of volume {old}; the agent was gone before that began, and it is removed"
-        );
+/// No server was touched: the new volume goes. One that somebody may have used is somebody's, and is kept; of an exchange it bears
+/// nothing any more then.
+async fn call_off(cloud: &Cloud, id: &str, exchanges: &[Exchange]) -> Result<(), CloudError> {
+    let Some(now) = found(volumes::show(cloud, id).await)? else { return Ok(()) };
+    // Another agent may have been faster.
+    if now.status() == "deleting" || mark::of(&now).iter().all(|exchange| exchange.settled.is_some()) {
+        return Ok(());
     }
-    left.iter().for_each(|what| tracing::warn!("left by an agent that is gone, and still there: {what}"));
+    let kept = match used(&now, exchanges) {
+        Some(why) => Some(why),
+        None => remove(cloud, id).await?,
+    };
+    let Some(why) = kept else {
+        let old = exchanges.first().map(|exchange| exchange.old.as_str()).unwrap_or_default();
+        tracing::warn!(
+            "volume {id} was to take the place of volume {old}; the agent was gone before that began, and it is removed"
+        );
+        return Ok(());
+    };
+    for exchange in exchanges {
+        tell(cloud, exchange, Some(Outcome::Old), Some(why.clone()));
+    }
+    let left = mark::clear(&cloud.undisturbed(), exchanges).await;
+    left.iter().for_each(|left| tracing::warn!("{left}"));
+    Ok(())
+}
+
+/// Why somebody may have used the new volume since it was made: every attaching changes its state, also one that is over.
+fn used(now: &Volume, exchanges: &[Exchange]) -> Option<String> {
+    if now.status() != "available" || !now.attachments().is_empty() {
+        return Some(format!("it is {}", now.status()));
+    }
+    let changed = now.updated_at();
+    let is_unchanged = |exchange: &Exchange| !changed.is_empty() && exchange.made == changed;
+    if exchanges.iter().all(is_unchanged) {
+        return None;
+    }
+    let known = exchanges.iter().map(|exchange| exchange.made.as_str()).find(|made| !made.is_empty());
+    Some(match known {
+        Some(made) => {
+            format!("it was whole at {made}, and was changed at {changed}: somebody may have used it since")
+        }
+        None => "nothing tells whether somebody has used it since".to_owned(),
+    })
+}
+
+/// Asks once: what is refused now, because somebody uses it, is not to go when he has finished. Answers why it is still there.
+async fn remove(cloud: &Cloud, id: &str) -> Result<Option<String>, CloudError> {
+    if let Err(error) = volumes::delete(cloud, id).await {
+        let now = found(volumes::show(cloud, id).await)?;
+        // A request that is sent again may be refused for what the first one does.
+        if now.is_some_and(|now| now.status() != "deleting") {
+            return if error.is_refusal() { Ok(Some(error.to_string())) } else { Err(error) };
+        }
+    }
+    let order = Wanted::new(format!("volume {id}"), "gone").moving(1);
+    let gone = cloud
+        .wait_for(order, || async move {
+            Ok(match found(volumes::show(cloud, id).await)?.as_ref().map(Volume::status) {
+                None => Look::Ready(()),
+                Some(state @ "deleting") => Look::NotYet(state.to_owned()),
+                Some(state) => Look::Never { state: state.to_owned(), detail: String::new() },
+            })
+        })
+        .await;
+    let error = gone.as_ref().err().map(ToString::to_string);
+    cloud.trail().ended(&Temporary::Volume(id.to_owned()), error);
+    gone.map(|()| None)
 }
 
 /// Answers how it ended; none when the next agent has to try again. Not cut off by an abort, as the exchange itself is not.
-async fn go_on(cloud: &Cloud, exchange: &Exchange, places: &[String]) -> Result<Option<Outcome>, CloudError> {
+async fn go_on(
+    cloud: &Cloud,
+    exchange: &Exchange,
+    places: &[String],
+    until: Option<Duration>,
+) -> Result<Option<Outcome>, CloudError> {
     if cloud.monitor().is_cancelled() {
         return Err(CloudError::Aborted);
     }
     let quiet = cloud.undisturbed();
-    match resume(&quiet, exchange, places).await {
+    match resume(&quiet, exchange, places, until).await {
         Ok(settled) => {
             end(&quiet, exchange, settled.outcome, settled.why).await;
             Ok(Some(settled.outcome))
@@ -179,4 +253,46 @@ fn tell(cloud: &Cloud, exchange: &Exchange, outcome: Option<Outcome>, why: Optio
         "server_id": server, "old_volume_id": old, "new_volume_id": new,
         "outcome": outcome.map_or("unfinished", Outcome::as_str), "why": why,
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_may_have_been_used_is_told_from_one_that_is_as_it_was_made() {
+        let exchange = |made: &str| Exchange {
+            new: "new".into(),
+            old: "old".into(),
+            server: "s".into(),
+            attachment: "first".into(),
+            device: None,
+            run: "r".into(),
+            process: "p".into(),
+            timestamp: 0,
+            made: made.into(),
+            settled: None,
+        };
+        let used = |document: serde_json::Value, made: &[&str]| {
+            let exchanges: Vec<Exchange> = made.iter().map(|made| exchange(made)).collect();
+            used(&Volume { document }, &exchanges)
+        };
+        let at = |time: Option<&str>| json!({"status": "available", "updated_at": time});
+        let (noon, later) = ("2026-11-27T12:00:00.000000", "2026-11-27T12:00:07.000000");
+        assert_eq!(used(at(Some(noon)), &[noon, noon]), None);
+        let why = used(at(Some(later)), &[noon]).unwrap_or_default();
+        assert!(why.contains(noon) && why.contains(later), "{why}");
+        // Cinder, or the agent that is gone, tells nothing.
+        for (now, made) in [(Some(noon), ""), (None, ""), (None, noon)] {
+            assert!(used(at(now), &[made]).is_some(), "{now:?} {made}");
+        }
+        assert!(used(at(Some(noon)), &[noon, ""]).is_some());
+        for state in ["in-use", "reserved", "attaching", "detaching", "error", "error_deleting"] {
+            let document = json!({"status": state, "updated_at": noon});
+            assert!(used(document, &[noon]).is_some_and(|why| why.contains(state)), "{state}");
+        }
+        let row = json!({"server_id": "x", "attachment_id": "a"});
+        let document = json!({"status": "available", "updated_at": noon, "attachments": [row]});
+        assert!(used(document, &[noon]).is_some());
+    }
 }

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 const KEY: &str = "freezer_replaces_";
 /// Stands in a value for what is not there.
 const NONE: &str = "-";
+/// Which word of a value tells when the new one was made.
+const MADE_AT: usize = 7;
 /// Cinder takes values of 255 characters. Names of devices that are longer are left to Nova.
 const DEVICE_CHARS: usize = 20;
 
@@ -51,6 +53,9 @@ pub struct Exchange {
     pub process: String,
     /// Of the backup, in epoch seconds.
     pub timestamp: i64,
+    /// The new one's last change before it was anybody's, in Cinder's words: after another one somebody may have used it. Empty where
+    /// it is not known, and once the exchange has ended.
+    pub made: String,
     /// How it ended and when (epoch seconds): its run may be given to an agent again, and is not done twice.
     pub settled: Option<(Outcome, i64)>,
 }
@@ -73,6 +78,8 @@ impl Exchange {
             word(&self.process),
             timestamp.as_str(),
             word(device.unwrap_or_default()),
+            // Not with the end: there is no room for both, and nobody asks for it then.
+            if settled.is_some() { NONE } else { word(&self.made) },
             settled.as_deref().unwrap_or(NONE),
         ];
         words.join(" ")
@@ -80,8 +87,12 @@ impl Exchange {
 
     fn parse(key: &str, value: &str) -> Option<Self> {
         let server = key.strip_prefix(KEY)?.to_owned();
-        let words: Vec<&str> = value.split(' ').collect();
-        let &[new, old, attachment, run, process, timestamp, device, settled] = words.as_slice() else {
+        let mut words: Vec<&str> = value.split(' ').collect();
+        if words.len() == MADE_AT + 1 {
+            // As earlier agents wrote it.
+            words.insert(MADE_AT, NONE);
+        }
+        let &[new, old, attachment, run, process, timestamp, device, made, settled] = words.as_slice() else {
             return None;
         };
         let settled = match settled {
@@ -100,6 +111,7 @@ impl Exchange {
             run: text(run),
             process: text(process),
             timestamp: timestamp.parse().ok()?,
+            made: text(made),
             settled,
         })
     }
@@ -172,6 +184,7 @@ mod tests {
             run: "0123456789abcdef0123456789abcdef".to_owned(),
             process: "0123abcd.4194303.1234567890.1234".to_owned(),
             timestamp: 1_700_000_000,
+            made: "2026-11-27T12:00:00.000000".to_owned(),
             settled: None,
         }
     }
@@ -182,7 +195,8 @@ mod tests {
         let settled = Some((Outcome::LeftAlone, 1_700_000_000));
         let unknown =
             Exchange { device: None, run: String::new(), attachment: String::new(), ..exchange(id) };
-        for written in [exchange(id), Exchange { settled, ..exchange(id) }, unknown] {
+        let ended = Exchange { settled, made: String::new(), ..exchange(id) };
+        for written in [exchange(id), ended, unknown] {
             let metadata = Value::Object(marks(std::slice::from_ref(&written)));
             let (key, value) = metadata.as_object().unwrap().iter().next().unwrap();
             assert!(is_mark(key) && value.as_str().unwrap().len() <= 255, "{value}");
@@ -192,6 +206,10 @@ mod tests {
         let long = Exchange { device: Some("/dev/disk/by-id/something".to_owned()), ..exchange(id) };
         let volume = Volume { document: json!({"id": id, "metadata": marks(&[long])}) };
         assert_eq!(of(&volume), [Exchange { device: None, ..exchange(id) }]);
+        let unknown = Exchange { made: String::new(), ..exchange(id) };
+        let (key, earlier) = (unknown.key(), unknown.value().replace(" - -", " -"));
+        let volume = Volume { document: json!({"id": id, "metadata": {key: earlier}}) };
+        assert_eq!(of(&volume), [unknown]);
     }
 
     #[test]

@@ -9,5 +9,5 @@ mod left;
 mod mark;
 
 pub use at_server::{Settled, resume};
-pub use left::finish_left;
+pub use left::{finish_left, finish_own};
 pub use mark::{Exchange, Outcome, clear, is_mark, marks, of, settle};
