@@ -20,7 +20,7 @@ pub(super) const BLOCK_BYTES: usize = 4096;
 /// of a SHA-256 take 2^32 attempts, and bytes in a volume are not always from whoever owns it (a file that was sent to a server).
 /// So before each block goes a salt that the index alone has. Who can read that owns the backup, and harms only himself.
 const HASH_BYTES: usize = 8;
-/// With [`HASH_BYTES`], a block and SHA-256's own end it is as many of SHA-256's blocks as without.
+/// Costs no time: with it and SHA-256's own end a block is as many of SHA-256's blocks as without it.
 const SALT_BYTES: usize = 16;
 
 const NUMBER_BYTES: usize = 4;

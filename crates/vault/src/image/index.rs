@@ -177,7 +177,7 @@ impl ImageIndex {
             Some(described) => {
                 let length = usize::try_from(described.bytes).map_err(|_| DAMAGED)?;
                 let entries = bytes.split_off(end.checked_sub(length).ok_or(DAMAGED)?);
-                // There is room in memory for one of them.
+                // The room that they had here goes back.
                 bytes.shrink_to_fit();
                 Fine::from_stored(region_bytes, &described, entries).ok_or(DAMAGED)?
             }
