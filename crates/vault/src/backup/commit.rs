@@ -137,11 +137,12 @@ async fn small_objects(
     packs_metadata: bool,
 ) -> Result<(SmallObjects, Outcome), VaultError> {
     let work = move || -> Result<_, VaultError> {
+        let metadata = std::mem::take(&mut outcome.engine_metadata);
         let engine_metadata = match packs_metadata {
-            true => pack(&outcome.engine_metadata, encryption.as_ref())?,
-            false => Bytes::from(std::mem::take(&mut outcome.engine_metadata)),
+            true => pack(metadata, encryption.as_ref())?,
+            false => Bytes::from(metadata),
         };
-        let index = pack(&std::mem::take(&mut outcome.index), encryption.as_ref())?;
+        let index = pack(std::mem::take(&mut outcome.index), encryption.as_ref())?;
         let contents = contents.map(|(mut members, stretches)| {
             members.extend_from_slice(&stretches);
             seal_packed(members, encryption.as_ref())

@@ -53,8 +53,11 @@ pub(crate) fn attachment_fault(
 }
 
 /// The object to store.
-pub(super) fn pack(clear: &[u8], encryption: Option<&EncryptionOptions>) -> Result<Bytes, VaultError> {
-    seal_packed(compress_all(Compression::Zstd, clear)?, encryption)
+pub(super) fn pack(clear: Vec<u8>, encryption: Option<&EncryptionOptions>) -> Result<Bytes, VaultError> {
+    let packed = compress_all(Compression::Zstd, &clear)?;
+    // Sealing takes as much memory again, and the index of an image is long.
+    drop(clear);
+    seal_packed(packed, encryption)
 }
 
 /// The same of what is compressed already.

@@ -2,7 +2,8 @@
 //! that have changed somewhere, what differs from the base goes into the payload.
 
 use super::diff::{DiffReader, DiffWriter, Extent};
-use super::index::{ImageIndex, RegionHash, UNKNOWN, ZERO, cut, hash_of, is_zero};
+use super::index::{ImageIndex, RegionHash, UNKNOWN, ZERO, cut, is_zero};
+use super::records::Records;
 use super::whole::{input, output};
 use crate::VaultError;
 use crate::monitor::Monitor;
@@ -12,8 +13,6 @@ use std::io::{self, Read, Write};
 const BUFFER_BYTES: usize = 1 << 20;
 /// Larger regions are not compared: the usual object does not cover one.
 const MOST_COMPARED_BYTES: u64 = 4 << 20;
-/// Where a region was zero, zeros are seen in blocks of this size.
-const BLOCK_BYTES: usize = 4096;
 
 /// What a list names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,27 +141,6 @@ fn compare_data<W: Write>(
     Ok(())
 }
 
-/// Writes what is not zero of `data`, where all was zero.
-fn write_into_zeros<W: Write>(place: u64, data: &[u8], out: &mut DiffWriter<W>) -> io::Result<()> {
-    let mut run: Option<usize> = None;
-    let mut at = 0usize;
-    for block in data.chunks(BLOCK_BYTES) {
-        match (run, is_zero(block)) {
-            (None, false) => run = Some(at),
-            (Some(start), true) => {
-                out.data(place + start as u64, data.get(start..at).unwrap_or_default())?;
-                run = None;
-            }
-            (None, true) | (Some(_), false) => {}
-        }
-        at += block.len();
-    }
-    match run {
-        Some(start) => out.data(place + start as u64, data.get(start..).unwrap_or_default()),
-        None => Ok(()),
-    }
-}
-
 /// Hashes of regions as extents go by. A region that no run of extents covers whole is not known any more.
 struct Regions<'a> {
     index: &'a mut ImageIndex,
@@ -234,21 +212,12 @@ impl Regions<'_> {
         }
     }
 
-    /// A region from its start to its end: goes to `out` if it is not as it was.
+    /// A region from its start to its end: what of it is not as it was goes to `out`.
     fn compared<W: Write>(&mut self, place: u64, data: &[u8], out: &mut DiffWriter<W>) -> io::Result<()> {
         self.finish();
-        let number = place / self.index.region_bytes;
-        let was = self.index.get(number);
-        let is = if is_zero(data) { ZERO } else { hash_of(data) };
-        if is == was {
-            return Ok(());
-        }
-        self.index.set(number, is);
-        match (was, is) {
-            (_, ZERO) => out.zeros(place, data.len() as u64),
-            (ZERO, _) => write_into_zeros(place, data, out),
-            _ => out.data(place, data),
-        }
+        let mut records = Records::of(data, place);
+        records.region(data, self.index, out)?;
+        records.finish(out)
     }
 
     /// No more of the current region comes.

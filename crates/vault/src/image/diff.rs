@@ -3,11 +3,13 @@
 //! `f` and `t` name snapshots, `s` is the size of the image; `w` is data at an offset, `z` zeros. Numbers are
 //! little-endian, 64 bits; names have a 32-bit length before them.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 
 const HEADER: &[u8] = b"rbd diff v1\n";
 /// A longer name of a snapshot is damage.
 const MOST_NAME_BYTES: u32 = 4096;
+/// Records may be short and many, and a decompressor takes long to give a few bytes. All levels of a chain have one each.
+const READ_BYTES: usize = 32 * 1024;
 
 pub(super) struct DiffWriter<W> {
     out: W,
@@ -71,7 +73,7 @@ pub(super) struct Extent {
 }
 
 pub(super) struct DiffReader<R> {
-    input: R,
+    input: BufReader<R>,
     /// From the stream's header, when it says it.
     pub size_bytes: Option<u64>,
     /// The stream names a snapshot it begins at: what it does not list is as it was there, not zero.
@@ -84,7 +86,8 @@ pub(super) struct DiffReader<R> {
 }
 
 impl<R: Read> DiffReader<R> {
-    pub(super) fn start(mut input: R) -> io::Result<Self> {
+    pub(super) fn start(input: R) -> io::Result<Self> {
+        let mut input = BufReader::with_capacity(READ_BYTES, input);
         let mut header = [0; HEADER.len()];
         input.read_exact(&mut header)?;
         if header != *HEADER {
@@ -132,7 +135,7 @@ impl<R: Read> DiffReader<R> {
     }
 
     /// What is behind the end; nothing should be.
-    pub(super) fn into_input(self) -> R {
+    pub(super) fn into_input(self) -> BufReader<R> {
         self.input
     }
 

@@ -1,13 +1,18 @@
-//! What the next level compares with: a hash for each region of the image.
+//! What the next level compares with: a hash for each region of the image, and shorter ones of the blocks of some.
 //!
-//! Stored form: the hashes, 20 bytes each, then JSON of the rest, its length (u32, little-endian) and a magic. The hash is
-//! SHA-256, cut. A region of zeros has the hash 0…0, one whose content is not known (a change covered a part of it) 0xff….
+//! Stored form: the hashes, 20 bytes each, then those of blocks ([`super::fine`]), JSON of the rest, its length (u32,
+//! little-endian) and a magic. The hash is SHA-256, cut. A region of zeros has the hash 0…0, one whose content is not known (a
+//! change covered a part of it) 0xff…. Without hashes of blocks it is the form, and has the magic, of the time before there
+//! were any. Where there are some the magic is another, and a program of that time begins a new chain.
 
+use super::fine::{Described, Fine};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8; 8] = b"FZIMAGE1";
+/// With hashes of blocks.
+const FINE_MAGIC: &[u8; 8] = b"FZIMAGE2";
 const HASH_BYTES: usize = 20;
 /// Regions begin with this size and double until the index is small enough.
 const LEAST_REGION_BYTES: u64 = 64 * 1024;
@@ -28,6 +33,8 @@ pub(super) struct ImageIndex {
     pub region_bytes: u64,
     pub source: Value,
     hashes: Vec<u8>,
+    /// What it says of a region goes with the hash that the region has here.
+    fine: Fine,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -35,6 +42,8 @@ struct Trailer {
     size_bytes: u64,
     region_bytes: u64,
     source: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    blocks: Option<Described>,
 }
 
 pub(super) fn region_bytes_for(size_bytes: Option<u64>) -> u64 {
@@ -67,7 +76,14 @@ pub(super) fn is_zero(data: &[u8]) -> bool {
 impl ImageIndex {
     /// Of an image of zeros.
     pub(super) fn new(region_bytes: u64) -> Self {
-        Self { size_bytes: 0, region_bytes, source: Value::Null, hashes: Vec::new() }
+        let fine = Fine::new(region_bytes);
+        Self { size_bytes: 0, region_bytes, source: Value::Null, hashes: Vec::new(), fine }
+    }
+
+    #[cfg(test)]
+    pub(super) fn bounded(mut self, most_entries: usize) -> Self {
+        self.fine.bound(most_entries);
+        self
     }
 
     /// What region `number` is; zero where there is none.
@@ -76,7 +92,23 @@ impl ImageIndex {
         self.hashes.get(place..place.saturating_add(HASH_BYTES)).map_or(ZERO, cut)
     }
 
+    /// What is known of the region's blocks is not so any more when its hash is another.
     pub(super) fn set(&mut self, number: u64, hash: RegionHash) {
+        if self.get(number) != hash {
+            self.fine.forget(number);
+            self.put(number, hash);
+        }
+    }
+
+    /// The region was not as it is now, which is not all zeros, and has this hash. Answers which of its blocks were not as they
+    /// are, of all of them in order, where that is known.
+    pub(super) fn renew(&mut self, number: u64, hash: RegionHash, region: &[u8]) -> Option<&[bool]> {
+        let was = self.get(number);
+        self.put(number, hash);
+        self.fine.renew(number, (&was, &hash), region)
+    }
+
+    fn put(&mut self, number: u64, hash: RegionHash) {
         let place = usize::try_from(number).unwrap_or(usize::MAX).saturating_mul(HASH_BYTES);
         let end = place.saturating_add(HASH_BYTES);
         if self.hashes.len() < end {
@@ -97,7 +129,9 @@ impl ImageIndex {
             if !edge.is_multiple_of(self.region_bytes) && self.get(edge / self.region_bytes) != ZERO {
                 self.set(edge / self.region_bytes, UNKNOWN);
             }
-            let regions = usize::try_from(size_bytes.div_ceil(self.region_bytes)).unwrap_or(usize::MAX);
+            let regions = size_bytes.div_ceil(self.region_bytes);
+            self.fine.forget_from(regions);
+            let regions = usize::try_from(regions).unwrap_or(usize::MAX);
             self.hashes.truncate(regions.saturating_mul(HASH_BYTES));
         }
         self.size_bytes = size_bytes;
@@ -110,8 +144,7 @@ impl ImageIndex {
 
     /// Regions of twice the size, for an image that has grown much. Only that of zeros is known.
     fn coarsen(&mut self) {
-        let mut coarse = Self { hashes: Vec::new(), source: Value::Null, ..*self };
-        coarse.region_bytes *= 2;
+        let mut coarse = Self::new(2 * self.region_bytes);
         let regions = (self.hashes.len() / HASH_BYTES) as u64;
         for number in 0..regions.div_ceil(2) {
             let is_zero = self.get(2 * number) == ZERO && self.get(2 * number + 1) == ZERO;
@@ -119,31 +152,52 @@ impl ImageIndex {
         }
         self.region_bytes = coarse.region_bytes;
         self.hashes = coarse.hashes;
+        self.fine = coarse.fine;
     }
 
     pub(super) fn into_bytes(self) -> Vec<u8> {
-        let Self { size_bytes, region_bytes, source, hashes: mut bytes } = self;
-        let trailer = Trailer { size_bytes, region_bytes, source };
+        let Self { size_bytes, region_bytes, source, hashes: mut bytes, fine } = self;
+        let blocks = fine.append_to(&mut bytes);
+        let magic = if blocks.is_some() { FINE_MAGIC } else { MAGIC };
+        let trailer = Trailer { size_bytes, region_bytes, source, blocks };
         let trailer = serde_json::to_vec(&trailer).unwrap_or_default();
         bytes.extend_from_slice(&trailer);
         bytes.extend_from_slice(&u32::try_from(trailer.len()).unwrap_or_default().to_le_bytes());
-        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(magic);
         bytes
     }
 
     pub(super) fn from_bytes(mut bytes: Vec<u8>) -> Result<Self, String> {
-        let split = |bytes: &[u8]| -> Option<(usize, Trailer)> {
-            let rest = bytes.strip_suffix(MAGIC)?;
-            let (rest, length) = rest.split_last_chunk::<4>()?;
-            let begin = rest.len().checked_sub(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-            let trailer: Trailer = serde_json::from_slice(rest.get(begin..)?).ok()?;
-            (trailer.region_bytes > 0 && begin.is_multiple_of(HASH_BYTES)).then_some((begin, trailer))
+        const DAMAGED: &str = "it is no index of an image";
+        let (end, trailer) = trailer_of(&bytes).ok_or(DAMAGED)?;
+        bytes.truncate(end);
+        let Trailer { size_bytes, region_bytes, source, blocks } = trailer;
+        let fine = match blocks {
+            None => Fine::new(region_bytes),
+            Some(described) => {
+                let length = usize::try_from(described.bytes).map_err(|_| DAMAGED)?;
+                let entries = bytes.split_off(end.checked_sub(length).ok_or(DAMAGED)?);
+                // The room that they had here goes back.
+                bytes.shrink_to_fit();
+                Fine::from_stored(region_bytes, &described, entries).ok_or(DAMAGED)?
+            }
         };
-        let (begin, trailer) = split(&bytes).ok_or("it is no index of an image")?;
-        bytes.truncate(begin);
-        let Trailer { size_bytes, region_bytes, source } = trailer;
-        Ok(Self { size_bytes, region_bytes, source, hashes: bytes })
+        if !bytes.len().is_multiple_of(HASH_BYTES) {
+            return Err(DAMAGED.to_owned());
+        }
+        Ok(Self { size_bytes, region_bytes, source, hashes: bytes, fine })
     }
+}
+
+/// With the place where it begins.
+fn trailer_of(bytes: &[u8]) -> Option<(usize, Trailer)> {
+    let old = bytes.strip_suffix(MAGIC);
+    let rest = old.or_else(|| bytes.strip_suffix(FINE_MAGIC))?;
+    let (rest, length) = rest.split_last_chunk::<4>()?;
+    let begin = rest.len().checked_sub(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+    let trailer: Trailer = serde_json::from_slice(rest.get(begin..)?).ok()?;
+    let is_region = trailer.region_bytes.is_power_of_two() && trailer.region_bytes <= MOST_REGION_BYTES;
+    (is_region && trailer.blocks.is_some() == old.is_none()).then_some((begin, trailer))
 }
 
 #[cfg(test)]
@@ -172,7 +226,34 @@ mod tests {
         assert_eq!((back.get(0), back.get(3), back.get(99)), (ZERO, hash_of(b"x"), ZERO));
         assert_eq!(back.source, json!({"snapshot": "s1"}));
         assert!(ImageIndex::from_bytes(b"nonsense".to_vec()).is_err());
+        let huge = ImageIndex::new(2 * MOST_REGION_BYTES).into_bytes();
+        assert!(ImageIndex::from_bytes(huge).is_err());
         assert!(ImageIndex::from_bytes(Vec::new()).is_err());
+    }
+
+    /// As it was stored before there were hashes of blocks.
+    #[test]
+    fn the_old_form_is_read_and_written_where_nothing_is_known_of_blocks() {
+        let trailer = br#"{"size_bytes":196608,"region_bytes":65536,"source":{"snapshot":"s1"}}"#;
+        let length = u32::try_from(trailer.len()).unwrap().to_le_bytes();
+        let hashes = [hash_of(b"x"), ZERO, UNKNOWN].concat();
+        let old = [&hashes[..], trailer, &length, b"FZIMAGE1"].concat();
+        let mut index = ImageIndex::from_bytes(old.clone()).unwrap();
+        assert_eq!((index.size_bytes, index.region_bytes), (196_608, 65_536));
+        assert_eq!((index.get(0), index.get(1), index.get(2)), (hash_of(b"x"), ZERO, UNKNOWN));
+        assert_eq!(index.source, json!({"snapshot": "s1"}));
+        assert_eq!(index.clone().into_bytes(), old);
+        // From the next time that a region is stored on.
+        let mut region = vec![7; 65_536];
+        assert!(index.renew(0, hash_of(&region), &region).is_none());
+        let mut index = ImageIndex::from_bytes(index.into_bytes()).unwrap();
+        region[5 * 4096] = 8;
+        let differing = index.renew(0, hash_of(&region), &region).unwrap();
+        assert_eq!(differing.iter().position(|differs| *differs), Some(5));
+        assert!(index.into_bytes().ends_with(b"FZIMAGE2"));
+        // One under the magic of the other.
+        let mistaken = [&hashes[..], trailer, &length, b"FZIMAGE2"].concat();
+        assert!(ImageIndex::from_bytes(mistaken).is_err());
     }
 
     #[test]

@@ -10,8 +10,10 @@
 mod backup;
 mod changes;
 mod diff;
+mod fine;
 mod index;
 mod merge;
+mod records;
 mod restore;
 mod whole;
 

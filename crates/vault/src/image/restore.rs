@@ -258,32 +258,52 @@ fn write_file(
 /// Takes a run: its place, its data (`None` for zeros) and its length.
 type Sink<'a> = dyn FnMut(u64, Option<&[u8]>, u64) -> io::Result<()> + 'a;
 
-/// Gives every run to `sink`; answers how many bytes were data.
+/// Gives every run to `sink`, and data that lie together at once: of increments they are short. Answers how many bytes were data.
 fn pour(merge: &mut Inputs, sink: &mut Sink<'_>, monitor: &Monitor) -> Result<u64, VaultError> {
     let mut buffer = vec![0; BUFFER_BYTES];
+    // So many bytes in it were not given yet; they end where the image has come to.
+    let mut waiting = 0usize;
     let mut data_bytes = 0;
     loop {
         if monitor.is_cancelled() {
             return Err(VaultError::Cancelled);
         }
         let place = merge.place;
-        let length = match merge.next(BUFFER_BYTES as u64)? {
+        let room = buffer.get_mut(waiting..).unwrap_or_default();
+        let run = merge.next(room.len() as u64)?;
+        if let Some(Run::Data(length)) = run {
+            let part = usize::try_from(length).ok().and_then(|length| room.get_mut(..length));
+            let long = || VaultError::Internal { what: "merging levels", cause: "a run is too long".into() };
+            let part = part.ok_or_else(long)?;
+            merge.take(part)?;
+            waiting += part.len();
+            data_bytes += length;
+            monitor.add_read(length);
+            if waiting < BUFFER_BYTES {
+                continue;
+            }
+        }
+        let end = if matches!(run, Some(Run::Data(_))) { merge.place } else { place };
+        give(sink, buffer.get(..waiting).unwrap_or_default(), end)?;
+        waiting = 0;
+        match run {
             None => return Ok(data_bytes),
             Some(Run::Zeros(length)) => {
                 sink(place, None, length).map_err(output)?;
-                length
+                monitor.add_read(length);
             }
-            Some(Run::Data(length)) => {
-                let part = usize::try_from(length).ok().and_then(|length| buffer.get_mut(..length));
-                let Some(part) = part else { return Ok(data_bytes) };
-                merge.take(part)?;
-                sink(place, Some(part), length).map_err(output)?;
-                data_bytes += length;
-                length
-            }
-        };
-        monitor.add_read(length);
+            Some(Run::Data(_)) => {}
+        }
     }
+}
+
+/// Data that end at `end`.
+fn give(sink: &mut Sink<'_>, data: &[u8], end: u64) -> Result<(), VaultError> {
+    if data.is_empty() {
+        return Ok(());
+    }
+    let length = data.len() as u64;
+    sink(end.saturating_sub(length), Some(data), length).map_err(output)
 }
 
 fn zeros(out: &mut dyn Write, mut length: u64) -> io::Result<()> {

@@ -1,7 +1,8 @@
 //! An image that is read in order: what differs from the base goes into the payload.
 
 use super::diff::DiffWriter;
-use super::index::{ImageIndex, ZERO, hash_of, is_zero};
+use super::index::ImageIndex;
+use super::records::Records;
 use crate::VaultError;
 use crate::monitor::Monitor;
 use std::io::{self, Read, Write};
@@ -66,7 +67,7 @@ fn fill(reader: &mut Box<dyn Read + Send>, buffer: &mut [u8]) -> io::Result<usiz
     Ok(filled)
 }
 
-/// Writes the regions of `data` that are not as in `index`, neighbours together.
+/// Writes what of `data` is not as in `index`, neighbours together.
 fn changed<W: Write>(
     data: &[u8],
     region_bytes: usize,
@@ -74,37 +75,11 @@ fn changed<W: Write>(
     index: &mut ImageIndex,
     out: &mut DiffWriter<W>,
 ) -> io::Result<()> {
-    let mut run: Option<(usize, bool)> = None;
-    let mut place = 0;
+    let mut records = Records::of(data, offset);
     for region in data.chunks(region_bytes) {
-        let number = (offset + place as u64) / index.region_bytes;
-        let was = index.get(number);
-        let is = if is_zero(region) { ZERO } else { hash_of(region) };
-        let new = (is != was).then_some(is != ZERO);
-        if run.map(|(_, is_data)| is_data) != new {
-            end_run(run, place, data, offset, out)?;
-            run = new.map(|is_data| (place, is_data));
-        }
-        if is != was {
-            index.set(number, is);
-        }
-        place += region.len();
+        records.region(region, index, out)?;
     }
-    end_run(run, place, data, offset, out)
-}
-
-fn end_run<W: Write>(
-    run: Option<(usize, bool)>,
-    end: usize,
-    data: &[u8],
-    offset: u64,
-    out: &mut DiffWriter<W>,
-) -> io::Result<()> {
-    match run {
-        None => Ok(()),
-        Some((start, true)) => out.data(offset + start as u64, data.get(start..end).unwrap_or_default()),
-        Some((start, false)) => out.zeros(offset + start as u64, (end - start) as u64),
-    }
+    records.finish(out)
 }
 
 pub(super) fn input(error: io::Error) -> VaultError {

@@ -1,6 +1,8 @@
 //! What several test files need: trees, stores, real tools.
 #![allow(dead_code)]
 
+pub mod images;
+
 use freezer_storage::{LocalStore, Store};
 use freezer_vault::backup::Source;
 use freezer_vault::encryption::{Cipher, EncryptionOptions, KeyDerivation, PassPhrase};
