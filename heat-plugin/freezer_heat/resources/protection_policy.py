@@ -343,7 +343,8 @@ class ProtectionPolicy(job_resource.JobResource):
         pair = _pair(values[self.VOLUME_METADATA])
         if pair:
             raise exception.Error(
-                _('Nothing to save: no volume of the project has the metadata %s') % '%s=%s' % pair
+                _('Nothing to save: no volume of the project has the metadata %s')
+                % ('%s=%s' % pair)
             )
 
     def _moved(self, values):
