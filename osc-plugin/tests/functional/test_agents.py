@@ -61,12 +61,12 @@ class NeighbourTest(base.FunctionalTest):
             'schedule_interval': '1 days',
         }
         job_id = self.world.api('member').post('/jobs', json=document).json()['job_id']
-        self.world.until('it is planned', lambda: self._schedule(job_id).get('status') == 'scheduled')
+        self.world.until('it is planned', lambda: self._schedule(job_id)['status'] == 'scheduled')
         answer = self.world.run('stranger', 'backup', 'job', 'stop', job_id)
         self.assertNotEqual(0, answer.status)
-        self.assertFalse(self._schedule(job_id).get('event'))
+        self.assertEqual('', self._schedule(job_id)['event'])
         self.do('job', 'stop', job_id)
-        self.world.until('it is stopped', lambda: self._schedule(job_id).get('status') == 'stop')
+        self.world.until('it is stopped', lambda: self._schedule(job_id)['status'] == 'stop')
 
     def _schedule(self, job_id):
         return self.world.api('member').get('/jobs/' + job_id).json()['job_schedule']
