@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What properties mean: backups by id or name, and the agent that shall work."""
+"""What properties mean: backups by id or name, volumes by metadata, the agent that shall work."""
 
 import datetime
 
@@ -62,6 +62,17 @@ def _seconds(text):
     if time.tzinfo is None:
         time = time.replace(tzinfo=datetime.timezone.utc)
     return int(time.timestamp())
+
+
+def volumes(cinder, pair):
+    """Ids of the project's volumes with this pair of metadata, in an order that stays."""
+    key, value = pair[0], str(pair[1])
+    # Cinder's database may take one case of letters for the other.
+    return sorted(
+        volume.id
+        for volume in cinder.volumes.list(search_opts={'metadata': {key: value}})
+        if volume.metadata.get(key) == value and volume.status != 'deleting'
+    )
 
 
 def agent_of(service, record):

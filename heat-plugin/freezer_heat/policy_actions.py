@@ -30,7 +30,7 @@ How = collections.namedtuple(
 
 
 class What(collections.namedtuple('What', ('servers', 'tag', 'pair', 'volumes'))):
-    """What is saved: servers by ids or by a mark, volumes by ids."""
+    """What is saved: servers by ids or by a mark, volumes by ids, given or found."""
 
     def modes(self):
         has_servers = self.servers or self.tag or self.pair
@@ -57,6 +57,12 @@ def mark_option(tag, pair):
 
 def backup_name(prefix, resource_id):
     return '%s_%s' % (prefix, resource_id)
+
+
+def volumes_of(job):
+    """Ids of the volumes that a policy's job saves by themselves."""
+    options = [action['freezer_action'] for action in job['job_actions']]
+    return {option['cinder_vol_id'] for option in options if option.get('cinder_vol_id')}
 
 
 def build(what, how):

@@ -41,4 +41,11 @@ options = [
         'central_client',
         help='Id of a central client, for the scenarios of volumes.',
     ),
+    cfg.StrOpt(
+        'boot_line',
+        default='',
+        help='What the guest of [compute] image_ref writes on its console when it starts, with %d '
+        'in the place of how often its disk has been started; it must keep that number on the '
+        'disk. Empty: what is on the disk of a restored server is not looked at.',
+    ),
 ]

@@ -33,16 +33,18 @@ class ProtectionPolicy(job_resource.JobResource):
     It is one job of the backup service. Servers and volumes are named by their ids, so that the
     template cannot lose one; or servers by a tag or metadata, then also those that come later, such
     as members of a group that scales. Servers that are named along with a tag or metadata get it.
+    Volumes have no tags: those with a pair of metadata are looked up at each create and update.
     """
 
     PROPERTIES = (
-        NAME, CLIENT, SERVERS, SERVER_TAG, SERVER_METADATA, VOLUMES, SCHEDULE,
+        NAME, CLIENT, SERVERS, SERVER_TAG, SERVER_METADATA, VOLUMES, VOLUME_METADATA, SCHEDULE,
         STORAGE, CONTAINER, BACKUP_NAME, MAX_LEVEL, KEEP_LAST, KEEP_DAYS, OPTIONS,
     ) = (
-        'name', 'client', 'servers', 'server_tag', 'server_metadata', 'volumes', 'schedule',
-        'storage', 'container', 'backup_name', 'max_level', 'keep_last', 'keep_days', 'options',
+        'name', 'client', 'servers', 'server_tag', 'server_metadata', 'volumes', 'volume_metadata',
+        'schedule', 'storage', 'container', 'backup_name', 'max_level', 'keep_last', 'keep_days',
+        'options',
     )
-    _WHAT = (SERVERS, SERVER_TAG, SERVER_METADATA, VOLUMES)
+    _WHAT = (SERVERS, SERVER_TAG, SERVER_METADATA, VOLUMES, VOLUME_METADATA)
     _MARK = (SERVER_TAG, SERVER_METADATA)
 
     BACKUP_NAMES = 'backup_names'
@@ -91,6 +93,16 @@ class ProtectionPolicy(job_resource.JobResource):
                 properties.Schema.STRING,
                 constraints=[constraints.CustomConstraint('cinder.volume')],
             ),
+            update_allowed=True,
+        ),
+        VOLUME_METADATA: properties.Schema(
+            properties.Schema.MAP,
+            _('All volumes that the project has with this pair of metadata, too.'),
+            constraints=[
+                constraints.Length(
+                    min=1, max=1, description=_('volume_metadata must be one pair, key: value')
+                )
+            ],
             update_allowed=True,
         ),
         SCHEDULE: schedule.property_schema(_('When backups are made; by default once, now.')),
@@ -144,7 +156,7 @@ class ProtectionPolicy(job_resource.JobResource):
         job_resource.attributes_schema(*_JOB_ATTRIBUTES),
         **{
             BACKUP_NAMES: attributes.Schema(
-                _('Names of the backups, by the ids of the servers and volumes that are named.'),
+                _('Names of the backups, by the ids of servers that are named, and of volumes.'),
                 type=attributes.Schema.MAP,
             )
         }
@@ -156,9 +168,21 @@ class ProtectionPolicy(job_resource.JobResource):
         """An update puts everything right that is there."""
         return self.resource_id is None or self.client().find(self.noun, self.resource_id) is None
 
-    def _needs_update(self, *words, **options):
-        # Also without a change of the template, so that marks which are gone come back.
-        return super()._needs_update(*words, **options) or self.status == self.FAILED
+    def _needs_update(self, after, before, after_props, *words, **options):
+        # Also without a change of the template, so that marks which are gone come back, and
+        # volumes are saved that have the metadata since.
+        return (
+            super()._needs_update(after, before, after_props, *words, **options)
+            or self.status == self.FAILED
+            or self._has_other_volumes(after_props)
+        )
+
+    def _has_other_volumes(self, values):
+        try:
+            return any(self._moved(values))
+        except Exception:
+            # Whatever it is, the update meets it too, where Heat can tell of it.
+            return True
 
     def validate(self):
         super().validate()
@@ -201,7 +225,7 @@ class ProtectionPolicy(job_resource.JobResource):
             servers=values[self.SERVERS] or [],
             tag=values[self.SERVER_TAG],
             pair=_pair(values[self.SERVER_METADATA]),
-            volumes=values[self.VOLUMES] or [],
+            volumes=(values[self.VOLUMES] or []) + self._found(values),
         )
         how = policy_actions.How(
             name=self._backup_name(values),
@@ -213,7 +237,8 @@ class ProtectionPolicy(job_resource.JobResource):
             options=values[self.OPTIONS] or {},
         )
         if not what.modes():
-            # Known only now: the lists were to be filled by other resources.
+            # Known only now: the lists were to be filled by other resources, or by Cinder.
+            self._refuse_unknown_pair(values)
             raise exception.StackValidationFailed(
                 message=_('A protection policy needs one of %s') % ', '.join(self._WHAT)
             )
@@ -301,16 +326,51 @@ class ProtectionPolicy(job_resource.JobResource):
             for action in job['job_actions']
         )
 
-    def handle_check(self):
-        super().handle_check()
+    def _bare(self):
+        """Servers whose mark is gone."""
         mark = self._marks(self.properties)
         servers = self.properties[self.SERVERS] or () if mark is not None else ()
-        bare = [server_id for server_id in servers if not mark.is_on(server_id)]
-        if bare:
+        return [server_id for server_id in servers if not mark.is_on(server_id)]
+
+    # ---- the volumes' metadata -----------------------------------------------------------------
+
+    def _found(self, values):
+        """The volumes with the metadata, as Cinder knows them now."""
+        pair = _pair(values[self.VOLUME_METADATA])
+        return find.volumes(self.client('cinder'), pair) if pair else []
+
+    def _refuse_unknown_pair(self, values):
+        pair = _pair(values[self.VOLUME_METADATA])
+        if pair:
             raise exception.Error(
-                _('Not saved, for their mark is gone: servers %s; update the stack')
-                % ', '.join(bare)
+                _('Nothing to save: no volume of the project has the metadata %s')
+                % ('%s=%s' % pair)
             )
+
+    def _moved(self, values):
+        """Volumes that got the metadata since the job was written, and those that lost it."""
+        if not values[self.VOLUME_METADATA]:
+            return [], []
+        wanted = set(values[self.VOLUMES] or ()) | set(self._found(values))
+        saved = policy_actions.volumes_of(self._show_resource())
+        return sorted(wanted - saved), sorted(saved - wanted)
+
+    # ---- both ----------------------------------------------------------------------------------
+
+    def handle_check(self):
+        super().handle_check()
+        late, left = self._moved(self.properties)
+        wrong = [
+            text % ', '.join(ids)
+            for text, ids in (
+                (_('Not saved, for their mark is gone: servers %s'), self._bare()),
+                (_('Not saved yet, but have the metadata: volumes %s'), late),
+                (_('Still saved, but have the metadata no more: volumes %s'), left),
+            )
+            if ids
+        ]
+        if wrong:
+            raise exception.Error(_('%s; update the stack') % '; '.join(wrong))
 
     # ---- what it shows -------------------------------------------------------------------------
 
@@ -318,6 +378,8 @@ class ProtectionPolicy(job_resource.JobResource):
         if name != self.BACKUP_NAMES or self.resource_id is None:
             return super()._resolve_attribute(name)
         named = (self.properties[self.SERVERS] or []) + (self.properties[self.VOLUMES] or [])
+        if self.properties[self.VOLUME_METADATA]:
+            named += sorted(policy_actions.volumes_of(self._show_resource()))
         prefix = self._backup_name(self.properties)
         return {one: policy_actions.backup_name(prefix, one) for one in named}
 

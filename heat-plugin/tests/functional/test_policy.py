@@ -22,6 +22,7 @@ from tests.functional import world
 
 MIB = 2**20
 GIB = 2**30
+NEEDED = 'needs one of servers, server_tag, server_metadata, volumes, volume_metadata'
 NEVER = {'start_date': '2099-01-01T03:00:00', 'interval': '1 days'}
 
 
@@ -47,7 +48,7 @@ class ProtectTest(base.StackTest):
                 'volume_id': {'get_resource': 'more'},
             },
         }
-        template['resources']['protection']['depends_on'] = ['web', 'attached']
+        template['resources']['protection']['depends_on'] = ['web', 'data', 'attached']
         cls.parameters = {'image': 'tiny', 'flavor': 'tiny', 'schedule': {}, 'container': 'heat'}
         cls.stack = cls.world.created(template, **cls.parameters)
         cls.job_id = cls.world.physical(cls.stack.id, 'protection')
@@ -116,7 +117,13 @@ class ProtectTest(base.StackTest):
         for name, what in (('servers', self.server_id), ('volumes', self.volume_id)):
             template = self.template(thief=policy(schedule=NEVER, **{name: [what]}))
             self.refused(template, '(%s) could not be found' % what, user='stranger')
-        # A tag finds nothing in other projects, whatever it is.
+        # Nor does the volume's metadata find it, or a tag anything.
+        stack_id = self.fails(
+            self.template(thief=policy(schedule=NEVER, volume_metadata={'backup': 'nightly'})),
+            'no volume of the project has the metadata backup=nightly',
+            user='stranger',
+        )
+        self.world.deleted(stack_id, 'stranger')
         thief = self.world.created(
             self.template(thief=policy(schedule=NEVER, server_tag='nightly')), 'stranger'
         )
@@ -163,8 +170,11 @@ class PolicyTest(base.StackTest):
         self.assertEqual(3, before[1]['freezer_action']['keep_last'])
         self.assertEqual('central_minicloud', self.document('jobs', job_id)['client_id'])
 
+        # The second by its metadata.
+        self.world.mark_volume(two, {'saved': 'p'})
         second = policy(
-            volumes=[one, two], backup_name='kept', max_level=0, name='both', schedule=NEVER
+            volumes=[one], volume_metadata={'saved': 'p'}, backup_name='kept', max_level=0,
+            name='both', schedule=NEVER,
         )
         self.world.updated(stack.id, self.template(p=second))
         self.assertEqual(job_id, self.world.physical(stack.id, 'p'))
@@ -177,11 +187,35 @@ class PolicyTest(base.StackTest):
         # Nothing of the old ones stays behind, nor of the new ones after the end.
         for action in before:
             self.assertIsNone(self.document('actions', action['action_id']))
+        self._other_volumes(stack.id, job_id, self.template(p=second), one, two)
+        after += self._actions(job_id)
         self.world.deleted(stack.id)
         for action in after:
             self.assertIsNone(self.document('actions', action['action_id']))
         self.assertIsNone(self.document('jobs', job_id))
         self.assertEqual('available', cloud.block_storage.get_volume(one).status)
+
+    def _other_volumes(self, stack_id, job_id, template, one, two):
+        """Another volume gets the metadata, in another letter case at first; then one loses it."""
+        three = self.world.volume('three')
+        self.world.mark_volume(three, {'saved': 'P'})
+        self.world.heat().actions.check(stack_id)
+        self.world.ended(stack_id, 'CHECK_COMPLETE')
+        self.world.mark_volume(three, {'saved': 'p'})
+        self.world.heat().actions.check(stack_id)
+        self.world.ended(stack_id, 'CHECK_FAILED')
+        reason = self.world.heat().resources.get(stack_id, 'p').resource_status_reason
+        self._is_clear(reason, 'Not saved yet, but have the metadata: volumes ' + three)
+        self.world.updated(stack_id, template)
+        self.assertEqual({one, two, three}, self._volumes(job_id))
+        # No check is needed for it.
+        self.world.mark_volume(two, {})
+        self.world.updated(stack_id, template)
+        self.assertEqual({one, three}, self._volumes(job_id))
+        self.assertEqual(job_id, self.world.physical(stack_id, 'p'))
+
+    def _volumes(self, job_id):
+        return {action['freezer_action']['cinder_vol_id'] for action in self._actions(job_id)}
 
     @staticmethod
     def _shape(action):
@@ -242,12 +276,13 @@ class PolicyTest(base.StackTest):
 
     def test_bad_input(self):
         for properties, text in (
-            ({}, 'needs one of servers, server_tag, server_metadata, volumes'),
-            ({'volumes': []}, 'needs one of servers, server_tag, server_metadata, volumes'),
+            ({}, NEEDED),
+            ({'volumes': []}, NEEDED),
             ({'volumes': ['nothing']}, 'The Volume (nothing) could not be found'),
             ({'servers': ['nobody']}, 'The Server (nobody) could not be found'),
             ({'server_tag': 'a/b'}, 'server_tag must have 1 to 60 characters'),
             ({'server_metadata': {'a': '1', 'b': '2'}}, 'server_metadata must be one pair'),
+            ({'volume_metadata': {'a': '1', 'b': '2'}}, 'volume_metadata must be one pair'),
             (
                 {'server_tag': 't', 'server_metadata': {'a': '1'}},
                 'at the same time: server_tag, server_metadata',

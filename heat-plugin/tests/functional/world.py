@@ -190,6 +190,13 @@ class World:
         self.until('the volume is there', lambda: self._volume_status(made.id) == 'available')
         return made.id
 
+    def mark_volume(self, volume_id, pairs):
+        """Gives a volume this metadata in place of what it had."""
+        answer = self.cloud().block_storage.put(
+            '/volumes/%s/metadata' % volume_id, json={'metadata': pairs}
+        )
+        answer.raise_for_status()
+
     def _volume_status(self, volume_id):
         return self.cloud().block_storage.get_volume(volume_id).status
 

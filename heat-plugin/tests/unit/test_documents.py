@@ -62,6 +62,11 @@ class PolicyTest(unittest.TestCase):
             self.build(what),
         )
 
+    def test_the_volumes_of_a_job(self):
+        what = policy_actions.What(servers=['s'], tag=None, pair=None, volumes=['v', 'w', 'v'])
+        entries = [{'freezer_action': options} for options, _ in self.build(what, keep_last=3)]
+        self.assertEqual({'v', 'w'}, policy_actions.volumes_of({'job_actions': entries}))
+
     def test_what_is_removed_comes_last_and_only_after_a_success(self):
         what = policy_actions.What(servers=['s'], tag='t', pair=None, volumes=['v'])
         actions = self.build(what, max_level=0, keep_days=7)

@@ -54,6 +54,23 @@ class NeighbourTest(base.FunctionalTest):
         theirs = [row['Job ID'] for row in self.json('job', 'list', user='stranger')]
         self.assertNotIn(job_id, theirs)
 
+    def test_a_job_is_stopped(self):
+        document = self.world.document('stopped')
+        document['job_schedule'] = {
+            'schedule_start_date': '2099-01-01T00:00:00',
+            'schedule_interval': '1 days',
+        }
+        job_id = self.world.api('member').post('/jobs', json=document).json()['job_id']
+        self.world.until('it is planned', lambda: self._schedule(job_id)['status'] == 'scheduled')
+        answer = self.world.run('stranger', 'backup', 'job', 'stop', job_id)
+        self.assertNotEqual(0, answer.status)
+        self.assertEqual('', self._schedule(job_id)['event'])
+        self.do('job', 'stop', job_id)
+        self.world.until('it is stopped', lambda: self._schedule(job_id)['status'] == 'stop')
+
+    def _schedule(self, job_id):
+        return self.world.api('member').get('/jobs/' + job_id).json()['job_schedule']
+
     def test_completion_and_help(self):
         text = self.world.run('member', 'complete').out
         ours = self._ours()

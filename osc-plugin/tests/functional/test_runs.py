@@ -2,9 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 
 from tests.functional import base
+
+# What a terminal shows of a run that goes on; neither 0 nor 100.
+PART_OF_A_BAR = re.compile(r'\r\033\[K\[=* *\] +([1-9]\d?)% running')
 
 
 class RunTest(base.FunctionalTest):
@@ -57,20 +61,42 @@ class RunTest(base.FunctionalTest):
         self.assertIn('\r\033[K[%s] 100%% success, ' % ('=' * 30), shown)
 
     def test_a_run_that_crawls_is_let_go(self):
-        self.world.source('crawls')
-        # Days, at this rate.
-        job_id = self.world.job('crawls', upload_limit='1')
-        self.world.until(
-            'the run has begun',
-            lambda: self.json('run', 'list', '--job', job_id, '--state', 'running'),
-        )
+        source = self.world.source('crawls')
+        # More than is read ahead of the storage, so that its share stands still.
+        with open(os.path.join(source, 'large'), 'wb') as out:
+            out.write(b'7' * (32 << 20))
+        # Hours, at this rate.
+        job_id = self.world.job('crawls', compression='none', upload_limit='1K')
+        self.world.until('the run is under way', lambda: self._share(job_id))
+        (row,) = self.json('run', 'list', '--job', job_id, '--state', 'running')
+        self.assertEqual(job_id, row['Job'])
         self.refused(
             'run', 'set', job_id, '--upload-limit', 'fast', text="'fast' is no rate", status=2
         )
         self.refused('run', 'set', job_id, text='Give --upload-limit or --download-limit')
-        self.do('run', 'set', job_id, '--upload-limit', '1G', '--download-limit', '-1')
-        self.do('run', 'watch', job_id)
+        seen = []
+
+        def let_go(shown):
+            found = PART_OF_A_BAR.search(shown)
+            if found and not seen:
+                seen.append(int(found[1]))
+                self.do('run', 'set', job_id, '--upload-limit', '1G', '--download-limit', '-1')
+
+        shown = self.world.run_on_terminal('member', 'backup', 'run', 'watch', job_id, heed=let_go)
+        self.assertTrue(seen, shown)
+        self.assertIn('\r\033[K[%s] 100%% success, ' % ('=' * 30), shown)
         self.refused('run', 'set', job_id, '--upload-limit', '10M', text='has ended: success')
+
+    def _share(self, job_id):
+        """How much of a running backup is read, once it is known of how much."""
+        runs = self.world.api('member').get('/jobs/%s/runs' % job_id).json()['runs']
+        if not runs or runs[0]['state'] == 'queued':
+            return None
+        if runs[0]['state'] not in ('dispatched', 'running'):
+            raise AssertionError(runs[0])
+        progress = runs[0].get('progress') or {}
+        total = progress.get('bytes_total')
+        return total and progress['bytes_done'] / total
 
     def test_a_service_that_is_away(self):
         conf = os.path.join(self.world.folder, 'clouds.yaml')

@@ -162,8 +162,11 @@ class World:
             )
         )
 
-    def run_on_terminal(self, name, *words):
-        """As run, with a terminal for standard error; returns what it showed."""
+    def run_on_terminal(self, name, *words, heed=lambda shown: None):
+        """As run, with a terminal for standard error; returns what it showed.
+
+        `heed` is told of it each time that there is more.
+        """
         ours, theirs = pty.openpty()
         command = subprocess.Popen(
             [_program()] + list(words),
@@ -174,14 +177,18 @@ class World:
         )
         os.close(theirs)
         shown = b''
+        end = time.monotonic() + PATIENCE
         try:
-            while part := os.read(ours, 4096):
+            while part := _read(ours):
                 shown += part
-        except OSError:
-            # The other end of a terminal is gone when the command has ended.
-            pass
-        os.close(ours)
-        command.wait(PATIENCE)
+                heed(shown.decode(errors='replace'))
+                if time.monotonic() > end:
+                    raise AssertionError('it goes on and on: %r' % shown[-500:])
+            command.wait(PATIENCE)
+        finally:
+            command.kill()
+            command.wait()
+            os.close(ours)
         return shown.decode()
 
     def _environment(self, name, **settings):
@@ -289,6 +296,14 @@ class World:
 
 def _program():
     return os.path.join(os.path.dirname(sys.executable), 'openstack')
+
+
+def _read(terminal):
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        # The other end of a terminal is gone when the command has ended.
+        return b''
 
 
 def _api(cloud, project_id):

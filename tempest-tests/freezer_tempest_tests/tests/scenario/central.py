@@ -12,6 +12,8 @@
 
 """A central agent of the cloud works for the project, under a trust that the job's maker gives."""
 
+import hashlib
+
 from tempest.common import waiters
 from tempest import config
 from tempest.lib.common.utils import test_utils
@@ -19,6 +21,8 @@ from tempest.lib.common.utils import test_utils
 from freezer_tempest_tests.tests.scenario import base
 
 CONF = config.CONF
+GIB = 2**30
+MIB = 2**20
 
 
 class CentralTest(base.ScenarioTest):
@@ -81,6 +85,27 @@ class CentralTest(base.ScenarioTest):
         self.remove_image(image)
         self.images.store_image_file(image, data)
         return image
+
+    def content_of(self, volume, name):
+        """The hash of all of it, which Glance computes when the volume becomes an image."""
+        image = self.volumes.upload_volume(
+            volume, image_name=name, disk_format='raw', container_format='bare'
+        )['os-volume_upload_image']['image_id']
+        self.remove_image(image)
+        self.wait_until(
+            'the image is active', lambda: self.images.show_image(image)['status'] == 'active'
+        )
+        self.wait_for_volume(volume)
+        return self.images.show_image(image)['os_hash_value']
+
+    @staticmethod
+    def hash_of_volume(content):
+        """The hash of a volume of 1 GiB that was made from an image with whole MiB of content."""
+        total = hashlib.sha512(content)
+        zeros = bytes(MIB)
+        for _ in range(GIB // MIB - len(content) // MIB):
+            total.update(zeros)
+        return total.hexdigest()
 
     def result(self, action):
         """What an action gave that was a success."""

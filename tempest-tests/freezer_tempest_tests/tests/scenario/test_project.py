@@ -41,7 +41,7 @@ class ProjectTest(central.CentralTest):
     @decorators.idempotent_id('c7c4b6c7-6f06-4c63-8b5c-3a0a1d0e0001')
     def test_backup_loss_restore(self):
         name = data_utils.rand_name('all')
-        content = os.urandom(2**20)
+        content = os.urandom(central.MIB)
         self._furnish(name, content)
         place = {'mode': 'project', 'storage': 'swift', 'container': name, 'backup_name': name}
         saved = self.result(dict(place, action='backup'))['backup_metadata']
@@ -65,21 +65,24 @@ class ProjectTest(central.CentralTest):
         # And again: everything is there, so nothing more is made.
         self.result(restore)
         self.assertEqual((1, 1), (len(self._volumes(name)), len(self._images(name))))
+        restored = self.content_of(volume['id'], name + '-content')
+        self.assertEqual(self.hash_of_volume(content), restored)
 
     def _furnish(self, name, content):
-        self.image_of(name, io.BytesIO(content))
-        volume = self.volumes.create_volume(name=name, size=1)['volume']['id']
+        image = self.image_of(name, io.BytesIO(content))
+        volume = self.volumes.create_volume(name=name, size=1, imageRef=image)['volume']['id']
         self.remove_volume(volume)
         self.wait_for_volume(volume)
         self.containers.create_container(name + '-photos')
         self.objects.create_object(name + '-photos', 'one', content)
 
     def _lose(self, name):
-        for image in self._images(name):
-            self.images.delete_image(image['id'])
+        # Before the image that it was made from, which may be a part of it.
         for volume in self._volumes(name):
             self.volumes.delete_volume(volume['id'])
             self.volumes.wait_for_resource_deletion(volume['id'])
+        for image in self._images(name):
+            self.images.delete_image(image['id'])
         self.objects.delete_object(name + '-photos', 'one')
         self.containers.delete_container(name + '-photos')
 

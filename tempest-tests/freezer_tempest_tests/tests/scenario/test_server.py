@@ -42,6 +42,7 @@ class ServerTest(central.CentralTest):
     def test_backup_and_restore(self):
         name = data_utils.rand_name('server')
         server = self._made(name)
+        self._has_booted(server, 1)
         place = {'mode': 'nova', 'storage': 'swift', 'container': name, 'backup_name': name}
         saved = self.result(dict(place, action='backup', nova_inst_id=server))['backup_metadata']
         self.assertEqual((server, name), (saved['nova_inst_id'], saved['server_name']))
@@ -60,6 +61,8 @@ class ServerTest(central.CentralTest):
         self.assertEqual('ACTIVE', after['status'])
         self.assertEqual(before['flavor'], after['flavor'])
         self.assertEqual('web', after['metadata']['role'])
+        # It comes from the disk that was saved: the guest counts on from there.
+        self._has_booted(found['id'], 2)
 
     def _made(self, name):
         server = self.servers.create_server(
@@ -72,6 +75,16 @@ class ServerTest(central.CentralTest):
         self.remove_server(server)
         waiters.wait_for_server_status(self.servers, server, 'ACTIVE')
         return server
+
+    def _has_booted(self, server, times):
+        """Waits until the guest says so, if it is one that does."""
+        if not CONF.freezer.boot_line:
+            return
+        line = CONF.freezer.boot_line % times
+        self.wait_until(
+            'the console shows ' + line,
+            lambda: line in self.servers.get_console_output(server)['output'],
+        )
 
     def _named(self, name):
         return self.servers.list_servers(name='^%s$' % name)['servers']
