@@ -201,9 +201,9 @@ impl Lock {
 
     /// What a manifest says of locks: the names of those that are over as soon as it is there. And whether this one is among them;
     /// [`Lock::leave`] is enough then.
-    pub(crate) fn over_once_committed(&self, is_unchanged: bool) -> (Vec<String>, bool) {
+    pub(crate) fn over_once_committed(&self, may_stay: bool) -> (Vec<String>, bool) {
         // Before it is renewed for the first time: from then on it keeps others out for longer.
-        let stays = is_unchanged
+        let stays = may_stay
             && self.store.spares_requests()
             && self.over.len() < MOST_LEFT
             && self.started.elapsed() < self.lease / 4;

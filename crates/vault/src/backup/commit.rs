@@ -101,8 +101,10 @@ async fn commit(
     let index = index_body.is_none().then(|| ready.index.clone());
     let contents = ready.contents.clone().filter(|_| contents_body.is_none());
     let is_unchanged = id.level > 0 && ready.outcome.content_bytes == 0 && payload.short.is_some();
+    // Where there is too much for one listing nobody would find the manifest that says so.
+    let may_stay = is_unchanged && member.tree.is_some();
     let (locks_over, stays) =
-        member.lock.as_ref().map(|lock| lock.over_once_committed(is_unchanged)).unwrap_or_default();
+        member.lock.as_ref().map(|lock| lock.over_once_committed(may_stay)).unwrap_or_default();
     let rest = manifest_of(request, plan, member, (pieces, ready));
     let manifest = Manifest { index_body, contents_body, locks_over, ..rest };
     let (body, _) = seal(&manifest, plan.mac.as_ref().map(|mac| &mac.key))?;
