@@ -262,6 +262,9 @@ fn request(
     request.levels = levels(options);
     request.scan_totals = true;
     request.dry_run = options.dry_run;
+    // Whoever works for others has no state of its own.
+    let has_state = !around.state_dir.as_os_str().is_empty();
+    request.memory = has_state.then(|| around.state_dir.join("manifests"));
     Ok(request)
 }
 

@@ -21,6 +21,8 @@ pub enum Method {
     List,
     ListTree,
     Delete,
+    /// Several objects at once: one request on S3, elsewhere one for each.
+    DeleteAll,
     DeleteTree,
     CreateLarge,
     WritePiece,
@@ -135,6 +137,13 @@ impl Store for Counted {
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.counts.call(Method::Delete);
         self.inner.delete(name).await
+    }
+    async fn delete_all(&self, names: &[ObjectName]) -> Result<(), StoreError> {
+        self.counts.call(Method::DeleteAll);
+        self.inner.delete_all(names).await
+    }
+    fn spares_requests(&self) -> bool {
+        self.inner.spares_requests()
     }
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {
         self.counts.call(Method::DeleteTree);

@@ -181,6 +181,15 @@ impl Store for Faulty {
         self.inner.delete(name).await?;
         self.plan.answer(kind, name.as_str(), ())
     }
+    async fn delete_all(&self, names: &[ObjectName]) -> Result<(), StoreError> {
+        let name = names.first().map_or("", ObjectName::as_str);
+        let kind = self.plan.enter(Method::DeleteAll, name).await?;
+        self.inner.delete_all(names).await?;
+        self.plan.answer(kind, name, ())
+    }
+    fn spares_requests(&self) -> bool {
+        self.inner.spares_requests()
+    }
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {
         let kind = self.plan.enter(Method::DeleteTree, folder.as_str()).await?;
         let gone = self.inner.delete_tree(folder).await?;

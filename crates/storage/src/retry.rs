@@ -181,6 +181,19 @@ impl Store for Retrying {
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.retry.run(|| self.inner.delete(name)).await
     }
+    async fn delete_all(&self, names: &[ObjectName]) -> Result<(), StoreError> {
+        // As with `put_all`: what fails for one is tried again for that one.
+        if let Err(error) = self.inner.delete_all(names).await {
+            self.retry.pause(&mut 0, error).await?;
+            for name in names {
+                self.delete(name).await?;
+            }
+        }
+        Ok(())
+    }
+    fn spares_requests(&self) -> bool {
+        self.inner.spares_requests()
+    }
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {
         self.inner.delete_tree(folder).await
     }

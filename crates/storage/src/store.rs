@@ -115,6 +115,21 @@ pub trait Store: Send + Sync {
     /// [`delete_tree`](Self::delete_tree).
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError>;
 
+    /// Deletes several objects; those that are missing are deleted already. When it fails, any of them may be gone. S3 takes them in one
+    /// request, the other stores one after the other.
+    async fn delete_all(&self, names: &[ObjectName]) -> Result<(), StoreError> {
+        for name in names {
+            self.delete(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a small object is better left for a while than removed by a request of its own: where objects are taken one at a
+    /// time, many go at once, and a listing is never behind what was written (S3).
+    fn spares_requests(&self) -> bool {
+        false
+    }
+
     /// Deletes everything below a folder, and an object of that very name; answers how many objects went.
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError>;
 

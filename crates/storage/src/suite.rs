@@ -375,6 +375,13 @@ pub async fn deletes_trees(store: &dyn Store) {
     }
     assert_eq!(store.delete_tree(&name("t/s")).await.unwrap(), 2);
     assert_eq!(names_in(store, Some("t")).await, ["1", "2"]);
+    for object in ["t/3", "t/4", "t/5"] {
+        store.put(&name(object), Bytes::from_static(b"x")).await.unwrap();
+    }
+    store.delete_all(&["t/3", "t/missing", "t/5"].map(name)).await.unwrap();
+    store.delete_all(&[name("t/4")]).await.unwrap();
+    store.delete_all(&[]).await.unwrap();
+    assert_eq!(names_in(store, Some("t")).await, ["1", "2"]);
     assert_eq!(store.delete_tree(&name("t")).await.unwrap(), 2);
     assert_eq!(store.delete_tree(&name("t")).await.unwrap(), 0);
     // An object of the very name.

@@ -314,6 +314,12 @@ impl Store for Throttled {
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.inner.delete(name).await
     }
+    async fn delete_all(&self, names: &[ObjectName]) -> Result<(), StoreError> {
+        self.inner.delete_all(names).await
+    }
+    fn spares_requests(&self) -> bool {
+        self.inner.spares_requests()
+    }
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {
         self.inner.delete_tree(folder).await
     }

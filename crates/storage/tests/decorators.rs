@@ -41,6 +41,7 @@ async fn transient_errors_are_tried_again() {
         fault(Method::Prepare, 1, Unavailable),
         fault(Method::CreateLarge, 1, Unavailable),
         fault(Method::PutAll, 1, FaultKind::CutBody(1)),
+        fault(Method::DeleteAll, 1, LostAnswer),
     ];
     let (store, retry, counts, clock) = retrying(inner, faults);
     store.prepare().await.unwrap();
@@ -54,12 +55,14 @@ async fn transient_errors_are_tried_again() {
     assert_eq!(store.list(None).await.unwrap().len(), 1);
     assert_eq!(read(&store, &name("x"), None).await.unwrap(), b"1");
     store.delete(&name("x")).await.unwrap();
+    store.delete_all(&[name("x"), name("y")]).await.unwrap();
     store.create_large(&name("l")).await.unwrap().abandon().await;
-    assert_eq!(retry.repeated(), 9);
-    assert_eq!(clock.slept().len(), 9);
+    assert_eq!(retry.repeated(), 10);
+    assert_eq!(clock.slept().len(), 10);
     assert_eq!(counts.calls(Method::Put), 5);
     assert_eq!(counts.calls(Method::PutAll), 1);
-    assert_eq!(counts.calls(Method::Delete), 2);
+    assert_eq!(counts.calls(Method::DeleteAll), 1);
+    assert_eq!(counts.calls(Method::Delete), 4);
 }
 
 #[tokio::test]

@@ -4,18 +4,28 @@
 //! for others: if two come at once, both see each other and both give up, which is safe. A late comer's note harms nobody. A lock is
 //! renewed while work goes on, and expires when nobody renews it; one left by a process of this very
 //! machine that is gone is taken over at once. Upstream's agent knows nothing of these locks.
+//!
+//! A lock is over when its run has written its manifest, which is the last thing that it writes. Where a removal is a request that is
+//! better spared ([`Store::spares_requests`]) the manifest of an unchanged increment says so, and the lock stays. Whoever comes next
+//! reads that manifest anyway. Names of locks are never used again, so what a manifest says of them is true for ever.
 
 use crate::VaultError;
-use crate::catalogue::Tree;
+use crate::catalogue::{Level, Memory, Tree};
 use crate::layout::Hbn;
 use bytes::Bytes;
 use freezer_model::clock::time_text;
 use freezer_storage::{ObjectName, Store, StoreError};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::task::AbortOnDropHandle;
+
+/// What a lock that may stay is good for until it is first renewed: so long it keeps out those who do not know that it is over.
+const FIRST_LEASE: Duration = Duration::from_secs(600);
+/// So many of them stay at most.
+const MOST_LEFT: usize = 32;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
@@ -73,11 +83,17 @@ pub(crate) struct Lock {
     hbn: Hbn,
     name: ObjectName,
     started: Instant,
-    expiry: Duration,
+    /// What it is good for until it is first renewed.
+    lease: Duration,
     renewal: AbortOnDropHandle<()>,
     released: bool,
     note: Note,
+    /// Locks of runs that are over; they go when this one is removed.
+    over: Vec<ObjectName>,
 }
+
+/// What locks are good for: until they are first renewed, and from then on.
+type Leases = (Duration, Duration);
 
 impl Lock {
     /// Takes the lock of `hbn` or says who has it.
@@ -90,9 +106,12 @@ impl Lock {
     ) -> Result<Self, VaultError> {
         // Whoever only comes to see that it is held should not announce anything.
         refuse_if_held(store, hbn, None, now_secs).await?;
-        let lock = Self::announce(store, hbn, purpose, now_secs, expiry).await?;
+        let mut lock = Self::announce(store, hbn, purpose, now_secs, (expiry, expiry)).await?;
         match refuse_if_held(store, hbn, Some(&lock.name), now_secs).await {
-            Ok(()) => Ok(lock),
+            Ok(over) => {
+                lock.over = over;
+                Ok(lock)
+            }
             Err(error) => {
                 lock.release().await;
                 Err(error)
@@ -104,11 +123,13 @@ impl Lock {
     pub(crate) async fn take_and_look(
         store: &Arc<dyn Store>,
         hbn: &Hbn,
+        memory: Option<Memory>,
         now_secs: i64,
         expiry: Duration,
     ) -> Result<(Self, Option<Tree>), VaultError> {
-        let announce = || Self::announce(store, hbn, "backup", now_secs, expiry);
-        let lock = match announce().await {
+        let lease = if store.spares_requests() { expiry.min(FIRST_LEASE) } else { expiry };
+        let announce = || Self::announce(store, hbn, "backup", now_secs, (lease, expiry));
+        let mut lock = match announce().await {
             // Only when it cannot be written to, the store is looked at, and made if it is not there.
             Err(VaultError::Store(error)) if !error.is_transient() => {
                 tracing::info!(%error, "preparing the store");
@@ -118,15 +139,21 @@ impl Lock {
             announced => announced?,
         };
         let look = async {
-            let tree = Tree::read(store, hbn).await?;
-            match &tree {
-                Some(tree) => refuse_if_any_held(store, hbn, &tree.locks, Some(&lock.name), now_secs).await?,
+            let tree = Tree::read(store, hbn).await?.map(|tree| tree.with(memory));
+            let over = match &tree {
+                Some(tree) => {
+                    let names = (tree.locks.as_slice(), Some(&lock.name));
+                    refuse_if_any_held((store, hbn), Some(tree), names, now_secs).await?
+                }
                 None => refuse_if_held(store, hbn, Some(&lock.name), now_secs).await?,
-            }
-            Ok(tree)
+            };
+            Ok((tree, over))
         };
         match look.await {
-            Ok(tree) => Ok((lock, tree)),
+            Ok((tree, over)) => {
+                lock.over = over;
+                Ok((lock, tree))
+            }
             Err(error) => {
                 lock.release().await;
                 Err(error)
@@ -139,7 +166,7 @@ impl Lock {
         hbn: &Hbn,
         purpose: &str,
         now_secs: i64,
-        expiry: Duration,
+        (lease, expiry): Leases,
     ) -> Result<Self, VaultError> {
         let name = hbn.lock_folder()?.join(&uuid::Uuid::new_v4().simple().to_string())?;
         let note = Note {
@@ -147,27 +174,49 @@ impl Lock {
             purpose: purpose.into(),
             since_secs: now_secs,
             renewed_secs: now_secs,
-            expiry_secs: expiry.as_secs().max(1),
+            expiry_secs: lease.as_secs().max(1),
             process: ProcessMark::own(),
         };
         write(store, &name, &note).await?;
         let started = Instant::now();
-        let renewal = tokio::spawn(renew(store.clone(), name.clone(), note.clone(), started, expiry));
+        let place = (store.clone(), name.clone());
+        let renewal = tokio::spawn(renew(place, note.clone(), started, (lease, expiry)));
         Ok(Self {
             store: store.clone(),
             hbn: hbn.clone(),
             name,
             started,
-            expiry,
+            lease,
             renewal: AbortOnDropHandle::new(renewal),
             released: false,
             note,
+            over: Vec::new(),
         })
     }
 
     /// Nobody takes over what was announced so short a time ago, whatever is wrong with the clocks.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.started.elapsed() < self.expiry / 16
+        self.started.elapsed() < self.lease / 16
+    }
+
+    /// What a manifest says of locks: the names of those that are over as soon as it is there. And whether this one is among them;
+    /// [`Lock::leave`] is enough then.
+    pub(crate) fn over_once_committed(&self, may_stay: bool) -> (Vec<String>, bool) {
+        // Before it is renewed for the first time: from then on it keeps others out for longer.
+        let stays = may_stay
+            && self.store.spares_requests()
+            && self.over.len() < MOST_LEFT
+            && self.started.elapsed() < self.lease / 4;
+        let own = stays.then_some(&self.name);
+        let names = self.over.iter().chain(own).filter_map(|name| name.as_str().rsplit('/').next());
+        (names.map(str::to_owned).collect(), stays)
+    }
+
+    /// Lets go of a lock that is over and stays: a manifest that is there says so.
+    pub(crate) async fn leave(mut self) {
+        self.released = true;
+        self.renewal.abort();
+        let _ = (&mut self.renewal).await;
     }
 
     /// Proves, before something becomes visible or vanishes, that nobody took the lock over: whoever does removes it first.
@@ -184,12 +233,21 @@ impl Lock {
         // A renewal on its way could bring the lock back after its removal.
         self.renewal.abort();
         let _ = (&mut self.renewal).await;
-        let Err(error) = self.store.delete(&self.name).await else { return };
+        let Err(error) = self.remove().await else { return };
         // A lock that cannot be removed can still say that it is over.
         let over = Note { expiry_secs: 0, renewed_secs: 0, process: None, ..self.note.clone() };
         if write(&self.store, &self.name, &over).await.is_err() {
             tracing::warn!(lock = %self.name, %error, "the lock could not be removed and stays until it expires");
         }
+    }
+
+    /// And those with it that are over.
+    async fn remove(&self) -> Result<(), StoreError> {
+        if self.over.is_empty() {
+            return self.store.delete(&self.name).await;
+        }
+        let names: Vec<ObjectName> = self.over.iter().chain([&self.name]).cloned().collect();
+        self.store.delete_all(&names).await
     }
 }
 
@@ -211,42 +269,60 @@ fn machine_name() -> String {
     if name.trim().is_empty() { "an unnamed machine".into() } else { name.trim().to_owned() }
 }
 
-async fn renew(store: Arc<dyn Store>, name: ObjectName, mut note: Note, started: Instant, expiry: Duration) {
+async fn renew(
+    (store, name): (Arc<dyn Store>, ObjectName),
+    mut note: Note,
+    started: Instant,
+    (lease, expiry): Leases,
+) {
     let taken_secs = note.renewed_secs;
+    let mut valid = lease;
     loop {
-        tokio::time::sleep((expiry / 4).max(Duration::from_secs(1))).await;
+        tokio::time::sleep((valid / 4).max(Duration::from_secs(1))).await;
+        note.expiry_secs = expiry.as_secs().max(1);
         note.renewed_secs = taken_secs.saturating_add(seconds(started.elapsed()));
         // Never brings a lock back that somebody removed.
         if !matches!(store.head(&name).await, Ok(Some(_))) {
             continue;
         }
-        if let Err(error) = write(&store, &name, &note).await {
-            tracing::warn!(lock = %name, %error, "the lock could not be renewed; trying again");
+        match write(&store, &name, &note).await {
+            Ok(()) => valid = expiry,
+            Err(error) => tracing::warn!(lock = %name, %error, "the lock could not be renewed; trying again"),
         }
     }
 }
 
-/// Fails when a lock of somebody else is valid; removes those that are not.
+/// Fails when a lock of somebody else is valid; removes those that are not, but for those of runs that are over, which it answers.
 async fn refuse_if_held(
     store: &Arc<dyn Store>,
     hbn: &Hbn,
     own: Option<&ObjectName>,
     now_secs: i64,
-) -> Result<(), VaultError> {
+) -> Result<Vec<ObjectName>, VaultError> {
     let folder = hbn.lock_folder()?;
     let entries = store.list(Some(&folder)).await?.into_iter().filter(|entry| !entry.is_folder);
     let names: Vec<ObjectName> = entries.map(|entry| folder.join(&entry.name)).collect::<Result<_, _>>()?;
-    refuse_if_any_held(store, hbn, &names, own, now_secs).await
+    refuse_if_any_held((store, hbn), None, (names.as_slice(), own), now_secs).await
 }
 
+/// `tree` is the listing that shows these locks, if they were found so.
 async fn refuse_if_any_held(
-    store: &Arc<dyn Store>,
-    hbn: &Hbn,
-    names: &[ObjectName],
-    own: Option<&ObjectName>,
+    (store, hbn): (&Arc<dyn Store>, &Hbn),
+    tree: Option<&Tree>,
+    (names, own): (&[ObjectName], Option<&ObjectName>),
     now_secs: i64,
-) -> Result<(), VaultError> {
-    for name in names.iter().filter(|name| Some(*name) != own) {
+) -> Result<Vec<ObjectName>, VaultError> {
+    let others: Vec<&ObjectName> = names.iter().filter(|name| Some(*name) != own).collect();
+    let said = match store.spares_requests() && !others.is_empty() {
+        true => said_to_be_over(store, hbn, tree).await?,
+        false => BTreeSet::new(),
+    };
+    let mut over = Vec::new();
+    for name in others {
+        if name.as_str().rsplit('/').next().is_some_and(|last| said.contains(last)) {
+            over.push(name.clone());
+            continue;
+        }
         let body = match read(store, name).await {
             Ok(body) => body,
             Err(StoreError::NotFound { .. }) => continue,
@@ -259,7 +335,25 @@ async fn refuse_if_any_held(
         tracing::info!(lock = %name, "removing a lock that nobody holds any more");
         store.delete(name).await?;
     }
-    Ok(())
+    Ok(over)
+}
+
+/// Names of locks of which the newest manifest says that they are over. Whoever writes the next one takes them over into it while they
+/// are there.
+async fn said_to_be_over(
+    store: &Arc<dyn Store>,
+    hbn: &Hbn,
+    tree: Option<&Tree>,
+) -> Result<BTreeSet<String>, VaultError> {
+    let listed = match tree {
+        Some(_) => None,
+        None => Tree::read(store, hbn).await?,
+    };
+    let Some(tree) = tree.or(listed.as_ref()) else { return Ok(BTreeSet::new()) };
+    let Some(newest) = tree.newest_committed() else { return Ok(BTreeSet::new()) };
+    let level = tree.committed(store, hbn, newest).await?;
+    let names = level.as_ref().and_then(Level::manifest).map(|manifest| manifest.locks_over.iter().cloned());
+    Ok(names.into_iter().flatten().collect())
 }
 
 /// `None` when the lock has expired or its holder is gone.

@@ -6,11 +6,12 @@ mod support;
 use async_trait::async_trait;
 use bytes::Bytes;
 use freezer_storage::{
-    ByteStream, Counted, Counts, Entry, FtpConfig, FtpTls, LargeWriter, Method, ObjectInfo, ObjectName,
-    Secret, Skips, SshAuth, SshConfig, Store, StoreConfig, StoreError, open,
+    ByteStream, Counted, Counts, Entry, Fault, FaultKind, Faulty, FtpConfig, FtpTls, LargeWriter, Method,
+    ObjectInfo, ObjectName, Secret, Skips, SshAuth, SshConfig, Store, StoreConfig, StoreError, open,
 };
-use freezer_vault::{BackupReport, BackupRequest, Monitor, backup};
-use sha2::{Digest, Sha256};
+use freezer_vault::prune::{PruneRequest, Retention, apply, plan};
+use freezer_vault::{BackupReport, BackupRequest, Monitor, VaultError, backup};
+use md5::{Digest, Md5};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -38,6 +39,11 @@ async fn counts_of(store: Arc<dyn Store>, request: BackupRequest) -> (BackupRepo
 fn expected(level: u64) -> BTreeMap<Method, u64> {
     let writes = [(Method::Put, 2), (Method::PutAll, 1), (Method::Delete, 1)];
     writes.into_iter().chain([(Method::ListTree, 1), (Method::Get, level)]).collect()
+}
+
+/// The same where the lock of an unchanged increment stays.
+fn expected_of_the_telling(level: u64) -> BTreeMap<Method, u64> {
+    expected(level).into_iter().filter(|(method, calls)| *method != Method::Delete && *calls > 0).collect()
 }
 
 async fn an_unchanged_increment(room: &Room, secret: Option<&str>) {
@@ -197,7 +203,7 @@ async fn what_another_freezer_left_is_found_by_the_full_search() {
     room.expect(room.to("target"), &tree(&room.source())).await;
 }
 
-/// A folder whose listings tell what is in its objects, as those of Swift and S3 do.
+/// A folder whose listings tell what is in its objects, and that spares requests, as S3 does.
 struct Telling {
     inner: Arc<dyn Store>,
     root: PathBuf,
@@ -236,14 +242,18 @@ impl Store for Telling {
         _skips: Skips<'_>,
     ) -> Result<Option<Vec<Entry>>, StoreError> {
         let tell = |entry: Entry| {
-            let body = std::fs::read(self.root.join(folder.as_str()).join(&entry.name)).unwrap();
-            Entry { tag: Some(hex::encode(Sha256::digest(body))), ..entry }
+            // A lock may be gone already.
+            let body = std::fs::read(self.root.join(folder.as_str()).join(&entry.name)).ok();
+            Entry { tag: body.map(|body| format!("\"{}\"", hex::encode(Md5::digest(body)))), ..entry }
         };
         let entries = self.inner.list_tree(folder, most).await?;
         Ok(entries.map(|entries| entries.into_iter().map(tell).collect()))
     }
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.inner.delete(name).await
+    }
+    fn spares_requests(&self) -> bool {
+        true
     }
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {
         self.inner.delete_tree(folder).await
@@ -258,20 +268,35 @@ async fn where_listings_tell_enough_no_level_takes_more() {
     for secret in [None, Some("secret")] {
         let room = Room::new();
         plant_before_now(&room.source());
-        for level in 0..5 {
-            if level == 3 {
+        let mut left = 0;
+        for level in 0..6 {
+            if level == 4 {
                 change(&room.source(), 1);
             }
             let request = BackupRequest {
                 encryption: secret.and_then(encryption),
+                memory: Some(room.path("memory")),
                 ..room.incremental(T0 + i64::from(level) * DAY)
             };
-            let (report, calls) = counted_on(Telling::of(&room), request).await;
+            let (report, counts) = counts_of(Telling::of(&room), request).await;
             assert_eq!(report.level, level, "{}", report.level_reason);
-            if level > 0 {
-                assert_eq!(calls, expected(1), "level {level}");
-                assert_eq!(calls.values().sum::<u64>(), 6);
+            if level == 0 {
+                continue;
             }
+            let mut calls = counts.all();
+            let (single, several) = (calls.remove(&Method::Delete), calls.remove(&Method::DeleteAll));
+            assert_eq!(calls, expected_of_the_telling(0), "level {level}");
+            if report.bytes_read == 0 {
+                assert_eq!((single, several), (None, None), "level {level}");
+                assert_eq!(counts.one_by_one(), 6);
+                left += 1;
+            } else {
+                // The locks that lie there go with its own.
+                assert_eq!((single, several), if left > 0 { (None, Some(1)) } else { (Some(1), None) });
+                left = 0;
+            }
+            assert!(left == level || level >= 4, "nothing has changed up to there");
+            assert_eq!(locks(&room), left as usize);
         }
         let secret = secret.map(pass);
         let request = freezer_vault::RestoreRequest { pass_phrase: secret, ..room.to("target") };
@@ -310,7 +335,7 @@ async fn levels_that_are_not_listed_as_they_were_are_read() {
     let (room, report, read) = after(foreign).await;
     assert_eq!((report.level, read), (3, 3), "{}", report.level_reason);
     let (report, calls) = counted_on(Telling::of(&room), room.incremental(T0 + 4 * DAY)).await;
-    assert_eq!((report.level, calls), (4, expected(1)), "{}", report.level_reason);
+    assert_eq!((report.level, calls), (4, expected_of_the_telling(1)), "{}", report.level_reason);
 
     // A manifest below that is another one, of the same length: nothing is built on it.
     let (_, report, _) = after(|room| turn_a_byte(room.object(&format!("/0_{T0}/manifest")))).await;
@@ -338,7 +363,165 @@ async fn a_base_that_vouches_for_nothing_is_not_enough() {
     for (level, read) in [(3, 3), (4, 1)] {
         let request = room.incremental(T0 + level * DAY);
         let (report, calls) = counted_on(Telling::of(&room), request).await;
-        assert_eq!((i64::from(report.level), calls), (level, expected(read)), "{}", report.level_reason);
+        let expected = (level, expected_of_the_telling(read));
+        assert_eq!((i64::from(report.level), calls), expected, "{}", report.level_reason);
     }
+    room.expect(room.to("target"), &tree(&room.source())).await;
+}
+
+fn locks(room: &Room) -> usize {
+    let folder = room.path("store/data/tar/host1_daily job/locks");
+    if folder.exists() { std::fs::read_dir(folder).unwrap().count() } else { 0 }
+}
+
+fn remembering(room: &Room, now: i64) -> BackupRequest {
+    BackupRequest { memory: Some(room.path("memory")), ..room.incremental(now) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_is_kept_here_counts_only_while_it_is_listed_so() {
+    let room = Room::new();
+    plant_before_now(&room.source());
+    for level in 0..3 {
+        counted_on(Telling::of(&room), remembering(&room, T0 + level * DAY)).await;
+    }
+    std::fs::remove_dir_all(room.path("memory")).unwrap();
+    for (level, fetched) in [(3, Some(1)), (4, None)] {
+        let (report, calls) = counted_on(Telling::of(&room), remembering(&room, T0 + level * DAY)).await;
+        assert_eq!((i64::from(report.level), calls.get(&Method::Get).copied()), (level, fetched));
+    }
+    // It is damaged on the store; that it is whole here helps nobody who restores.
+    turn_a_byte(room.object(&format!("/4_{}/manifest", T0 + 4 * DAY)));
+    let (report, _) = counted_on(Telling::of(&room), remembering(&room, T0 + 5 * DAY)).await;
+    assert_eq!(report.parent.unwrap().timestamp, T0 + 3 * DAY, "{}", report.level_reason);
+    room.expect(room.to("target"), &tree(&room.source())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_level_that_all_are_built_on_is_kept_here_too() {
+    let room = Room::new();
+    plant_before_now(&room.source());
+    for round in 0..4 {
+        let mut request = remembering(&room, T0 + round);
+        request.levels.always_level = Some(1);
+        let (report, counts) = counts_of(Telling::of(&room), request).await;
+        assert_eq!(report.level, u32::from(round > 0), "{}", report.level_reason);
+        if round > 0 {
+            assert_eq!((counts.all(), counts.one_by_one()), (expected_of_the_telling(0), 6));
+        }
+    }
+    // Where listings tell nothing of the content, nothing is kept that could never be recognised.
+    let request = BackupRequest { memory: Some(room.path("other")), ..room.incremental(T0 + DAY) };
+    room.backup(request).await.unwrap();
+    assert!(!room.path("other").exists());
+}
+
+/// A lock of somebody else, of the time `renewed`.
+fn hold(room: &Room, renewed: i64) -> PathBuf {
+    let note = format!(
+        r#"{{"host":"elsewhere","purpose":"backup","since_secs":{T0},"renewed_secs":{renewed},"expiry_secs":600,"process":null}}"#
+    );
+    let file = room.path("store/data/tar/host1_daily job/locks/theirs");
+    std::fs::write(&file, note).unwrap();
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_is_left_stops_nobody_for_long() {
+    let room = Room::new();
+    plant_before_now(&room.source());
+    for level in 0..2 {
+        counted_on(Telling::of(&room), room.incremental(T0 + level * DAY)).await;
+    }
+    assert_eq!(locks(&room), 1);
+    // Who knows nothing of what manifests say (here a store that does not spare requests) waits until it expires, and removes it.
+    let error = room.backup(room.incremental(T0 + DAY + 599)).await.unwrap_err();
+    assert!(matches!(error, VaultError::Locked { .. }), "{error}");
+    assert_eq!(locks(&room), 1);
+    assert_eq!(room.backup(room.incremental(T0 + DAY + 600)).await.unwrap().level, 2);
+    assert_eq!(locks(&room), 0);
+    // Who knows does not.
+    for (level, now) in [(3, T0 + 2 * DAY), (4, T0 + 2 * DAY + 1)] {
+        let (report, _) = counted_on(Telling::of(&room), room.incremental(now)).await;
+        assert_eq!(report.level, level, "{}", report.level_reason);
+    }
+    assert_eq!(locks(&room), 2);
+    // One that no manifest names is respected, whatever else lies there.
+    let theirs = hold(&room, T0 + 2 * DAY);
+    let request = room.incremental(T0 + 2 * DAY + 2);
+    let error = backup(Telling::of(&room), request, Arc::new(Monitor::new())).await.unwrap_err();
+    assert!(matches!(error, VaultError::Locked { .. }), "{error}");
+    let retention = Retention { keep_last: Some(1), ..Retention::default() };
+    let request = PruneRequest::new(hbn(), retention, T0 + 2 * DAY + 2);
+    let store = Telling::of(&room);
+    let agreed = plan(&store, &request).await.unwrap();
+    let error = apply(&store, &request, &agreed, &Monitor::new()).await.unwrap_err();
+    assert!(matches!(error, VaultError::Locked { .. }), "{error}");
+    assert_eq!(locks(&room), 3);
+    // Retention takes away those that are over with its own.
+    std::fs::remove_file(theirs).unwrap();
+    apply(&store, &request, &agreed, &Monitor::new()).await.unwrap();
+    assert_eq!(locks(&room), 0);
+    room.expect(room.to("target"), &tree(&room.source())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_that_are_left_do_not_grow_many() {
+    // Nothing is in it.
+    let room = Room::new();
+    let mut swept = Vec::new();
+    for level in 0..36 {
+        let (report, calls) = counted_on(Telling::of(&room), remembering(&room, T0 + level)).await;
+        assert_eq!(i64::from(report.level), level, "{}", report.level_reason);
+        if calls.contains_key(&Method::DeleteAll) {
+            swept.push(level);
+            assert_eq!(locks(&room), 0);
+        }
+        assert!(locks(&room) <= 32);
+    }
+    assert_eq!(swept, [33]);
+    assert_eq!(locks(&room), 2);
+}
+
+/// The manifest says that the lock is over, and nobody knows whether it got there: what it names must not be removed any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_may_be_there_keeps_what_it_names() {
+    for (kind, next) in [(FaultKind::LostAnswer, 2), (FaultKind::Refused, 1)] {
+        let room = Room::new();
+        plant_before_now(&room.source());
+        counted_on(Telling::of(&room), room.incremental(T0)).await;
+        // The lock is the first.
+        let faults = vec![Fault { method: Method::Put, nth: 2, kind }];
+        let store: Arc<dyn Store> = Arc::new(Faulty::new(Telling::of(&room), faults));
+        backup(store, room.incremental(T0 + DAY), Arc::new(Monitor::new())).await.unwrap_err();
+        assert!(room.object(&format!("/1_{}/data", T0 + DAY)).exists());
+        assert_eq!(locks(&room), 0, "a run that failed leaves none");
+        let (report, _) = counted_on(Telling::of(&room), room.incremental(T0 + DAY)).await;
+        assert_eq!((report.level, report.timestamp), (next, T0 + DAY + 1), "{}", report.level_reason);
+        room.expect(room.to("target"), &tree(&room.source())).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_at_once_never_make_the_same_level() {
+    let room = Room::new();
+    plant_before_now(&room.source());
+    counted_on(Telling::of(&room), room.incremental(T0)).await;
+    let mut made = Vec::new();
+    for round in 1..=8 {
+        let run = || backup(Telling::of(&room), remembering(&room, T0 + round), Arc::new(Monitor::new()));
+        let (one, other) = tokio::join!(tokio::spawn(run()), tokio::spawn(run()));
+        for result in [one.unwrap(), other.unwrap()] {
+            match result {
+                Ok(report) => made.push(report.timestamp),
+                Err(error) => assert!(matches!(error, VaultError::Locked { .. }), "{error}"),
+            }
+        }
+        // Whoever gave up has gone; whoever did not is over.
+        let (report, _) = counted_on(Telling::of(&room), remembering(&room, T0 + round)).await;
+        made.push(report.timestamp);
+    }
+    let distinct: std::collections::BTreeSet<i64> = made.iter().copied().collect();
+    assert_eq!(distinct.len(), made.len(), "{made:?}");
     room.expect(room.to("target"), &tree(&room.source())).await;
 }

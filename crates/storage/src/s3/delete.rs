@@ -49,6 +49,14 @@ impl S3Store {
         }
     }
 
+    pub(super) async fn delete_objects(&self, names: &[ObjectName]) -> Result<(), StoreError> {
+        let keys: Vec<String> = names.iter().map(|name| self.root.full(name)).collect();
+        for some in keys.chunks(MOST_KEYS) {
+            self.delete_keys(some).await?;
+        }
+        Ok(())
+    }
+
     /// What the one request for all does not take, or leaves, goes singly, which also shows why it stays.
     async fn delete_keys(&self, keys: &[String]) -> Result<(), StoreError> {
         let (fit, mut left): (Vec<&String>, Vec<&String>) = keys.iter().partition(|key| fits_xml(key));

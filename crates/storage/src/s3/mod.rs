@@ -162,6 +162,14 @@ impl Store for S3Store {
         self.delete_object(&self.root.full(name)).await
     }
 
+    async fn delete_all(&self, names: &[ObjectName]) -> Result<(), StoreError> {
+        self.delete_objects(names).await
+    }
+
+    fn spares_requests(&self) -> bool {
+        true
+    }
+
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {
         self.delete_below(folder).await
     }

@@ -100,8 +100,13 @@ async fn commit(
     // What has no room in the manifest is an object of its own.
     let index = index_body.is_none().then(|| ready.index.clone());
     let contents = ready.contents.clone().filter(|_| contents_body.is_none());
+    let is_unchanged = id.level > 0 && ready.outcome.content_bytes == 0 && payload.short.is_some();
+    // Where there is too much for one listing nobody would find the manifest that says so.
+    let may_stay = is_unchanged && member.tree.is_some();
+    let (locks_over, stays) =
+        member.lock.as_ref().map(|lock| lock.over_once_committed(may_stay)).unwrap_or_default();
     let rest = manifest_of(request, plan, member, (pieces, ready));
-    let manifest = Manifest { index_body, contents_body, ..rest };
+    let manifest = Manifest { index_body, contents_body, locks_over, ..rest };
     let (body, _) = seal(&manifest, plan.mac.as_ref().map(|mac| &mac.key))?;
 
     // In this order: the metadata is what makes a level exist for upstream.
@@ -113,12 +118,19 @@ async fn commit(
         }
     }
     objects.push((id.metadata(hbn)?, ready.metadata.clone()));
-    let store = &member.store;
-    store.put_all(&objects).await?;
+    member.store.put_all(&objects).await?;
     if let Some(lock) = member.lock.as_ref().filter(|lock| !lock.is_fresh()) {
         lock.still_held().await?;
     }
-    store.put(&id.object(hbn, MANIFEST)?, body).await?;
+    member.is_lock_over = stays;
+    member.store.put(&id.object(hbn, MANIFEST)?, body.clone()).await?;
+    let memory = member.memory();
+    if let Some(memory) = memory {
+        if request.levels.always_level.is_some_and(|always| always == id.level.saturating_add(1)) {
+            memory.of_base().keep(body.clone()).await;
+        }
+        memory.keep(body).await;
+    }
     Ok(())
 }
 
@@ -199,6 +211,7 @@ fn manifest_of(
         members: outcome.set_members.clone(),
         part_of: request.part_of.clone(),
         source: ready.source.clone(),
+        locks_over: Vec::new(),
     }
 }
 

@@ -44,6 +44,7 @@ pub async fn backup_to_all(
         now_secs: request.now_secs,
         lock_expiry: request.lock_expiry,
         dry_run: request.dry_run,
+        memory: request.memory,
         part_of: None,
         source: Some(match &request.feed {
             Some(_) => request.fed_from,

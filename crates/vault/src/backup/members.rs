@@ -6,7 +6,7 @@ use super::stages::Part;
 use super::upload::Destination;
 use super::work::Settings;
 use crate::VaultError;
-use crate::catalogue::Tree;
+use crate::catalogue::{Memory, Tree};
 use crate::layout::{DATA, Hbn, LevelId};
 use crate::lock::Lock;
 use crate::manifest::ParentLink;
@@ -30,10 +30,13 @@ pub struct StorageCopy {
 pub(super) struct Member {
     pub store: Arc<dyn Store>,
     pub lock: Option<Lock>,
+    /// Whether a manifest says that the lock is over, or would if it got there.
+    pub is_lock_over: bool,
     /// What is there, if one listing could show it.
     pub tree: Option<Tree>,
     /// The level to build on as this storage has it: manifests differ in where the payload's pieces lie.
     pub parent: Option<Parent>,
+    memory: Option<Memory>,
     destination: Option<Destination>,
     /// Where the level's objects are, once there may be some.
     folders: Vec<ObjectName>,
@@ -46,8 +49,10 @@ impl Member {
         Self {
             store,
             lock: None,
+            is_lock_over: false,
             tree: None,
             parent: None,
+            memory: None,
             destination: None,
             folders: Vec::new(),
             failure: None,
@@ -61,10 +66,21 @@ impl Member {
         self.tidy(false);
     }
 
-    /// The same, when there may be more than what the destination knows of.
+    /// The same, when there may be more than what the destination knows of. A manifest that says that the lock is over may have got
+    /// there although nobody heard of it: somebody may build on it, and so nothing is removed.
     pub(super) fn fail_committing(&mut self, error: VaultError) {
         self.note(error);
-        self.tidy(true);
+        if self.is_lock_over {
+            tracing::warn!(storage = %self.store.describe(), "what was written stays until it is pruned as an orphan");
+        } else {
+            self.tidy(true);
+        }
+    }
+
+    /// Where the new manifest is kept on this machine, if listings tell whether it is still the one that is there.
+    pub(super) fn memory(&self) -> Option<Memory> {
+        let tells_content = self.tree.as_ref().is_some_and(|tree| tree.tells_content);
+        self.memory.clone().filter(|_| tells_content)
     }
 
     fn note(&mut self, error: VaultError) {
@@ -92,7 +108,9 @@ impl Member {
 
     async fn lock(&mut self, settings: &Settings) {
         let (now, expiry) = (settings.now_secs, settings.lock_expiry);
-        match Lock::take_and_look(&self.store, &settings.hbn, now, expiry).await {
+        let folder = settings.memory.as_deref();
+        self.memory = folder.map(|folder| Memory::of(folder, &*self.store, &settings.hbn));
+        match Lock::take_and_look(&self.store, &settings.hbn, self.memory.clone(), now, expiry).await {
             Ok((lock, tree)) => (self.lock, self.tree) = (Some(lock), tree),
             Err(error) => self.fail(error),
         }
@@ -112,8 +130,10 @@ impl Member {
         {
             tracing::error!(%error, "removing what was stored stopped unexpectedly");
         }
-        if let Some(lock) = self.lock.take() {
-            lock.release().await;
+        match self.lock.take() {
+            Some(lock) if self.is_lock_over && self.failure.is_none() => lock.leave().await,
+            Some(lock) => lock.release().await,
+            None => {}
         }
     }
 }

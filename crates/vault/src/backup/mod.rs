@@ -34,6 +34,7 @@ use crate::levels::LevelPolicy;
 use crate::manifest::ParentLink;
 use crate::problem::FileProblem;
 use serde::Serialize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,9 @@ pub struct BackupRequest {
     pub scan_totals: bool,
     /// Read, compress and encrypt, but store nothing.
     pub dry_run: bool,
+    /// Folder of this machine in which manifests are kept that it has written, so that the next run need not fetch the one it is
+    /// built on from a store that lists it with its hash. Made when its parent is there; needs no care, and may go at any time.
+    pub memory: Option<PathBuf>,
 }
 
 impl BackupRequest {
@@ -82,6 +86,7 @@ impl BackupRequest {
             lock_expiry: USUAL_LOCK_EXPIRY,
             scan_totals: false,
             dry_run: false,
+            memory: None,
         }
     }
 }

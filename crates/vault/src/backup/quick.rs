@@ -8,7 +8,7 @@ use super::base::{Base, Found, Parent, candidate, identity, unlock};
 use super::index::load;
 use super::work::{Settings, Work};
 use crate::VaultError;
-use crate::catalogue::{Catalogue, Chain, Level, Tree, read_committed};
+use crate::catalogue::{Catalogue, Chain, Level, Tree};
 use crate::encryption::{KeyRing, MacKey};
 use crate::layout::{LevelId, MANIFEST};
 use crate::levels::{Candidate, choose};
@@ -92,7 +92,7 @@ async fn read(
     let mut first = None;
     // Where it cannot vouch for any, all are read at the same time.
     if !below.is_empty() && tree.listing_sha256(below).is_some() {
-        let Some(level) = read_committed(store, &request.hbn, *base).await? else { return Ok(None) };
+        let Some(level) = tree.committed(store, &request.hbn, *base).await? else { return Ok(None) };
         if vouches(&level, tree, below) {
             return Ok(Some(vec![level]));
         }
@@ -101,7 +101,7 @@ async fn read(
         wanted.push(*base);
     }
     let levels: Vec<Option<Level>> = stream::iter(wanted)
-        .map(|id| read_committed(store, &request.hbn, id))
+        .map(|id| tree.committed(store, &request.hbn, id))
         .buffered(AT_ONCE)
         .try_collect()
         .await?;

@@ -8,6 +8,7 @@ use crate::levels::LevelPolicy;
 use crate::manifest::{MemberLink, ProblemSummary};
 use crate::monitor::Monitor;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +84,8 @@ pub(crate) struct Settings {
     pub now_secs: i64,
     pub lock_expiry: Duration,
     pub dry_run: bool,
+    /// Folder in which this machine keeps the manifests that it wrote last.
+    pub memory: Option<PathBuf>,
     /// HBN of the set that will name it.
     pub part_of: Option<String>,
     /// What is saved, for people; says too which chains may be continued. `None`: all of the HBN.

@@ -5,13 +5,15 @@
 //! restore and for choosing a base. Reads only.
 
 mod ancestry;
+mod memory;
 mod read;
 mod sources;
 mod tree;
 
 pub(crate) use ancestry::check_presence;
+pub(crate) use memory::Memory;
 pub use read::{list, list_beginning, list_hbns};
-pub(crate) use read::{read_committed, read_level, read_whole};
+pub(crate) use read::{read_level, read_whole};
 pub(crate) use sources::{mark, source_of_path};
 pub(crate) use tree::Tree;
 

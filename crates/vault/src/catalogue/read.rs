@@ -142,17 +142,19 @@ pub(crate) async fn read_level(store: &Arc<dyn Store>, hbn: &Hbn, id: LevelId) -
 }
 
 /// A level whose manifest is there, whole; `None` when it is not, or is damaged. Does not look at anything else.
-pub(crate) async fn read_committed(
+pub(super) async fn read_committed(
     store: &Arc<dyn Store>,
     hbn: &Hbn,
     id: LevelId,
 ) -> Result<Option<Level>, VaultError> {
     let body = read_whole(store, &id.object(hbn, MANIFEST)?, MOST_MANIFEST_BYTES).await?;
-    let sealed =
-        body.and_then(|body| Sealed::open(&body).and_then(|sealed| belongs_here(sealed, hbn, id)).ok());
-    let level =
-        |sealed| Level { id, standing: Standing::Complete, metadata: None, sealed: Some(Arc::new(sealed)) };
-    Ok(sealed.map(level))
+    Ok(body.and_then(|body| committed(&body, hbn, id)))
+}
+
+/// The same of a manifest that is here already.
+pub(super) fn committed(body: &[u8], hbn: &Hbn, id: LevelId) -> Option<Level> {
+    let sealed = Sealed::open(body).and_then(|sealed| belongs_here(sealed, hbn, id)).ok()?;
+    Some(Level { id, standing: Standing::Complete, metadata: None, sealed: Some(Arc::new(sealed)) })
 }
 
 fn belongs_here(sealed: Sealed, hbn: &Hbn, id: LevelId) -> Result<Sealed, String> {

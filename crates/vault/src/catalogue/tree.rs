@@ -4,15 +4,16 @@
 //! believed, or have been read when it was listed just so. Where folders are listed one by one, those of levels of older chains are
 //! not entered: they are many, and only the newest chain is built on here.
 
-use super::Level;
 use super::ancestry::payload_objects;
+use super::read::{committed, read_committed};
+use super::{Level, Memory};
 use crate::VaultError;
-use crate::layout::{Hbn, LOCKS, LevelId, parse_timestamp};
+use crate::layout::{Hbn, LOCKS, LevelId, MANIFEST, parse_timestamp};
 use freezer_storage::{Entry, ObjectName, Store};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// With more objects than this one listing is no cheaper than to look at what matters.
 const MOST_OBJECTS: usize = 5000;
@@ -31,6 +32,12 @@ pub(crate) struct Tree {
     chains: BTreeSet<i64>,
     /// Objects in the folder of locks.
     pub locks: Vec<ObjectName>,
+    /// Whether it tells what is in the objects.
+    pub tells_content: bool,
+    /// Where a manifest may be that need not be fetched.
+    memory: Option<Memory>,
+    /// The first level whose manifest was read: who looks at the locks and who looks for a level to build on read the same.
+    first: OnceLock<Level>,
 }
 
 impl Tree {
@@ -47,7 +54,8 @@ impl Tree {
 
     /// What belongs to another HBN, whose name begins like this one and has a `/`, is passed over.
     fn parse(folder: &ObjectName, entries: &[Entry]) -> Result<Self, VaultError> {
-        let mut tree = Self::default();
+        let tells_content = entries.iter().any(|entry| entry.tag.is_some());
+        let mut tree = Self { tells_content, ..Self::default() };
         for entry in entries {
             let Some((first, rest)) = entry.name.split_once('/') else { continue };
             if entry.is_folder {
@@ -74,6 +82,11 @@ impl Tree {
         Ok(tree)
     }
 
+    /// The same, knowing of what this machine keeps.
+    pub fn with(self, memory: Option<Memory>) -> Self {
+        Self { memory, ..self }
+    }
+
     /// The greatest timestamp in use by anything, finished or not.
     pub fn greatest_timestamp(&self) -> Option<i64> {
         self.levels.keys().map(|id| id.timestamp).chain(self.chains.iter().copied()).max()
@@ -88,6 +101,39 @@ impl Tree {
 
     pub fn has(&self, id: &LevelId, part: &str) -> bool {
         self.levels.get(id).is_some_and(|parts| parts.contains_key(part))
+    }
+
+    /// The newest level that has a manifest.
+    pub fn newest_committed(&self) -> Option<LevelId> {
+        let with_manifest = self.levels.keys().filter(|id| self.has(id, MANIFEST));
+        with_manifest.max_by_key(|id| id.timestamp).copied()
+    }
+
+    /// A level whose manifest is there, whole; `None` when it is not, or is damaged. It is not fetched when this machine has what is
+    /// listed.
+    pub async fn committed(
+        &self,
+        store: &Arc<dyn Store>,
+        hbn: &Hbn,
+        id: LevelId,
+    ) -> Result<Option<Level>, VaultError> {
+        if let Some(level) = self.first.get().filter(|level| level.id == id) {
+            return Ok(Some(level.clone()));
+        }
+        let level = match self.recalled(hbn, id).await {
+            Some(level) => Some(level),
+            None => read_committed(store, hbn, id).await?,
+        };
+        if let Some(level) = &level {
+            let _ = self.first.set(level.clone());
+        }
+        Ok(level)
+    }
+
+    async fn recalled(&self, hbn: &Hbn, id: LevelId) -> Option<Level> {
+        let listed = self.levels.get(&id)?.get(MANIFEST)?;
+        let body = self.memory.as_ref()?.recall(listed.size_bytes, listed.tag.as_deref()?).await?;
+        committed(&body, hbn, id)
     }
 
     /// Whether the payload is there with the recorded sizes. A listing that lags behind says no.

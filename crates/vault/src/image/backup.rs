@@ -40,6 +40,7 @@ pub async fn backup(
         now_secs: request.now_secs,
         lock_expiry: request.lock_expiry,
         dry_run: request.dry_run,
+        memory: None,
         part_of: request.part_of,
         source: None,
     };

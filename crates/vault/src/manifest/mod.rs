@@ -170,6 +170,9 @@ pub struct Manifest {
     /// Missing where nobody said, and in backups of before there was such a record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceRecord>,
+    /// Locks in the HBN's folder whose runs are over now that this manifest is there. They lie there until somebody removes a lock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks_over: Vec<String>,
 }
 
 impl Manifest {

@@ -40,6 +40,7 @@ pub async fn save(
         now_secs: request.now_secs,
         lock_expiry: request.lock_expiry,
         dry_run: false,
+        memory: None,
         part_of: None,
         source: None,
     };
