@@ -26,7 +26,12 @@ async fn servers_and_projects_are_saved_and_restored_under_the_trust_of_the_job(
     let data = hands.volume("data", false).await;
     scribble(&data);
     let original = content(&data);
-    let server = hands.server_with(&data).await;
+    // The service user, who is one for all tenants, has a key of the name of the tenant's.
+    let key = format!("key-{}", random_name());
+    let service = Hands { login: login("freezer", "service").await };
+    hands.keypair(&key).await;
+    service.keypair(&key).await;
+    let server = server_with(&hands, &data, &key).await;
     let before = resources(&hands).await;
 
     let work = tempfile::tempdir().unwrap();
@@ -68,13 +73,21 @@ async fn servers_and_projects_are_saved_and_restored_under_the_trust_of_the_job(
     assert_eq!(saved["state"], "success", "{saved:#}");
     let metadata = &saved["steps"][0]["result"]["backup_metadata"];
     assert_eq!((&metadata["project_id"], &metadata["resources"]["server"]), (&json!(project.id), &json!(1)));
+    // Keys are users', and nobody's under a trust.
+    assert_eq!(metadata["resources"]["keypair"], Value::Null, "{metadata:#}");
+    let problem = &saved["steps"][0]["result"]["report"]["problems"][0];
+    assert_eq!((&problem["path"], &problem["weight"]), (&json!(format!("keypair/{key}")), &json!("warning")));
     assert_eq!(resources(&hands).await, before);
 
     let refused = run(plain, json!({"action": "restore", "restore_name": "again"})).await;
     assert_eq!(refused["state"], "fail", "{refused:#}");
     assert!(refused["error"].as_str().unwrap().contains("encrypt"), "{refused:#}");
     let restored = run(nova, json!({"action": "restore", "restore_name": "again"})).await;
-    assert_eq!(restored["state"], "success", "{restored:#}");
+    assert_eq!(restored["state"], "partial", "{restored:#}");
+    let missing = &restored["steps"][0]["result"]["restore"]["missing"];
+    let words = format!("keypair {key}: keypairs are a user's own");
+    assert!(missing[0].as_str().is_some_and(|what| what.starts_with(&words)), "{restored:#}");
+    assert_eq!(missing[1], Value::Null, "{restored:#}");
     let (_, servers) = hands.nova(Method::GET, "/servers/detail", None).await;
     let again = servers["servers"]
         .as_array()
@@ -83,6 +96,8 @@ async fn servers_and_projects_are_saved_and_restored_under_the_trust_of_the_job(
         .find(|row| row["name"] == "again")
         .expect("a new server");
     assert_eq!((&again["tenant_id"], &again["status"]), (&json!(project.id), &json!("ACTIVE")));
+    assert_eq!(again["key_name"], Value::Null, "a key that is another's: {again:#}");
+    service.nova(Method::DELETE, &format!("/os-keypairs/{key}"), None).await;
     let disks = hands.disks_of(again["id"].as_str().unwrap()).await;
     assert_eq!(content(disks[0].1["volumeId"].as_str().unwrap()), original);
     let part = json!({"action": "restore", "project_select": "volume/data"});
@@ -104,6 +119,20 @@ async fn servers_and_projects_are_saved_and_restored_under_the_trust_of_the_job(
     assert_eq!(resources(&Hands::of(&other).await).await, Vec::<String>::new());
     secrets.remove_all().await;
     a_trust_that_ends_meanwhile((&central, &user), &hands, (&cinder, &data)).await;
+}
+
+/// A running server with a key and with this volume as its second disk.
+async fn server_with(hands: &Hands, volume: &str, key: &str) -> String {
+    let image = hands.image_id().await;
+    let fields = json!({
+        "name": "freezer-test", "flavorRef": hands.flavor_id("tiny").await, "imageRef": image, "networks": "none",
+        "key_name": key,
+        "block_device_mapping_v2": [
+            {"uuid": image, "source_type": "image", "destination_type": "local", "boot_index": 0, "delete_on_termination": true},
+            {"uuid": volume, "source_type": "volume", "destination_type": "volume", "boot_index": null},
+        ],
+    });
+    hands.server(fields).await
 }
 
 /// The member ends the trust while Cinder makes a backup. The run says so, and what it could not remove goes with the next one, which

@@ -145,6 +145,14 @@ impl Cloud {
         })
     }
 
+    /// Whether the user of the token is another one than who the action is for: a trust that does not impersonate leaves the token to
+    /// the trustee. What belongs to users, and not to projects, is his then.
+    pub async fn acts_for_another_user(&self) -> Result<bool, CloudError> {
+        let session = |cause| CloudError::Session { service: "Keystone", cause };
+        let login = self.session.login().await.map_err(session)?;
+        Ok(login.document.trust.as_ref().is_some_and(|trust| !trust.impersonation))
+    }
+
     /// Whether the catalogue of the login has the service.
     pub async fn has(&self, service: Service) -> Result<bool, CloudError> {
         match self.session.endpoint(service.catalogue_type(), None, None).await {

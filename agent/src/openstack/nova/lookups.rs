@@ -6,6 +6,9 @@ use serde_json::Value;
 
 const SERVICE: Service = Service::Nova;
 
+/// Why nobody's keypairs are touched under a trust: those that Nova shows are the service user's, who is one for all tenants.
+pub const KEYS_ARE_ANOTHERS: &str = "keypairs are a user's own, and under a trust the agent is another user";
+
 fn rows(answer: &Value, key: &str) -> Vec<Value> {
     answer.get(key).and_then(Value::as_array).cloned().unwrap_or_default()
 }

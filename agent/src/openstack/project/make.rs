@@ -8,6 +8,7 @@ use super::topology::{Kind, Resource};
 use crate::actions::ActionError;
 use crate::openstack::cloud::{Cloud, Service, text_at};
 use crate::openstack::error::CloudError;
+use crate::openstack::nova::lookups::KEYS_ARE_ANOTHERS;
 use serde_json::{Map, Value, json};
 
 const NEUTRON: Service = Service::Neutron;
@@ -28,6 +29,9 @@ pub async fn make(
 }
 
 async fn keypair(cloud: &Cloud, resource: &Resource) -> Result<Restored, ActionError> {
+    if cloud.acts_for_another_user().await? {
+        return Err(ActionError::Failed(KEYS_ARE_ANOTHERS.to_owned()));
+    }
     let mut body = Map::from_iter([
         ("name".to_owned(), json!(resource.name)),
         ("public_key".to_owned(), json!(resource.text("public_key"))),

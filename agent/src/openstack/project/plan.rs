@@ -35,6 +35,8 @@ pub struct Target {
     pub damaged: BTreeMap<ResourceId, String>,
     /// Why a resource cannot be there.
     pub conflicts: BTreeMap<ResourceId, String>,
+    /// Why this login brings a resource back nowhere, whatever is decided: the rest comes back without it.
+    pub impossible: BTreeMap<ResourceId, String>,
     /// The flavor that each server would have there, as Nova lists it.
     pub flavors: BTreeMap<ResourceId, Value>,
     /// The user's own choice of what takes the place of an old resource, by old id or name.
@@ -77,7 +79,7 @@ pub struct Refusal {
     pub resource: ResourceId,
     pub name: String,
     pub reason: String,
-    /// The backup does not have it: the rest is restored all the same. Else the user has to decide something, and nothing is
+    /// The backup does not have it, or the login may never make it: the rest is restored all the same. Else the user has to decide something, and nothing is
     /// begun before.
     pub is_lost: bool,
 }
@@ -128,7 +130,7 @@ pub fn plan(
     Ok(plan)
 }
 
-/// Why, and whether the backup is the cause.
+/// Why, and whether nobody can decide anything about it ([`Refusal::is_lost`]).
 type Why = (String, bool);
 
 /// A resource that is not there and cannot be, and which this one cannot be without.
@@ -143,6 +145,9 @@ fn missing_need(
     }
     needs(resource).into_iter().filter(|need| !is_there(need, target)).find_map(|need| {
         if let Some(cause) = refused.iter().find(|refusal| refusal.resource == need) {
+            if cause.is_lost && can_be_done_without(topology, resource, &need) {
+                return None;
+            }
             return Some((format!("it needs {need}, which cannot be restored"), cause.is_lost));
         }
         let is_nowhere = topology.find(&need).is_none() && !can_be_done_without(topology, resource, &need);
@@ -211,6 +216,9 @@ fn decide(
     }
     if kind == Kind::Stack {
         return Ok((Deed::Note, "its template is kept; its resources are restored as such"));
+    }
+    if let Some(why) = target.impossible.get(&resource.id) {
+        return Err((why.clone(), true));
     }
     if let Some(id) = target.restored.get(&resource.id) {
         return Ok((Deed::Use { id: id.clone() }, "restored before"));

@@ -167,6 +167,14 @@ fn a_server_that_is_gone_gets_parts_of_its_own_where_others_have_them() {
 #[test]
 fn a_server_comes_back_without_a_key_that_is_nowhere() {
     let mut topology = project();
+    // Nor without one that this login may not make.
+    let mut target = elsewhere();
+    target.impossible.insert(ResourceId::new(Kind::Keypair, "mine"), "it is another user's".into());
+    let without = super::plan(&topology, &Selection::Everything, &target, "").unwrap();
+    let refused: Vec<(&str, bool)> =
+        without.refused.iter().map(|refusal| (refusal.resource.id.as_str(), refusal.is_lost)).collect();
+    assert_eq!(refused, [("mine", true)]);
+    assert!(deeds(&without).contains(&"s1 create web".to_owned()), "{without}");
     topology.resources.retain(|resource| resource.id.kind != Kind::Keypair);
     let plan = plan(&topology, &Selection::Everything, &elsewhere(), "").unwrap();
     assert!(plan.refused.is_empty() && deeds(&plan).contains(&"s1 create web".to_owned()), "{plan}");

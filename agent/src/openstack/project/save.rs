@@ -14,7 +14,7 @@ use freezer_vault::set::{self, NewMember, SetRequest};
 use freezer_vault::{BackupReport, FileProblem, Monitor, Weight};
 use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub async fn backup(
@@ -45,6 +45,7 @@ pub async fn backup(
     let mut request = SetRequest::new(&options.hostname, &options.backup_name, around.now_secs);
     request.members = data(&saved).map(|data| data.named.clone()).collect::<Vec<NewMember>>();
     request.problems = problems(&topology);
+    request.problems.extend(keys_of_others(&topology));
     request.problems.extend(warnings(&saved).cloned());
     request.encryption = action::encryption(options)?;
     request.topology = serde_json::to_value(&topology)
@@ -147,6 +148,24 @@ fn problems(topology: &Topology) -> Vec<FileProblem> {
     topology.missing.iter().map(problem).collect()
 }
 
+/// Keys of servers that the backup does not hold: the user of the login has none of the name, or is another user.
+fn keys_of_others(topology: &Topology) -> Vec<FileProblem> {
+    let is_told = |id: &ResourceId| topology.find(id).is_some() || topology.excluded.contains(id);
+    let servers = topology.resources.iter().filter(|resource| resource.id.kind == Kind::Server);
+    let names: BTreeSet<&str> = servers.map(|server| server.text("key_name")).collect();
+    let names = names.into_iter().filter(|name| !name.is_empty());
+    let lost = names.filter(|name| !is_told(&ResourceId::new(Kind::Keypair, *name)));
+    let reason = "a server has it, and it is not saved: keypairs are a user's own, and it is none of this login's user (under a trust \
+                  that is the agent's)";
+    let problem = |name: &str| FileProblem {
+        path: format!("{}/{name}", Kind::Keypair),
+        kind: "hidden".to_owned(),
+        weight: Weight::Warning,
+        reason: reason.to_owned(),
+    };
+    lost.map(problem).collect()
+}
+
 fn counted(topology: &Topology) -> Map<String, Value> {
     let count = |kind: Kind| topology.resources.iter().filter(|one| one.id.kind == kind && one.owned).count();
     let counts = Kind::ALL.into_iter().map(|kind| (kind.as_str().to_owned(), json!(count(kind))));
@@ -180,6 +199,7 @@ fn listed(topology: &Topology) -> Done {
         summary.push(format!("{kind:<14} {:<36} {:<28} {data}", resource.id.id, resource.name));
     }
     summary.extend(remarks(topology));
+    summary.extend(keys_of_others(topology).iter().map(action::trouble));
     summary.push("Dry run      nothing was stored".to_owned());
     let mut result = Map::new();
     let resources: Vec<String> = topology.resources.iter().map(|one| one.id.to_string()).collect();

@@ -8,7 +8,7 @@ use super::topology::{Kind, Resource, ResourceId, Topology};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
 use crate::openstack::glance::images;
-use crate::openstack::nova::lookups;
+use crate::openstack::nova::lookups::{self, KEYS_ARE_ANOTHERS};
 use crate::openstack::server::find_flavor;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -41,7 +41,11 @@ pub async fn look(
         note(&mut target, resource, timestamp);
     }
     target.restored = restored(saved, &there, timestamp);
+    let has_no_keys = cloud.acts_for_another_user().await?;
     for resource in &saved.resources {
+        if resource.id.kind == Kind::Keypair && has_no_keys {
+            target.impossible.insert(resource.id.clone(), KEYS_ARE_ANOTHERS.to_owned());
+        }
         if !resource.owned && FOREIGN.contains(&resource.id.kind) {
             look_for_foreign(cloud, resource, &mut target).await?;
         }

@@ -1,7 +1,7 @@
 //! What a restored server needs of the project it comes to, found before anything is made: by id where the old one is
 //! there, else by name. What is missing and can be done without is told; the rest ends the restore before it begins.
 
-use super::bring_back::Wishes;
+use super::bring_back::{Given, Wishes};
 use super::description::{FixedIp, Named, PortDescription, ServerDescription};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
@@ -97,13 +97,9 @@ pub async fn find(cloud: &Cloud, saved: &ServerDescription, wishes: &Wishes) -> 
         }
     }
     if let Some(name) = &saved.key_name {
-        let found = match &wishes.given {
-            Some(given) => given.keypairs.get(name).cloned(),
-            None => lookups::keypair(cloud, name).await?.map(|_| name.clone()),
-        };
-        match found {
-            Some(name) => place.key_name = Some(name),
-            None => place.missing.push(format!("keypair {name}: the user has none of this name")),
+        match key(cloud, name, wishes.given.as_ref()).await? {
+            Ok(name) => place.key_name = Some(name),
+            Err(why) => place.missing.push(format!("keypair {name}: {why}")),
         }
     }
     if let Some(old) = saved.server_groups.first() {
@@ -119,6 +115,23 @@ pub async fn find(cloud: &Cloud, saved: &ServerDescription, wishes: &Wishes) -> 
         ports(cloud, saved, &wishes.networks, &mut place).await?;
     }
     Ok(place)
+}
+
+/// The name of the server's key there, or why there is none. A name alone says nothing about whose key it is: under a trust it may
+/// be another tenant's.
+async fn key(
+    cloud: &Cloud,
+    name: &str,
+    given: Option<&Given>,
+) -> Result<Result<String, &'static str>, CloudError> {
+    if cloud.acts_for_another_user().await? {
+        return Ok(Err(lookups::KEYS_ARE_ANOTHERS));
+    }
+    if let Some(name) = given.and_then(|given| given.keypairs.get(name)) {
+        return Ok(Ok(name.clone()));
+    }
+    let found = lookups::keypair(cloud, name).await?;
+    Ok(found.map(|_| name.to_owned()).ok_or("the user has none of this name"))
 }
 
 /// Among all `flavors`, the one wished for; else that of the old one's name, or one like it. `old` is as Nova tells it with a
