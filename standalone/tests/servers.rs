@@ -184,25 +184,38 @@ async fn plans(project: &Project, hands: &Hands, folder: &Path, (volume, old): (
     assert_eq!(resources(hands).await, before);
 }
 
-/// A restore that Nova refuses when disks and ports are there, and one that is killed: nothing is left of either.
+/// A restore that Nova refuses when disks and ports are there, and such as are killed: with the first part, with more of them, before
+/// Nova has heard of the server, and when nothing but the server bears a mark any more. Nothing is left of any.
 async fn fails_half_way(project: &Project, hands: &Hands, folder: &Path) {
     let before = resources(hands).await;
     servers_allowed(project, 0).await;
     agent(project, folder, "restore", &[]).await.fails_with(&["quota", "server"]);
     assert_eq!(resources(hands).await, before);
     servers_allowed(project, 10).await;
-    let mut command = command(project, folder, "restore", &[]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + PATIENCE;
-    while !resources(hands).await.iter().any(|row| row.starts_with("servers web~")) {
-        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "no server was seen");
-        tokio::time::sleep(LOOK).await;
+    let nova = proxy::Proxy::http("127.0.0.1:8774".to_owned()).await;
+    let keystone = keystone_with(&[(8774, nova.port)]).await;
+    nova.rule("POST", "/servers", 1, proxy::Action::Stall);
+    nova.rule("PUT", "/metadata", 1, proxy::Action::Stall);
+    for seen in ["volumes freezer_", "images freezer_", "ports freezer_", "its metadata"] {
+        let mut command = command(project, folder, "restore", &[]);
+        command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let end = Instant::now() + PATIENCE;
+        let is_there = async || {
+            let found = resources(hands).await;
+            found.iter().any(|row| row.starts_with(seen)) || nova.requests("PUT", "/metadata") > 0
+        };
+        while !is_there().await {
+            assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "{seen} was not seen");
+            tokio::time::sleep(LOOK).await;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let nobodys = uuid::Uuid::new_v4().to_string();
+        agent(project, folder, "backup", &["--nova-inst-id", &nobodys]).await.fails_with(&["no server"]);
+        assert_eq!(resources(hands).await, before, "{seen}");
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let nobodys = uuid::Uuid::new_v4().to_string();
-    agent(project, folder, "backup", &["--nova-inst-id", &nobodys]).await.fails_with(&["no server"]);
-    assert_eq!(resources(hands).await, before);
+    assert_eq!((nova.requests("PUT", "/metadata"), nova.unused_rules()), (1, 0));
 }
 
 /// A server in a server group that boots from a volume and has another one, to be switched off.

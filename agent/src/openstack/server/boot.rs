@@ -37,7 +37,7 @@ pub async fn boot(
     let mut body = body(name, saved, place, parts);
     if let Some(server) = body.get_mut("server").and_then(Value::as_object_mut) {
         let mut metadata = saved.metadata.clone();
-        metadata.extend(ledger.metadata().as_object().cloned().unwrap_or_default());
+        metadata.extend(ledger.metadata_with_parts());
         server.insert("metadata".into(), Value::Object(metadata));
         if let Some(hostname) = saved.hostname.as_ref().filter(|_| knows_hostname) {
             server.insert("hostname".into(), json!(hostname));

@@ -1,6 +1,7 @@
 //! Bringing one server back as a new one, in the project of the login: disks, ports, then the server, then its names.
 //!
-//! Everything that is made is the ledger's until the server runs and bears its names: a failure half way removes all of it.
+//! Everything that is made is the ledger's until the server runs and bears its names: a failure half way removes all of it. The
+//! server's metadata are set last and commit: before, it bears the tag and names what was made for it, and all goes or nothing.
 //! The image of an image-booted server's disk stays, as Nova needs it to rebuild, rescue or move the server.
 
 use super::boot::{Parts, boot, other_devices};
@@ -193,9 +194,9 @@ impl Making<'_> {
         if self.saved.status == "SHUTOFF" {
             servers::stop(cloud, &restored.server_id).await?;
         }
-        self.bind_volumes(&mut restored).await?;
         self.dress(&restored, &volumes).await?;
         self.hand_over(&restored);
+        self.bind_volumes(&mut restored).await;
         Ok(restored)
     }
 
@@ -278,25 +279,22 @@ impl Making<'_> {
         Ok(id)
     }
 
-    /// Volumes that went with the old server go with the new one; given ones only from now on, as it stays.
-    async fn bind_volumes(&self, restored: &mut Restored) -> Result<(), CloudError> {
+    /// Volumes that went with the old server go with the new one; given ones only from now on, as it stays. What does not work is
+    /// noted: the server is there, and an abort is no reason to leave it half.
+    async fn bind_volumes(&self, restored: &mut Restored) {
         if self.wishes.given.is_none() {
-            return Ok(());
+            return;
         }
+        let cloud = self.work.cloud.undisturbed();
         for disk in self.saved.disks.iter().filter(|disk| disk.delete_on_termination) {
             let Some(volume) = restored.volumes.get(&disk.role) else { continue };
-            match servers::bind_volume(&self.work.cloud, &restored.server_id, volume).await {
-                Ok(()) => {}
-                Err(error @ (CloudError::Refused { .. } | CloudError::TooOld { .. })) => {
-                    restored.notes.push(format!("volume {volume} stays when the server is deleted: {error}"));
-                }
-                Err(error) => return Err(error),
+            if let Err(error) = servers::bind_volume(&cloud, &restored.server_id, volume).await {
+                restored.notes.push(format!("volume {volume} stays when the server is deleted: {error}"));
             }
         }
-        Ok(())
     }
 
-    /// Everything gets the name and the metadata that it had.
+    /// Everything gets the name and the metadata that it had, the server last.
     async fn dress(&self, restored: &Restored, volumes: &[(String, NewVolume)]) -> Result<(), CloudError> {
         let cloud = &self.work.cloud;
         for (id, volume) in volumes {

@@ -1,6 +1,6 @@
 //! Temporary resources of a project, whoever they are of: what is found by its tag.
 
-use super::tag::{MARK, Process, age_secs, process_of, text};
+use super::tag::{MARK, Process, age_secs, parts_in, process_of, text};
 use super::{Temporary, written_over};
 use crate::openstack::cinder::{groups, snapshots, volumes};
 use crate::openstack::cloud::{Cloud, Service};
@@ -10,8 +10,10 @@ use crate::openstack::neutron::ports;
 use crate::openstack::nova::servers;
 use chrono::Utc;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
-/// Those of the project whose process fits, the ones that depend on others first.
+/// Those of the project whose process fits, the ones that depend on others first. With a server goes what was made for it; what a
+/// server has that stays, stays.
 pub(super) async fn find(
     cloud: &Cloud,
     prefix: &str,
@@ -24,8 +26,9 @@ pub(super) async fn find(
         fits(&process, age_secs(row, now)).then(|| text(row, "id").to_owned())
     };
     let of_images = [("owner", project.as_str()), ("visibility", "private")];
-    let (mut found, images, backups, volumes, snapshots, of_groups) = tokio::join!(
+    let (servers, ports, images, backups, volumes, snapshots, of_groups) = tokio::join!(
         of_servers(cloud, &project, &wanted),
+        of_ports(cloud, &project),
         images::list(cloud, &of_images),
         of_backups(cloud, &wanted),
         volumes::list(cloud),
@@ -33,18 +36,30 @@ pub(super) async fn find(
         of_groups(cloud, &wanted),
     );
     let volumes = volumes?;
+    let goes = |row: &Value, tags: &Map<String, Value>| {
+        let id = text(row, "id");
+        wanted(row, tags).or_else(|| servers.parts.contains(id).then(|| id.to_owned()))
+    };
+    let is_kept = |id: &str| servers.kept.contains(id);
+    let mut found: Vec<Temporary> = servers.left.iter().cloned().map(Temporary::Server).collect();
+    for row in ports.iter().filter(|row| !is_kept(text(row, "device_id"))) {
+        found.extend(goes(row, &Map::new()).map(Temporary::Port));
+    }
     // Without the image that is just being written over a volume, that would end in error.
     let under_way = volumes.iter().filter(|volume| volume.status() == "downloading");
     let read_now: Vec<String> =
         under_way.map(|volume| format!("{prefix}{}{MARK}", written_over(volume.id()))).collect();
     let is_read = |row: &Value| read_now.iter().any(|start| text(row, "name").starts_with(start));
-    for row in images?.into_iter().filter(|row| !is_read(row)) {
+    for row in images?.into_iter().filter(|row| !is_read(row) && !is_kept(text(row, "id"))) {
         let tags = row.as_object().cloned().unwrap_or_default();
-        found.extend(wanted(&row, &tags).map(Temporary::Image));
+        found.extend(goes(&row, &tags).map(Temporary::Image));
     }
     found.extend(backups);
     for volume in volumes {
-        found.extend(wanted(&volume.document, &volume.map("metadata")).map(Temporary::Volume));
+        let mut attachments = volume.attachments().into_iter();
+        if !attachments.any(|row| is_kept(text(row, "server_id"))) {
+            found.extend(goes(&volume.document, &volume.map("metadata")).map(Temporary::Volume));
+        }
     }
     found.extend(of_groups);
     // Those of a group go with it.
@@ -92,26 +107,52 @@ async fn of_groups(
     }
 }
 
-/// Servers and ports that were made for a restore. A cloud that has neither Nova nor Neutron has none.
+/// Servers of the project.
+#[derive(Default)]
+struct Servers {
+    /// Ids of those that go.
+    left: Vec<String>,
+    /// Ids of what was made for these. Only what the project's own lists hold of it is removed: anybody can write metadata.
+    parts: BTreeSet<String>,
+    /// Ids of those that stay, and of their images.
+    kept: BTreeSet<String>,
+}
+
+/// Servers that were made for a restore, and the others. A cloud that has no Nova has none.
 async fn of_servers(
     cloud: &Cloud,
     project: &str,
     wanted: impl Fn(&Value, &Map<String, Value>) -> Option<String>,
-) -> Vec<Temporary> {
-    let mut found = Vec::new();
-    let of_ports = [("project_id", project)];
-    let (servers, ports) = tokio::join!(servers::list(cloud, &[]), ports::list(cloud, &of_ports));
-    match servers {
+) -> Servers {
+    let mut found = Servers::default();
+    match servers::list(cloud, &[]).await {
         Ok(rows) => {
-            let rows = rows.iter().filter(|server| server.project_id() == project);
-            let ids = rows.filter_map(|server| wanted(&server.document, &server.map("metadata")));
-            found.extend(ids.map(Temporary::Server));
+            for server in rows.iter().filter(|server| server.project_id() == project) {
+                let tags = server.map("metadata");
+                match wanted(&server.document, &tags) {
+                    Some(id) => {
+                        found.left.push(id);
+                        found.parts.extend(parts_in(&tags).map(str::to_owned));
+                    }
+                    None => {
+                        let ids = [Some(server.id()), server.image_id()];
+                        found.kept.extend(ids.into_iter().flatten().map(str::to_owned));
+                    }
+                }
+            }
         }
         Err(error) => tracing::debug!("looking for servers that were left: {error}"),
     }
-    match ports {
-        Ok(rows) => found.extend(rows.iter().filter_map(|row| wanted(row, &Map::new())).map(Temporary::Port)),
-        Err(error) => tracing::debug!("looking for ports that were left: {error}"),
-    }
     found
+}
+
+/// Ports of the project. A cloud that has no Neutron has none.
+async fn of_ports(cloud: &Cloud, project: &str) -> Vec<Value> {
+    match ports::list(cloud, &[("project_id", project)]).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::debug!("looking for ports that were left: {error}");
+            Vec::new()
+        }
+    }
 }

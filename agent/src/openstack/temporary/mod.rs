@@ -3,7 +3,8 @@
 //!
 //! The tag is in the name from the moment a resource is asked for, and in its metadata where its service has some: so
 //! also a resource whose making was under way when the agent died is found. It says which process works with it: only
-//! what no living process works with is removed.
+//! what no living process works with is removed. A server also names what was made for it, which may bear a name of its own
+//! before the server is anybody's: all of it goes with the server, or none.
 
 mod find;
 mod tag;
@@ -23,11 +24,11 @@ use super::waiting::{Look, Wanted};
 use find::find;
 use freezer_vault::Monitor;
 use keystone::{Session, SessionOptions};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use tag::{Process, tagged, text};
+use tag::{Process, parts_metadata, tagged, text};
 
 /// Default of the option `temp_resource_prefix`.
 const USUAL_PREFIX: &str = "freezer_";
@@ -136,6 +137,19 @@ impl Ledger {
 
     pub fn metadata(&self) -> Value {
         json!({ RUN_KEY: self.run_id, PROCESS_KEY: self.process.to_string() })
+    }
+
+    /// The same for what is made of all volumes, ports and images in the ledger: if it is left, they go with it, whatever they are
+    /// called by then.
+    pub fn metadata_with_parts(&self) -> Map<String, Value> {
+        let is_part = |entry: &&Temporary| {
+            matches!(entry, Temporary::Volume(_) | Temporary::Port(_) | Temporary::Image(_))
+        };
+        let ids: Vec<String> =
+            self.entries().iter().filter(is_part).map(|entry| entry.id().to_owned()).collect();
+        let mut metadata = self.metadata().as_object().cloned().unwrap_or_default();
+        metadata.extend(parts_metadata(&ids));
+        metadata
     }
 
     pub fn run_id(&self) -> &str {

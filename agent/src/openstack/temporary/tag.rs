@@ -11,6 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Metadata keys of every temporary resource.
 pub const RUN_KEY: &str = "freezer_run";
 pub const PROCESS_KEY: &str = "freezer_process";
+/// How the metadata keys of a temporary server begin that name what was made for it and goes with it: `…0`, `…1`.
+const PARTS_KEY: &str = "freezer_parts_";
+/// Ids in one value, of which services take 255 characters.
+const IDS_IN_A_VALUE: usize = 6;
 /// Between what a name says and the tag.
 pub(super) const MARK: char = '~';
 /// Nobody works on one resource for longer on another host, whose processes cannot be seen from here.
@@ -104,6 +108,18 @@ pub fn is_temporary(row: &Value, prefix: &str) -> bool {
     tags.any(|tags| process_of(row, tags, prefix).is_some())
 }
 
+/// What a temporary resource says of those that were made for it.
+pub(super) fn parts_metadata(ids: &[String]) -> Map<String, Value> {
+    let rows = ids.chunks(IDS_IN_A_VALUE).enumerate();
+    rows.map(|(at, ids)| (format!("{PARTS_KEY}{at}"), Value::String(ids.join(",")))).collect()
+}
+
+/// The ids in [`parts_metadata`].
+pub(super) fn parts_in(tags: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let rows = tags.iter().filter(|(key, _)| key.starts_with(PARTS_KEY));
+    rows.filter_map(|(_, ids)| ids.as_str()).flat_map(|ids| ids.split(','))
+}
+
 /// The process in a resource's tag, by metadata or by name.
 pub(super) fn process_of(row: &Value, tags: &Map<String, Value>, prefix: &str) -> Option<Process> {
     if tags.contains_key(RUN_KEY)
@@ -152,6 +168,21 @@ mod tests {
             ["freezer_backup_v", "freezer_backup~2026-01-01T00:00:00", "my~volume", "freezer_x~abc.1.2"]
         {
             assert_eq!(process_of(&json!({ "name": name }), &none, "freezer_"), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn any_number_of_parts_is_found_again() {
+        for count in [0, 1, 6, 7, 30] {
+            let ids: Vec<String> = (0..count).map(|_| uuid::Uuid::new_v4().to_string()).collect();
+            let mut tags = parts_metadata(&ids);
+            assert!(tags.values().all(|ids| ids.as_str().unwrap().len() <= 255), "{tags:?}");
+            tags.insert(RUN_KEY.to_owned(), json!("r"));
+            let mut found: Vec<&str> = parts_in(&tags).collect();
+            found.sort_unstable();
+            let mut wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
+            wanted.sort_unstable();
+            assert_eq!(found, wanted);
         }
     }
 
