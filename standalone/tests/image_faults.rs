@@ -72,8 +72,14 @@ async fn images_come_back_with_content_properties_members_and_tags() {
     let member = json!({"member": friend.id});
     let (status, document) = call(Method::POST, &members, &hands.login.token, Some(&member)).await;
     assert_eq!(status, 200, "{document}");
-    let other = json!({"name": "scratch", "disk_format": "raw", "container_format": "bare"});
+    // Glance lists a hidden one to nobody who does not ask for it.
+    let other = json!({
+        "name": "scratch", "disk_format": "raw", "container_format": "bare", "visibility": "private", "os_hidden": true,
+    });
     let other = image(&hands, other, &noise(2, 70_000)).await;
+    let open =
+        json!({"name": "open", "disk_format": "raw", "container_format": "bare", "visibility": "community"});
+    image(&hands, open, &noise(7, 1_000)).await;
 
     let common = ["--backup-name", "i", "--hostname", "h", "--glance-image-id"];
     let saved = run(&[&["--action", "backup"], &common[..], &[&id]].concat()).await.document();
@@ -99,15 +105,20 @@ async fn images_come_back_with_content_properties_members_and_tags() {
     let all =
         ["--backup-name", "all", "--hostname", "h", "--mode", "glance", "--glance-image-name-filter", "~"];
     let saved = run(&[&["--action", "backup"], &all[..]].concat()).await.document();
-    assert_eq!(saved["images"].as_object().unwrap().len(), 2, "{saved}");
+    assert_eq!(saved["images"].as_object().unwrap().len(), 3, "{saved}");
     let before = hands.images().await.len();
     let restored = run(&[&["--action", "restore"], &all[..]].concat()).await.document();
     let rows = restored["images"].as_array().unwrap();
-    assert_eq!((rows.len(), hands.images().await.len()), (2, before + 2), "{restored}");
+    assert_eq!((rows.len(), hands.images().await.len()), (3, before + 3), "{restored}");
     let images = hands.images().await;
-    let hash = |id: &str| images.iter().find(|image| image["id"] == id).unwrap()["os_hash_value"].clone();
-    let row = rows.iter().find(|row| row["image_of_backup"] == other.as_str()).unwrap();
-    assert_eq!(hash(text(row, "image_id")), hash(&other));
+    let facts = |id: &str| {
+        let found = images.iter().find(|image| image["id"] == id).unwrap();
+        ["os_hash_value", "visibility", "os_hidden"].map(|key| found[key].clone())
+    };
+    for row in rows {
+        assert_eq!(facts(text(row, "image_id")), facts(text(row, "image_of_backup")), "{row}");
+    }
+    assert_eq!(facts(&other)[1..], [json!("private"), json!(true)]);
 
     nothing_is_put_down_on_the_way(&project, &hands, &other).await;
 
@@ -119,7 +130,7 @@ async fn images_come_back_with_content_properties_members_and_tags() {
     let partial = run(&[&["--action", "backup"], &all[..]].concat()).await;
     assert_eq!(partial.status, Some(3), "{}", partial.err);
     let saved: Value = serde_json::from_str(&partial.out).unwrap();
-    assert_eq!(saved["images"].as_object().unwrap().len(), 2, "{saved}");
+    assert_eq!(saved["images"].as_object().unwrap().len(), 3, "{saved}");
     assert!(saved["failed"][0].as_str().unwrap().contains(&empty), "{saved}");
 
     let unknown = run(&["--action", "backup", "--glance-image-id", UNKNOWN]).await;

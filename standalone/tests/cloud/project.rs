@@ -240,12 +240,16 @@ impl Hands {
         id
     }
 
-    /// Images of the project.
+    /// Images of the project, those that are hidden last.
     pub async fn images(&self) -> Vec<Value> {
-        let url = format!("{GLANCE}/images?owner={}", self.login.project_id);
-        let (status, document) = call(Method::GET, &url, &self.login.token, None).await;
-        assert_eq!(status, 200, "{document}");
-        document["images"].as_array().unwrap().clone()
+        let mut found = Vec::new();
+        for hidden in ["false", "true"] {
+            let url = format!("{GLANCE}/images?owner={}&os_hidden={hidden}", self.login.project_id);
+            let (status, document) = call(Method::GET, &url, &self.login.token, None).await;
+            assert_eq!(status, 200, "{document}");
+            found.extend(document["images"].as_array().unwrap().clone());
+        }
+        found
     }
 
     async fn remove_images(&self) {
