@@ -4,7 +4,7 @@
 
 mod cloud;
 
-use cloud::one_shot::quota;
+use cloud::one_shot::{Said, quota};
 use cloud::project::{CINDER, Hands, NEUTRON, NOVA, Project, content, scribble};
 use cloud::servers::{resources, servers_allowed};
 use cloud::service::Service;
@@ -103,6 +103,10 @@ async fn one_that_fails_is_named_and_the_others_are_saved() {
     let token = &stage.hands.login.token;
     cloud::project::call(Method::POST, &format!("{NEUTRON}/security-groups"), token, Some(&group)).await;
     reset(&bad, "error").await;
+    // Nothing of it is where the login looks for it.
+    let mut elsewhere = stage.command("backup", &[]);
+    elsewhere.env("OS_REGION_NAME", "nowhere");
+    Said::by(elsewhere).await.fails_with(&["nothing was saved", "Nova", "region nowhere", "OS_REGION_NAME"]);
     let saved = stage.save().await.document_of(PARTIAL);
     assert_eq!((count(&saved, "members"), count(&saved, "missing")), (1, 1), "{saved:#}");
     assert_eq!((&saved["missing"][0]["id"], &saved["members"][0]["id"]), (&json!(bad), &json!(good)));

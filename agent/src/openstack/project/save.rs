@@ -7,6 +7,7 @@ use super::options::ProjectOptions;
 use super::servers::{Outcomes, strangers, units};
 use super::topology::{Kind, Missing, Resource, ResourceId, SAVED_SERVER, Topology};
 use crate::actions::{ActionError, Done, backup as action};
+use crate::openstack::cloud::{Cloud, Service};
 use crate::openstack::volume::open_cloud;
 use crate::options::typed::{ActionOptions, StorageOptions};
 use crate::storages::{Surroundings, open_store};
@@ -16,6 +17,9 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Services that hardly any cloud is without.
+const EVERYWHERE: [Service; 4] = [Service::Nova, Service::Neutron, Service::Glance, Service::Cinder];
 
 pub async fn backup(
     options: &ActionOptions,
@@ -31,10 +35,7 @@ pub async fn backup(
         own_container: own_container(options),
     };
     let mut topology = gather(&cloud, &scope, around.now_secs).await?;
-    if topology.resources.is_empty() && topology.is_partial() {
-        let causes: Vec<&str> = topology.missing.iter().map(|missing| missing.reason.as_str()).collect();
-        return Err(ActionError::Failed(format!("nothing was saved: {}", causes.join("; "))));
-    }
+    check_sight(&cloud, &topology)?;
     topology.exclude(wanted);
     if options.dry_run {
         return Ok(listed(&topology));
@@ -52,6 +53,26 @@ pub async fn backup(
         .map_err(|error| ActionError::Failed(format!("the topology: {error}")))?;
     let report = set::save(work.store.clone(), request, monitor).await?;
     Ok(done(&work, report, &topology, &saved))
+}
+
+/// That nothing is seen is no backup of nothing when the cause may be that nobody looked in the right place.
+fn check_sight(cloud: &Cloud, topology: &Topology) -> Result<(), ActionError> {
+    let mut causes: Vec<String> = topology.missing.iter().map(|missing| missing.reason.clone()).collect();
+    // Where Neutron is, a project has its default group at least.
+    let is_absent = |name: &&str| topology.absent.iter().any(|absent| absent == *name);
+    let absent: Vec<&str> = EVERYWHERE.into_iter().map(Service::name).filter(is_absent).collect();
+    if !absent.is_empty() {
+        let region = cloud.session().options().region.as_deref().unwrap_or("(any)");
+        causes.push(format!(
+            "there is nothing of the project, and the catalogue has no {} in region {region}; check the region of the login \
+             (OS_REGION_NAME)",
+            absent.join(", ")
+        ));
+    }
+    if topology.resources.is_empty() && !causes.is_empty() {
+        return Err(ActionError::Failed(format!("nothing was saved: {}", causes.join("; "))));
+    }
+    Ok(())
 }
 
 fn data(saved: &BTreeMap<ResourceId, SavedMember>) -> impl Iterator<Item = &Data> {

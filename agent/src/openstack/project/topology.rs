@@ -188,8 +188,4 @@ impl Topology {
     pub fn find(&self, id: &ResourceId) -> Option<&Resource> {
         self.resources.iter().find(|resource| resource.id == *id)
     }
-
-    pub fn is_partial(&self) -> bool {
-        !self.missing.is_empty()
-    }
 }
