@@ -29,7 +29,7 @@ async fn server_groups(hands: &Hands) -> Vec<Value> {
     hands.nova(Method::GET, "/os-server-groups", None).await.1["server_groups"].as_array().unwrap().clone()
 }
 
-/// `lan` and `back` on a router with a gateway and a route; `web` with an interface in each, a floating address on the first, in a
+/// `lan` and `back`, in which its address is another one than the gateway's, on a router with a gateway and a route; `web` with an interface in each, a floating address on the first, in a
 /// server group.
 async fn two_homed(hands: &Hands, external: &External) {
     let lan = hands.network("lan", "10.9.0.0/24").await;
@@ -37,14 +37,14 @@ async fn two_homed(hands: &Hands, external: &External) {
     let body = json!({"router": {"name": "gate", "external_gateway_info": {"network_id": external.id}}});
     let router = hands.neutron(Method::POST, "/routers", Some(&body)).await["router"].take();
     let path = format!("/routers/{}", text(&router, "id"));
-    for network in [&lan, &back] {
-        let subnets = hands.neutron(Method::GET, &format!("/subnets?network_id={network}"), None).await;
-        let subnet = json!({"subnet_id": subnets["subnets"][0]["id"]});
-        hands.neutron(Method::PUT, &format!("{path}/add_router_interface"), Some(&subnet)).await;
+    let group = hands.security_group("web-only").await;
+    let subnets = hands.neutron(Method::GET, &format!("/subnets?network_id={lan}"), None).await;
+    let inner = json!({"port_id": hands.port(&back, "10.8.0.9", &group).await});
+    for interface in [json!({"subnet_id": subnets["subnets"][0]["id"]}), inner] {
+        hands.neutron(Method::PUT, &format!("{path}/add_router_interface"), Some(&interface)).await;
     }
     let routes = json!({"router": {"routes": [{"destination": "192.168.0.0/16", "nexthop": "10.8.0.7"}]}});
     hands.neutron(Method::PUT, &path, Some(&routes)).await;
-    let group = hands.security_group("web-only").await;
     let first = hands.port(&lan, "10.9.0.77", &group).await;
     let second = hands.port(&back, "10.8.0.5", &group).await;
     let floating = json!({"floatingip": {"floating_network_id": external.id, "port_id": first, "description": "to the world"}});
@@ -79,8 +79,13 @@ async fn connections(hands: &Hands) -> Value {
         .map(|row| json!([row["mac_addr"], row["fixed_ips"][0]["ip_address"], row["tag"]]))
         .collect();
     interfaces.sort_by_key(Value::to_string);
+    let mut inner = hands.ports_of(text(gate, "id")).await;
+    inner.retain(|port| port["device_owner"] == "network:router_interface");
+    assert!(inner.iter().all(|port| !text(port, "name").starts_with("freezer")), "{inner:?}");
+    let mut inner: Vec<&Value> = inner.iter().map(|port| &port["fixed_ips"][0]["ip_address"]).collect();
+    inner.sort_by_key(|address| address.to_string());
     json!({
-        "gateway": gate["external_gateway_info"]["network_id"], "routes": gate["routes"],
+        "inner": inner, "gateway": gate["external_gateway_info"]["network_id"], "routes": gate["routes"],
         "group": [groups.len(), groups[0]["name"], groups[0]["policy"], groups[0]["members"] == json!([web["id"]])],
         "interfaces": interfaces,
         "floating": [floating.len(), floating[0]["description"], floating[0]["fixed_ip_address"], port["fixed_ips"][0]["ip_address"]],

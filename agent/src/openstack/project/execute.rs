@@ -215,7 +215,10 @@ impl<'a> Execution<'a> {
         for id in ids {
             let Some(resource) = self.topology.find(&id) else { continue };
             let problems = match kind {
-                Kind::Router => make::connect(&self.work.cloud, resource, &self.new).await?,
+                Kind::Router => {
+                    let mark = Mark::new(&id.id, self.timestamp);
+                    make::connect(&self.work.cloud, resource, &self.new, &mark).await?
+                }
                 _ => make::add_rules(&self.work.cloud, resource, &self.new).await?,
             };
             let about = |problem: String| format!("{kind} '{}': {problem}", resource.name);

@@ -8,6 +8,7 @@ use super::topology::{Kind, Resource};
 use crate::actions::ActionError;
 use crate::openstack::cloud::{Cloud, Service, text_at};
 use crate::openstack::error::CloudError;
+use crate::openstack::neutron::ports;
 use crate::openstack::nova::lookups::KEYS_ARE_ANOTHERS;
 use serde_json::{Map, Value, json};
 
@@ -183,12 +184,18 @@ pub async fn add_rules(cloud: &Cloud, group: &Resource, new: &Mapping) -> Result
 }
 
 /// Interfaces and routes of a router. Those that are there already stay.
-pub async fn connect(cloud: &Cloud, router: &Resource, new: &Mapping) -> Result<Vec<String>, ActionError> {
+pub async fn connect(
+    cloud: &Cloud,
+    router: &Resource,
+    new: &Mapping,
+    mark: &Mark,
+) -> Result<Vec<String>, ActionError> {
     let own = new.get(Kind::Router, &router.id.id).map_err(ActionError::Failed)?.to_owned();
     let mut problems = Vec::new();
     for subnet in texts(router.document.get("interface_subnets")) {
         let address = router.document.pointer(&format!("/interface_addresses/{subnet}"));
-        match interface(cloud, &own, new.get(Kind::Subnet, subnet), address.and_then(Value::as_str)).await {
+        let subnet_there = new.get(Kind::Subnet, subnet);
+        match interface(cloud, (&own, mark), subnet_there, address.and_then(Value::as_str)).await {
             Ok(()) => {}
             Err(ActionError::Aborted | ActionError::Cloud(CloudError::Aborted)) => {
                 return Err(ActionError::Aborted);
@@ -212,35 +219,64 @@ pub async fn connect(cloud: &Cloud, router: &Resource, new: &Mapping) -> Result<
 
 async fn interface(
     cloud: &Cloud,
-    router: &str,
+    (router, mark): (&str, &Mark),
     subnet: Result<&str, String>,
     address: Option<&str>,
 ) -> Result<(), ActionError> {
     let subnet = subnet.map_err(ActionError::Failed)?;
     let query = [("device_id", router)];
-    let ports = cloud.get(NEUTRON, "/ports", &query, "ports of the router").await?;
-    let ports = ports.get("ports").and_then(Value::as_array).cloned().unwrap_or_default();
+    let there = ports::list(cloud, &query).await?;
     let is_on = |port: &Value| {
         let rows = port.get("fixed_ips").and_then(Value::as_array).into_iter().flatten();
         rows.into_iter().any(|row| row.get("subnet_id").and_then(Value::as_str) == Some(subnet))
     };
-    if ports.iter().any(is_on) {
+    if there.iter().any(is_on) {
         return Ok(());
     }
     let shown = cloud.get(NEUTRON, &format!("/subnets/{subnet}"), &[], &format!("subnet {subnet}")).await?;
     let gateway = shown.pointer("/subnet/gateway_ip").and_then(Value::as_str);
-    let body = match address {
-        // Neutron takes the gateway's address by itself; any other has to be a port.
-        Some(address) if gateway != Some(address) => {
-            let network = text_at(NEUTRON, &shown, "/subnet/network_id")?;
-            let fixed = json!([{"subnet_id": subnet, "ip_address": address}]);
-            let port = json!({"port": {"network_id": network, "fixed_ips": fixed}});
-            let made = cloud.post(NEUTRON, "/ports", &port, &format!("the router's port {address}")).await?;
-            json!({"port_id": text_at(NEUTRON, &made, "/port/id")?})
-        }
-        _ => json!({ "subnet_id": subnet }),
+    let plug = async |body: Value| {
+        let what = format!("an interface on subnet {subnet}");
+        cloud.put(NEUTRON, &format!("/routers/{router}/add_router_interface"), &body, &what).await
     };
-    let what = format!("an interface on subnet {subnet}");
-    cloud.put(NEUTRON, &format!("/routers/{router}/add_router_interface"), &body, &what).await?;
+    // Neutron takes the gateway's address by itself; any other has to be a port.
+    let Some(address) = address.filter(|address| gateway != Some(*address)) else {
+        plug(json!({ "subnet_id": subnet })).await?;
+        return Ok(());
+    };
+    let network = text_at(NEUTRON, &shown, "/subnet/network_id")?;
+    let port = free_port(cloud, mark, (&network, subnet), address).await?;
+    let plugged = plug(json!({ "port_id": port })).await;
+    let cloud = cloud.undisturbed();
+    match plugged {
+        // The name was there to find it by; Neutron's own have none.
+        Ok(_) => drop(ports::update(&cloud, &port, &json!({"name": ""})).await),
+        Err(error) => {
+            // Neutron refuses it of one that the router has got all the same.
+            if let Err(why) = ports::delete(&cloud, &port).await {
+                tracing::warn!("the port {port} that router {router} did not get: {why}");
+            }
+            return Err(error.into());
+        }
+    }
     Ok(())
+}
+
+/// A port with this address that nobody has, for a router: the one of a restore that broke off, or a new one.
+async fn free_port(
+    cloud: &Cloud,
+    mark: &Mark,
+    (network, subnet): (&str, &str),
+    address: &str,
+) -> Result<String, ActionError> {
+    let name = format!("{} {address}", mark.tag());
+    let left = ports::list(cloud, &[("network_id", network), ("name", &name)]).await?;
+    let is_free = |port: &&Value| port.get("device_id").and_then(Value::as_str).is_none_or(str::is_empty);
+    if let Some(id) = left.iter().find(is_free).and_then(|port| port.get("id")?.as_str()) {
+        return Ok(id.to_owned());
+    }
+    let fixed = json!([{"subnet_id": subnet, "ip_address": address}]);
+    let port = json!({"port": {"name": name, "network_id": network, "fixed_ips": fixed}});
+    let made = cloud.post(NEUTRON, "/ports", &port, &format!("the router's port {address}")).await?;
+    Ok(text_at(NEUTRON, &made, "/port/id")?)
 }
