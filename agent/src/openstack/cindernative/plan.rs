@@ -1,7 +1,8 @@
 //! Which chains of a volume's Cinder backups go: a plan that can be read before anything is removed. Pure.
 //!
 //! Invariants: a chain goes whole or not at all; with `freezer_only` nothing goes that Freezer did not make; the newest
-//! chain that can be restored stays whatever was asked for.
+//! chain that can be restored stays whatever was asked for. A full backup that failed is none; of Freezer's, one that is older than that
+//! chain goes.
 
 use super::chains::{Chain, Chains, RECORD_KEY, is_freezers};
 use serde::Serialize;
@@ -54,7 +55,18 @@ pub fn plan(chains: &Chains, retention: &Retention) -> Plan {
             plan.remove.push(doomed(chain));
         }
     }
+    let newest = counted.last().map(|chain| chain.newest_secs());
+    let failed = chains.chains.iter().filter(|chain| newest.is_some_and(|newest| is_failed(chain, newest)));
+    let goes = |chain: &&Chain| retention.not_after_secs.is_none_or(|cut| chain.newest_secs() <= cut);
+    plan.remove.extend(failed.filter(goes).map(doomed));
     plan
+}
+
+/// A full backup of Freezer's that Cinder could not make, known only when nobody waited for it any more: nothing needs it, and one
+/// that can be restored has been made since.
+fn is_failed(chain: &Chain, newest_secs: i64) -> bool {
+    let is_alone = chain.increments.is_empty();
+    chain.full.status == "error" && is_alone && is_freezers(&chain.full) && chain.full.data_secs < newest_secs
 }
 
 /// Why a chain cannot be removed now.
@@ -115,9 +127,17 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_does_not_count_and_goes_with_its_chain() {
-        assert_eq!(removed(&["f1", "i2!", "f3!", "f4"], keep(1)).0, ["i2 f1"]);
+    fn what_failed_does_not_count_and_goes_with_its_chain_or_when_there_is_a_newer_one() {
+        assert_eq!(removed(&["f1", "i2!", "f3!", "f4"], keep(1)).0, ["i2 f1", "f3"]);
+        assert_eq!(removed(&["f1", "f2!", "f3"], keep(1)).0, ["f1", "f2"]);
+        assert_eq!(removed(&["f1", "f2!", "f3"], keep(2)).0, ["f2"]);
         assert_eq!(removed(&["f1", "f2!"], keep(1)).0, Vec::<String>::new());
+        assert_eq!(removed(&["f1!", "F2!", "f3!"], keep(1)).0, Vec::<String>::new());
+        // A user's is his, also where whole chains of users go; by age only what is old enough goes.
+        let all = Retention { freezer_only: false, ..keep(1) };
+        assert_eq!(removed(&["F1!", "f2!", "f3"], all).0, ["f2"]);
+        let before = Retention { keep_full: None, not_after_secs: Some(100), freezer_only: true };
+        assert_eq!(removed(&["f1!", "f2!", "f3"], before).0, ["f1"]);
     }
 
     #[test]
