@@ -10,6 +10,7 @@ use cloud::project::{CINDER, GLANCE, Hands, NOVA, Project, call};
 use cloud::servers::resources;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// A small image of the project.
 async fn image(hands: &Hands, name: &str, visibility: &str) -> String {
@@ -113,9 +114,18 @@ async fn an_administrators_login_reaches_nothing_of_another_project() {
         eprintln!("{action} {mode} {more:?}");
         said.fails_with(&[words]);
     }
-    // Nor may it take the place of something that was the project's own.
+    // A backup of the project is of that one, whoever logs in.
     let all = ["--project-exclude", "volume,image,server,container"];
-    run(&project.user, "backup", "project", &all).await.document();
+    let (mut seen, mut counted) = (Vec::new(), Vec::new());
+    for user in [&administrator, &project.user] {
+        let planned = run(user, "backup", "project", &["--dry-run"]).await.document();
+        let rows = planned["resources"].as_array().unwrap().iter();
+        seen.push(rows.map(|row| row.as_str().unwrap().to_owned()).collect::<BTreeSet<_>>());
+        counted.push(run(user, "backup", "project", &all).await.document()["resources"].take());
+    }
+    assert_eq!((&seen[0], &counted[0]), (&seen[1], &counted[1]));
+    assert!(seen[0].contains(&format!("volume {volume}")) && counted[0]["security_group"] == 1, "{seen:?}");
+    // Nor may it take the place of something that was the project's own.
     for (kind, id) in [("network", &theirs.network), ("volume", &theirs.volume), ("image", &theirs.image)] {
         let map = format!("{kind}/old={id}");
         run(&administrator, "restore", "project", &["--project-map", &map])
