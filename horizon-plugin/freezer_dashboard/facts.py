@@ -1,46 +1,39 @@
-"""Documents of the service as pairs for people: what is set, in the service's own words."""
+"""Documents of the service as pairs for people: what is set, in their words. Pure."""
 
 from django.utils.translation import gettext_lazy as _
 
+from freezer_dashboard import kinds
+from freezer_dashboard import labels
 from freezer_dashboard import times
 
 # What is never shown, though the service may hold it because a user put it there.
 SECRETS = ('password', 'secret', 'access_key')
 MOMENTS = ('time_stamp', 'timestamp', 'chain_time_stamp', 'chain_timestamp', 'time_created',
-           'time_started', 'time_ended')
-# What most people look at has words of its own; other keys are shown as they are.
-LABELS = {
-    'time_stamp': _('Point in time'), 'timestamp': _('Point in time'),
-    'chain_time_stamp': _('Chain begun'), 'chain_timestamp': _('Chain begun'),
-    'hbn': _('Chain'), 'backup_name': _('Backup name'), 'hostname': _('Host'),
-    'level': _('Level'), 'curr_backup_level': _('Level'), 'level_reason': _('Why this level'),
-    'bytes_read': _('Read'), 'bytes_stored': _('Stored'), 'bytes_written': _('Written'),
-    'bytes_fetched': _('Fetched'), 'bytes_pruned': _('Removed'), 'files': _('Entries'),
-    'already_there': _('Files there already'),
-    'problem_count': _('Files with problems'), 'is_partial': _('Incomplete'),
-    'dry_run': _('Without writing'), 'target': _('Into'), 'restore_abs_path': _('Into'),
-    'path_to_backup': _('Path'), 'storage': _('Storage'), 'container': _('Container'),
-    'compression': _('Compression'), 'encrypted': _('Encrypted'), 'folder': _('Stored as'),
-    'incremental': _('Only what has changed'), 'max_level': _('Increments before a full backup'),
-    'keep_last': _('Backups to keep'), 'restore_from_date': _('Point in time (UTC)'),
-    'schedule_interval': _('Interval'), 'schedule_date': _('Date'),
-    'schedule_start_date': _('First time'), 'schedule_end_date': _('Not after'),
-    'time_created': _('Created'), 'time_started': _('Begun'), 'time_ended': _('Ended'),
-    'status': _('Status'), 'result': _('Result'), 'event': _('Asked for'),
-    'action': _('Action'), 'mode': _('Mode'), 'cinder_vol_id': _('Volume'),
-    'volume_name': _('Volume name'), 'nova_inst_id': _('Server'), 'server_name': _('Server name'),
-    'consistency': _('Consistency'), 'segments': _('Segments'), 'restore_name': _('New name'),
-}
+           'time_started', 'time_ended', 'since_secs', 'until_secs', 'newest_secs', 'taken_at')
+# Sizes whose keys do not begin with `bytes_`.
+SIZES = ('bytes', 'size_bytes', 'data_bytes', 'image_bytes')
+# Values of a few words, by their keys.
+TARGETS = {'new': _('a new volume'), 'over': _('the old volume'),
+           'replace': _("a new volume, attached in the old one's place")}
+VALUES = {'action': kinds.ACTIONS, 'mode': kinds.MODES, 'backup_media': kinds.MODES,
+          'cinder_restore_to': TARGETS}
 
 
-def of(document):
-    """Pairs of label and text of what is set, secrets hidden."""
+def of(document, values=None):
+    """Pairs of label and text of what is set, secrets hidden; `values` has words for values, by key."""
+    values = dict(VALUES, **(values or {}))
     pairs = []
     for key, value in document.items():
         if value in (None, '', [], {}, -1) or isinstance(value, (dict, list)):
             continue
-        pairs.append((LABELS.get(key, key), _text(key, value)))
+        words = values.get(key, {}).get(value) if isinstance(value, str) else None
+        pairs.append((label(key), words or _text(key, value)))
     return pairs
+
+
+def label(key):
+    """What a key is called; one that is not known here, as it may be a name or an id, stays as it is."""
+    return labels.LABELS.get(key, key)
 
 
 def _text(key, value):
@@ -48,7 +41,7 @@ def _text(key, value):
         return _('(hidden)')
     if key in MOMENTS and times.moment(value):
         return times.shown(value)
-    if key.startswith('bytes_') and isinstance(value, int):
+    if (key.startswith('bytes_') or key in SIZES) and isinstance(value, int):
         return people(value)
     if isinstance(value, bool):
         return _('yes') if value else _('no')

@@ -7,6 +7,7 @@ and which only the agent reads. They are told here as far as the old server is s
 import collections
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from freezer_dashboard import facts
 
@@ -73,7 +74,9 @@ def _flavor(action, cloud):
 
 
 def _size(flavor):
-    return _('%(name)s: %(vcpus)s VCPUs, %(ram)s MiB, disk of %(disk)s GiB') % flavor._asdict()
+    return ngettext('%(name)s: %(vcpus)d VCPU, %(ram)s MiB, disk of %(disk)s GiB',
+                    '%(name)s: %(vcpus)d VCPUs, %(ram)s MiB, disk of %(disk)s GiB',
+                    flavor.vcpus) % flavor._asdict()
 
 
 def _disks(metadata):

@@ -1,6 +1,8 @@
 """What is sent to the service, and how its documents are read: without a service."""
 
 import datetime
+import os
+import re
 
 from django.test import SimpleTestCase
 
@@ -8,12 +10,16 @@ from freezer_dashboard import coverage
 from freezer_dashboard import documents
 from freezer_dashboard import facts
 from freezer_dashboard import kinds
+from freezer_dashboard import labels
 from freezer_dashboard import restores
 from freezer_dashboard import schedules
 from freezer_dashboard.content.backups import words
 from freezer_dashboard.content.overview import chart
 from tests.unit import answers
 
+# Every option that an agent knows, one a line.
+KEYS = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                    '../../../agent/src/options/keys.rs')
 HOW = {'name': 'Nightly: web & db', 'storage': 'swift', 'container': 'vault', 'incremental': True,
        'max_level': 6}
 
@@ -208,6 +214,18 @@ class Facts(SimpleTestCase):
         said = str(facts.of(answers.job()['job_actions'][0]['freezer_action']))
         self.assertNotIn('very secret', said)
         self.assertIn('hidden', said)
+
+    def test_every_option_of_an_action_has_words(self):
+        with open(KEYS, encoding='utf-8') as file:
+            options = re.findall(r'^ +key\([A-Z]+, "(\w+)"', file.read(), re.M)
+        self.assertGreater(len(options), 100)
+        self.assertEqual([key for key in options if key not in labels.LABELS], [])
+
+    def test_values_have_words_where_there_are_few(self):
+        said = dict(facts.of({'mode': 'fs', 'action': 'backup', 'status': 'stop', 'unknown': 'x'},
+                             {'status': {'stop': 'Stopped'}}))
+        self.assertEqual({str(key): str(text) for key, text in said.items()}, {
+            'Mode': 'Files', 'Action': 'Back up', 'Status': 'Stopped', 'unknown': 'x'})
 
     def test_sizes_are_for_people(self):
         self.assertEqual([facts.people(size) for size in (None, 0, 1023, 1536, 5 << 40)],

@@ -34,7 +34,7 @@ def plan(cloud=CLOUD, **wishes):
 class Plan(SimpleTestCase):
     def test_all_parts_are_told(self):
         rows, quotas = plan()
-        size = 'tiny: 1 VCPUs, 64 MiB, disk of 1 GiB'
+        size = 'tiny: 1 VCPU, 64 MiB, disk of 1 GiB'
         self.assertEqual(rows, [
             ('Server', 'web', 'web~1795686001', False), ('Flavor', size, size, False),
             ('Disk', "the server's own, 1.0 GiB", 'its disk, from the private image web~disk', False),
@@ -108,7 +108,7 @@ class Pages(PanelTest):
 
     def test_the_page_that_asks_shows_it(self):
         text = self.confirmed()
-        for word in ('web~1795686001', 'tiny: 1 VCPUs', '10.0.0.5', 'other net', 'too little',
+        for word in ('web~1795686001', 'tiny: 1 VCPU,', '10.0.0.5', 'other net', 'too little',
                      'from the private image web~disk'):
             self.assertIn(word, text)
         self.assertEqual(self.api['backup_list'].call_args[1], {

@@ -6,8 +6,6 @@ from freezer_dashboard import facts
 from freezer_dashboard import kinds
 from freezer_dashboard import retention
 
-TARGETS = {'new': _('a new volume'), 'over': _('the old volume'),
-           'replace': _("a new volume, attached in the old one's place")}
 LABELS = (
     ('backup_name', _('Backup')), ('hostname', _('Saved on')),
     ('restore_from_date', _('Point in Time (UTC)')),
@@ -47,9 +45,9 @@ def rows(action):
         found.extend((label, action[key]) for key, label in retention.RULES + retention.OTHERS
                      if action.get(key) not in (None, ''))
     elif mode == 'cinder':
-        found.append((_('Into'), TARGETS[action.get('cinder_restore_to', 'new')]))
+        found.append((_('Into'), facts.TARGETS[action.get('cinder_restore_to', 'new')]))
     elif mode == 'cindernative':
-        found.append((_('Into'), TARGETS['over' if action.get('overwrite') else 'new']))
+        found.append((_('Into'), facts.TARGETS['over' if action.get('overwrite') else 'new']))
     return found
 
 
@@ -94,10 +92,10 @@ def of_lists(metadata):
     found = []
     for key, value in metadata.items():
         if isinstance(value, dict) and value:
-            found.append((key, ['%s: %s' % (name, _line(inner))
-                                for name, inner in value.items()]))
+            found.append((facts.label(key), ['%s: %s' % (facts.label(name), _line(inner))
+                                             for name, inner in value.items()]))
         elif isinstance(value, list) and value:
-            found.append((key, [_line(inner) for inner in value]))
+            found.append((facts.label(key), [_line(inner) for inner in value]))
     return found
 
 

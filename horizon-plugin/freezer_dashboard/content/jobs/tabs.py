@@ -26,7 +26,8 @@ class OverviewTab(tabs.Tab):
         work = [dict(action, words=kinds.describe(action['freezer_action'], known),
                      facts=facts.of(action['freezer_action']))
                 for action in job['job_actions']]
-        schedule = facts.of(job['job_schedule'])
+        schedule = facts.of(job['job_schedule'], {
+            'status': dict(job_tables.STATUSES), 'result': dict(job_tables.RESULTS)})
         return {'job': job_tables.Job(job, known), 'work': work, 'schedule': schedule,
                 'document': job}
 

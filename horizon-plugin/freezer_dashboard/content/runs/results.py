@@ -43,7 +43,7 @@ def _step(step, run_log):
     plan, removals = plans.of(result), retention.planned(result)
     pairs, lists = [], []
     for key, value in result.items():
-        title = TITLES.get(key, key)
+        title = TITLES.get(key) or facts.label(key)
         # The report says the same as the record and more.
         if key == 'backup_metadata' and 'report' in result:
             continue
@@ -53,7 +53,7 @@ def _step(step, run_log):
         if isinstance(value, dict):
             pairs.append((title, facts.of(value)))
             for name, inner in value.items():
-                inner_title = '%s: %s' % (title, name)
+                inner_title = '%s: %s' % (title, facts.label(name))
                 if isinstance(inner, dict) and inner:
                     pairs.append((inner_title, facts.of(inner)))
                 elif isinstance(inner, list) and inner:
@@ -67,6 +67,7 @@ def _step(step, run_log):
         'attempt': step.get('attempt'), 'error': step.get('error'),
         'started': times.shown(step.get('started_at')),
         'finished': times.shown(step.get('finished_at')),
+        'is_finished': times.moment(step.get('finished_at')) is not None,
         'outcome': OUTCOMES.get(outcome, outcome or _('At work')),
         'outcome_class': CLASSES.get(outcome, ''), 'results': pairs, 'lists': lists,
         # What is being done now has its lines in the run itself.
@@ -84,7 +85,6 @@ def _lines(values):
 
 def _line(value):
     if isinstance(value, dict):
-        if value.get('kind') in plans.KINDS and value.get('name'):
-            value = dict(value, kind=plans.KINDS[value['kind']])
-        return ', '.join('%s: %s' % pair for pair in facts.of(value)) or json.dumps(value)
+        pairs = facts.of(value, {'kind': plans.KINDS})
+        return ', '.join('%s: %s' % pair for pair in pairs) or json.dumps(value)
     return str(value)
