@@ -75,13 +75,14 @@ class EditView(OneSession, SessionFormView):
                     hold_off=session.get('hold_off'))
 
 
-class AttachView(SessionFormView):
+class AttachView(OneSession, SessionFormView):
     form_class = session_forms.AttachForm
     page_title = modal_header = submit_label = _('Add Job')
     submit_url = 'horizon:project:backup_sessions:attach'
 
     def get_form_kwargs(self):
-        return dict(super().get_form_kwargs(), session_id=self.kwargs['session_id'])
+        # No form for a session that is not there, or is another project's.
+        return dict(super().get_form_kwargs(), session_id=self.get_session()['session_id'])
 
 
 class DetailView(saying.Shown, OneSession, tables.DataTableView):
