@@ -1,5 +1,6 @@
 """Somebody at a browser: looks for what people see, waits until it is there, clicks on it."""
 
+import base64
 import os
 
 from selenium import webdriver
@@ -11,6 +12,8 @@ from selenium.webdriver.support.ui import Select
 from selenium.webdriver.support.ui import WebDriverWait
 
 PATIENCE_SECONDS = int(os.environ.get('FREEZER_PATIENCE', '300'))
+# Of a page that is longer than the window a picture shows as much.
+PICTURE_PIXELS = 1500
 AWAY = (exceptions.NoSuchElementException, exceptions.StaleElementReferenceException,
         exceptions.ElementNotInteractableException, exceptions.ElementClickInterceptedException)
 
@@ -172,5 +175,35 @@ class Person:
             return box.is_selected() == wanted
         self.until(ticked, 'ticking ' + name)
 
+    def narrow(self, text):
+        """Types into the field above the table, which then shows only the rows that have this."""
+        def typed():
+            field = self.driver.find_element(By.CSS_SELECTOR, '.table_search input')
+            field.clear()
+            field.send_keys(text)
+            return True
+        self.until(typed, 'the field above the table')
+        self.until(lambda: self.shows_only(text), 'only rows with %r' % text)
+
+    def shows_only(self, text):
+        """Whether the page's table shows rows, and none without this text."""
+        return self.driver.execute_script("""
+            var wanted = arguments[0];
+            var shown = [].filter.call(document.querySelectorAll('table.datatable tbody tr'),
+                                       function (row) { return row.offsetParent !== null; });
+            return shown.length > 0 && shown.every(function (row) {
+              return row.textContent.indexOf(wanted) >= 0;
+            });""", text)
+
     def picture(self, path):
-        self.driver.save_screenshot(path)
+        """What is in the window, and of a page without a dialog before it also what is below."""
+        if self.driver.find_elements(By.CSS_SELECTOR, '.modal-backdrop'):
+            self.driver.save_screenshot(path)
+            return
+        page = self.driver.execute_cdp_cmd('Page.getLayoutMetrics', {})['cssContentSize']
+        taken = self.driver.execute_cdp_cmd('Page.captureScreenshot', {
+            'format': 'png', 'captureBeyondViewport': True,
+            'clip': {'x': 0, 'y': 0, 'width': page['width'],
+                     'height': min(page['height'], PICTURE_PIXELS), 'scale': 1}})
+        with open(path, 'wb') as file:
+            file.write(base64.b64decode(taken['data']))

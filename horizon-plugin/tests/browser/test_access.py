@@ -5,6 +5,8 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.journey import Journey
 
+# Above the list of backups, and what is behind a row: it has no name.
+FILTER, MENU = 'backups__filter__q', 'the menu of a row'
 PANELS = ('overview', 'jobs', 'runs', 'backups', 'agents', 'sessions')
 
 
@@ -46,8 +48,10 @@ class Access(Journey):
     def focused(self):
         """What has the focus: the name of a field, or what a button says."""
         one = self.person.driver.switch_to.active_element
-        said = one.get_attribute('name') or one.text or one.get_attribute('value') or one.tag_name
-        return ' '.join(said.split())
+        said = one.get_attribute('name') or one.text or one.get_attribute('value')
+        if not said and 'dropdown-toggle' in (one.get_attribute('class') or ''):
+            return MENU
+        return ' '.join((said or one.tag_name).split())
 
     def press(self, key):
         self.person.driver.switch_to.active_element.send_keys(key)
@@ -116,14 +120,37 @@ class Access(Journey):
                      'the wizard to be gone')
         self.assertEqual(len(self.demo.jobs(self.word)), 1)
 
-    def test_a_backup_is_pinned_with_keys_alone(self):
-        job = self.one_of_each()
+    def choose_by_keys(self, action):
+        """At the list of backups: finds this test's row, opens its menu, and chooses from that."""
         person = self.person
-        backup = self.demo.backups({job})[0]['backup_id']
-        person.go('/project/backup_backups/%s/pin' % backup)
-        person.find('[name=reason]')
-        self.tab_to('reason', 200)
-        self.press('case 17')
+        self.tab_to(FILTER, 200)
+        self.press(self.word)
+        person.until(lambda: person.shows_only(self.word), 'the only row')
+        self.tab_to(MENU)
+        self.press(Keys.ENTER)
+        person.find('.actions_column .btn-group.open')
+        passed = []
+        while action not in passed:
+            self.press(Keys.ARROW_DOWN)
+            self.assertNotIn(self.focused(), passed, 'the end of the menu')
+            passed.append(self.focused())
+        self.press(Keys.ENTER)
+        person.find('.modal-dialog form')
+
+    def typed(self, field, text):
+        """Whether a field of a dialog has the text now: what opens takes the focus to itself in between."""
+        self.tab_to(field, 200)
+        self.press(Keys.CONTROL + 'a')
+        self.press(text)
+        return self.person.find('[name=%s]' % field).get_attribute('value') == text
+
+    def test_a_backup_is_pinned_with_keys_alone(self):
+        self.one_of_each()
+        person = self.person
+        person.go('/project/backup_backups/')
+        person.row(self.word)
+        self.choose_by_keys('Pin')
+        person.until(lambda: self.typed('reason', 'case 17'), 'the reason in its field')
         passed = self.tab_to('Pin')
         self.assertIn('until', passed)
         self.assertIn('agent', passed)
@@ -134,6 +161,7 @@ class Access(Journey):
 
     def test_it_speaks_german(self):
         job = self.one_of_each()
+        backup = self.demo.backups({job})[0]['backup_id']
         person = self.person
         person.driver.add_cookie({'name': 'horizon_language', 'value': 'de'})
         for page, words in (
@@ -143,21 +171,27 @@ class Access(Journey):
                 ('/project/backup_backups/', ('Zeitpunkt', 'Verfügbar')),
                 ('/project/backup_jobs/%s/retention?keep_last=1' % job,
                  ('0 Backups gingen', 'Bleibt', 'Diese zu den Regeln des Auftrags machen')),
-                ('/project/backup_jobs/%s/' % job, ('Letzter Lauf',))):
+                ('/project/backup_jobs/%s/' % job, ('Letzter Lauf',)),
+                ('/project/backup_backups/%s/' % backup, ('Version des Agenten',))):
             person.go(page)
             for word in words:
                 person.sees(word)
+        person.go('/project/backup_backups/%s/check' % backup)
+        person.submit('backup_check_form')
+        self.run_ends('success')
+        for word in ('Unversehrt', 'Nochmals gelesen', 'Was gelesen wurde'):
+            person.sees(word)
 
     def colours(self):
-        """Of the overview's chart, and of what the theme shows as its own colour."""
+        """Of the line of the overview's chart, and of what the theme shows as its own colour."""
         self.person.go('/project/backup_overview/')
         self.person.find('#content_body svg[role=img]')
         return self.person.driver.execute_script("""
             var probe = document.createElement('p');
             probe.className = 'text-primary';
             document.getElementById('content_body').appendChild(probe);
-            var chart = document.querySelector('#content_body svg[role=img]');
-            return [chart, probe].map(function (one) {
+            var line = document.querySelector('#content_body svg[role=img] polyline');
+            return [line, probe].map(function (one) {
               return window.getComputedStyle(one).color;
             });""")
 
@@ -169,4 +203,5 @@ class Access(Journey):
         other_chart, other_theme = self.colours()
         self.assertIn('themes/material', self.person.driver.page_source)
         self.assertEqual(other_chart, other_theme)
+        self.judge_contrast('the overview in another theme')
         self.assertNotEqual(chart, other_chart)

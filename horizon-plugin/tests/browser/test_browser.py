@@ -55,7 +55,6 @@ class Panels(Journey):
         self.picture('run')
         person.go('/project/backup_runs/')
         person.until(lambda: 'Success' in person.row(self.word).text, 'the run in the list')
-        self.picture('runs')
 
         # The backup is there; restored elsewhere after a look at what will be done.
         person.go('/project/backup_backups/')
@@ -63,6 +62,7 @@ class Panels(Journey):
         person.act_on(self.source, 'Restore')
         target = os.path.join(self.folder, 'restored')
         person.write('folder', target)
+        self.picture('restore')
         person.submit('backup_restore_form')
         person.sees('Restore: What Will Be Done')
         self.assertIn(target, person.find('#freezer-confirm').text)
@@ -85,7 +85,11 @@ class Panels(Journey):
         person.submit('backup_check_form')
         self.run_ends('success')
         person.sees('All of the backup was read back and checked.')
+        self.assertIn('Undamaged yes', person.find('#freezer-run').text)
         self.picture('check')
+        person.go('/project/backup_runs/')
+        person.row('Check of ' + self.word)
+        self.picture('runs', only=self.word)
 
         # And gone: job and record.
         person.go('/project/backup_jobs/')
@@ -99,7 +103,7 @@ class Panels(Journey):
         person.submit('backup_job_form')
         person.told('Changed the backup job')
         self.assertIn('Every week', person.row(self.word + ' weekly').text)
-        self.picture('jobs')
+        self.picture('jobs', only=self.word)
         person.act_on(self.word + ' weekly', 'Delete Job')
         person.confirm()
         person.told('Deleted Job')
@@ -182,9 +186,9 @@ class Panels(Journey):
         self.shows_the_last_runs()
         self.assertIn('Protected', person.row(self.word).text)
         self.assertIn('Stored bytes from', person.find('svg title').get_attribute('textContent'))
+        self.picture('overview')
         person.click_summary('As a table')
         person.until(lambda: person.find('#freezer-stored').is_displayed(), 'the table of the chart')
-        self.picture('overview')
 
         # The way back: a plan that the agent makes, and a warning where something is lost.
         person.go('/project/backup_backups/')
@@ -197,9 +201,9 @@ class Panels(Journey):
         person.sees('The backup was found whole enough to be restored.')
         # What the plan says of the volume, and what was asked for.
         self.assertIn(self.word, person.find('#freezer-run').text)
+        self.picture('plan')
         person.click('#freezer-run summary')
         person.sees(self.word + ' again')
-        self.picture('plan')
         self.assertEqual(volume.named(self.word + ' again'), [])
 
         # And for real: a new volume with the old one's content.
@@ -254,8 +258,12 @@ class Panels(Journey):
             for theirs in (self.word, job_id, agent):
                 self.assertNotIn(theirs, person.driver.page_source, panel)
         for path in ('/project/backup_jobs/%s/' % job_id, run_url, run_url + 'state',
+                     '/project/backup_jobs/%s/edit' % job_id,
+                     '/project/backup_jobs/%s/clone' % job_id,
+                     '/project/backup_runs/of/%s/' % job_id,
                      '/project/backup_sessions/%s/' % session_id,
                      '/project/backup_sessions/%s/edit' % session_id,
+                     '/project/backup_sessions/%s/attach' % session_id,
                      '/project/backup_backups/%s/' % backup_id,
                      '/project/backup_backups/%s/restore' % backup_id,
                      '/project/backup_backups/%s/check' % backup_id,

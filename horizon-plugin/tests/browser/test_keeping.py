@@ -74,6 +74,7 @@ class Keeping(Journey):
         self.at(older)
         self.assertIn(CASE, person.find('#freezer-pin').text)
         self.assertEqual(len(self.pinned()), 1)
+        self.picture('backups', only=self.word)
 
         # The agent knows of it, and the record's page warns.
         rows = self.planned(job)

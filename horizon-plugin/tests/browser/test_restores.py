@@ -188,7 +188,6 @@ class Restores(Journey):
         person.act_on(self.word, 'Restore')
         # Beside the old one, under its name.
         person.write('name', self.word)
-        self.picture('restore')
         person.submit('backup_restore_form')
         person.click('#freezer-restore button')
         self.run_ends('success')

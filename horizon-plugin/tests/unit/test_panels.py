@@ -47,7 +47,8 @@ class Shown(PanelTest):
             self.api[name].side_effect = api.NotThere('it is not there', 404)
         for panel, view in (('jobs', 'detail'), ('jobs', 'edit'), ('jobs', 'clone'),
                             ('runs', 'detail'), ('backups', 'detail'), ('backups', 'restore'),
-                            ('backups', 'check'), ('sessions', 'detail'), ('sessions', 'edit')):
+                            ('backups', 'check'), ('sessions', 'detail'), ('sessions', 'edit'),
+                            ('sessions', 'attach')):
             response = self.client.get(self.url(panel, view, 'x'))
             self.assertRedirects(response, self.url(panel), fetch_redirect_response=False)
             self.assertIn('it is not there', self.said(response), (panel, view))
@@ -99,9 +100,30 @@ class Shown(PanelTest):
                 'bytes_written': 2048, 'volume': {'volume_name': 'data'},
                 'missing': [{'kind': 'network', 'id': 'net1'}, 'plain']}}}])
         text = self.shown('runs', 'detail', 'run1')
-        for word in ('2.0 KiB', 'Restore: volume', 'data', 'Restore: missing',
-                     'kind: network', 'plain'):
+        for word in ('2.0 KiB', 'Restore: Volume', 'data', 'Restore: Missing',
+                     'Kind: Network', 'plain'):
             self.assertIn(word, text)
+
+    def test_a_result_is_told_in_words(self):
+        step = dict(answers.run()['steps'][0], outcome='success', result={'verify': {
+            'is_sound': True, 'levels': 2, 'bytes_checked': 2048, 'reports': [{'hbn': 'h_etc'}]}})
+        asked = {'action': 'restore', 'mode': 'cinder', 'engine_name': 'image',
+                 'cinder_restore_to': 'new', 'upload_limit': '512K'}
+        self.api['run_get'].return_value = answers.run(
+            state='success', steps=[step], job_actions=[{'freezer_action': asked}])
+        text = self.client.get(self.url('runs', 'state', 'run1')).json()['html']
+        for word in ('Undamaged', 'Levels', 'Read again', 'Check: What was read', 'Format',
+                     'Into', 'a new volume', 'At most to the storage'):
+            self.assertIn(word, text)
+        for key in ('is_sound', 'bytes_checked', 'reports', *asked):
+            self.assertNotIn('>%s<' % key, text)
+
+    def test_what_is_at_work_has_no_end(self):
+        where = self.url('runs', 'state', 'run1')
+        self.assertNotIn('&ndash;', self.client.get(where).json()['html'])
+        step = dict(answers.run()['steps'][0], outcome='success', finished_at=1795686061)
+        self.api['run_get'].return_value = answers.run(state='success', steps=[step])
+        self.assertIn('&ndash;', self.client.get(where).json()['html'])
 
     def test_a_run_that_waits_says_for_what(self):
         self.api['run_list'].return_value = [answers.run(
@@ -441,9 +463,18 @@ class Colours(SimpleTestCase):
         for folder in ('templates', 'static'):
             for path in pathlib.Path(package, folder).rglob('*.*'):
                 found = re.findall(r'(?<![\w-])(?:color|background(?:-color)?|fill|stroke)'
-                                   r'(?:\s*:\s*|=")(?!none|currentColor)[^;"]+',
+                                   r'(?:\s*:|=")(?!\s*(?:none|currentColor|inherit))[^;"]+',
                                    path.read_text(encoding='utf-8'))
                 self.assertEqual(found, [], path)
+
+    def test_what_is_to_be_read_is_not_grey(self):
+        """Horizon's grey is too near to white to be read."""
+        folder = os.path.join(os.path.dirname(api.__path__[0]), 'templates')
+        for path in pathlib.Path(folder).rglob('*.html'):
+            text = path.read_text(encoding='utf-8')
+            self.assertNotIn('text-muted', text, path)
+            for caption in re.findall(r'<caption[^>]*>', text):
+                self.assertRegex(caption, 'sr-only|color: inherit', path)
 
 
 class Resources(SimpleTestCase):
