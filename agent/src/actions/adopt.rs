@@ -87,7 +87,12 @@ impl Search<'_> {
             add("problem_count", json!(manifest.problems.count));
         }
         let of_kind = match hbn.engine() {
-            Engine::Tar | Engine::Rsync | Engine::Nova | Engine::Glance | Engine::Cinder => of_folder(level),
+            Engine::Tar
+            | Engine::Rsync
+            | Engine::Osbrick
+            | Engine::Nova
+            | Engine::Glance
+            | Engine::Cinder => of_folder(level),
             Engine::Image => of_image(self.image(hbn, level).await),
             Engine::Set => of_set(self.topology(&hostname, &backup_name, level).await, &parts),
         };

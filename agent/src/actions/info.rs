@@ -20,7 +20,7 @@ pub async fn info(options: &ActionOptions, around: &Surroundings) -> Result<Done
     )];
     let mut backups = Vec::new();
     let mut found: Vec<_> = all(&store).await?.into_iter().map(|hbn| (hbn, store.clone())).collect();
-    for engine in [Engine::Rsync, Engine::Nova, Engine::Glance] {
+    for engine in [Engine::Rsync, Engine::Osbrick, Engine::Nova, Engine::Glance] {
         let of_upstream = catalogue::list_hbns(&store, engine).await?;
         found.extend(of_upstream.into_iter().map(|hbn| (hbn, store.clone())));
     }

@@ -81,7 +81,7 @@ const ENGINES: [(&str, &[&str]); 5] = [
 ];
 
 /// Upstream's engines whose backups this agent restores into a folder and does not make.
-const ONLY_READ: [&str; 5] = ["rsync", "rsyncv2", "nova", "glance", "cinder"];
+const ONLY_READ: [&str; 6] = ["rsync", "rsyncv2", "osbrick", "nova", "glance", "cinder"];
 
 /// What is the same for all of a medium.
 struct Facts {
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn upstreams_engines_are_only_read() {
-        for engine in ["rsync", "rsyncv2", "nova", "glance", "cinder"] {
+        for engine in ONLY_READ {
             assert_eq!(chosen(json!({"action": "restore", "engine_name": engine})), Ok(Medium::Files));
             let error = chosen(json!({"action": "backup", "engine_name": engine})).unwrap_err();
             assert!(error.contains("only read"), "{error}");

@@ -308,6 +308,7 @@ impl ActionOptions {
             restart_always_level_days: positive(values, "restart_always_level")?,
             reads_engine: match text("engine_name")?.as_deref() {
                 Some("rsync" | "rsyncv2") => Engine::Rsync,
+                Some("osbrick") => Engine::Osbrick,
                 Some("nova") => Engine::Nova,
                 Some("glance") => Engine::Glance,
                 Some("cinder") => Engine::Cinder,

@@ -44,6 +44,8 @@ pub enum Engine {
     Set,
     /// Folders and files as upstream's engines rsync and rsyncv2 save them. Only read.
     Rsync,
+    /// Files of a mounted volume as upstream's engine osbrick saves them: what its tar engine writes, under another name. Only read.
+    Osbrick,
     /// Images of servers' disks as upstream's engine nova saves them. Only read.
     Nova,
     /// Images as upstream's engine glance saves them. Only read.
@@ -59,6 +61,7 @@ impl Engine {
             Self::Image => "image",
             Self::Set => "set",
             Self::Rsync => "rsync",
+            Self::Osbrick => "osbrick",
             Self::Nova => "nova",
             Self::Glance => "glance",
             Self::Cinder => "cinder",

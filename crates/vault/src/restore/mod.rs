@@ -70,8 +70,8 @@ pub struct RestoreRequest {
     pub authenticity: Authenticity,
     /// Taken when a backup of upstream does not say how it is compressed and its bytes do not tell either.
     pub compression_fallback: Compression,
-    /// Look for backups of this engine first: one of upstream's for files (rsync and rsyncv2 are [`Engine::Rsync`]), or its images,
-    /// which are found in no other way; those of [`Engine::Cinder`] by the volume's id as `backup_name`, whatever the host.
+    /// Look for backups of this engine first: one of upstream's for files (rsync and rsyncv2 are [`Engine::Rsync`]), or its images
+    /// and [`Engine::Osbrick`], which are found in no other way; those of [`Engine::Cinder`] by the volume's id as `backup_name`, whatever the host.
     pub engine: Engine,
     /// Read whole archives, even if only parts of them are wanted and their tables of contents say where these are.
     pub reads_whole: bool,
