@@ -165,9 +165,15 @@ async fn hooks_run_before_and_after_whatever_happens() {
     assert_eq!(said.status, Some(0), "{}", said.err);
     assert_eq!(trace, format!("before {one}\nafter backup b success\n"));
 
-    let (said, trace, _) = backup(&one, "echo no >&2; false", after).await;
+    let (said, trace, _) = backup(&one, "seq 1 9999; echo no >&2; false", after).await;
     said.fails_with(&["hook_before ended with status 1: no", "the action was not done"]);
     assert_eq!(trace, "after backup b fail\n");
+    // Of what they said the result keeps the end.
+    let told = said.document_of(1);
+    let kept = told["before"]["stdout"].as_str().unwrap();
+    assert!(kept.ends_with("\n9998\n9999\n") && (8000..=8192).contains(&kept.len()), "{kept}");
+    assert_eq!((&told["before"]["stderr"], &told["before"]["exit_code"]), (&json!("no\n"), &json!(1)));
+    assert_eq!((&told["after"]["stdout"], &told["after"]["exit_code"]), (&json!(""), &json!(0)));
     let (said, trace, _) = backup("/nonexistent/folder", "true", after).await;
     assert_eq!((said.status, trace.as_str()), (Some(1), "after backup b fail\n"), "{}", said.err);
     let (said, _, _) = backup(&one, "true", "exit 5").await;
@@ -205,6 +211,20 @@ async fn a_hook_that_hangs_is_ended_and_the_run_says_so() {
     let shells = std::fs::read_to_string(work.join("shells")).unwrap();
     let alive = shells.lines().filter(|shell| Path::new("/proc").join(shell).exists());
     assert_eq!((shells.lines().count(), alive.count()), (2, 0));
+}
+
+#[tokio::test]
+async fn the_level_reaches_the_compressor() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    let [one, _] = two_folders(work);
+    let backup = ["--action", "backup", "--backup-name", "b", "--path-to-backup", &one, "--compression"];
+    // What only one of the formats takes.
+    for (codec, level, status) in [("zstd", "12", 0), ("gzip", "12", 1), ("zstd", "99", 1)] {
+        let said = agent(work, &[&backup[..], &[codec, "--compression-level", level]].concat()).await;
+        assert_eq!(said.status, Some(status), "{codec} {level}: {}", said.err);
+        assert!(status == 0 || said.err.contains(level), "{}", said.err);
+    }
 }
 
 /// What `cat stream/*` gives of the newest backup.

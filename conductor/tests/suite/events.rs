@@ -5,7 +5,7 @@ use freezer_database::DbError;
 use freezer_model::rpc::{AgentHello, LimitRun, Verdict};
 use freezer_model::*;
 use serde_json::json;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn event(stage: &Stage, id: &str, event: JobEvent) {
     stage.change_job(id, |job| {
@@ -86,18 +86,24 @@ pub async fn new_limits_reach_the_agent(stage: Stage) {
     let order = agent.order().await;
     let reply = agent.progress_reply(&order, 1).await;
     assert_eq!(reply.limits, RateLimits { upload_limit: Some(1024), download_limit: None });
-    let limits = RateLimits { upload_limit: Some(-1), download_limit: Some(7) };
-    stage
-        .db
-        .transaction(|tx| -> Result<(), DbError> {
-            let mut run = tx.runs().get_for_update(&order.run_id)?.unwrap();
-            limits.put_into(&mut run.actions[0].freezer_action);
-            tx.runs().save(&run)
-        })
-        .unwrap();
-    agent.run_changed(&order.run_id).await;
-    let told = agent.limit_order().await;
-    assert_eq!(told, LimitRun { run_id: order.run_id.clone(), epoch: order.epoch, limits });
+    let mut limits = RateLimits::default();
+    // Faster, and slower.
+    for upload in [-1, 512] {
+        limits = RateLimits { upload_limit: Some(upload), download_limit: Some(7) };
+        stage
+            .db
+            .transaction(|tx| -> Result<(), DbError> {
+                let mut run = tx.runs().get_for_update(&order.run_id)?.unwrap();
+                limits.put_into(&mut run.actions[0].freezer_action);
+                tx.runs().save(&run)
+            })
+            .unwrap();
+        let asked = Instant::now();
+        agent.run_changed(&order.run_id).await;
+        let told = agent.limit_order().await;
+        assert!(asked.elapsed() <= Duration::from_secs(2), "{:?}", asked.elapsed());
+        assert_eq!(told, LimitRun { run_id: order.run_id.clone(), epoch: order.epoch, limits });
+    }
     // Whoever did not hear it hears it with the next report.
     assert_eq!(agent.progress_reply(&order, 2).await.limits, limits);
     agent.finished(&order, StepOutcome::Success, json!({})).await;

@@ -1,8 +1,9 @@
 //! Names of every kind and length, deep trees, and many small files.
 
 use crate::tree::*;
-use freezer_vault::tar::Source;
+use freezer_vault::tar::{Source, Watch};
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -112,6 +113,27 @@ fn deeper_than_descriptors_reach() {
     run("rm", &["-rf".as_ref(), &source]);
 }
 
+/// Names of the threads that read ahead, looked for at one file in a thousand.
+#[derive(Default)]
+struct Readers {
+    files: usize,
+    seen: BTreeSet<String>,
+}
+
+impl Watch for Readers {
+    fn on_file(&mut self, _path: &[u8]) {
+        self.files += 1;
+        if !self.files.is_multiple_of(1000) {
+            return;
+        }
+        for thread in fs::read_dir("/proc/self/task").unwrap() {
+            // One that ends meanwhile has no name any more.
+            let name = fs::read_to_string(thread.unwrap().path().join("comm")).unwrap_or_default();
+            self.seen.extend(name.starts_with("tar-read-").then(|| name.trim_end().to_owned()));
+        }
+    }
+}
+
 #[test]
 fn a_hundred_thousand_small_files() {
     // In memory where possible: the disk has no part in this test.
@@ -124,7 +146,9 @@ fn a_hundred_thousand_small_files() {
             fs::write(sub.join(format!("file-{file}")), format!("{number} {file}")).unwrap();
         }
     }
-    let (bytes, written) = archive(&source, None);
+    let mut readers = Readers::default();
+    let (bytes, written) = archive_with(&Source::new(&source), None, &mut readers);
+    assert_eq!(readers.seen.len(), 4, "{:?}", readers.seen);
     assert_eq!((written.members, written.entries), (100_101, 100_100));
     assert_eq!(written.problems, vec![]);
     let restored = restore_cleanly(&bytes, &dir.path().join("ours"));
