@@ -69,6 +69,10 @@ impl fmt::Display for Process {
 }
 
 /// This host among others: its machine and its name, since containers share the first and clones the second.
+///
+/// Not its PID namespace: a container that is started again has another one, and what its killed agent left (a server that has
+/// neither of two volumes, for one) would wait as that of another host does. Containers that share both names are told apart by who
+/// sets them up (packaging/kolla).
 fn host_mark() -> String {
     let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
