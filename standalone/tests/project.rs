@@ -322,6 +322,8 @@ async fn servers_come_back_in_another_project_with_what_they_are_connected_with(
     let full = stage.save().await.document();
     // The disk of `web` and two volumes, each once; `db` has nothing of its own.
     assert_eq!((count(&full, "missing"), count(&full, "members")), (0, 4), "{full:#}");
+    let consistency = |name: &str| named(full["members"].as_array().unwrap(), name)["consistency"].clone();
+    assert_eq!((consistency("web"), consistency("db")), (json!("crash-consistent"), json!("per-volume")));
     assert_eq!(resources(&stage.hands).await, before);
     scribble(&data);
     let changed = content(&data);
