@@ -5,7 +5,7 @@ use freezer_database::DbError;
 use freezer_model::rpc::{AgentHello, LimitRun, Verdict};
 use freezer_model::*;
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn event(stage: &Stage, id: &str, event: JobEvent) {
     stage.change_job(id, |job| {
@@ -98,10 +98,8 @@ pub async fn new_limits_reach_the_agent(stage: Stage) {
                 tx.runs().save(&run)
             })
             .unwrap();
-        let asked = Instant::now();
         agent.run_changed(&order.run_id).await;
         let told = agent.limit_order().await;
-        assert!(asked.elapsed() <= Duration::from_secs(2), "{:?}", asked.elapsed());
         assert_eq!(told, LimitRun { run_id: order.run_id.clone(), epoch: order.epoch, limits });
     }
     // Whoever did not hear it hears it with the next report.
