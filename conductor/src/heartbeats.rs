@@ -3,14 +3,15 @@
 //! A heartbeat that says nothing new about its agent only moves two times on: when the agent was last seen, and until when
 //! it has the steps that it names. Such ones are gathered for a moment and noted together. One that says something new,
 //! that another agent's name has to be weighed against, or whose login is not the one that the name is bound to, is treated
-//! as a hello of its own.
+//! as a hello of its own; so is one that names very many steps, and nobody else waits for those.
 
 use crate::ConductorError;
 use crate::desk::Desk;
 use crate::hello::{self, Refusal, Speaker};
-use freezer_database::{DbError, Known, Tx, Workers};
+use crate::leases::renew;
+use freezer_database::{DbError, Known, Tx};
 use freezer_model::rpc::{AgentHello, HelloReply};
-use freezer_model::{Client, ClientId, Link, ProjectId, RunId, Timestamp};
+use freezer_model::{Client, ClientId, Link, ProjectId, Timestamp};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Heartbeats noted in one transaction.
 const BATCH: usize = 500;
+/// Steps that a heartbeat may name to be noted with others, so that a whole batch costs a hundred statements at the most.
+const STEPS: usize = 50;
 /// How long they are gathered.
 const GATHER: Duration = Duration::from_millis(100);
 
@@ -39,6 +42,9 @@ pub(crate) async fn heartbeat(
     hello: AgentHello,
     speaker: Speaker,
 ) -> Result<Result<HelloReply, Refusal>, ConductorError> {
+    if hello.held.len() > STEPS {
+        return hello::hello(desk, hello, speaker, false).await;
+    }
     let said = Arc::new(Said { hello, speaker });
     let (reply, noted) = oneshot::channel();
     let gone = || ConductorError::Worker("the conductor stops".to_owned());
@@ -70,62 +76,37 @@ pub(crate) async fn note_beats(desk: Arc<Desk>, mut beats: mpsc::UnboundedReceiv
                 }
             }
             Err(error) => {
+                let is_for_all = batch.len() == 1 || is_for_all(&error);
                 for beat in batch.drain(..) {
-                    let _ = beat.reply.send(Err(error.to_string()));
+                    // What one of them has said may be the cause: alone, none fails for another's.
+                    let _ = beat.reply.send(if is_for_all { Err(error.to_string()) } else { Ok(None) });
                 }
             }
         }
     }
 }
 
-/// One reply for each, `None` where a hello is needed. A fixed number of statements.
+/// Whether the error is the database's, whatever was said.
+fn is_for_all(error: &ConductorError) -> bool {
+    match error {
+        ConductorError::Database(error) => error.is_transient() || matches!(error, DbError::Connect { .. }),
+        _ => true,
+    }
+}
+
+/// One reply for each, `None` where a hello is needed. A number of statements that is bounded by [`STEPS`].
 fn note(desk: &Desk, tx: &mut Tx, all: &[Arc<Said>]) -> Result<Vec<Option<HelloReply>>, DbError> {
     let ids: HashSet<&str> = all.iter().map(|said| said.hello.client_id.as_str()).collect();
     let known = tx.clients().namesakes(&ids)?;
-    let plain: Vec<&AgentHello> =
-        all.iter().filter(|said| says_nothing_new(&known, said)).map(|said| &said.hello).collect();
+    let are_plain: Vec<bool> = all.iter().map(|said| says_nothing_new(&known, said)).collect();
+    let plain = all.iter().zip(&are_plain).filter(|(_, is_plain)| **is_plain).map(|(said, _)| &said.hello);
+    let plain: Vec<&AgentHello> = plain.collect();
     let now = desk.clock.now();
     if !plain.is_empty() {
         touch(tx, &known, &plain, now)?;
     }
-    let runs: HashSet<&RunId> = plain.iter().flat_map(|hello| &hello.held).map(|step| &step.run_id).collect();
-    let holdings = tx.runs().holdings(&runs)?;
-    let foreign = plain.iter().flat_map(|hello| {
-        let runs = hello.held.iter().filter_map(|step| holdings.get(&step.run_id));
-        let of_others = runs.filter(|run| run.project_id != hello.project_id);
-        of_others.map(|run| (run.project_id.clone(), run.client_id.clone()))
-    });
-    let workers = tx.clients().workers(&foreign.collect())?;
-    let mut renewed = Vec::new();
-    let mut replies = Vec::new();
-    for said in all {
-        let hello = &said.hello;
-        if !says_nothing_new(&known, said) {
-            replies.push(None);
-            continue;
-        }
-        let mut reply = HelloReply { heartbeat_secs: desk.heartbeat_secs(hello), ..HelloReply::default() };
-        for step in &hello.held {
-            let run = holdings.get(&step.run_id).filter(|run| {
-                run.is_held && run.epoch == step.epoch && run.client_id == hello.client_id && {
-                    run.project_id == hello.project_id
-                        || is_its_central(&workers, &run.project_id, &run.client_id, hello)
-                }
-            });
-            match run {
-                None => reply.drop.push(step.clone()),
-                Some(run) => {
-                    renewed.push(&step.run_id);
-                    if run.abort_requested {
-                        reply.abort.push(step.clone());
-                    }
-                }
-            }
-        }
-        replies.push(Some(reply));
-    }
-    tx.runs().renew(&renewed, now.plus(desk.options.lease))?;
-    Ok(replies)
+    let mut replies = renew(desk, tx, &plain, now)?.into_iter();
+    Ok(are_plain.into_iter().map(|is_plain| if is_plain { replies.next() } else { None }).collect())
 }
 
 /// Notes that they live, whatever names others have: a fixed number of statements, and one for each project that has a client
@@ -151,12 +132,6 @@ fn touch(
         tx.clients().touch_of(project, &clients, now)?;
     }
     Ok(())
-}
-
-/// Whether the project means this agent by the client id: it works there as a central client.
-fn is_its_central(workers: &Workers, project: &ProjectId, client: &ClientId, hello: &AgentHello) -> bool {
-    let worker = workers.get(&(project.clone(), client.clone())).and_then(|worker| worker.as_ref().ok());
-    worker.is_some_and(|worker| worker.client.is_central && worker.client.project_id == hello.project_id)
 }
 
 /// Whether another project's client of this name matters to an agent on the message bus. Whoever likes may name a client as a
@@ -185,5 +160,5 @@ fn says_nothing_new(known: &HashMap<ClientId, Vec<Result<Known, DbError>>>, said
         && *is_central == hello.is_central
         && *link == says
         && agent_version.as_deref() == Some(&hello.agent_version)
-        && worker.concurrent_steps == hello.concurrent_jobs.map(i64::from)
+        && worker.concurrent_steps == hello::steps_at_a_time(hello).map(i64::from)
 }

@@ -9,10 +9,11 @@ use crate::ConductorError;
 use crate::claim_runs::lose;
 use crate::desk::Desk;
 use crate::dispatch::OFFLINE;
+use crate::leases::renew;
 use crate::reporter::may_report;
 use crate::reports::held;
 use freezer_database::{DbError, Tx};
-use freezer_model::rpc::{AgentHello, HelloReply, Reporter};
+use freezer_model::rpc::{AgentHello, HelloReply, Reporter, STEPS_MAX};
 use freezer_model::{Client, Holder, Link, RunState, Timestamp, UserId};
 use std::sync::Arc;
 
@@ -23,12 +24,22 @@ pub(crate) struct Refusal(pub String);
 /// Silence (in leases) after which another project's agent of the same name counts as gone.
 const GONE_AFTER_LEASES: u32 = 3;
 
+/// Steps that are looked at for one hello. The REST service takes far fewer; agents on the message bus are the operator's.
+const HELD_MOST: usize = 50_000;
+
 pub(crate) async fn hello(
     desk: &Arc<Desk>,
     hello: AgentHello,
     speaker: Speaker,
     is_first: bool,
 ) -> Result<Result<HelloReply, Refusal>, ConductorError> {
+    if hello.held.len() > HELD_MOST {
+        return Ok(Err(Refusal(format!(
+            "agent {} names {} steps that it works on, at most {HELD_MOST} are taken; start it anew",
+            hello.client_id,
+            hello.held.len()
+        ))));
+    }
     let reply = desk
         .transaction(move |desk, tx| {
             let now = desk.clock.now();
@@ -45,7 +56,7 @@ pub(crate) async fn hello(
                 let login = Holder::binding(speaker.credential.as_deref());
                 tx.clients().bind(&hello.project_id, &hello.client_id, login)?;
             }
-            let reply = renew(desk, tx, &hello, now)?;
+            let reply = renew(desk, tx, &[&hello], now)?.pop().unwrap_or_default();
             if is_first || is_new {
                 welcome(desk, tx, &hello, is_first, now)?;
             }
@@ -148,37 +159,20 @@ fn register(tx: &mut Tx, hello: &AgentHello, user: &UserId, now: Timestamp) -> R
     client.link = link;
     client.last_seen_at = Some(now);
     tx.clients().upsert(&client)?;
-    tx.clients().set_concurrent_steps(&client.project_id, &client.client_id, hello.concurrent_jobs)?;
+    tx.clients().set_concurrent_steps(&client.project_id, &client.client_id, steps_at_a_time(hello))?;
     Ok(is_new)
+}
+
+/// So many steps it is given at a time, if that is limited. Over HTTPS it has no more than its messages may name.
+pub(crate) fn steps_at_a_time(hello: &AgentHello) -> Option<u32> {
+    match hello.link {
+        Link::Http => Some(hello.concurrent_jobs.unwrap_or(STEPS_MAX).min(STEPS_MAX)),
+        _ => hello.concurrent_jobs,
+    }
 }
 
 fn sender(hello: &AgentHello) -> Reporter {
     Reporter { project_id: hello.project_id.clone(), client_id: hello.client_id.clone() }
-}
-
-/// Renews the leases of held steps, and tells which ones are no longer wanted.
-fn renew(desk: &Desk, tx: &mut Tx, hello: &AgentHello, now: Timestamp) -> Result<HelloReply, DbError> {
-    let mut reply = HelloReply { heartbeat_secs: desk.heartbeat_secs(hello), ..HelloReply::default() };
-    let agent = sender(hello);
-    for step in &hello.held {
-        let mut run = held(tx, &step.run_id, step.epoch)?;
-        if let Some(other) = &run
-            && !may_report(tx, other, Some(&agent))?
-        {
-            run = None;
-        }
-        let Some(mut run) = run else {
-            reply.drop.push(step.clone());
-            continue;
-        };
-        if run.abort_requested {
-            reply.abort.push(step.clone());
-        }
-        run.is_unsent = false;
-        run.attention_at = Some(now.plus(desk.options.lease));
-        tx.runs().save(&run)?;
-    }
-    Ok(reply)
 }
 
 /// An agent has come (back): what waited for it goes on, and what it should hold and does not is lost.

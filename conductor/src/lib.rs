@@ -22,6 +22,7 @@ mod forget_removed;
 mod hand_out;
 mod heartbeats;
 mod hello;
+mod leases;
 mod limit_run;
 mod metrics;
 mod note_sent;

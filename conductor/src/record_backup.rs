@@ -40,17 +40,29 @@ pub(crate) fn record_backup(
 }
 
 /// Writes a record in the name of who has made the run's action; answers why the database refuses it for good.
-pub(crate) fn write(
+fn write(
     tx: &mut Tx,
+    run: &Run,
+    job_id: Option<JobId>,
+    backup_id: BackupId,
+    metadata: Map<String, Value>,
+    now: Timestamp,
+) -> Result<Option<String>, DbError> {
+    let Some(backup) = made(run, job_id, backup_id, metadata, now) else { return Ok(None) };
+    refusal(tx.backups().insert(&backup))
+}
+
+/// The record, in the name of who has made the run's action.
+pub(crate) fn made(
     run: &Run,
     job_id: Option<JobId>,
     backup_id: BackupId,
     mut metadata: Map<String, Value>,
     now: Timestamp,
-) -> Result<Option<String>, DbError> {
+) -> Option<Backup> {
     shorten::metadata(&mut metadata);
-    let Some(action) = run.actions.get(run.action_index) else { return Ok(None) };
-    let backup = Backup {
+    let action = run.actions.get(run.action_index)?;
+    Some(Backup {
         project_id: run.project_id.clone(),
         backup_id,
         user_id: action.user_id.clone(),
@@ -59,8 +71,12 @@ pub(crate) fn write(
         status_is_explicit: false,
         metadata,
         created_at: now,
-    };
-    match tx.backups().insert(&backup) {
+    })
+}
+
+/// Why the database refuses a record for good.
+pub(crate) fn refusal(outcome: Result<(), DbError>) -> Result<Option<String>, DbError> {
+    match outcome {
         Ok(()) => Ok(None),
         Err(error @ (DbError::TooLong { .. } | DbError::OutOfRange { .. })) => Ok(Some(error.to_string())),
         Err(error) => Err(error),

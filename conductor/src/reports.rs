@@ -66,12 +66,12 @@ pub(crate) async fn step_finished(
             let error = shorten::error(report.error.clone());
             let unrecorded = record_backup(tx, &run, report.outcome, &report.result, now)?;
             let unadopted = adopt(tx, &run, report.outcome, &report.result, now)?;
-            forget_removed(tx, &run, &report.result)?;
+            let unforgotten = forget_removed(tx, &run, &report.result)?;
             let mut progress = shorten::progress(report.progress.clone());
             if let Some(step) = current_step(&mut run) {
                 step.log = std::mem::take(&mut progress.log);
                 step.exit_code = report.exit_code;
-                step.error = error.clone().or(unrecorded).or(unadopted);
+                step.error = error.clone().or(unrecorded).or(unadopted).or(unforgotten);
                 step.result = shorten::result(&report.result);
             }
             shorten::steps(&mut run);

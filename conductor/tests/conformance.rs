@@ -47,7 +47,8 @@ conformance_suite! {
     flow:
         fires_on_time_and_records_the_backup, retries_after_the_interval, mandatory_actions_run_after_a_failure,
         partial_is_not_retried_and_keeps_the_gate_open, an_overdue_firing_waits_for_the_running_one,
-        records_of_what_was_removed_go, found_backups_get_records, records_follow_rotation, what_is_written_beside_a_rotation_stays, continuous_follows_the_end, a_job_without_actions_succeeds, metrics_are_served;
+        records_of_what_was_removed_go, found_backups_get_records, records_follow_rotation, what_is_written_beside_a_rotation_stays, continuous_follows_the_end, a_job_without_actions_succeeds, metrics_are_served,
+        long_lists_of_a_step_cost_little;
     events:
         stop_and_start, abort_reaches_the_agent, abort_before_anybody_began, new_limits_reach_the_agent, a_polling_client_is_left_alone,
         an_unreadable_plan_ends_the_job, one_client_id_is_one_agent, of_two_first_hellos_at_once_one_is_taken,
@@ -63,7 +64,7 @@ conformance_suite! {
         an_agent_over_http_is_called_and_not_sent_to, another_agents_reports_are_refused,
         a_silent_agent_over_http_is_waited_for, names_over_http_are_each_projects_own,
         a_name_over_http_is_its_first_logins, a_namesakes_runs_take_nobodys_place,
-        a_namesake_that_anybody_registers_costs_no_heartbeat_its_way;
+        a_namesake_that_anybody_registers_costs_no_heartbeat_its_way, a_long_list_is_its_senders_own_affair;
     sessions:
         two_jobs_run_in_rounds, who_is_not_let_in_runs_all_the_same, both_jobs_due_at_once_are_one_round;
     announce:

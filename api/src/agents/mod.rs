@@ -28,8 +28,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Largest report: the result of a step names the files that could not be read.
-const REPORT_BYTES_MAX: usize = 8 << 20;
+/// Largest message, if the service takes no larger ones anyway.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Largest report of an end: the result of a step names the files that could not be read.
+const RESULT_BYTES_MAX: usize = 8 << 20;
 /// Characters of the texts an agent says about itself.
 pub const TEXT_MAX: usize = 128;
 /// Words of one kind of capability.
@@ -69,7 +71,15 @@ async fn holder(call: &Call) -> Result<Reporter, ApiError> {
 
 /// The body as the message it must be; `schema` is its name in the OpenAPI document.
 async fn message<T: DeserializeOwned>(call: &mut Call, schema: &str) -> Result<T, ApiError> {
-    let body = call.json_up_to(REPORT_BYTES_MAX).await?.into_object()?;
+    message_up_to(call, schema, MESSAGE_BYTES_MAX).await
+}
+
+async fn message_up_to<T: DeserializeOwned>(
+    call: &mut Call,
+    schema: &str,
+    bytes: usize,
+) -> Result<T, ApiError> {
+    let body = call.json_up_to(bytes).await?.into_object()?;
     read(schema, Value::Object(body))
 }
 

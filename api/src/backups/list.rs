@@ -42,5 +42,6 @@ fn filter(search: &mut Search) -> BackupFilter {
         backup_name: search.take_match("backup_name", is_set),
         time_after: search.time_after,
         time_before: search.time_before,
+        ..BackupFilter::default()
     }
 }

@@ -3,6 +3,7 @@
 use super::operation::{Operation, post};
 use super::{client_id, flag, int64, list_of, map, named, object, text, text_or_null, whole, with, word};
 use crate::agents::{TEXT_MAX, WORDS_MAX};
+use freezer_model::rpc::HELD_MAX;
 use serde_json::{Value, json};
 
 pub fn operations() -> Vec<Operation> {
@@ -26,7 +27,8 @@ pub fn operations() -> Vec<Operation> {
 }
 
 pub fn schemas() -> Value {
-    let held = || list_of(named("HeldStep"));
+    let steps_of = || list_of(named("HeldStep"));
+    let held = || with(steps_of(), json!({ "maxItems": HELD_MAX }));
     let word_of_theirs =
         json!({ "type": "string", "pattern": r"^[\w-]+$", "minLength": 1, "maxLength": TEXT_MAX / 4 });
     let words = || with(list_of(word_of_theirs.clone()), json!({ "maxItems": WORDS_MAX }));
@@ -46,10 +48,10 @@ pub fn schemas() -> Value {
         ),
         "HelloReply": object(
             &["heartbeat_secs", "drop", "abort"],
-            json!({ "heartbeat_secs": whole(), "drop": held(), "abort": held() }),
+            json!({ "heartbeat_secs": whole(), "drop": steps_of(), "abort": steps_of() }),
         ),
         "WorkRequest": object(&[], json!({ "held": held(), "ending": held() })),
-        "WorkReply": object(&["run_action", "abort_run"], json!({ "run_action": list_of(map()), "abort_run": held() })),
+        "WorkReply": object(&["run_action", "abort_run"], json!({ "run_action": list_of(map()), "abort_run": steps_of() })),
         "StepStarted": object(
             &["run_id", "epoch", "pid"],
             json!({ "run_id": text(), "epoch": int64(), "pid": int64() }),

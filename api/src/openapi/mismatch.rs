@@ -10,7 +10,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(super::document);
 /// Schemas nest less than this.
 const DEPTH_MAX: usize = 16;
 
-/// The first field that is missing or of a wrong type, in a sentence that names it.
+/// The first field that is missing, of a wrong type or too long a list, in a sentence that names it.
 pub fn mismatch(schema: &str, body: &Value) -> Option<String> {
     within(&super::named(schema), body, "", DEPTH_MAX)
 }
@@ -45,6 +45,10 @@ fn within(schema: &Value, value: &Value, at: &str, left: usize) -> Option<String
         return Some(found);
     }
     let (items, values) = (schema.get("items")?, value.as_array()?);
+    let most = schema.get("maxItems").and_then(Value::as_u64);
+    if let Some(most) = most.filter(|most| values.len() as u64 > *most) {
+        return Some(format!("'{at}': has {} items, at most {most} are taken", values.len()));
+    }
     let mut numbered = values.iter().enumerate();
     numbered.find_map(|(index, value)| within(items, value, &format!("{at}[{index}]"), left))
 }
@@ -72,7 +76,12 @@ fn is_of(types: &Value, value: &Value) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use freezer_model::rpc::HELD_MAX;
     use serde_json::json;
+
+    fn steps(count: usize) -> Vec<Value> {
+        vec![json!({"run_id": "r", "epoch": 1}); count]
+    }
 
     #[test]
     fn the_field_is_named() {
@@ -83,6 +92,12 @@ mod tests {
                 "StepStarted",
                 json!({"run_id": 5, "epoch": 1, "pid": 1}),
                 Some("'run_id': a number is not of type 'string'"),
+            ),
+            ("WorkRequest", json!({"held": steps(HELD_MAX)}), None),
+            (
+                "WorkRequest",
+                json!({"ending": steps(HELD_MAX + 1)}),
+                Some("'ending': has 4001 items, at most 4000 are taken"),
             ),
             (
                 "WorkRequest",

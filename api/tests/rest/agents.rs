@@ -3,7 +3,7 @@
 use crate::harness::*;
 use crate::runs::run;
 use freezer_api::notices::Notices;
-use freezer_model::rpc::{API_TOPIC, CONDUCTOR_TOPIC, EXCHANGE, VERSION, WorkReady};
+use freezer_model::rpc::{API_TOPIC, CONDUCTOR_TOPIC, EXCHANGE, HELD_MAX, VERSION, WorkReady};
 use freezer_model::{Capabilities, Client, ClientId, Link, ProjectId, Run, RunState, Timestamp, UserId};
 use oslo_messaging::{
     Context, Endpoint, RabbitOptions, RemoteFailure, RpcClient, RpcServer, ServerOptions, Target, Transport,
@@ -134,6 +134,25 @@ async fn only_the_own_project_and_name() {
     bench.api.call(SERVICE, "POST", "/agents/node1/hello", own).await.expect(200);
 }
 
+/// The end of a step may say much, all else is short.
+#[tokio::test]
+async fn only_results_are_long() {
+    let bench = Bench::start().await;
+    let result = |bytes: usize| json!({"run_id": "r", "epoch": 1, "outcome": "success", "progress": {}, "result": {"files": "x".repeat(bytes)}});
+    bench.say(ALICE, "finished", result(5 << 20)).await.expect(200);
+    bench.say(ALICE, "finished", result(8 << 20)).await.expect(413);
+    let path = "x".repeat(2 << 20);
+    for (verb, body) in [
+        ("hello", with(hello(), "hostname", json!(path))),
+        ("heartbeat", with(hello(), "hostname", json!(path))),
+        ("started", json!({"run_id": path, "epoch": 1, "pid": 1})),
+        ("progress", json!({"run_id": "r", "epoch": 1, "progress": {"current_path": path}})),
+        ("work", json!({"held": [{"run_id": path, "epoch": 1}]})),
+    ] {
+        bench.say(ALICE, verb, body).await.expect(413);
+    }
+}
+
 #[tokio::test]
 async fn bad_messages_are_refused_in_words() {
     let bench = Bench::start().await;
@@ -173,6 +192,19 @@ async fn bad_messages_are_refused_in_words() {
         ("work", json!({"held": "all"})),
     ] {
         bench.say(ALICE, verb, body).await.expect(400);
+    }
+    let steps = |count: usize| json!(vec![json!({"run_id": "r", "epoch": 1}); count]);
+    for (verb, key, body) in [
+        ("hello", "held", hello()),
+        ("heartbeat", "held", hello()),
+        ("work", "held", json!({})),
+        ("work", "ending", json!({})),
+    ] {
+        let refused = bench.say(ALICE, verb, with(body.clone(), key, steps(HELD_MAX + 1))).await.expect(400);
+        assert!(refused.description().contains(&format!("'{key}': has 4001 items")), "{}", refused.text);
+        // What a real agent may come to name is taken.
+        let taken = bench.say(ALICE, verb, with(body, key, steps(HELD_MAX))).await;
+        assert_eq!(taken.status, if verb == "work" { 404 } else { 200 }, "{verb}: {}", taken.text);
     }
     bench.say(ALICE, "work?wait=soon", json!({})).await.expect(400);
     for client in ["a%20b", "-x", &"x".repeat(300)] {

@@ -360,3 +360,51 @@ pub async fn what_is_written_beside_a_rotation_stays(stage: Stage) {
     }
     conductor.stop().await;
 }
+
+/// Whatever a step names: its end is noted soon, and what was left out is told.
+pub async fn long_lists_of_a_step_cost_little(stage: Stage) {
+    let stage = stage.counting();
+    let conductor = stage.conductor().await;
+    let agent = Agent::start(&stage).await;
+    stage.put_job("j", json!({}), &[action("a", 0, false), action("b", 0, false)]);
+    let found = |time: i64| json!({"storage": "local", "container": "c", "hostname": "h", "backup_name": "n", "chain_time_stamp": 1, "time_stamp": time});
+    let records = |stage: &Stage| {
+        let project = ProjectId::from("p");
+        let all = stage.db.read(|tx| tx.backups().list(&project, &BackupFilter::default(), None, Page::ALL));
+        all.unwrap().len()
+    };
+    let told = |stage: &Stage, step: usize| stage.run("j").steps[step].error.clone().unwrap_or_default();
+    let order = agent.order().await;
+    agent.started(&order).await;
+    let all: Vec<Value> = (1..=5002).map(found).collect();
+    agent.finished(&order, StepOutcome::Success, json!({ "adopted_backups": all })).await;
+    assert_eq!(records(&stage), 5000);
+    let error = told(&stage, 0);
+    assert!(
+        error.contains("2 records of backups could not be written") && error.contains("at most 5000"),
+        "{error}"
+    );
+
+    let order = agent.order().await;
+    agent.started(&order).await;
+    let names: Vec<String> = (0..20_000).map(|number| format!("n{number}")).collect();
+    let levels: Vec<[i64; 2]> = (1..=5000).map(|time| [1, time]).collect();
+    let gone = json!({
+        "deleted_freezer_backup_ids": names,
+        "removed_backups": {"storage": "local", "container": "c", "hostname": "h", "backup_name": "n", "also_named": names,
+            "levels": {"h_n": levels}},
+    });
+    let before = stage.db.statements();
+    agent.finished(&order, StepOutcome::Success, gone).await;
+    // The conductor looks around meanwhile, as ever.
+    let cost = stage.db.statements() - before;
+    assert!(cost < 5000, "{cost} statements");
+    assert_eq!(records(&stage), 0);
+    assert!(
+        told(&stage, 1).contains("more backups were removed than one step can tell of"),
+        "{}",
+        told(&stage, 1)
+    );
+    assert_eq!(stage.run("j").state, RunState::Success);
+    conductor.stop().await;
+}

@@ -276,3 +276,38 @@ pub async fn a_name_over_http_is_its_first_logins(stage: Stage) {
     assert!(agent.hello_as("ann", Some("c1")).await.is_err());
     conductor.stop().await;
 }
+
+/// However long a list one of them sends, and whatever is in it: the others are answered, and keep their steps.
+pub async fn a_long_list_is_its_senders_own_affair(stage: Stage) {
+    let conductor = stage.conductor().await;
+    let (agent, evil) = (Agent::start(&stage).await, guest(&stage, "q", "node2").await);
+    evil.hello(vec![]).await;
+    put(&stage, "j");
+    let order = agent.order().await;
+    agent.started(&order).await;
+    stage.clock.advance(LEASE / 4);
+    let step = |id: String| HeldStep { run_id: RunId::from(id), epoch: order.epoch };
+    let invented =
+        |count: usize| -> Vec<HeldStep> { (0..count).map(|number| step(format!("r{number}"))).collect() };
+    let mut few = invented(40);
+    few.extend([step("x".repeat(1 << 20)), step("\u{0}".to_owned()), held(&order)]);
+    let (kept, theirs) = tokio::join!(agent.heartbeat(vec![held(&order)]), evil.heartbeat(few.clone()));
+    assert_eq!((kept.drop, kept.abort), (vec![], vec![]));
+    assert_eq!((theirs.drop, theirs.abort), (few, vec![]));
+    assert_eq!(stage.run("j").attention_at, Some(stage.clock.now().plus(LEASE)));
+
+    let many = invented(40_000);
+    assert_eq!(evil.hello(many.clone()).await.drop.len(), many.len());
+    assert_eq!(evil.heartbeat(many.clone()).await.drop.len(), many.len());
+    for what in ["agent_hello", "agent_heartbeat"] {
+        let refused = evil.call(what, evil.hello_args(invented(50_001))).await.unwrap_err().to_string();
+        assert!(refused.contains("at most 50000"), "{refused}");
+    }
+    assert!(agent.heartbeat(vec![held(&order)]).await.drop.is_empty());
+    // An agent over HTTPS is given no more than it may name, whatever it says, also when it says nothing.
+    let name = (evil.project.clone(), evil.client_id.clone());
+    let workers = stage.db.read(|tx| tx.clients().workers(&[name.clone()].into())).unwrap();
+    assert_eq!(workers[&name].as_ref().unwrap().concurrent_steps, Some(i64::from(STEPS_MAX)));
+    assert_eq!(agent.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Continue);
+    conductor.stop().await;
+}

@@ -23,6 +23,7 @@ pub struct Stage {
     pub db: Database,
     pub clock: Arc<ManualClock>,
     pub bus: String,
+    url: String,
     _kept: Vec<Box<dyn std::any::Any + Send>>,
 }
 
@@ -51,7 +52,18 @@ impl Stage {
         let options = DatabaseOptions { max_overflow: 10, max_retries: 0, ..DatabaseOptions::new(url) };
         let db = Database::connect(&options).unwrap();
         db.sync().unwrap();
-        Self { db, clock: Arc::new(ManualClock::at(T0)), bus, _kept: kept }
+        Self { db, clock: Arc::new(ManualClock::at(T0)), bus, url: url.to_owned(), _kept: kept }
+    }
+
+    /// The same, with its statements counted.
+    pub fn counting(self) -> Self {
+        let options = DatabaseOptions {
+            max_overflow: 10,
+            max_retries: 0,
+            counts_statements: true,
+            ..DatabaseOptions::new(&self.url)
+        };
+        Self { db: Database::connect(&options).unwrap(), ..self }
     }
 
     pub fn transport(&self) -> Transport {

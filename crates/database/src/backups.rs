@@ -13,8 +13,14 @@ use diesel::sql_types::BigInt;
 use freezer_model::document::StoredObject;
 use freezer_model::{Backup, BackupId, BackupStatus, JobId, ProjectId, TIME_STAMP_MAX, Timestamp, UserId};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 const NOUN: &str = "backup";
+
+/// A statement has a limited number of parameters, ...
+const IDS_IN_ONE_STATEMENT: usize = 500;
+/// ... and what it sends or answers a limited size: rows may be large.
+const ROWS_IN_ONE_STATEMENT: usize = 50;
 
 /// Repository of one transaction; see [`Tx::backups`].
 pub struct Backups<'t> {
@@ -32,7 +38,11 @@ pub struct BackupFilter {
     pub status: Option<BackupStatus>,
     pub container: Option<String>,
     pub hostname: Option<String>,
+    /// One of these, beside the other conditions; empty = any. A statement has a limited number of parameters.
+    pub hostnames: Vec<String>,
     pub backup_name: Option<String>,
+    /// As [`Self::hostnames`].
+    pub backup_names: Vec<String>,
     /// Inclusive, in seconds, on `backup_metadata.time_stamp`.
     pub time_after: Option<i64>,
     pub time_before: Option<i64>,
@@ -141,8 +151,14 @@ fn query<'q>(project: &'q ProjectId, filter: &'q BackupFilter, cut: &'q Cut<'_>)
     if let Some(hostname) = &filter.hostname {
         query = query.filter(backups::hostname.eq(hostname.as_str()));
     }
+    if !filter.hostnames.is_empty() {
+        query = query.filter(backups::hostname.eq_any(&filter.hostnames));
+    }
     if let Some(name) = &filter.backup_name {
         query = query.filter(backups::backup_name.eq(name.as_str()));
+    }
+    if !filter.backup_names.is_empty() {
+        query = query.filter(backups::backup_name.eq_any(&filter.backup_names));
     }
     if let Some(after) = filter.time_after {
         query = query.filter(backups::time_stamp.ge(after));
@@ -208,6 +224,51 @@ impl Backups<'_> {
         row.map(BackupRow::into_model).transpose()
     }
 
+    /// Those of the records that exist, kept from others until the transaction ends.
+    pub fn find_for_update(&mut self, project: &ProjectId, ids: &[BackupId]) -> Result<Vec<Backup>, DbError> {
+        let mut found = Vec::new();
+        for ids in ids.chunks(ROWS_IN_ONE_STATEMENT) {
+            let texts: Vec<&str> = ids.iter().map(BackupId::as_str).collect();
+            macro_rules! those {
+                () => {
+                    backups::table
+                        .filter(backups::project_id.eq(project.as_str()))
+                        .filter(backups::backup_id.eq_any(&texts))
+                        .order(backups::backup_id)
+                        .select(BackupRow::as_select())
+                };
+            }
+            let rows: Vec<BackupRow> = self.tx.run(NOUN, "", |conn| match conn {
+                #[cfg(feature = "mysql")]
+                AnyConnection::Mysql(mysql) => those!().for_update().load(mysql),
+                AnyConnection::Sqlite(sqlite) => those!().load(sqlite),
+            })?;
+            found.extend(rows.into_iter().map(BackupRow::into_model).collect::<Result<Vec<Backup>, _>>()?);
+        }
+        Ok(found)
+    }
+
+    /// Those of the ids that records of the project have.
+    pub fn which_exist(
+        &mut self,
+        project: &ProjectId,
+        ids: &[BackupId],
+    ) -> Result<HashSet<BackupId>, DbError> {
+        let mut found = HashSet::new();
+        for ids in ids.chunks(IDS_IN_ONE_STATEMENT) {
+            let texts: Vec<&str> = ids.iter().map(BackupId::as_str).collect();
+            let rows: Vec<String> = self.tx.run(NOUN, "", |conn| {
+                backups::table
+                    .filter(backups::project_id.eq(project.as_str()))
+                    .filter(backups::backup_id.eq_any(texts))
+                    .select(backups::backup_id)
+                    .load(conn)
+            })?;
+            found.extend(rows.into_iter().map(BackupId::from));
+        }
+        Ok(found)
+    }
+
     /// Oldest first. One statement, or one for each 1000 rows looked at with a residual condition.
     pub fn list(
         &mut self,
@@ -251,6 +312,29 @@ impl Backups<'_> {
         Ok(())
     }
 
+    /// Several at once. Check each with [`Self::check`] before: one that does not fit undoes all.
+    pub fn insert_many(&mut self, backups: &[Backup]) -> Result<(), DbError> {
+        for backups in backups.chunks(ROWS_IN_ONE_STATEMENT) {
+            let rows: Vec<BackupRow> = backups.iter().map(BackupRow::of).collect::<Result<_, _>>()?;
+            let rows = rows.as_slice();
+            self.tx.run(NOUN, "", |conn| match conn {
+                #[cfg(feature = "mysql")]
+                AnyConnection::Mysql(mysql) => {
+                    diesel::insert_into(backups::table).values(rows).execute(mysql)
+                }
+                AnyConnection::Sqlite(sqlite) => rows.iter().try_fold(0, |sum, row| {
+                    Ok(sum + diesel::insert_into(backups::table).values(row).execute(sqlite)?)
+                }),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether the database can hold the record.
+    pub fn check(backup: &Backup) -> Result<(), DbError> {
+        BackupRow::of(backup).map(drop)
+    }
+
     /// Writes all fields of a record that exists.
     pub fn save(&mut self, backup: &Backup) -> Result<(), DbError> {
         let row = BackupRow::of(backup)?;
@@ -270,5 +354,18 @@ impl Backups<'_> {
             diesel::delete(backups::table.find((project.as_str(), id.as_str()))).execute(conn)
         })?;
         Ok(deleted > 0)
+    }
+
+    /// As [`Self::delete`] for several; returns how many were there.
+    pub fn delete_many(&mut self, project: &ProjectId, ids: &[BackupId]) -> Result<usize, DbError> {
+        let mut deleted = 0;
+        for ids in ids.chunks(IDS_IN_ONE_STATEMENT) {
+            let texts: Vec<&str> = ids.iter().map(BackupId::as_str).collect();
+            let those = backups::table
+                .filter(backups::project_id.eq(project.as_str()))
+                .filter(backups::backup_id.eq_any(texts));
+            deleted += self.tx.run(NOUN, "", |conn| diesel::delete(those).execute(conn))?;
+        }
+        Ok(deleted)
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::clients::ClientRow;
 use crate::connect::AnyConnection;
+use crate::limits::{self, fits};
 use crate::runs::{HELD, NOUN};
 use crate::schema::{clients, runs};
 use crate::{Clients, DbError, Runs, Worker};
@@ -28,6 +29,9 @@ pub struct Known {
 }
 
 type HoldingRow = (String, String, String, i64, String, bool);
+
+/// A statement has a limited number of parameters.
+const RUNS_IN_ONE_STATEMENT: usize = 500;
 
 impl Clients<'_> {
     /// All rows of these client ids, whatever the project. One statement.
@@ -91,15 +95,24 @@ impl Clients<'_> {
 }
 
 impl Runs<'_> {
-    /// Those of the runs that exist, kept from others until the transaction ends.
+    /// Those of the runs that exist, kept from others until the transaction ends. One statement for each 500.
     pub fn holdings(&mut self, ids: &HashSet<&RunId>) -> Result<HashMap<RunId, Holding>, DbError> {
-        if ids.is_empty() {
-            return Ok(HashMap::new());
+        // Agents may name what they like: what is longer is no run's id, and need not be sent to the database.
+        let is_id = |id: &&str| fits("run_id", id, limits::ID).is_ok();
+        let mut ids: Vec<&str> = ids.iter().map(|id| id.as_str()).filter(is_id).collect();
+        // In one order, so that two conductors do not wait for each other.
+        ids.sort_unstable();
+        let mut found = HashMap::new();
+        for ids in ids.chunks(RUNS_IN_ONE_STATEMENT) {
+            found.extend(self.hold(ids)?);
         }
-        let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+        Ok(found)
+    }
+
+    fn hold(&mut self, ids: &[&str]) -> Result<Vec<(RunId, Holding)>, DbError> {
         macro_rules! those {
             () => {
-                runs::table.filter(runs::run_id.eq_any(&ids)).order(runs::run_id).select((
+                runs::table.filter(runs::run_id.eq_any(ids)).order(runs::run_id).select((
                     runs::run_id,
                     runs::project_id,
                     runs::client_id,
@@ -127,16 +140,18 @@ impl Runs<'_> {
         Ok(rows.into_iter().map(holding).collect())
     }
 
-    /// Their agents hold these runs, which this transaction has kept from others: the leases last until then.
+    /// Their agents hold these runs, which this transaction has kept from others: the leases last until then. One statement for
+    /// each 500.
     pub fn renew(&mut self, ids: &[&RunId], lease_end: Timestamp) -> Result<usize, DbError> {
-        if ids.is_empty() {
-            return Ok(0);
+        let mut renewed = 0;
+        for ids in ids.chunks(RUNS_IN_ONE_STATEMENT) {
+            let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+            renewed += self.tx.run(NOUN, "", |conn| {
+                diesel::update(runs::table.filter(runs::run_id.eq_any(ids)))
+                    .set((runs::attention_at.eq(Some(lease_end.0)), runs::is_unsent.eq(false)))
+                    .execute(conn)
+            })?;
         }
-        let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
-        self.tx.run(NOUN, "", |conn| {
-            diesel::update(runs::table.filter(runs::run_id.eq_any(ids)))
-                .set((runs::attention_at.eq(Some(lease_end.0)), runs::is_unsent.eq(false)))
-                .execute(conn)
-        })
+        Ok(renewed)
     }
 }

@@ -55,7 +55,7 @@ conformance_suite! {
         lists_leave_out_what_cannot_be_read, whoever_asks_for_an_unreadable_row_is_told;
     pieces:
         pieces_of_records, pieces_of_jobs, runs_are_listed_without_what_is_large, a_job_that_became_too_long_is_found,
-        impossible_times_are_shown_as_possible_ones;
+        impossible_times_are_shown_as_possible_ones, however_many_are_named;
     values:
         four_byte_text_and_odd_ids, too_long_is_told_by_field, large_documents, ids_are_case_sensitive,
         conflicts_and_missing_rows, sizes_of_older_records_are_filled_in, no_sum_of_sizes_is_too_large;

@@ -21,6 +21,11 @@ pub const API_TOPIC: &str = "freezer-api";
 pub const APPLICATION_CREDENTIAL_KEY: &str = "application_credential_id";
 /// RPC version of all targets.
 pub const VERSION: &str = "1.0";
+/// Steps that an agent over HTTPS is given at a time, whatever it says that it works on.
+pub const STEPS_MAX: u32 = 1000;
+/// Steps that one of its messages names at most: those it was given, those that it has to begin anew, and as many that it does not
+/// know to be over.
+pub const HELD_MAX: usize = 4 * STEPS_MAX as usize;
 
 /// `job_changed`, cast by the API after a job was written: look at it now rather than at the next poll.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

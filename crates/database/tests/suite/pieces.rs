@@ -159,3 +159,44 @@ pub fn impossible_times_are_shown_as_possible_ones(place: &Place) {
         assert_eq!(read.metadata["time_stamp"], shown);
     }
 }
+
+/// More than one statement takes, and what is no id at all.
+pub fn however_many_are_named(place: &Place) {
+    let db = &place.db;
+    let mut held = run("a", "j", "held");
+    held.state = RunState::Running;
+    db.transaction(|tx| -> Result<(), DbError> {
+        tx.runs().insert(&held)?;
+        let records: Vec<Backup> =
+            (0..120).map(|number| backup("a", &format!("b{number}"), number)).collect();
+        tx.backups().insert_many(&records)?;
+        tx.backups().insert(&backup("b", "b0", 1))
+    })
+    .unwrap();
+    let mut named: Vec<RunId> = (0..70_000).map(|number| RunId::from(format!("no-{number}"))).collect();
+    named.extend([held.run_id.clone(), RunId::from("x".repeat(1 << 20))]);
+    let before = db.statements();
+    let (found, renewed) = db
+        .transaction(|tx| -> Result<_, DbError> {
+            let found = tx.runs().holdings(&named.iter().collect())?;
+            let ids: Vec<&RunId> = found.keys().collect();
+            let renewed = tx.runs().renew(&ids, Timestamp(7_000))?;
+            Ok((found, renewed))
+        })
+        .unwrap();
+    let cost = db.statements() - before;
+    assert!(cost <= 150, "{cost} statements");
+    assert_eq!((found.len(), found[&held.run_id].is_held, renewed), (1, true, 1));
+    let run = db.read(|tx| tx.runs().get(&p("a"), &held.run_id)).unwrap().unwrap();
+    assert_eq!(run.attention_at, Some(Timestamp(7_000)));
+
+    let ids: Vec<BackupId> = (0..70_000).map(|number| BackupId::from(format!("b{number}"))).collect();
+    db.transaction(|tx| -> Result<(), DbError> {
+        assert_eq!(tx.backups().which_exist(&p("a"), &ids)?.len(), 120);
+        assert_eq!(tx.backups().find_for_update(&p("a"), &ids[..200])?.len(), 120);
+        assert_eq!(tx.backups().delete_many(&p("a"), &ids)?, 120);
+        assert_eq!(tx.backups().which_exist(&p("b"), &ids)?.len(), 1);
+        Ok(())
+    })
+    .unwrap();
+}

@@ -379,6 +379,11 @@ pub fn backups_filters(place: &Place) {
         ["b4", "b6"]
     );
     assert_eq!(ids(BackupFilter { backup_name: Some("name-b3".into()), ..any() }), ["b3"]);
+    let backup_names = vec!["name-b3".to_owned(), "name-b5".to_owned(), "nothing".to_owned()];
+    let hostnames = vec!["db1".to_owned(), "db2".to_owned()];
+    assert_eq!(ids(BackupFilter { hostnames, backup_names: backup_names.clone(), ..any() }), ["b3", "b5"]);
+    let elsewhere = BackupFilter { hostnames: vec!["db2".to_owned()], backup_names, ..any() };
+    assert!(ids(elsewhere).is_empty());
     let mut b = backup("a", "b3", 500);
     b.status = BackupStatus::Deleted;
     b.status_is_explicit = true;

@@ -38,6 +38,11 @@ impl StoredObject {
         }
         Ok(Self { inside: text, has })
     }
+
+    /// The object as a tree of values.
+    pub fn to_map(&self) -> serde_json::Result<Map<String, Value>> {
+        serde_json::from_str(&format!("{{{}}}", self.inside))
+    }
 }
 
 impl Entries for StoredObject {
