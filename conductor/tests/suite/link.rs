@@ -2,6 +2,7 @@
 
 use crate::stage::*;
 use async_trait::async_trait;
+use freezer_database::{BackupFilter, Page};
 use freezer_model::rpc::*;
 use freezer_model::*;
 use oslo_messaging::{
@@ -138,7 +139,51 @@ pub async fn another_agents_reports_are_refused(stage: Stage) {
     assert_eq!(agent.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Continue, "known");
     assert_eq!(stranger.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Stale);
     assert_eq!(stage.run("j").state, RunState::Success);
+    central_runs_are_the_central_agents(&stage, &neighbour).await;
     conductor.stop().await;
+}
+
+/// Members of a project whose job a central agent does speak for agents, too, but not for that one.
+async fn central_runs_are_the_central_agents(stage: &Stage, neighbour: &Agent) {
+    let mut hub = guest(stage, "service", "hub").await;
+    hub.is_central = true;
+    hub.hello(vec![]).await;
+    stage.put_job_of(
+        "p",
+        "hub",
+        "c",
+        json!({"schedule_date": "2026-01-01T00:00:00"}),
+        &[action("c", 0, false)],
+    );
+    let dispatched = |stage: &Stage| -> Option<RunAction> {
+        let runs = stage.db.read(|tx| tx.runs().handed_to(None, &ClientId::from("hub"))).unwrap();
+        RunAction::of(runs.iter().find(|run| run.state == RunState::Dispatched)?, None)
+    };
+    stage.eventually("it is handed out", |stage| dispatched(stage).is_some()).await;
+    let order = dispatched(stage).unwrap();
+    let forger = guest(stage, "p", "hub").await;
+    assert!(forger.try_hello().await.unwrap_err().to_string().contains("in use"));
+    let made = json!({"backup_metadata": {"container": "c", "hostname": "h", "backup_name": "forged"}});
+    for is_running in [false, true] {
+        for other in [&forger, neighbour] {
+            assert_eq!(other.started(&order).await, Verdict::Stale);
+            assert_eq!(other.progress(&order, 1).await, Verdict::Stale);
+            assert_eq!(other.finished(&order, StepOutcome::Success, made.clone()).await, Verdict::Stale);
+        }
+        let run = stage.run("c");
+        let state = if is_running { RunState::Running } else { RunState::Dispatched };
+        assert_eq!((run.state, run.progress.bytes_done), (state, 0));
+        assert_eq!(hub.started(&order).await, Verdict::Continue);
+    }
+    assert_eq!(hub.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Continue);
+    // Repeated by somebody else it is not known, either.
+    assert_eq!(forger.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Stale);
+    assert_eq!(hub.finished(&order, StepOutcome::Success, json!({})).await, Verdict::Continue);
+    let records = stage
+        .db
+        .read(|tx| tx.backups().list(&ProjectId::from("p"), &BackupFilter::default(), None, Page::ALL))
+        .unwrap();
+    assert!(records.is_empty(), "a backup that nobody made has a record: {records:?}");
 }
 
 pub async fn a_namesakes_runs_take_nobodys_place(stage: Stage) {
