@@ -6,7 +6,7 @@ use crate::error::ApiError;
 use crate::validate::names::TEXT_MAX;
 use crate::validate::{Object, Refusal};
 use actix_web::HttpResponse;
-use freezer_database::{BackupFilter, Page, Tx};
+use freezer_database::{BackupFilter, Cursor, Page, ShownBackup, Tx};
 use freezer_model::clock::time_text;
 use freezer_model::retention::Period;
 use freezer_model::{Backup, Job, JobId, ProjectId, Retention};
@@ -23,9 +23,6 @@ const RULES: [&str; 8] = [
     "keep_monthly",
     "keep_yearly",
 ];
-
-/// Records read in one go.
-const PIECE: u64 = 50;
 
 /// Which backups are meant, and the rules if they are not the job's own.
 struct Question {
@@ -64,24 +61,30 @@ pub async fn plan_retention(mut call: Call) -> Result<HttpResponse, ApiError> {
 
 /// The records that are meant, with no more of each than the plan looks at: documents may be large, and many.
 fn asked_for(tx: &mut Tx, project: &ProjectId, question: &Question) -> Result<Vec<Backup>, ApiError> {
-    let is_of = |backup: &Backup| {
-        let said = backup.metadata.get("storage").and_then(Value::as_str);
-        question.storage.as_deref().is_none_or(|storage| said == Some(storage))
-    };
     let mut found = Vec::new();
-    let mut page = Page::first(PIECE);
-    loop {
-        let piece = tx.backups().list(project, &question.filter, None, page)?;
-        let is_last = piece.is_empty();
-        found.extend(piece.into_iter().filter(is_of).map(|mut backup| {
-            backup.metadata.retain(|key, _| recorded::LOOKED_AT.contains(&key.as_str()));
-            backup
-        }));
-        if is_last {
-            return Ok(found);
-        }
-        page.offset += PIECE;
+    let mut cursor = Cursor::of(Page::ALL);
+    while !cursor.is_over() {
+        tx.backups().advance(project, &question.filter, None, &mut cursor, &mut |record| {
+            found.extend(looked_at(record, question.storage.as_deref()));
+            Ok::<(), ApiError>(())
+        })?;
     }
+    Ok(found)
+}
+
+/// What the plan looks at of a record, if that is on the storage.
+fn looked_at(record: ShownBackup, storage: Option<&str>) -> Option<Backup> {
+    let Backup { project_id, backup_id, user_id, job_id, status, status_is_explicit, metadata, created_at } =
+        record;
+    let read = metadata.to_map();
+    let read = read.inspect_err(|error| tracing::warn!("backup {backup_id} is left out of a plan: {error}"));
+    let mut metadata = read.ok()?;
+    let said = metadata.get("storage").and_then(Value::as_str);
+    if storage.is_some_and(|storage| said != Some(storage)) {
+        return None;
+    }
+    metadata.retain(|key, _| recorded::LOOKED_AT.contains(&key.as_str()));
+    Some(Backup { project_id, backup_id, user_id, job_id, status, status_is_explicit, metadata, created_at })
 }
 
 fn parse(body: &Object<'_>) -> Result<Question, Refusal> {

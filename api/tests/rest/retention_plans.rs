@@ -1,6 +1,8 @@
 //! What retention would remove, from the records.
 
 use crate::harness::*;
+use freezer_database::DbError;
+use freezer_model::{Backup, BackupId, BackupStatus, ProjectId, Timestamp, UserId};
 use serde_json::{Value, json};
 
 const DAY: i64 = 86_400;
@@ -139,4 +141,32 @@ async fn bad_rules_are_named_and_other_projects_are_not_seen() {
     api.call(OTTO, "POST", "/backups/retention-plan", json!({"job_id": plain})).await.expect(404);
     api.call(NOBODY, "POST", "/backups/retention-plan", json!({"keep_last": 1})).await.expect(403);
     api.call(READER, "POST", "/backups/retention-plan", json!({"keep_last": 1})).await.expect(200);
+}
+
+#[tokio::test]
+async fn many_records_are_read_with_few_statements() {
+    let api = Api::start().await;
+    let full = |age: i64| {
+        let metadata = json!({"container": "vault", "hostname": "h", "backup_name": "etc", "storage": "swift", "mode": "fs",
+            "engine_name": "tar", "curr_backup_level": 0, "chain_time_stamp": NOW - age * 60, "time_stamp": NOW - age * 60});
+        Backup {
+            project_id: ProjectId::from("p1"),
+            backup_id: BackupId::from(format!("b{age}")),
+            user_id: UserId::from("alice"),
+            job_id: None,
+            status: BackupStatus::Available,
+            status_is_explicit: false,
+            metadata: metadata.as_object().unwrap().clone(),
+            created_at: Timestamp::from_secs(NOW - age * 60),
+        }
+    };
+    let records: Vec<Backup> = (1..=3000).map(full).collect();
+    api.db.transaction(|tx| -> Result<(), DbError> { tx.backups().insert_many(&records) }).unwrap();
+    let before = api.db.statements();
+    let answer = plan(&api, json!({"keep_last": 10})).await;
+    let cost = api.db.statements() - before;
+    assert!(cost < 20, "{cost} statements");
+    let told = &answer["backups"][0];
+    let count = |key: &str| told[key].as_array().unwrap().len();
+    assert_eq!((count("remove"), count("keep")), (2990, 10));
 }
