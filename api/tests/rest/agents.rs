@@ -3,6 +3,7 @@
 use crate::harness::*;
 use crate::runs::run;
 use freezer_api::notices::Notices;
+use freezer_database::Database;
 use freezer_model::rpc::{API_TOPIC, CONDUCTOR_TOPIC, EXCHANGE, HELD_MAX, VERSION, WorkReady};
 use freezer_model::{Capabilities, Client, ClientId, Link, ProjectId, Run, RunState, Timestamp, UserId};
 use oslo_messaging::{
@@ -43,6 +44,11 @@ pub struct Bench {
 
 impl Bench {
     pub async fn start() -> Self {
+        Self::on(None).await
+    }
+
+    /// Over a database of the test's own.
+    pub async fn on(db: Option<Database>) -> Self {
         let url = format!("fake://{}/", freezer_testkit::random_name());
         let transport = Transport::connect(&url, RabbitOptions::default()).unwrap();
         let (ask, asked) = mpsc::unbounded_channel();
@@ -50,7 +56,11 @@ impl Bench {
         let endpoints: Vec<Arc<dyn Endpoint>> = vec![Arc::new(Conductor(ask))];
         let conductor =
             RpcServer::start(&transport, target, endpoints, ServerOptions::default()).await.unwrap();
-        let api = Api::start_with(|_| {}, Notices::on(&transport)).await;
+        let notices = Notices::on(&transport);
+        let api = match db {
+            None => Api::start_with(|_| {}, notices).await,
+            Some(db) => Api::over(db, tempfile::tempdir().unwrap(), |_| {}, notices).await,
+        };
         Self { api, asked, transport, _conductor: conductor }
     }
 

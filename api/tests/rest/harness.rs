@@ -13,6 +13,43 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
+/// A MariaDB of one test, whose rows can be thrown away.
+#[cfg(feature = "mysql")]
+pub struct OnMariaDb {
+    pub db: Database,
+    place: freezer_testkit::TestDatabase,
+}
+
+#[cfg(feature = "mysql")]
+impl OnMariaDb {
+    pub fn create() -> Self {
+        let place = freezer_testkit::TestDatabase::create();
+        let db = Database::connect(&DatabaseOptions::new(place.url())).unwrap();
+        db.sync().unwrap();
+        Self { db, place }
+    }
+
+    /// Removes what a test has written.
+    pub fn empty(&self) {
+        let tables = [
+            "job_actions",
+            "session_jobs",
+            "sessions",
+            "jobs",
+            "actions",
+            "runs",
+            "backups",
+            "clients",
+            "client_names",
+            "trusts",
+            "quotas",
+            "shares",
+            "outbox",
+        ];
+        self.place.run(&tables.map(|table| format!("DELETE FROM {table}")).join("; "));
+    }
+}
+
 /// What the clock of every test server says at first, in seconds.
 pub const NOW: i64 = 1_767_225_600;
 

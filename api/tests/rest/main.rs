@@ -16,6 +16,7 @@ mod job_events;
 mod job_writes;
 mod jobs;
 mod lists;
+mod look_alikes;
 mod openapi;
 mod policy;
 mod quotas;
