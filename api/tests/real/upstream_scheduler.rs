@@ -21,14 +21,15 @@ impl<'a> Host<'a> {
     async fn start(stage: &'a Stage) -> Self {
         let programs = venv::freezer_in_python();
         let folder = stage.folder.path();
-        for name in ["source", "store", "jobs", "home"] {
+        for name in ["source", "store", "jobs", "home", "tools"] {
             std::fs::create_dir(folder.join(name)).unwrap();
         }
+        slow_tar(folder);
         std::fs::write(folder.join("source/file"), "worth saving\n").unwrap();
         let jobs = folder.join("jobs");
         let arguments =
             ["--debug", "--no-daemon", "-c", "node1", "-f", jobs.to_str().unwrap(), "-i", "1", "start"];
-        let path = format!("{}:/usr/bin:/bin", programs.display());
+        let path = format!("{}:{}:/usr/bin:/bin", folder.join("tools").display(), programs.display());
         let home = folder.join("home");
         let (keystone, password) = (services::keystone_url(), services::password());
         let mut scheduler = Daemon::new(
@@ -105,10 +106,82 @@ impl<'a> Host<'a> {
         job
     }
 
+    /// From now on runs last until [`Self::let_go`].
+    fn hold(&self) {
+        std::fs::write(self.stage.folder.path().join("hold"), "").unwrap();
+    }
+
+    fn let_go(&self) {
+        std::fs::remove_file(self.stage.folder.path().join("hold")).unwrap();
+    }
+
+    async fn until_log(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !is_so(&self.scheduler.log()) {
+            assert!(self.scheduler.is_running(), "{}", self.scheduler.last_words());
+            assert!(Instant::now() < end, "{what} did not come true\n{}", self.scheduler.last_words());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The scheduler has seen what was set before: polls follow each other, so when the second begins, the first is over.
+    async fn has_polled(&mut self) {
+        let polls = |log: &str| log.matches("Polling for jobs from API").count();
+        let before = polls(&self.scheduler.log());
+        self.until_log("two more polls", |log| polls(log) >= before + 2).await;
+    }
+
     async fn records(&self) -> Vec<Value> {
         let listed = self.ask("GET", "/backups?limit=100", Value::Null).await;
         listed["backups"].as_array().unwrap().clone()
     }
+}
+
+/// A tar that waits while there is a file `hold`: a source that takes as long to read as the test likes.
+fn slow_tar(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let (tar, hold) = (folder.join("tools/tar"), folder.join("hold"));
+    let script =
+        format!("#!/bin/sh\nwhile [ -e {} ]; do sleep 0.1; done\nexec /bin/tar \"$@\"\n", hold.display());
+    std::fs::write(&tar, script).unwrap();
+    std::fs::set_permissions(&tar, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A user stops or aborts a job whose run goes on: the run ends by itself, and is the last one, though more are planned.
+async fn stopped_while_it_runs(host: &mut Host<'_>) {
+    for (event, is_first) in [("stop", true), ("abort", false)] {
+        host.hold();
+        if is_first {
+            let past = "2026-01-01T00:00:00";
+            host.job("slow", json!({"schedule_interval": "1 weeks", "schedule_start_date": past})).await;
+        } else {
+            host.event("slow", "start").await;
+        }
+        host.until("it runs", "/jobs/slow", |job| job["job_schedule"]["status"] == "running").await;
+        host.event("slow", event).await;
+        host.has_polled().await;
+        let seen = host.ask("GET", "/jobs/slow", Value::Null).await;
+        assert_eq!(seen["job_schedule"]["status"], "running", "{seen}");
+        host.let_go();
+        let job = host
+            .until("its end", "/jobs/slow", |job| {
+                let schedule = &job["job_schedule"];
+                // Upstream's scheduler takes an event that it has read during the run for one of after the run.
+                let is_over = schedule["status"] == "completed" || schedule["status"] == "stop";
+                is_over && schedule["event"] == ""
+            })
+            .await;
+        // Its kill of a running agent has never worked.
+        assert_eq!(job["job_schedule"]["result"], "success", "{job}\n{}", host.scheduler.last_words());
+    }
+    host.has_polled().await;
+    assert_eq!(host.scheduler.log().matches("job slow running").count(), 2, "{}", host.scheduler.log());
+    let records = host.records().await;
+    assert_eq!(
+        records.iter().filter(|record| record["backup_metadata"]["backup_name"] == "slow").count(),
+        2,
+        "{records:?}"
+    );
 }
 
 /// Our agent brings back what upstream's agent has stored.
@@ -169,9 +242,15 @@ async fn registers_polls_saves_and_reports() {
     // An abort of what never ran has no process to end, and the scheduler goes on.
     host.event("weekly", "abort").await;
     host.until("stopped by the abort", "/jobs/weekly", is("stop")).await;
+    // Nor does a job that is deleted while it is planned.
+    host.job("planned", json!({"schedule_interval": "1 weeks"})).await;
+    host.until("planned", "/jobs/planned", is("scheduled")).await;
+    host.ask("DELETE", "/jobs/planned", Value::Null).await;
+    host.until_log("its removal", |log| log.contains("REMOVE job planned")).await;
     host.event("nightly", "start").await;
     host.until("the third record", "/backups", |list| list["backups"].as_array().unwrap().len() == 3).await;
     host.completed("nightly").await;
+    stopped_while_it_runs(&mut host).await;
     // A backup that it announces first, of a volume that is not there.
     let action = json!({"action": "backup", "mode": "cindernative", "backup_name": "native", "cindernative_vol_id": "nothing",
         "log_file": stage.folder.path().join("home/agent.log")});
