@@ -3,7 +3,7 @@
 MINICLOUD := devstack/minicloud
 export MINICLOUD_DIR ?= /var/lib/minicloud
 
-.PHONY: help demo build test nextest faces lint services services-down tools soak bench packages agent-static
+.PHONY: help demo build test nextest faces lint services services-down tools soak figures bench packages agent-static
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,15 @@ lint: ## format and clippy, warnings refused
 soak: ## kill conductors that hand out 10,000 jobs, 20 times over (half an hour; the services must be up)
 	FREEZER_TEST_KILL_JOBS=10000 FREEZER_TEST_KILL_ROUNDS=20 FREEZER_TEST_KILL_SECONDS=5 \
 		cargo test --release --package freezer-conductor --features mysql --test kill -- --nocapture --exact a_killed_conductor_loses_and_doubles_nothing
+
+# What `make test` cannot judge, as nobody is quick beside all other tests. All are made; each says what it missed.
+FIGURES := "$(MAKE) --no-print-directory soak" bench/outage bench/dispatch/run "bench/dispatch/run --crowd 10000" \
+	"bench/api --million $(if $(UPSTREAM),--upstream $(UPSTREAM))"
+
+figures: build ## the figures that must hold, judged one by one (an hour, idle machine; services must be up; UPSTREAM=VENV as in bench/api)
+	@. $(MINICLOUD_DIR)/test.env; missed=; \
+	for one in $(FIGURES); do echo "--- $$one"; $$one || missed="$$missed; $$one"; done; \
+	[ -z "$$missed" ] || { echo "missed: $${missed#; }" >&2; exit 1; }
 
 bench: ## this service beside tar, zstd and upstream's agent: ratios (takes minutes)
 	bench/run
