@@ -167,7 +167,7 @@ fn centralized_group() -> OptGroup {
                 "Section with user name and password of the user that acts under the trusts: the central clients' own.",
             ),
             Opt::list("trusts_delegated_roles").default("member").help(
-                "Roles that a trust gives; empty: all roles of the user who writes the job.",
+                "Roles that a trust gives; empty: all roles of the user who writes the job. Whoever may edit the job acts with them.",
             ),
             Opt::str("service_user").help("No longer read; set auth_section."),
             Opt::str("service_user_domain").help("No longer read; set auth_section."),

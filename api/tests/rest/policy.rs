@@ -279,6 +279,22 @@ async fn each_rule_closes_its_own_operations() {
         api.call_in(ADMIN, "p1", "POST", "/clients", client()).await.expect(ordinary);
         api.call_in(ADMIN, "p1", "POST", "/clients", central()).await.expect(of_all);
     }
+    // One lets go what another login's agent speaks for, and closes no other deletion.
+    let theirs =
+        |id: &str| ground.db.transaction(|tx| tx.clients().bind(&"p1".into(), &id.into(), "")).unwrap();
+    let api = Api::governed(&ground.db, "\"clients:release\": \"!\"\n").await;
+    for id in ["anns", "unbound"] {
+        ground.client(ANN, id).await;
+    }
+    theirs("anns");
+    api.call_in(ADMIN, "p1", "DELETE", "/clients/anns", Value::Null).await.expect(403);
+    api.call_in(ADMIN, "p1", "DELETE", "/clients/unbound", Value::Null).await.expect(204);
+    api.call(ALICE, "DELETE", "/clients/anns", Value::Null).await.expect(403);
+    api.call(ANN, "DELETE", "/clients/anns", Value::Null).await.expect(204);
+    ground.client(ANN, "anns").await;
+    theirs("anns");
+    ground.call(ALICE, "DELETE", "/clients/anns", Value::Null).await.expect(403);
+    ground.call_in(ADMIN, "p1", "DELETE", "/clients/anns", Value::Null).await.expect(204);
     // This one opens more, and closes nothing.
     let shown = async |api: &Api| {
         let listed = api.call(ADMIN, "GET", "/jobs?all_projects=True&limit=100", Value::Null).await;
