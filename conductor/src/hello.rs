@@ -14,7 +14,8 @@ use crate::reporter::may_report;
 use crate::reports::held;
 use freezer_database::{DbError, Tx};
 use freezer_model::rpc::{AgentHello, HelloReply, Reporter, STEPS_MAX};
-use freezer_model::{Client, Holder, Link, RunState, Timestamp, UserId};
+use freezer_model::{Client, Epoch, Holder, Link, RunId, RunState, Timestamp, UserId};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Why a hello is refused, in words for the agent's log.
@@ -23,6 +24,9 @@ pub(crate) struct Refusal(pub String);
 
 /// Silence (in leases) after which another project's agent of the same name counts as gone.
 const GONE_AFTER_LEASES: u32 = 3;
+
+/// Steps that one hello takes back because it does not name them. Of more the leases end by themselves, a little later.
+const LOST_AT_ONCE: usize = 100;
 
 /// Steps that are looked at for one hello. The REST service takes far fewer; agents on the message bus are the operator's.
 const HELD_MOST: usize = 50_000;
@@ -185,26 +189,21 @@ fn welcome(
 ) -> Result<(), DbError> {
     let project = (!hello.is_central).then_some(&hello.project_id);
     tx.jobs().request_attention_for_client(project, &hello.client_id, now)?;
-    let is_its = |run: &freezer_model::Run| hello.is_central || run.project_id == hello.project_id;
-    for run in tx.runs().queued_for(&hello.client_id)?.into_iter().filter(is_its) {
-        let Some(mut run) = tx.runs().get_for_update(&run.run_id)? else { continue };
-        if run.state == RunState::Queued && run.error.as_deref() == Some(OFFLINE) {
-            run.attention_at = None;
-            tx.runs().save(&run)?;
-        }
-    }
+    tx.runs().go_on(project, &hello.client_id, OFFLINE)?;
     if !is_first {
         return Ok(());
     }
-    for run in tx.runs().held_by(&hello.client_id)?.into_iter().filter(is_its) {
-        let is_held = hello.held.iter().any(|step| step.run_id == run.run_id && step.epoch == run.epoch);
+    let named: HashSet<(&RunId, Epoch)> = hello.held.iter().map(|step| (&step.run_id, step.epoch)).collect();
+    let running = tx.runs().running_at(project, &hello.client_id)?;
+    let missing = running.iter().filter(|(run, epoch)| !named.contains(&(run, *epoch)));
+    for (run, epoch) in missing.take(LOST_AT_ONCE) {
+        let Some(mut run) = held(tx, run, *epoch)? else { continue };
         // A dispatched one may still be on its way to the agent, and one that has just begun may have begun after
         // the agent wrote this hello.
-        if is_held || run.state != RunState::Running || began_within(&run, desk.options.heartbeat, now) {
+        if run.state != RunState::Running || began_within(&run, desk.options.heartbeat, now) {
             continue;
         }
-        let Some(mut run) = held(tx, &run.run_id, run.epoch)? else { continue };
-        if run.state == RunState::Running && may_report(tx, &run, Some(&sender(hello)))? {
+        if may_report(tx, &run, Some(&sender(hello)))? {
             lose(desk, tx, &mut run, now)?;
         }
     }

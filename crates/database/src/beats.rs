@@ -7,7 +7,7 @@ use crate::runs::{HELD, NOUN};
 use crate::schema::{clients, runs};
 use crate::{Clients, DbError, Runs, Worker};
 use diesel::prelude::*;
-use freezer_model::{ClientId, Epoch, Holder, ProjectId, RunId, Timestamp};
+use freezer_model::{ClientId, Epoch, Holder, ProjectId, RunId, RunState, Timestamp};
 use std::collections::{HashMap, HashSet};
 
 /// What a run's row says to an agent that holds it.
@@ -153,5 +153,60 @@ impl Runs<'_> {
             })?;
         }
         Ok(renewed)
+    }
+
+    /// Those of the runs that wait for this client for this reason are ready again; of one project, or of any for a central client.
+    /// Changed by their keys, so that no more are kept from others than are changed. One statement, and one for each 500.
+    pub fn go_on(
+        &mut self,
+        project: Option<&ProjectId>,
+        client: &ClientId,
+        reason: &str,
+    ) -> Result<usize, DbError> {
+        let waiting: Vec<String> = self.tx.run(NOUN, "", |conn| {
+            let mut query = runs::table
+                .select(runs::run_id)
+                .filter(runs::client_id.eq(client.as_str()))
+                .filter(runs::state.eq(RunState::Queued.as_str()))
+                .filter(runs::error.eq(reason))
+                .into_boxed();
+            if let Some(project) = project {
+                query = query.filter(runs::project_id.eq(project.as_str()));
+            }
+            query.order(runs::run_id).load(conn)
+        })?;
+        let mut changed = 0;
+        for ids in waiting.chunks(RUNS_IN_ONE_STATEMENT) {
+            changed += self.tx.run(NOUN, "", |conn| {
+                let those = runs::table
+                    .filter(runs::run_id.eq_any(ids))
+                    .filter(runs::state.eq(RunState::Queued.as_str()))
+                    .filter(runs::error.eq(reason));
+                diesel::update(those)
+                    .set((runs::attention_at.eq(None::<i64>), runs::queue_tag.eq(runs::share_tag.nullable())))
+                    .execute(conn)
+            })?;
+        }
+        Ok(changed)
+    }
+
+    /// What is being done at this client, oldest first; of one project, or of any for a central client. One statement.
+    pub fn running_at(
+        &mut self,
+        project: Option<&ProjectId>,
+        client: &ClientId,
+    ) -> Result<Vec<(RunId, Epoch)>, DbError> {
+        let rows: Vec<(String, i64)> = self.tx.run(NOUN, "", |conn| {
+            let mut query = runs::table
+                .select((runs::run_id, runs::epoch))
+                .filter(runs::client_id.eq(client.as_str()))
+                .filter(runs::state.eq(RunState::Running.as_str()))
+                .into_boxed();
+            if let Some(project) = project {
+                query = query.filter(runs::project_id.eq(project.as_str()));
+            }
+            query.order((runs::created_at, runs::run_id)).load(conn)
+        })?;
+        Ok(rows.into_iter().map(|(id, epoch)| (RunId::from(id), Epoch(epoch))).collect())
     }
 }

@@ -2,13 +2,13 @@
 
 use crate::connect::AnyConnection;
 use crate::page::{Cursor, Cut, Piece, Place, Rows, advance, collect};
-use crate::runs::{HELD, NOUN, RunFilter, RunRow, models, readable};
+use crate::runs::{HELD, NOUN, RunFilter, RunRow, models};
 use crate::schema::runs;
 use crate::{DbError, Page, Residual, Runs, Tx, json};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
-use freezer_model::{ClientId, ProjectId, Run, RunState, RunSummary};
+use freezer_model::{ClientId, ProjectId, Run, RunSummary};
 use std::collections::HashMap;
 
 /// The columns of a [`RunRow`] with something in the place of the actions and of the steps.
@@ -195,18 +195,5 @@ impl Runs<'_> {
             query.order((runs::created_at, runs::run_id)).load(conn)
         })?;
         models(rows)
-    }
-
-    /// Runs of any project that wait to be handed to the client of that id, oldest first, without their steps.
-    pub fn queued_for(&mut self, client: &ClientId) -> Result<Vec<Run>, DbError> {
-        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {
-            runs::table
-                .filter(runs::client_id.eq(client.as_str()))
-                .filter(runs::state.eq(RunState::Queued.as_str()))
-                .order((runs::created_at, runs::run_id))
-                .select(columns!(runs::actions))
-                .load(conn)
-        })?;
-        Ok(readable(rows))
     }
 }

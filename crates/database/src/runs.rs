@@ -174,18 +174,6 @@ fn overwrite(mysql: &mut diesel::MysqlConnection, rows: &[RunRow]) -> diesel::Qu
         .execute(mysql)
 }
 
-/// The rows without those that cannot be read: for callers that must get on with the others.
-pub(crate) fn readable(rows: Vec<RunRow>) -> Vec<Run> {
-    let read = |row: RunRow| match row.into_model() {
-        Ok(run) => Some(run),
-        Err(error) => {
-            tracing::error!("a run is passed over: {error}");
-            None
-        }
-    };
-    rows.into_iter().filter_map(read).collect()
-}
-
 impl Runs<'_> {
     pub fn insert(&mut self, run: &Run) -> Result<(), DbError> {
         let row = RunRow::of(run)?;
@@ -354,19 +342,6 @@ impl Runs<'_> {
                 .load(conn)
         })?;
         models(rows)
-    }
-
-    /// Runs of any project that are handed to the client of that id, oldest first.
-    pub fn held_by(&mut self, client: &ClientId) -> Result<Vec<Run>, DbError> {
-        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {
-            runs::table
-                .filter(runs::client_id.eq(client.as_str()))
-                .filter(runs::state.eq_any(HELD))
-                .order((runs::created_at, runs::run_id))
-                .select(RunRow::as_select())
-                .load(conn)
-        })?;
-        Ok(readable(rows))
     }
 
     /// When each job that still exists had its last run without any failure.

@@ -187,8 +187,30 @@ pub fn however_many_are_named(place: &Place) {
     let cost = db.statements() - before;
     assert!(cost <= 150, "{cost} statements");
     assert_eq!((found.len(), found[&held.run_id].is_held, renewed), (1, true, 1));
-    let run = db.read(|tx| tx.runs().get(&p("a"), &held.run_id)).unwrap().unwrap();
-    assert_eq!(run.attention_at, Some(Timestamp(7_000)));
+    let kept = db.read(|tx| tx.runs().get(&p("a"), &held.run_id)).unwrap().unwrap();
+    assert_eq!(kept.attention_at, Some(Timestamp(7_000)));
+
+    let waiting = |project: &str, number: u32, error: Option<&str>| {
+        let mut one = run(project, "w", &format!("{project}-{number}"));
+        (one.error, one.attention_at) = (error.map(str::to_owned), Some(Timestamp(9_000)));
+        one
+    };
+    let mut away: Vec<Run> = (0..1200).map(|number| waiting("a", number, Some("away"))).collect();
+    away.extend([waiting("a", 1200, None), waiting("b", 0, Some("away"))]);
+    db.transaction(|tx| tx.runs().insert_many(&away)).unwrap();
+    let (before, client) = (db.statements(), held.client_id.clone());
+    let changed = db.transaction(|tx| tx.runs().go_on(Some(&p("a")), &client, "away")).unwrap();
+    assert_eq!((changed, db.statements() - before), (1200, 4));
+    for (project, number, attention) in [
+        ("a", 0, None),
+        ("a", 1199, None),
+        ("a", 1200, Some(Timestamp(9_000))),
+        ("b", 0, Some(Timestamp(9_000))),
+    ] {
+        let id = RunId::from(format!("{project}-{number}"));
+        let run = db.read(|tx| tx.runs().get(&p(project), &id)).unwrap().unwrap();
+        assert_eq!(run.attention_at, attention, "{id}");
+    }
 
     let ids: Vec<BackupId> = (0..70_000).map(|number| BackupId::from(format!("b{number}"))).collect();
     db.transaction(|tx| -> Result<(), DbError> {

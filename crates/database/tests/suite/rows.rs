@@ -337,7 +337,12 @@ pub fn runs_round_trip_and_lists(place: &Place) {
     assert_eq!(ids, ["k3", "k2", "k1"]);
     let active = db.read(|tx| tx.runs().active_for_job(&p("a"), &JobId::from("k"))).unwrap();
     assert_eq!(active.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), ["k0", "k1", "k2"]);
-    assert_eq!(db.read(|tx| tx.runs().held_by(&ClientId::from("node1"))).unwrap().len(), 3);
+    let at_work = |project: Option<&ProjectId>| {
+        let running = db.read(|tx| tx.runs().running_at(project, &ClientId::from("node1"))).unwrap();
+        running.into_iter().map(|(id, epoch)| (id.into_string(), epoch)).collect::<Vec<_>>()
+    };
+    assert_eq!(at_work(None), [("k2".to_owned(), Epoch(0)), ("r1".to_owned(), Epoch(7))]);
+    assert_eq!(at_work(Some(&p("b"))), []);
     assert_eq!(
         db.read(|tx| tx.runs().count_active()).unwrap(),
         [(RunState::Queued, 2), (RunState::Dispatched, 1), (RunState::Running, 2)]
