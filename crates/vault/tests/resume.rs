@@ -531,30 +531,6 @@ async fn a_killed_restore_goes_on() {
     }
 }
 
-/// A file system of so little room that it gets full; taken away at the end.
-struct Small(PathBuf);
-
-impl Small {
-    fn mount(folder: PathBuf) -> Self {
-        std::fs::create_dir(&folder).unwrap();
-        Self::run(&["-t", "tmpfs", "-o", "size=2m", "tmpfs"], &folder);
-        Self(folder)
-    }
-    fn grow(&self) {
-        Self::run(&["-o", "remount,size=32m"], &self.0);
-    }
-    fn run(options: &[&str], folder: &Path) {
-        let done = std::process::Command::new("mount").args(options).arg(folder).status().unwrap();
-        assert!(done.success(), "a tmpfs cannot be mounted; run the tests as root");
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(&self.0).status();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_filled_the_disk_goes_on_when_there_is_room() {
     for room in [saved(Compression::None).await, saved_chain(None).await] {
