@@ -129,6 +129,10 @@ pub struct SourceRecord {
     /// In words; only of a backup that is not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Of an encrypted backup: `id` of clear ones of the same source that were there under the same HBN when its chain began, so that
+    /// rotation, which has no pass phrase, counts them together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeds: Option<String>,
 }
 
 /// Everything about one backup.
