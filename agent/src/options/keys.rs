@@ -124,7 +124,7 @@ pub const KEYS: &[Key] = &[
     key(WHAT, "exec_shell", Kind::Bool, "Run commands (of action exec, hooks, streams) through /bin/sh -c").or("false"),
     key(WHAT, "stream_command", Kind::Text, "Command whose output is saved (mode stream; without it, standard input is); an exit status other than 0 leaves nothing behind"),
     key(WHAT, "hook_before", Kind::Text, "Command to run before the action, which is not done when it fails"),
-    key(WHAT, "hook_after", Kind::Text, "Command to run after the action, however that ended (FREEZER_OUTCOME: success, partial, fail or aborted)"),
+    key(WHAT, "hook_after", Kind::Text, "Command to run after the action, however that ended but by kill -9 (FREEZER_OUTCOME: success, partial, fail or aborted)"),
     key(WHAT, "hook_timeout", Kind::Int, "Seconds after which a hook is ended").or("600"),
     key(WHAT, "dry_run", Kind::Bool, "Show what would be done").or("false"),
     key(CHAIN, "incremental", Kind::Bool, "Save only what changed since the last level").or("false"),
