@@ -316,6 +316,11 @@ impl<'a> Merge<'a> {
 
     fn note(&mut self, path: &[u8], moved: Result<()>) -> Result<()> {
         match moved {
+            // That is only the one that is mounted here.
+            Err(Errno::ROFS) if self.mount.is_some() => {
+                self.is_left = true;
+                self.merged.problems.push(problem(path, Errno::ROFS));
+            }
             // These hit everything that follows too.
             Err(error @ (Errno::NOSPC | Errno::ROFS | Errno::IO | Errno::DQUOT)) => return Err(error),
             Err(error) => {
