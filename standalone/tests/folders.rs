@@ -208,6 +208,19 @@ async fn a_hook_that_hangs_is_ended_and_the_run_says_so() {
     assert_eq!(late.document_of(3)["curr_backup_level"], 0, "it is saved, and not all is well");
     assert!(late.err.contains("hook_after did not end within 1 s"), "{}", late.err);
     assert!(!saved().is_empty());
+    // An abort is an end, too.
+    let (stream, after) = ("touch begun; sleep 1000", "echo $FREEZER_OUTCOME >> trace");
+    let aborted =
+        ["--action", "backup", "--mode", "stream", "--backup-name", "s", "--exec-shell", "--stream-command"];
+    let aborted = [&aborted[..], &[stream, "--hook-after", after]].concat();
+    let mut child = command(work, &aborted).stdout(Stdio::null()).spawn().unwrap();
+    while !work.join("begun").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    assert!(!child.wait().unwrap().success());
+    assert_eq!(trace(work), "fail\naborted\n");
     let shells = std::fs::read_to_string(work.join("shells")).unwrap();
     let alive = shells.lines().filter(|shell| Path::new("/proc").join(shell).exists());
     assert_eq!((shells.lines().count(), alive.count()), (2, 0));

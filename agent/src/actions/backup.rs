@@ -272,7 +272,7 @@ fn request(
 const MOST_RULES_BYTES: u64 = 1 << 20;
 
 /// `places` are names at the root which are left out before all rules.
-fn rules(options: &ActionOptions, places: &[String]) -> Result<Rules, ActionError> {
+pub(super) fn rules(options: &ActionOptions, places: &[String]) -> Result<Rules, ActionError> {
     let mut exclude: Vec<String> = places.iter().map(|name| format!("/{name}/")).collect();
     if let Some(file) = &options.exclude_rules_file {
         let bad =

@@ -7,13 +7,20 @@ use crate::options::typed::ActionOptions;
 use freezer_vault::Monitor;
 use serde_json::{Map, Value, json};
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Output of a hook that the result keeps, for each stream.
 const OUTPUT_TOLD_BYTES: usize = 8 << 10;
+/// An action that was aborted may tidy up for so long before the hook after it runs beside that: whoever aborts ends it soon, with
+/// or without its hook.
+const TIDYING: Duration = Duration::from_secs(3);
 /// Whoever aborts an action waits no longer for it.
 const AFTER_ABORT: Duration = Duration::from_secs(15);
+
+/// How a hook ended.
+type Ran = Result<Ending, ActionError>;
 
 /// Does `action` between its hooks.
 pub async fn around(
@@ -27,31 +34,20 @@ pub async fn around(
     }
     let limit = Duration::from_secs(hooks.timeout_secs);
     let mut told = Map::new();
-    let mut done = match &hooks.before {
-        Some(line) => match run(options, line, "", limit, monitor.token()).await {
-            Ok(ending) => {
-                told.insert("before".to_owned(), shown(&ending));
-                if ending.is_success() {
-                    action.await
-                } else {
-                    Err(ActionError::Failed(format!(
-                        "{}; the action was not done",
-                        ending.trouble("hook_before", Some(limit))
-                    )))
-                }
-            }
-            Err(error) => Err(error),
-        },
-        None => action.await,
-    };
+    let (mut done, early) = after_the_first(options, monitor, action, &mut told).await;
     if let Some(line) = &hooks.after {
         let (outcome, limit) = match &done {
+            _ if early.is_some() => ("aborted", limit.min(AFTER_ABORT)),
             Ok(done) if done.partial => ("partial", limit),
             Ok(_) => ("success", limit),
             Err(ActionError::Aborted) => ("aborted", limit.min(AFTER_ABORT)),
             Err(_) => ("fail", limit),
         };
-        let trouble = match run(options, line, outcome, limit, &CancellationToken::new()).await {
+        let ran = match early {
+            Some(ran) => ran,
+            None => run(options, line, outcome, limit, &CancellationToken::new()).await,
+        };
+        let trouble = match ran {
             Ok(ending) => {
                 told.insert("after".to_owned(), shown(&ending));
                 (!ending.is_success()).then(|| ending.trouble("hook_after", Some(limit)))
@@ -64,6 +60,55 @@ pub async fn around(
         }
     }
     with_hooks(done, told)
+}
+
+/// The hook before, and the action if it may be done; also what came of the hook after, if that could not wait for the action's end.
+async fn after_the_first(
+    options: &ActionOptions,
+    monitor: &Monitor,
+    action: impl Future<Output = Result<Done, ActionError>>,
+    told: &mut Map<String, Value>,
+) -> (Result<Done, ActionError>, Option<Ran>) {
+    let hooks = &options.hooks;
+    let limit = Duration::from_secs(hooks.timeout_secs);
+    if let Some(line) = &hooks.before {
+        match run(options, line, "", limit, monitor.token()).await {
+            Ok(ending) => {
+                told.insert("before".to_owned(), shown(&ending));
+                if !ending.is_success() {
+                    let trouble = ending.trouble("hook_before", Some(limit));
+                    let error = ActionError::Failed(format!("{trouble}; the action was not done"));
+                    return (Err(error), None);
+                }
+            }
+            Err(error) => return (Err(error), None),
+        }
+    }
+    let after = async {
+        let line = hooks.after.as_ref()?;
+        Some(run(options, line, "aborted", limit.min(AFTER_ABORT), &CancellationToken::new()).await)
+    };
+    let (done, early) = attended(action, (monitor.token(), TIDYING), after).await;
+    (done, early.flatten())
+}
+
+/// Does the action. When it is asked to end and has not after `patience`, `hook` is done beside it.
+async fn attended<T>(
+    action: impl Future<Output = Result<Done, ActionError>>,
+    (token, patience): (&CancellationToken, Duration),
+    hook: impl Future<Output = T>,
+) -> (Result<Done, ActionError>, Option<T>) {
+    let mut action = pin!(action);
+    let lingers = async {
+        token.cancelled().await;
+        tokio::time::sleep(patience).await;
+    };
+    tokio::select! {
+        done = &mut action => return (done, None),
+        () = lingers => {}
+    }
+    let (done, ran) = tokio::join!(action, hook);
+    (done, Some(ran))
 }
 
 async fn run(
@@ -127,5 +172,33 @@ fn with_hooks(done: Result<Done, ActionError>, told: Map<String, Value>) -> Resu
             result.insert("hooks".to_owned(), Value::Object(told));
             Err(ActionError::Damaged(Box::new(Damage { text, summary: Vec::new(), result })))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn the_hook_after_does_not_wait_for_an_action_that_tidies_up_for_long() {
+        let monitor = Monitor::new();
+        let (ran, waits) = tokio::sync::oneshot::channel();
+        let token = monitor.token().clone();
+        // It does not end before the hook has run.
+        let action = async move {
+            token.cancelled().await;
+            waits.await.unwrap();
+            Err::<Done, _>(ActionError::Aborted)
+        };
+        let hook = async move { ran.send(()).unwrap() };
+        monitor.cancel();
+        let (done, early) = attended(action, (monitor.token(), Duration::ZERO), hook).await;
+        assert!(matches!(done, Err(ActionError::Aborted)) && early.is_some());
+
+        let (done, early) =
+            attended(async { Err::<Done, _>(ActionError::Aborted) }, (monitor.token(), TIDYING), async {})
+                .await;
+        assert!(done.is_err() && early.is_none(), "it has ended in time, and what follows knows how");
     }
 }

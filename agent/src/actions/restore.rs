@@ -1,13 +1,13 @@
 //! Action restore: the newest state, or the newest not after a date, into a folder.
 
-use super::backup::{people, trouble};
+use super::backup::{people, rules, trouble};
 use super::{ActionError, Damage, Done, chains, recover};
 use crate::options::medium::Medium;
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
 use freezer_model::naming;
 use freezer_storage::Store;
-use freezer_vault::restore::{RestoreReport, RestoreRequest};
+use freezer_vault::restore::{LeftOut, RestoreReport, RestoreRequest};
 use freezer_vault::{Monitor, consistency};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -32,6 +32,8 @@ pub async fn restore(
     request.overwrite = options.overwrite;
     request.extract = options.placing.extract.clone();
     request.delete_foreign = options.placing.deletes_foreign;
+    request.delete_excluded = options.placing.deletes_excluded;
+    request.left_out = left_out(options)?;
     request.not_after_secs = options.restore_from_date;
     request.dry_run = options.dry_run;
     request.pass_phrase = options.pass_phrase()?;
@@ -50,6 +52,16 @@ pub async fn restore(
         compare(options, expected.clone(), &mut done).await?;
     }
     Ok(done)
+}
+
+/// What stays in the target although the backup does not hold it: as it was told, this is.
+fn left_out(options: &ActionOptions) -> Result<LeftOut, ActionError> {
+    let placing = &options.placing;
+    if options.medium != Medium::Files || !placing.deletes_foreign || placing.deletes_excluded {
+        return Ok(LeftOut::default());
+    }
+    let excludes: Vec<Vec<u8>> = options.exclude.iter().map(|pattern| pattern.clone().into_bytes()).collect();
+    Ok(LeftOut::new(&excludes, rules(options, &[])?))
 }
 
 /// Compares what lies in the target now with the checksum of the source.
@@ -126,6 +138,12 @@ fn done(options: &ActionOptions, report: &RestoreReport) -> Done {
     }
     if report.deleted > 0 {
         summary.push(format!("Deleted      {} objects that the backup does not know", report.deleted));
+    }
+    if report.spared > 0 {
+        let spared = report.spared;
+        summary.push(format!(
+            "Spared       {spared} objects that the backup left out, could not hold, or that are mounted"
+        ));
     }
     if report.dry_run {
         summary.push("Dry run      nothing was written".into());

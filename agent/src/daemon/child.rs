@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-/// How long a child may take to clean up after SIGTERM before it is killed.
+/// How long a child may take to clean up after SIGTERM before it is killed. Hooks of its action count on that.
 const GRACE: Duration = Duration::from_secs(20);
 
 pub struct StepChild {

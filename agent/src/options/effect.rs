@@ -99,15 +99,19 @@ pub fn notes(values: &Values, action: ActionKind, medium: &Medium) -> Result<Vec
     }
     let is_of_files = |kind| action == kind && *medium == Medium::Files;
     if !is_of_files(ActionKind::Backup) {
-        for key in ["consistency_check", "exclude_rules", "exclude_rules_file", "include_rules"] {
-            useless(key, "it is of backups of folders")?;
+        useless("consistency_check", "it is of backups of folders")?;
+        let is_spared = is_of_files(ActionKind::Restore) && values.flag("delete_foreign")?;
+        for key in ["exclude_rules", "exclude_rules_file", "include_rules"].iter().filter(|_| !is_spared) {
+            useless(key, "it is of backups of folders, and of restores with delete_foreign")?;
         }
     }
     if !is_of_files(ActionKind::Restore) {
         useless("consistency_checksum", "it is of restores of folders")?;
     }
     if !(is_of_files(ActionKind::Restore) || action == ActionKind::Restore && medium.is_fed()) {
-        for key in ["restore_paths", "existing_files", "delete_foreign", "owners", "owner_map"] {
+        for key in
+            ["restore_paths", "existing_files", "delete_foreign", "delete_excluded", "owners", "owner_map"]
+        {
             useless(key, "it is of restores of folders")?;
         }
     }

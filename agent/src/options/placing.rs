@@ -8,6 +8,8 @@ use freezer_vault::tar::Extract;
 pub struct Placing {
     pub extract: Extract,
     pub deletes_foreign: bool,
+    /// Also what the backup was told to leave out.
+    pub deletes_excluded: bool,
 }
 
 impl Placing {
@@ -34,7 +36,12 @@ impl Placing {
             let text = "owner_map needs an agent that runs as root, and owners other than none";
             return Err(OptionsError::Conflict(text.to_owned()));
         }
-        let placing = Self { deletes_foreign: values.flag("delete_foreign")?, extract };
+        let deletes_foreign = values.flag("delete_foreign")?;
+        let placing = Self { deletes_foreign, deletes_excluded: values.flag("delete_excluded")?, extract };
+        if placing.deletes_excluded && !placing.deletes_foreign {
+            let text = "delete_excluded goes with delete_foreign";
+            return Err(OptionsError::Conflict(text.to_owned()));
+        }
         if placing.deletes_foreign && !placing.extract.only.is_everything() {
             let text = "delete_foreign goes with whole restores, not with restore_paths";
             return Err(OptionsError::Conflict(text.to_owned()));

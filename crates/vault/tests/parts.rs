@@ -3,9 +3,10 @@
 
 mod support;
 
-use freezer_vault::restore::{Existing, OwnerMap, Selection};
+use freezer_vault::backup::{Rules, Source};
+use freezer_vault::restore::{Existing, LeftOut, OwnerMap, Selection};
 use freezer_vault::tar::Extract;
-use freezer_vault::{RestoreRequest, VaultError};
+use freezer_vault::{BackupRequest, RestoreReport, RestoreRequest, VaultError};
 use std::os::unix::fs::MetadataExt;
 use support::*;
 
@@ -132,6 +133,113 @@ async fn files_in_the_target_are_kept_refused_or_deleted_as_asked() {
         room.restore(room.to("fresh")).await.unwrap();
         assert_same(&tree(&room.path("target")), &tree(&room.path("fresh")));
     }
+}
+
+/// Whether a dry run tells so many objects that would go.
+fn would_delete(report: &RestoreReport, count: u64) -> bool {
+    report.warnings.iter().any(|text| text.contains(&format!("would delete {count} objects: ")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_mounted_in_the_target_is_filled_and_not_emptied() {
+    for levels in [1, 3] {
+        let room = Room::new();
+        plant(&room.source());
+        std::fs::create_dir_all(room.source().join("mnt/deep")).unwrap();
+        std::fs::write(room.source().join("mnt/deep/file"), "saved").unwrap();
+        std::fs::hard_link(room.source().join("mnt/deep/file"), room.source().join("mnt/linked")).unwrap();
+        for level in 0..levels {
+            room.backup(room.incremental(T0 + level * DAY)).await.unwrap();
+            change(&room.source(), level as u64 + 1);
+        }
+        occupied(&room);
+        let _mounted = Small::mount(room.path("target/mnt"));
+        let precious = ["target/mnt/precious", "target/mnt/old/precious"].map(|name| room.path(name));
+        std::fs::create_dir(room.path("target/mnt/old")).unwrap();
+        precious.iter().for_each(|path| std::fs::write(path, "mine").unwrap());
+        let over = with(&room, Existing::Replace, true);
+        let dry = room.restore(RestoreRequest { dry_run: true, ..over.clone() }).await.unwrap();
+        assert!(would_delete(&dry, 5) && dry.spared == 2, "{:?}", dry.warnings);
+
+        let report = room.restore(over).await.unwrap();
+        assert!(!report.is_partial, "{:?}", report.problems);
+        assert_eq!((report.deleted, report.spared), (5, 2));
+        for report in [&dry, &report] {
+            let told: Vec<_> = report.problems.iter().filter(|problem| problem.kind == "mount").collect();
+            assert!(told.len() == 1 && told[0].path == "mnt", "{:?}", report.problems);
+        }
+        precious.iter().for_each(|path| assert_eq!(std::fs::read(path).unwrap(), b"mine"));
+        let inode = |name: &str| std::fs::metadata(room.path("target/mnt").join(name)).unwrap().ino();
+        assert_eq!(inode("deep/file"), inode("linked"));
+        std::fs::remove_file(&precious[0]).unwrap();
+        std::fs::remove_dir_all(room.path("target/mnt/old")).unwrap();
+        room.restore(room.to("fresh")).await.unwrap();
+        let (mut found, expected) = (tree(&room.path("target")), tree(&room.path("fresh")));
+        found.get_mut("mnt").unwrap().mtime = expected["mnt"].mtime;
+        assert_same(&found, &expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_backup_left_out_or_could_not_save_is_not_deleted() {
+    let room = Room::new();
+    let source = |name: &str| room.source().join(name);
+    plant(&room.source());
+    std::fs::create_dir(source("cache")).unwrap();
+    let mounted = Small::mount(source("db"));
+    for name in ["a.log", "cache/x", "db/precious"] {
+        std::fs::write(source(name), "mine").unwrap();
+    }
+    let _listener = std::os::unix::net::UnixListener::bind(source("socket")).unwrap();
+    let (excludes, rules) = (vec![b"*.log".to_vec()], Rules::new(&["/cache/".to_owned()], &[]).unwrap());
+    let saved = Source { excludes: excludes.clone(), rules: rules.clone(), ..Source::new(room.source()) };
+    room.backup(BackupRequest { source: saved, ..room.request(T0) }).await.unwrap();
+    std::fs::create_dir(source("new")).unwrap();
+    for name in ["foreign", "new/keep.log", "new/other"] {
+        std::fs::write(source(name), "mine").unwrap();
+    }
+
+    let over = RestoreRequest { overwrite: true, delete_foreign: true, ..room.to("source") };
+    for dry_run in [true, false] {
+        let error = room.restore(RestoreRequest { dry_run, ..over.clone() }).await.unwrap_err();
+        assert!(error.to_string().contains("delete_excluded"), "{error}");
+    }
+    assert!(source("foreign").exists(), "nothing is done before it is clear");
+    let told = RestoreRequest { left_out: LeftOut::new(&excludes, rules), ..over.clone() };
+    let dry = room.restore(RestoreRequest { dry_run: true, ..told.clone() }).await.unwrap();
+    assert!(would_delete(&dry, 2) && dry.spared == 5, "{:?}", dry.warnings);
+    let report = room.restore(told).await.unwrap();
+    assert_eq!((report.deleted, report.spared), (2, 5), "foreign and new/other");
+    for name in ["a.log", "cache/x", "db/precious", "socket", "new/keep.log"] {
+        assert!(source(name).exists(), "{name}");
+    }
+
+    // Where something else was mounted when it was saved, the backup knows nothing.
+    drop(mounted);
+    std::fs::write(source("db/plain"), "mine").unwrap();
+    let report = room.restore(RestoreRequest { delete_excluded: true, ..over }).await.unwrap();
+    assert_eq!((report.deleted, report.spared), (5, 2), "a.log, cache and new with what is in them");
+    assert!(source("db/plain").exists() && source("socket").exists() && !source("cache").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_moved_is_not_restored_again() {
+    let room = saved().await;
+    std::fs::create_dir_all(room.path("target/a")).unwrap();
+    std::fs::write(room.path("target/a/mine"), "mine").unwrap();
+    let over = RestoreRequest { overwrite: true, ..room.to("target") };
+    let report = room.restore(over.clone()).await.unwrap();
+    assert!(report.is_partial && report.problems[0].path == "a", "{:?}", report.problems);
+    let is_told =
+        |report: &RestoreReport| report.warnings.iter().any(|text| text.contains("could not be moved"));
+    assert!(is_told(&report), "{:?}", report.warnings);
+    assert_eq!(std::fs::read(room.path("target/a/mine")).unwrap(), b"mine");
+    std::fs::remove_dir_all(room.path("target/a")).unwrap();
+    let report = room.restore(over).await.unwrap();
+    assert!(!report.is_partial && !is_told(&report), "{report:?}");
+    assert_eq!(report.bytes_written, 0);
+    room.restore(room.to("fresh")).await.unwrap();
+    assert_same(&tree(&room.path("target")), &tree(&room.path("fresh")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -193,6 +193,7 @@ proptest! {
         days in prop::option::of(0.5f64..12.0),
         last in prop::option::of(1u32..5),
         from in prop::option::of(0i64..12),
+        each in prop::array::uniform5(prop::option::weighted(0.2, 1u32..4)),
     ) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
@@ -230,9 +231,9 @@ proptest! {
                 remove_older_than_days: days,
                 keep_last: last,
                 remove_from_secs: from.map(|day| T0 + day * DAY),
-                ..Retention::default()
+                keep_each: each,
             };
-            let any_rule = days.is_some() || last.is_some() || from.is_some();
+            let any_rule = days.is_some() || last.is_some() || from.is_some() || each != [None; 5];
             let request = PruneRequest::new(hbn(), retention, now + DAY);
             let agreed = plan(&room.store, &request).await.unwrap();
             let report = apply(&room.store, &request, &agreed, &Monitor::new()).await.unwrap();
@@ -245,9 +246,14 @@ proptest! {
             let expected: Vec<i64> = before.iter().copied().filter(|at| !gone.contains(at)).collect();
             assert_eq!(after, expected);
             assert_eq!(before.is_empty(), after.is_empty(), "something restorable always stays");
-            if let Some(last) = last {
-                let kept = before.iter().rev().take(last as usize);
-                assert!(kept.into_iter().all(|at| after.contains(at)), "keep_last holds");
+            // There is one state a day at most, so that hours and days count as states do.
+            let week = |at: &mut i64| (at.div_euclid(DAY) + 3).div_euclid(7);
+            let states: Vec<i64> = before.iter().rev().copied().collect();
+            let mut weeks = states.clone();
+            weeks.dedup_by_key(week);
+            for (count, kept) in [(last, &states), (each[0], &states), (each[1], &states), (each[2], &weeks)] {
+                let mut kept = kept.iter().take(count.unwrap_or(0) as usize);
+                assert!(kept.all(|at| after.contains(at)), "what the rules keep stays: {retention:?}");
             }
         });
     }

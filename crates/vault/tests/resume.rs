@@ -531,30 +531,6 @@ async fn a_killed_restore_goes_on() {
     }
 }
 
-/// A file system of so little room that it gets full; taken away at the end.
-struct Small(PathBuf);
-
-impl Small {
-    fn mount(folder: PathBuf) -> Self {
-        std::fs::create_dir(&folder).unwrap();
-        Self::run(&["-t", "tmpfs", "-o", "size=2m", "tmpfs"], &folder);
-        Self(folder)
-    }
-    fn grow(&self) {
-        Self::run(&["-o", "remount,size=32m"], &self.0);
-    }
-    fn run(options: &[&str], folder: &Path) {
-        let done = std::process::Command::new("mount").args(options).arg(folder).status().unwrap();
-        assert!(done.success(), "a tmpfs cannot be mounted; run the tests as root");
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(&self.0).status();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_filled_the_disk_goes_on_when_there_is_room() {
     for room in [saved(Compression::None).await, saved_chain(None).await] {
@@ -569,4 +545,18 @@ async fn a_restore_that_filled_the_disk_goes_on_when_there_is_room() {
         let report = room.expect(room.to("small/target"), &expected).await;
         assert!(report.already_there > 10, "{} files", report.already_there);
     }
+}
+
+/// Nothing can be renamed into it: what was carried there before it was full is carried again, and nothing is fetched again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_mounted_in_the_target_may_be_full_for_a_time() {
+    let room = saved_chain(None).await;
+    std::fs::create_dir(room.path("target")).unwrap();
+    let small = Small::mount(room.path("target/many"));
+    let over = || RestoreRequest { overwrite: true, ..room.to("target") };
+    let error = room.restore(over()).await.unwrap_err();
+    assert!(error.to_string().contains("space"), "{error}");
+    small.grow();
+    let report = room.expect(over(), &tree(&room.source())).await;
+    assert_eq!((report.bytes_written, kept(&room.path("target"))), (0, Vec::new()));
 }

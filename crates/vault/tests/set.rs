@@ -190,6 +190,36 @@ async fn members_go_with_the_last_set_that_names_them() {
 }
 
 #[tokio::test]
+async fn a_set_that_lost_a_member_takes_no_whole_ones_place() {
+    let room = Room::new();
+    let mut newest_root = None;
+    for round in 0..3 {
+        let now = T0 + round * DAY;
+        let root = save_disk(&room, "root", now, 1, false).await;
+        let data = save_disk(&room, "data", now, 2, false).await;
+        save(&room, request(now + 60, vec![member(&root, "root"), member(&data, "data")])).await.unwrap();
+        newest_root = Some(root);
+    }
+    std::fs::remove_file(room.path("store").join(&newest_root.unwrap().folder).join("data")).unwrap();
+    let retention = Retention { keep_last: Some(1), ..Retention::default() };
+    // What a set names is not rotated by its own name.
+    let own = PruneRequest::new(Hbn::of(Engine::Image, HOST, "data").unwrap(), retention, T0 + 9 * DAY);
+    let plan = freezer_vault::prune::plan(&room.store, &own).await.unwrap();
+    assert!(plan.remove.is_empty() && plan.to_string().contains("rotate the set"), "{plan}");
+
+    let request = PruneRequest::new(set_hbn(), retention, T0 + 9 * DAY);
+    let plan = set::plan_prune(&room.store, &request).await.unwrap();
+    let going: Vec<i64> = plan.set.remove.iter().map(|row| row.chain_timestamp).collect();
+    assert_eq!(going, [T0 + 60], "{plan}");
+    assert!(plan.to_string().contains("a member is lost"), "what is left of the newest stays: {plan}");
+    let report = set::apply(&room.store, &request, &plan, &Monitor::new()).await.unwrap();
+    assert_eq!((report.sets.chains, report.members.chains), (1, 2));
+    let whole = SetReadRequest { not_after_secs: Some(T0 + DAY + 60), ..SetReadRequest::new(HOST, SET) };
+    let found = set::read(&room.store, &whole).await.unwrap();
+    assert_eq!((found.timestamp, found.missing.len()), (T0 + DAY + 60, 0));
+}
+
+#[tokio::test]
 async fn a_backup_outside_of_sets_keeps_its_chain() {
     let room = Room::new();
     let first = save_disk(&room, "root", T0, 1, true).await;

@@ -116,6 +116,32 @@ async fn another_pass_phrase_is_no_other_folder() {
     assert_eq!(keep_one(&room).await, [T0 + DAY], "they are of one folder as far as anybody knows");
 }
 
+/// Where one of the folders is encrypted, nobody has to guess which the other one is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clear_folder_and_an_encrypted_one_stay_apart() {
+    let room = two_folders();
+    save(&room, "a", T0, None).await;
+    for day in 1..3 {
+        let secret = BackupRequest {
+            source: Source::new(room.path("b")),
+            encryption: encryption("secret words"),
+            ..room.request(T0 + day * DAY)
+        };
+        room.backup(secret).await.unwrap();
+    }
+    let with =
+        |request: RestoreRequest| RestoreRequest { pass_phrase: Some(pass("secret words")), ..request };
+    room.expect(with(of(&room, "a", "clear")), &tree(&room.path("a"))).await;
+    room.expect(with(of(&room, "b", "sealed")), &tree(&room.path("b"))).await;
+    assert_eq!(keep_one(&room).await, [T0, T0 + 2 * DAY], "the last of each");
+    // A folder that is encrypted from now on is the same one, and goes on being rotated.
+    let report = save(&room, "a", T0 + 3 * DAY, encryption("secret words")).await;
+    assert_eq!((report.level, report.warnings.len()), (0, 1), "{:?}", report.warnings);
+    assert_eq!(save(&room, "a", T0 + 4 * DAY, encryption("secret words")).await.level, 1);
+    assert_eq!(keep_one(&room).await, [T0 + 2 * DAY, T0 + 3 * DAY]);
+    room.expect(with(of(&room, "a", "again")), &tree(&room.path("a"))).await;
+}
+
 /// Takes the mark out of a manifest, as it was before there were marks.
 fn unmark(room: &Room, timestamp: i64) {
     let path = room.object(&format!("/0_{timestamp}/manifest"));

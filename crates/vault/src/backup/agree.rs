@@ -22,6 +22,7 @@ pub(super) struct Agreed<I> {
     /// Of the base.
     pub index: Option<I>,
     pub mac: Option<MacParameters>,
+    pub succeeds: Option<String>,
     pub warnings: Vec<String>,
     /// The greatest timestamp in use on any of them.
     pub greatest: Option<i64>,
@@ -34,6 +35,7 @@ struct Offer {
     /// The base, and what makes its content the same as elsewhere.
     base: Option<(Parent, Option<String>)>,
     mac: Option<MacParameters>,
+    succeeds: Option<String>,
     warnings: Vec<String>,
     greatest: Option<i64>,
 }
@@ -106,12 +108,12 @@ async fn ask<W: Work>(
             (found, catalogue.greatest_timestamp())
         }
     };
-    let Found { choice, base, mac, warnings } = found;
+    let Found { choice, base, mac, succeeds, warnings } = found;
     let (base, index) = match base {
         Some(base) => (Some((base.parent, base.identity)), Some(base.index)),
         None => (None, None),
     };
-    Ok((Offer { storage: store.describe(), choice, base, mac, warnings, greatest }, index))
+    Ok((Offer { storage: store.describe(), choice, base, mac, succeeds, warnings, greatest }, index))
 }
 
 fn compare(offers: &[Offer]) -> Verdict {
@@ -149,6 +151,7 @@ fn same<I>(
         choice: LevelChoice::full("no storage"),
         index,
         mac: None,
+        succeeds: None,
         warnings: Vec::new(),
         greatest: None,
     };
@@ -157,6 +160,7 @@ fn same<I>(
         member.parent = offer.base.map(|(parent, _)| parent);
         agreed.greatest = agreed.greatest.max(offer.greatest);
         agreed.mac = agreed.mac.or(offer.mac);
+        agreed.succeeds = agreed.succeeds.or(offer.succeeds);
         for warning in offer.warnings {
             if !agreed.warnings.contains(&warning) {
                 agreed.warnings.push(warning);

@@ -33,6 +33,8 @@ pub(super) struct Found<I> {
     pub base: Option<Base<I>>,
     /// Whose authentication key the new backup shares, so that restoring many levels does not derive as many keys.
     pub mac: Option<MacParameters>,
+    /// Mark of clear backups of the same source, which an encrypted one takes the place of.
+    pub succeeds: Option<String>,
     pub warnings: Vec<String>,
 }
 
@@ -74,7 +76,11 @@ pub(super) async fn choose_base<W: Work>(
         Some(chain) => base_in(store, catalogue, chain, (request, work), (keys, excluded)).await?,
         None => (choose(&request.levels, &[], request.now_secs), None),
     };
-    Ok(Found { choice, base, mac, warnings })
+    let succeeds = match request.source.as_ref().filter(|_| request.encryption.is_some()) {
+        Some(source) => catalogue.clear_mark(source)?,
+        None => None,
+    };
+    Ok(Found { choice, base, mac, succeeds, warnings })
 }
 
 /// The parameters of a level's authentication key, if the pass phrase is the same.

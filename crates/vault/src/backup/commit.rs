@@ -63,6 +63,7 @@ pub(super) async fn prepare(
         metadata: attachment(&metadata, key)?,
     };
     let source = request.source.as_ref().map(|source| mark(plan.hbn.as_str(), source, key)).transpose()?;
+    let source = source.map(|source| SourceRecord { succeeds: plan.succeeds.clone(), ..source });
     let pieces = sealed.pieces;
     Ok(Ready { outcome, pieces, engine_metadata, index, contents, metadata, attachments, source })
 }

@@ -105,7 +105,10 @@ impl Work for Folder {
         if let Some(snapshot) = &self.source.snapshot {
             snapshot.witness.vouch().map_err(|cause| VaultError::Source { cause })?;
         }
-        Ok(outcome(&written, members_list))
+        let mut outcome = outcome(&written, members_list);
+        let leaves_out = !self.source.excludes.is_empty() || !self.source.rules.is_empty();
+        outcome.problems.leaves_out = Some(leaves_out);
+        Ok(outcome)
     }
 }
 
@@ -131,5 +134,6 @@ fn summarise(written: &Written) -> ProblemSummary {
     ProblemSummary {
         count: listed.saturating_add(written.unlisted_problems),
         first: written.problems.iter().take(MOST_PROBLEMS).map(FileProblem::from).collect(),
+        leaves_out: Some(false),
     }
 }

@@ -57,6 +57,8 @@ pub(super) async fn choose_base<W: Work>(
         choice,
         base: Some(Base { parent, identity: identity(level), index }),
         mac,
+        // That stands in the level that the chain began with.
+        succeeds: None,
         warnings: Vec::new(),
     }))
 }

@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub reason: String,
     pub warnings: Vec<String>,
     pub mac: Option<NewMac>,
+    /// Mark of clear backups of the same source.
+    pub succeeds: Option<String>,
 }
 
 /// Makes a backup on each of the stores. When the returned future is dropped, the backup is cancelled and tidies up behind
@@ -97,7 +99,7 @@ async fn plan<W: Work>(
     let hbn = request.hbn.clone();
     let keys = request.encryption.as_ref().map(|options| KeyRing::new(options.pass_phrase.clone()));
     let agreed = agree::agree(members, (request, work), keys.as_ref()).await?;
-    let agree::Agreed { choice, index, mac: shared, warnings, greatest } = agreed;
+    let agree::Agreed { choice, index, mac: shared, succeeds, warnings, greatest } = agreed;
     // Timestamps are ids: never one that exists, and always the greatest, whatever the clock says.
     let timestamp = greatest.map_or(request.now_secs, |top| request.now_secs.max(top + 1));
     let chain_timestamp = choice.base.map_or(timestamp, |base| base.chain_timestamp);
@@ -114,7 +116,7 @@ async fn plan<W: Work>(
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    Ok((Plan { hbn, id, reason: choice.reason, warnings, mac }, index))
+    Ok((Plan { hbn, id, reason: choice.reason, warnings, mac, succeeds }, index))
 }
 
 async fn transfer_and_commit<W: Work>(

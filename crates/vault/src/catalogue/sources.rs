@@ -1,8 +1,9 @@
 //! Which of several folders under one name a chain is of.
 //!
 //! A name can come to hold chains of different folders: a job's path was changed, or two jobs share a name. Each chain is of one
-//! folder, and bears a mark of it. Marks of encrypted backups can be compared only where they were made with one key. Chains without
-//! a mark (of upstream, or of before there were marks) count with those that came after them.
+//! folder, and bears a mark of it. Marks of encrypted backups can be compared only where they were made with one key; those of
+//! another key count with the encrypted ones that came after them. A clear mark names its folder, and is taken for nothing else. Chains
+//! without a mark (of upstream, or of before there were marks) count with those that came after them.
 
 use super::{Catalogue, Chain, Level};
 use crate::VaultError;
@@ -23,10 +24,13 @@ pub(crate) fn source_of_path(path: &Path) -> String {
 /// The mark of a source in a new manifest.
 pub(crate) fn mark(hbn: &str, source: &str, key: Option<&MacKey>) -> Result<SourceRecord, VaultError> {
     Ok(match key {
-        Some(key) => SourceRecord { id: key.code_of(format!("source\0{source}").as_bytes())?, name: None },
+        Some(key) => {
+            let id = key.code_of(format!("source\0{source}").as_bytes())?;
+            SourceRecord { id, name: None, succeeds: None }
+        }
         None => {
             let id = hex::encode(Sha256::digest(format!("{hbn}\0{source}")));
-            SourceRecord { id, name: Some(source.to_owned()) }
+            SourceRecord { id, name: Some(source.to_owned()), succeeds: None }
         }
     })
 }
@@ -45,24 +49,59 @@ impl Chain {
 }
 
 impl Catalogue {
-    /// The newest level that bears a mark: marks that cannot be compared with its own tell nothing.
-    fn newest_marked(&self) -> Option<&Level> {
+    /// The newest encrypted level that bears a mark: encrypted marks that cannot be compared with its own tell nothing.
+    fn newest_sealed(&self) -> Option<&Level> {
         self.chains
             .iter()
             .filter_map(Chain::marked)
             .map(|(level, _)| level)
+            .filter(|level| realm(level).is_some())
             .max_by_key(|level| level.id.timestamp)
     }
 
     /// For each chain what it is of, with one id for chains of the same; `None` for all when nobody knows.
     pub(crate) fn sources(&self) -> Vec<Option<&SourceRecord>> {
-        let realm_of_newest = self.newest_marked().and_then(realm);
-        let comparable = |(level, found)| (realm(level) == realm_of_newest).then_some(found);
+        let realm_of_newest = self.newest_sealed().and_then(realm);
+        let marks: Vec<_> = self.chains.iter().map(Chain::marked).collect();
+        let is_sealed: Vec<bool> =
+            marks.iter().map(|mark| mark.is_some_and(|(level, _)| realm(level).is_some())).collect();
+        let comparable = |(level, found): (&Level, _)| {
+            let realm = realm(level);
+            (realm.is_none() || realm == realm_of_newest).then_some(found)
+        };
         let mut known: Vec<Option<&SourceRecord>> =
-            self.chains.iter().map(|chain| chain.marked().and_then(comparable)).collect();
+            marks.into_iter().map(|mark| mark.and_then(comparable)).collect();
+        let sealed = known.iter_mut().zip(&is_sealed).filter(|(_, is_sealed)| **is_sealed);
+        let mut sealed: Vec<&mut Option<&SourceRecord>> = sealed.map(|(known, _)| known).collect();
+        fill(sealed.iter_mut().rev().map(|known| &mut **known));
+        fill(sealed.iter_mut().map(|known| &mut **known));
         fill(known.iter_mut().rev());
         fill(known.iter_mut());
+        self.unite(&mut known);
         known
+    }
+
+    /// Encrypted chains that say so count with the clear ones of their folder.
+    fn unite<'a>(&'a self, known: &mut [Option<&'a SourceRecord>]) {
+        let succeeded = |chain: &Chain| {
+            chain.existing().find_map(|level| level.manifest()?.source.as_ref()?.succeeds.clone())
+        };
+        for place in 0..known.len() {
+            let clear = self.chains.get(place).and_then(succeeded);
+            let clear = known.iter().flatten().copied().find(|record| Some(&record.id) == clear.as_ref());
+            let own = known.get(place).copied().flatten().map(|record| record.id.clone());
+            let Some((clear, own)) = clear.zip(own) else { continue };
+            for record in known.iter_mut().flatten().filter(|record| record.id == own) {
+                *record = clear;
+            }
+        }
+    }
+
+    /// The mark of clear backups of this source, if there are some.
+    pub(crate) fn clear_mark(&self, source: &str) -> Result<Option<String>, VaultError> {
+        let clear = mark(self.hbn.as_str(), source, None)?;
+        let mut marks = self.chains.iter().filter_map(Chain::marked);
+        Ok(marks.any(|(_, found)| found.id == clear.id).then_some(clear.id))
     }
 
     /// For each chain what it is of (for people) when that is something else than `source`.
@@ -72,26 +111,33 @@ impl Catalogue {
         source: &str,
         keys: Option<&KeyRing>,
     ) -> Result<Vec<Option<String>>, VaultError> {
-        let nobody = || Ok(vec![None; self.chains.len()]);
-        let Some(newest) = self.newest_marked() else { return nobody() };
-        let key = match (realm(newest), keys) {
-            (None, _) => None,
-            (Some(parameters), Some(keys)) if parameters.checked_salt().is_ok() => {
-                let key = keys.key(parameters).await?;
-                let newest = newest.whole(store, &self.hbn).await?;
-                let proof = newest.sealed.as_ref().map(|sealed| sealed.is_authentic(&key)).transpose()?;
-                if proof != Some(true) {
-                    return nobody();
-                }
-                Some(key)
-            }
+        let clear = mark(self.hbn.as_str(), source, None)?;
+        let key = self.key_of_newest(store, keys).await?;
+        let sealed = key.map(|key| mark(self.hbn.as_str(), source, Some(&key))).transpose()?;
+        let is_ours = |found: &SourceRecord| match &found.name {
+            Some(_) => found.id == clear.id,
             // Without the pass phrase nothing can be built on it, or restored from it, in any case.
-            (Some(_), _) => return nobody(),
+            None => sealed.as_ref().is_none_or(|sealed| found.id == sealed.id),
         };
-        let ours = mark(self.hbn.as_str(), source, key.as_ref())?;
         let other = |found: &SourceRecord| found.name.clone().unwrap_or_else(|| "another folder".to_owned());
         let sources = self.sources().into_iter();
-        Ok(sources.map(|found| found.filter(|found| found.id != ours.id).map(other)).collect())
+        Ok(sources.map(|found| found.filter(|found| !is_ours(found)).map(other)).collect())
+    }
+
+    /// The key that encrypted marks are made with, if it is proved.
+    async fn key_of_newest(
+        &self,
+        store: &Arc<dyn Store>,
+        keys: Option<&KeyRing>,
+    ) -> Result<Option<MacKey>, VaultError> {
+        let Some((newest, keys)) = self.newest_sealed().zip(keys) else { return Ok(None) };
+        let Some(parameters) = realm(newest).filter(|parameters| parameters.checked_salt().is_ok()) else {
+            return Ok(None);
+        };
+        let key = keys.key(parameters).await?;
+        let newest = newest.whole(store, &self.hbn).await?;
+        let proof = newest.sealed.as_ref().map(|sealed| sealed.is_authentic(&key)).transpose()?;
+        Ok((proof == Some(true)).then_some(key))
     }
 
     /// What it holds backups of, when that is more than one thing; for people.

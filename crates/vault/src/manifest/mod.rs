@@ -115,6 +115,10 @@ pub struct ProblemSummary {
     pub count: u64,
     /// The first of them.
     pub first: Vec<FileProblem>,
+    /// Of a folder: whether options (`exclude`, `exclude_rules`, `include_rules`) left anything to be left out. Missing of other
+    /// backups, and of those of before there was such a record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves_out: Option<bool>,
 }
 
 /// What was saved, so that nothing is built on a backup of something else that has the same name.
@@ -125,6 +129,10 @@ pub struct SourceRecord {
     /// In words; only of a backup that is not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Of an encrypted backup: `id` of clear ones of the same source that were there under the same HBN when its chain began, so that
+    /// rotation, which has no pass phrase, counts them together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeds: Option<String>,
 }
 
 /// Everything about one backup.

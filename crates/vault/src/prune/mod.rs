@@ -1,12 +1,13 @@
 //! Retention: a printable plan first, then its execution.
 //!
 //! Invariants: chains go whole, measured by their newest level, so that nothing newer loses what it is
-//! built on; what is held stays, and so does the last restorable chain; markers go before data and newer levels before older
+//! built on; what is held stays, what sets name, and the last restorable chain or set; markers go before data and newer levels before older
 //! ones, so that an interruption never leaves a visible backup that does not restore; leftovers of
 //! unfinished backups are found again and collected after a grace time.
 
 mod apply;
 mod plan;
+mod sets;
 mod withdraw;
 
 pub use apply::apply;

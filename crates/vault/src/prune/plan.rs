@@ -1,10 +1,11 @@
 //! Deciding what goes.
 
+use super::sets::{Bound, bound_by_sets, decide_sets};
 use super::{Decision, PrunePlan, PruneRequest, Subject};
 use crate::VaultError;
 use crate::catalogue::{self, Catalogue, Chain, Level, Standing, check_presence};
 use crate::hold::{self, Holds};
-use crate::layout::LevelId;
+use crate::layout::{Engine, LevelId};
 use freezer_model::retention::{ChainFacts, Fate};
 use freezer_storage::Store;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -27,7 +28,25 @@ pub async fn plan(store: &Arc<dyn Store>, request: &PruneRequest) -> Result<Prun
     .buffer_unordered(AT_ONCE)
     .try_collect()
     .await?;
-    Ok(decide(&catalogue, request, &present.into_iter().flatten().collect(), &holds))
+    let mut present: BTreeSet<LevelId> = present.into_iter().flatten().collect();
+    let plan = decide(&catalogue, request, &present, (&holds, &Bound::new()));
+    // Only who removes something needs to know of sets.
+    match request.hbn.engine() {
+        Engine::Set if takes_chains(&plan) => {
+            decide_sets(store, &catalogue, request, &mut present, &holds).await
+        }
+        // Other backups are in no set.
+        Engine::Image if takes_chains(&plan) => {
+            let bound = bound_by_sets(store, &catalogue).await?;
+            Ok(decide(&catalogue, request, &present, (&holds, &bound)))
+        }
+        _ => Ok(plan),
+    }
+}
+
+/// Whether more goes than leftovers.
+pub(super) fn takes_chains(plan: &PrunePlan) -> bool {
+    plan.remove.iter().any(|row| row.subject == Subject::Chain)
 }
 
 /// The decision itself. `present` are the levels whose payload is there.
@@ -35,7 +54,7 @@ pub(super) fn decide(
     catalogue: &Catalogue,
     request: &PruneRequest,
     present: &BTreeSet<LevelId>,
-    holds: &Holds,
+    (holds, bound): (&Holds, &Bound),
 ) -> PrunePlan {
     let mut plan = PrunePlan { hbn: catalogue.hbn.to_string(), remove: Vec::new(), keep: Vec::new() };
     let committed = |(chain, _): &(&Chain, _)| chain.levels.iter().any(is_committed);
@@ -46,7 +65,9 @@ pub(super) fn decide(
         .filter(committed)
         .map(|(chain, source)| {
             let source = source.map(|source| source.id.clone());
-            (chain, ChainFacts { source, ..facts(chain, present, request, holds) })
+            let facts = facts(chain, present, request, holds);
+            let held = facts.held.or_else(|| bound.get(&chain.timestamp).cloned());
+            (chain, ChainFacts { source, held, ..facts })
         })
         .unzip();
     for (chain, fate) in chains.into_iter().zip(request.retention.decide(&facts, request.now_secs)) {

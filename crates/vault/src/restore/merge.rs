@@ -3,18 +3,21 @@
 //! Replaying several levels deletes what a level does not list, and that would hit files the backup
 //! never knew. So the levels are replayed beside, inside the target, and the result is moved over it:
 //! what the backup has replaces what is there, folders are merged, everything else stays. Works on open
-//! folders and never follows a link, so that nobody can lead it out of the target.
+//! folders and never follows a link, so that nobody can lead it out of the target. What could not be moved stays where it was
+//! restored, for the same restore to go on with.
 
+use super::carry::Carrier;
+use super::facts::{copy_facts, drop_attributes, times};
+use super::foreign::{Spared, Sweep, Swept};
 use super::journal::{FolderStart, Journal, MergeStart};
 use super::staging::Staging;
 use crate::VaultError;
 use crate::problem::{FileProblem, Weight, readable};
-use crate::tar::{Existing, TarError, remove};
+use crate::tar::{Existing, TarError, is_mount_point};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat, fchmod,
-    fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, openat, renameat, statat,
-    unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, fchmod, fstat, futimens, mkdirat, openat, renameat,
+    statat, unlinkat,
 };
 use rustix::io::{Errno, Result};
 use std::collections::HashSet;
@@ -33,13 +36,17 @@ pub(super) struct Rules {
 pub(super) struct Merged {
     pub problems: Vec<FileProblem>,
     pub deleted: u64,
+    /// Objects that the backup does not hold and that were not deleted all the same.
+    pub spared: u64,
+    /// Where that lies which could not be moved.
+    pub left: Option<String>,
 }
 
 /// Moves everything from `staging` into `target`, or goes on with that. `missing` is noted for who goes on. Blocking.
 pub(super) fn merge(
     mut staging: Staging,
     target: &Path,
-    rules: Rules,
+    (rules, spared): (Rules, &Spared),
     (mut journal, missing): (Option<&mut Journal>, &[FileProblem]),
 ) -> std::result::Result<Merged, VaultError> {
     let fail = |error: Errno| VaultError::Local {
@@ -70,8 +77,7 @@ pub(super) fn merge(
         told.remove().map_err(|error| unnoted(target, &error))?;
         journal = None;
     }
-    let mut merge =
-        Merge { rules, is_alone: start.is_alone, own, merged: Merged::default(), journal, untold: None };
+    let mut merge = Merge::new(&to, (rules, spared), (start.is_alone, own), journal).map_err(fail)?;
     let moved = merge.folder(&from, &to, b"");
     staging.stays = merge.journal.is_some();
     if let Some(error) = merge.untold.take() {
@@ -81,9 +87,10 @@ pub(super) fn merge(
     // The backup's root may be one that its owner may not write, and there is something to be removed from it.
     let mode = fstat(&to).map_err(fail)?.st_mode;
     let is_closed = open_up(&to, mode);
-    staging.stays = false;
+    staging.stays = merge.is_left;
+    merge.merged.left = merge.is_left.then(|| staging.path().display().to_string());
     drop((from, staging));
-    if let Some(journal) = merge.journal.take() {
+    if let Some(journal) = merge.journal.take().filter(|_| !merge.is_left) {
         journal.remove().map_err(|error| unnoted(target, &error))?;
     }
     if is_closed {
@@ -124,7 +131,7 @@ fn first_taken(from: &OwnedFd, to: &OwnedFd, path: &[u8]) -> Result<Option<Vec<u
     Ok(None)
 }
 
-fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
+pub(super) fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     if path.is_empty() { name.to_vec() } else { [path, name].join(&b'/') }
 }
 
@@ -138,11 +145,53 @@ struct Merge<'a> {
     journal: Option<&'a mut Journal>,
     /// Why the journal could neither be written nor removed.
     untold: Option<std::io::Error>,
+    /// Deletes what is foreign.
+    sweep: Sweep<'a>,
+    /// For what cannot be renamed into a file system that is mounted in the target.
+    carrier: Carrier,
+    /// Device of the target.
+    device: u64,
+    /// The mount point in the target below which the folder is that is at work.
+    mount: Option<Vec<u8>>,
+    /// Something could not be moved.
+    is_left: bool,
 }
 
-impl Merge<'_> {
+impl<'a> Merge<'a> {
+    fn new(
+        to: &OwnedFd,
+        (rules, spared): (Rules, &'a Spared),
+        (is_alone, own): (bool, Vec<Vec<u8>>),
+        journal: Option<&'a mut Journal>,
+    ) -> Result<Self> {
+        let carrier = Carrier::new(to, own.first().map(Vec::as_slice).unwrap_or_default())?;
+        Ok(Self {
+            rules,
+            is_alone,
+            own,
+            merged: Merged::default(),
+            journal,
+            untold: None,
+            sweep: Sweep { spared, deletes: true, swept: Swept::default() },
+            carrier,
+            device: fstat(to)?.st_dev,
+            mount: None,
+            is_left: false,
+        })
+    }
+
     /// Answers what the folder was like before anything was moved out of it.
     fn folder(&mut self, from: &OwnedFd, to: &OwnedFd, path: &[u8]) -> Result<Stat> {
+        let outer = self.mount.clone();
+        if outer.is_none() && !path.is_empty() && (fstat(to)?.st_dev != self.device || is_mount_point(to)) {
+            self.mount = Some(path.to_vec());
+        }
+        let facts = self.fill(from, to, path);
+        self.mount = outer;
+        facts
+    }
+
+    fn fill(&mut self, from: &OwnedFd, to: &OwnedFd, path: &[u8]) -> Result<Stat> {
         let restored = names(from)?;
         let facts = self.begin(from, to, path, &restored)?;
         // Nothing could be moved out of a folder that may not be written.
@@ -160,7 +209,7 @@ impl Merge<'_> {
                     self.merged.problems.push(problem);
                     Ok(())
                 }
-                None => replace(from, to, name),
+                None => self.place(from, to, name, &below),
             };
             self.note(&below, moved)?;
         }
@@ -185,10 +234,12 @@ impl Merge<'_> {
             facts.st_mtime = begun.mtime_secs;
             facts.st_mtime_nsec = begun.mtime_nanos.into();
             self.merged.deleted += begun.deleted;
+            self.merged.spared += begun.spared;
             self.merged.problems.extend(begun.problems.iter().cloned());
             return Ok(facts);
         }
         let (deleted, problems) = (self.merged.deleted, self.merged.problems.len());
+        let spared = self.merged.spared;
         if self.rules.deletes_foreign {
             self.delete_foreign(to, path, restored)?;
         }
@@ -199,6 +250,7 @@ impl Merge<'_> {
             mtime_secs: facts.st_mtime,
             mtime_nanos: u32::try_from(facts.st_mtime_nsec).unwrap_or(0),
             deleted: self.merged.deleted - deleted,
+            spared: self.merged.spared - spared,
             problems: self.merged.problems.get(problems..).unwrap_or_default().to_vec(),
         };
         if !journal.begin_folder(&start) {
@@ -215,27 +267,66 @@ impl Merge<'_> {
 
     fn delete_foreign(&mut self, to: &OwnedFd, path: &[u8], restored: &[Vec<u8>]) -> Result<()> {
         let known: HashSet<&Vec<u8>> = restored.iter().collect();
-        for name in names(to)? {
-            if known.contains(&name) || (path.is_empty() && self.own.contains(&name)) {
-                continue;
-            }
-            match remove(to, &name) {
-                Ok(count) => self.merged.deleted += count,
-                Err(error) => {
-                    let reason = format!("could not be deleted: {error}");
-                    let (path, kind) = (readable(&join(path, &name)), "undeleted".to_owned());
-                    self.merged.problems.push(FileProblem { path, kind, weight: Weight::Warning, reason });
-                }
-            }
+        let mut foreign = names(to)?;
+        foreign.retain(|name| !known.contains(name) && !(path.is_empty() && self.own.contains(name)));
+        self.sweep.folder(to, path, &foreign, self.mount.as_deref());
+        let swept = &mut self.sweep.swept;
+        self.merged.deleted += std::mem::take(&mut swept.gone);
+        self.merged.spared += std::mem::take(&mut swept.spared);
+        self.merged.problems.append(&mut swept.problems);
+        Ok(())
+    }
+
+    /// Moves what is no folder in both; into another file system it is carried.
+    fn place(&mut self, from: &OwnedFd, to: &OwnedFd, name: &[u8], path: &[u8]) -> Result<()> {
+        match replace((from, name), (to, name)) {
+            Err(Errno::XDEV) => {}
+            other => return other,
+        }
+        let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            return self.carry_folder(from, to, name, path);
+        }
+        if let Some(error) = self.carrier.carry(from, to, name, path)? {
+            self.merged.problems.push(metadata_problem(path, error));
+        }
+        // Who goes on would take the copy for somebody's file that is kept.
+        if self.rules.existing == Existing::Keep { unlinkat(from, name, AtFlags::empty()) } else { Ok(()) }
+    }
+
+    /// Makes the folder, which is none in the target, and fills it.
+    fn carry_folder(&mut self, from: &OwnedFd, to: &OwnedFd, name: &[u8], path: &[u8]) -> Result<()> {
+        match unlinkat(to, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error),
+        }
+        mkdirat(to, name, Mode::RWXU)?;
+        let (from, to) = open_both(from, to, name)?.ok_or(Errno::NOENT)?;
+        // As it will be, but that its owner may fill it: when this is interrupted it is taken for one that was there.
+        let mut facts = fstat(&from)?;
+        facts.st_mode |= 0o700;
+        let made = drop_attributes(&from, &to).and_then(|()| copy_facts(&from, &to, &facts));
+        let facts = self.folder(&from, &to, path)?;
+        let made = if self.rules.existing == Existing::Keep { copy_facts(&from, &to, &facts) } else { made };
+        if let Err(error) = made {
+            self.merged.problems.push(metadata_problem(path, error));
         }
         Ok(())
     }
 
     fn note(&mut self, path: &[u8], moved: Result<()>) -> Result<()> {
         match moved {
+            // That is only the one that is mounted here.
+            Err(Errno::ROFS) if self.mount.is_some() => {
+                self.is_left = true;
+                self.merged.problems.push(problem(path, Errno::ROFS));
+            }
             // These hit everything that follows too.
             Err(error @ (Errno::NOSPC | Errno::ROFS | Errno::IO | Errno::DQUOT)) => return Err(error),
-            Err(error) => self.merged.problems.push(problem(path, error)),
+            Err(error) => {
+                self.is_left = true;
+                self.merged.problems.push(problem(path, error));
+            }
             Ok(()) => {}
         }
         Ok(())
@@ -249,32 +340,32 @@ fn open_up(folder: &OwnedFd, mode: u32) -> bool {
 }
 
 /// Renames over whatever has the name; a folder in the way of a file must be empty.
-fn replace(from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<()> {
-    match renameat(from, name, to, name) {
+pub(super) fn replace((from, old): (&OwnedFd, &[u8]), (to, new): (&OwnedFd, &[u8])) -> Result<()> {
+    match renameat(from, old, to, new) {
         Err(Errno::ISDIR) => {
-            unlinkat(to, name, AtFlags::REMOVEDIR)?;
-            renameat(from, name, to, name)
+            unlinkat(to, new, AtFlags::REMOVEDIR)?;
+            renameat(from, old, to, new)
         }
         Err(Errno::NOTDIR) => {
-            unlinkat(to, name, AtFlags::empty())?;
-            renameat(from, name, to, name)
+            unlinkat(to, new, AtFlags::empty())?;
+            renameat(from, old, to, new)
         }
-        Err(Errno::ACCESS) => replace_closed(from, to, name),
+        Err(Errno::ACCESS) => replace_closed((from, old), (to, new)),
         other => other,
     }
 }
 
 /// Who is not root may not move a folder that he may not write, because of its entry for the folder it lies in.
-fn replace_closed(from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<()> {
-    let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+fn replace_closed((from, old): (&OwnedFd, &[u8]), (to, new): (&OwnedFd, &[u8])) -> Result<()> {
+    let stat = statat(from, old, AtFlags::SYMLINK_NOFOLLOW)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         return Err(Errno::ACCESS);
     }
     let mode = Mode::from_raw_mode(stat.st_mode);
-    chmodat(from, name, mode | Mode::RWXU, AtFlags::empty())?;
-    let moved = renameat(from, name, to, name);
-    let place = if moved.is_ok() { to } else { from };
-    chmodat(place, name, mode, AtFlags::empty())?;
+    chmodat(from, old, mode | Mode::RWXU, AtFlags::empty())?;
+    let moved = renameat(from, old, to, new);
+    let place = if moved.is_ok() { (to, new) } else { (from, old) };
+    chmodat(place.0, place.1, mode, AtFlags::empty())?;
     moved
 }
 
@@ -295,7 +386,7 @@ fn open_both(from: &OwnedFd, to: &OwnedFd, name: &[u8]) -> Result<Option<(OwnedF
 }
 
 /// `None` when there is no real folder of that name.
-fn open_folder(parent: &OwnedFd, name: &[u8]) -> Result<Option<OwnedFd>> {
+pub(super) fn open_folder(parent: &OwnedFd, name: &[u8]) -> Result<Option<OwnedFd>> {
     match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -306,7 +397,7 @@ fn open_folder(parent: &OwnedFd, name: &[u8]) -> Result<Option<OwnedFd>> {
     }
 }
 
-fn names(folder: &OwnedFd) -> Result<Vec<Vec<u8>>> {
+pub(super) fn names(folder: &OwnedFd) -> Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(folder)? {
         let name = entry?.file_name().to_bytes().to_vec();
@@ -315,62 +406,6 @@ fn names(folder: &OwnedFd) -> Result<Vec<Vec<u8>>> {
         }
     }
     Ok(names)
-}
-
-/// Owner, attributes (ACLs are among them), mode and times of a restored folder go to the one that stays.
-fn copy_facts(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> Result<()> {
-    if rustix::process::geteuid().is_root() {
-        fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
-    }
-    copy_attributes(from, to)?;
-    fchmod(to, Mode::from_raw_mode(stat.st_mode))?;
-    futimens(to, &times(stat))
-}
-
-fn times(stat: &Stat) -> Timestamps {
-    let time = |secs, nanos: u64| Timespec { tv_sec: secs, tv_nsec: i64::try_from(nanos).unwrap_or(0) };
-    let last_access = time(stat.st_atime, stat.st_atime_nsec);
-    let last_modification = time(stat.st_mtime, stat.st_mtime_nsec);
-    Timestamps { last_access, last_modification }
-}
-
-fn attribute_names(folder: &OwnedFd) -> Result<Vec<Vec<u8>>> {
-    // The kernel's own limit for names.
-    let mut list = vec![0u8; 65_536];
-    let size = match flistxattr(folder, list.as_mut_slice()) {
-        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
-        size => size?,
-    };
-    let names = list.get(..size).unwrap_or_default().split(|byte| *byte == 0);
-    Ok(names.filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
-}
-
-pub(super) fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
-    // The kernel's own limit for values.
-    let (mut value, mut present) = (vec![0u8; 65_536], vec![0u8; 65_536]);
-    for name in attribute_names(from)? {
-        let size = fgetxattr(from, name.as_slice(), value.as_mut_slice())?;
-        let wanted = value.get(..size).unwrap_or_default();
-        let has = fgetxattr(to, name.as_slice(), present.as_mut_slice());
-        // Not everybody who may leave it as it is may set it (labels).
-        if has.is_ok_and(|size| present.get(..size) == Some(wanted)) {
-            continue;
-        }
-        fsetxattr(to, name.as_slice(), wanted, XattrFlags::empty())?;
-    }
-    Ok(())
-}
-
-/// Takes away what a restore takes away from a folder that has it and should not.
-fn drop_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
-    const STALE: [&[u8]; 3] = [b"user.", b"trusted.", b"system.posix_acl_"];
-    let kept = attribute_names(from)?;
-    for name in attribute_names(to)? {
-        if STALE.iter().any(|prefix| name.starts_with(prefix)) && !kept.contains(&name) {
-            fremovexattr(to, name.as_slice())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -429,9 +464,8 @@ mod tests {
             let open = |path: &Path| std::fs::File::open(path).unwrap().into();
             let (from, to): (OwnedFd, OwnedFd) = (open(&target.join(&name)), open(target));
             let own = vec![name.clone().into_bytes(), name_of(&request).into_bytes()];
-            let merged = Merged::default();
-            let journal_of = Some(&mut journal);
-            let mut killed = Merge { rules, is_alone: false, own, merged, journal: journal_of, untold: None };
+            let spared = Spared::default();
+            let mut killed = Merge::new(&to, (rules, &spared), (false, own), Some(&mut journal)).unwrap();
             let found = names(&from).unwrap();
             killed.begin(&from, &to, b"", &found).unwrap();
             assert_eq!(killed.merged.deleted, u64::from(deletes_foreign), "what is foreign goes before");
@@ -443,7 +477,7 @@ mod tests {
             let staging = Staging::left(target.join(&name));
             // How it began counts.
             let rules = Rules { overwrites: true, existing: Existing::Refuse, deletes_foreign };
-            let merged = merge(staging, target, rules, (Some(&mut journal), &[])).unwrap();
+            let merged = merge(staging, target, (rules, &spared), (Some(&mut journal), &[])).unwrap();
             assert_eq!(merged.deleted, 2 * u64::from(deletes_foreign), "foreign and sub/foreign");
             assert!(merged.problems.is_empty(), "{:?}", merged.problems);
             for name in ["a", "b", "sub/c"] {
@@ -473,6 +507,7 @@ mod tests {
             mtime_secs: OLD,
             mtime_nanos: 0,
             deleted: 0,
+            spared: 0,
             problems: Vec::new(),
         };
         assert!(journal.begin_folder(&start));

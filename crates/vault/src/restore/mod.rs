@@ -6,7 +6,10 @@
 //! read, and checked by the hashes in that table, which is itself checked like a piece. Upstream's backups are restored too; they carry nothing to check.
 //! A restore that was interrupted goes on when it is started again (`journal`).
 
+mod carry;
+mod facts;
 mod fetch;
+mod foreign;
 mod ground;
 mod head;
 mod journal;
@@ -14,6 +17,7 @@ mod merge;
 mod opener;
 mod parts;
 mod plan;
+mod preview;
 mod replay;
 mod report;
 mod staging;
@@ -32,6 +36,7 @@ use crate::encryption::PassPhrase;
 use crate::layout::Engine;
 use crate::problem::FileProblem;
 use crate::tar::Extract;
+pub use crate::tar::LeftOut;
 pub use crate::tar::{Existing, OwnerMap, Selection};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -62,8 +67,14 @@ pub struct RestoreRequest {
     pub overwrite: bool,
     /// How members are placed: parts, owners, what happens to names that are taken. `incremental` is decided by the levels.
     pub extract: Extract,
-    /// Delete what is in the target and not in the backup. Not with parts only.
+    /// Delete what is in the target and not in the backup. Not with parts only. What is mounted in the target stays, and what the
+    /// backup says it could not save.
     pub delete_foreign: bool,
+    /// What the backup was told to leave out: `delete_foreign` spares it.
+    pub left_out: LeftOut,
+    /// Let `delete_foreign` delete what the backup was told to leave out. Without this or `left_out`, it is refused where the
+    /// backup has left anything out.
+    pub delete_excluded: bool,
     /// Newest state not after this time (seconds since 1970, UTC); `None`: the newest.
     pub not_after_secs: Option<i64>,
     pub pass_phrase: Option<PassPhrase>,
@@ -90,6 +101,8 @@ impl RestoreRequest {
             overwrite: false,
             extract: Extract::default(),
             delete_foreign: false,
+            left_out: LeftOut::default(),
+            delete_excluded: false,
             not_after_secs: None,
             pass_phrase: None,
             authenticity: Authenticity::WhenRecorded,
@@ -117,6 +130,8 @@ pub struct RestoreReport {
     pub bytes_fetched: u64,
     /// Objects in the target that the backup does not know and that were deleted.
     pub deleted: u64,
+    /// Objects that the backup does not hold and that `delete_foreign` left alone all the same.
+    pub spared: u64,
     /// Something of the backup is not in the target; `problems` says what.
     pub is_partial: bool,
     /// Members that could not be restored, or not wholly.

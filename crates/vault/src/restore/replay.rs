@@ -1,15 +1,17 @@
 //! Replaying the levels of a plan into a folder.
 
 use super::fetch::{Arrival, Payload};
+use super::foreign::{self, Spared};
 use super::ground::{self, Ground};
 use super::journal::{self, Outcome, SharedJournal};
 use super::merge::{Merged, Rules, merge};
 use super::opener::Opener;
 use super::parts;
 use super::plan::{PlannedLevel, RestorePlan, plan};
+use super::preview;
 use super::report::{self, MOST_PROBLEMS, missing_parts};
 use super::staging::Staging;
-use super::work::{SharedReplay, Skipped, Work, wants};
+use super::work::{SharedKnown, SharedReplay, Skipped, Work, wants};
 use super::{RestoreReport, RestoreRequest, open_payload};
 use crate::VaultError;
 use crate::backup::MonitorWatch;
@@ -17,7 +19,7 @@ use crate::contents::Located;
 use crate::encryption::PassPhrase;
 use crate::monitor::{Monitor, Phase};
 use crate::problem::FileProblem;
-use crate::tar::{Extract, Restored, Selection, TarError, list_archive, read_archive_with};
+use crate::tar::{Extract, Listed, Restored, Selection, TarError, list_archive, read_archive_with};
 use crate::upstream::{images, rsync};
 use freezer_storage::Store;
 use std::io::{self, Read};
@@ -54,7 +56,9 @@ async fn run(
     monitor.set_phase(Phase::Planning);
     check_target(&request)?;
     let planned = monitor.token().run_until_cancelled(plan(&store, &request)).await;
-    let plan = planned.unwrap_or(Err(VaultError::Cancelled))?;
+    let mut plan = planned.unwrap_or(Err(VaultError::Cancelled))?;
+    let warnings = foreign::check(&request, &plan)?;
+    plan.warnings.extend(warnings);
     announce_totals(&plan, &monitor);
     let ground = if request.dry_run {
         Ground::default()
@@ -112,7 +116,9 @@ async fn carry_out(
     let target = staging.as_ref().map_or(request.target.as_path(), Staging::path).to_path_buf();
     let chain = Arc::new(Mutex::new(rsync::Replay::default()));
     let is_staged = staging.is_some();
-    let work = Work { target: target.clone(), is_staged, chain, journal: journal.clone() };
+    let spared = Spared::of(request, &plan);
+    let known = foreign::can_be_told(request, &plan).then(SharedKnown::default);
+    let work = Work { target: target.clone(), is_staged, chain, journal: journal.clone(), known };
     let first = work.done_before(&mut report, monitor)?;
     for (position, level) in plan.levels.into_iter().enumerate() {
         if position < first {
@@ -136,17 +142,40 @@ async fn carry_out(
         None => missing_parts(request, &target, &report)?,
     };
     report::add_problems(&mut report, missing.clone());
+    if let Some(known) = work.known.clone() {
+        tell_foreign(known, spared.clone(), request, &mut report).await?;
+    }
     if staging.is_some() {
         monitor.set_phase(Phase::Committing);
     }
-    finish(staging, journal, request, (missing, &mut report)).await?;
+    finish((staging, spared), journal, request, (missing, &mut report)).await?;
     report.bytes_fetched = monitor.progress().bytes_stored;
     Ok(report)
 }
 
+/// What a restore would delete that is not only tried.
+async fn tell_foreign(
+    known: SharedKnown,
+    spared: Spared,
+    request: &RestoreRequest,
+    report: &mut RestoreReport,
+) -> Result<(), VaultError> {
+    let target = request.target.clone();
+    let looking = spawn_blocking(move || {
+        let known = known.lock().map_err(|_| poisoned())?;
+        preview::preview(&known, &spared, &target)
+            .map_err(|error| VaultError::Local { path: target.clone(), cause: error.to_string() })
+    });
+    let swept = join("looking at the target", looking).await?;
+    report.warnings.extend(preview::told(&swept));
+    report.spared = swept.spared;
+    report::add_problems(report, swept.problems);
+    Ok(())
+}
+
 /// Moves in what was restored beside, and ends the journal.
 async fn finish(
-    staging: Option<Staging>,
+    (staging, spared): (Option<Staging>, Spared),
     journal: Option<SharedJournal>,
     request: &RestoreRequest,
     (missing, report): (Vec<FileProblem>, &mut RestoreReport),
@@ -159,7 +188,9 @@ async fn finish(
         let found = journal.as_ref().map_or(0, |journal| journal.found());
         let journal = journal.as_deref_mut();
         let merged = match (staging, journal) {
-            (Some(staging), journal) => merge(staging, &target, rules, (journal, missing.as_slice()))?,
+            (Some(staging), journal) => {
+                merge(staging, &target, (rules, &spared), (journal, missing.as_slice()))?
+            }
             (None, Some(journal)) => {
                 let local =
                     |error: io::Error| VaultError::Local { path: target.clone(), cause: error.to_string() };
@@ -173,6 +204,11 @@ async fn finish(
     let (merged, found) = join("moving files in", finishing).await?;
     report.already_there = report.already_there.saturating_add(found);
     report.deleted = report.deleted.saturating_add(merged.deleted);
+    report.spared = report.spared.saturating_add(merged.spared);
+    if let Some(left) = merged.left {
+        let next = "put away what is in its way and start the same restore again";
+        report.warnings.push(format!("what could not be moved lies in {left}: {next}"));
+    }
     report::add_problems(report, merged.problems);
     Ok(())
 }
@@ -291,7 +327,10 @@ async fn replay_level(
     let incremental = level > 0 && rsync.is_none();
     let options = Extract { incremental, existing: work.existing(request)?, ..request.extract.clone() };
     let written = target.clone();
-    let place = target.map(|target| ((target, work.is_staged), work.journal.clone()));
+    let place = match target {
+        Some(target) => Place::In((target, work.is_staged), work.journal.clone()),
+        None => Place::Nowhere(work.known.clone()),
+    };
     let extracting = spawn_blocking(move || extract(BlockReader::new(stream), place, &options, level, watch));
 
     let pass = request.pass_phrase.clone();
@@ -404,26 +443,45 @@ fn unpack(
     }
 }
 
+/// Where an archive goes.
+enum Place {
+    /// Into the folder, which may have been made for it.
+    In((PathBuf, bool), Option<SharedJournal>),
+    /// It is only read; its names may be of use.
+    Nowhere(Option<SharedKnown>),
+}
+
 fn extract(
     mut stream: BlockReader,
-    place: Option<((PathBuf, bool), Option<SharedJournal>)>,
+    place: Place,
     options: &Extract,
     level: u32,
     monitor: Arc<Monitor>,
 ) -> Result<Restored, VaultError> {
     let mut watch = MonitorWatch(monitor);
     let restored = match place {
-        Some(((target, is_ours), Some(journal))) => {
+        Place::In((target, is_ours), Some(journal)) => {
             let mut journal = journal::open(&journal)?;
             journal.begin_level(!options.incremental);
             read_archive_with(&mut stream, (&target, is_ours), options, &mut watch, &mut *journal)?
         }
-        Some(((target, is_ours), None)) => {
+        Place::In((target, is_ours), None) => {
             read_archive_with(&mut stream, (&target, is_ours), options, &mut watch, &mut ())?
         }
-        None => {
+        Place::Nowhere(known) => {
+            let mut known = known.as_ref().map(|known| known.lock().map_err(|_| poisoned())).transpose()?;
+            // Each level lists all that its state has.
+            if let Some(known) = known.as_mut() {
+                known.clear();
+            }
             let mut members = 0;
-            list_archive(&mut stream, &mut |_| members += 1, &mut watch)?;
+            let mut each = |member: Listed| {
+                members += 1;
+                if let Some(known) = known.as_mut() {
+                    known.add(&member);
+                }
+            };
+            list_archive(&mut stream, &mut each, &mut watch)?;
             Restored { members, ..Restored::default() }
         }
     };

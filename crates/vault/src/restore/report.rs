@@ -24,6 +24,7 @@ pub(super) fn begin(plan: &RestorePlan, request: &RestoreRequest, warnings: Vec<
         bytes_written: 0,
         bytes_fetched: 0,
         deleted: 0,
+        spared: 0,
         is_partial: false,
         problems: Vec::new(),
         problem_count: 0,

@@ -3,7 +3,7 @@
 //! Who may write into the target may also put something else in the folder's place: it is made, given its owner and removed by
 //! open folders, and no link is followed.
 
-use super::merge::copy_attributes;
+use super::facts::copy_attributes;
 use crate::VaultError;
 use crate::tar::remove;
 use rustix::fd::OwnedFd;

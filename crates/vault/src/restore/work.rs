@@ -1,6 +1,7 @@
 //! What the levels of a restore have in common, and what of them an earlier run has done already.
 
 use super::journal::{self, MergeStart, Outcome, SharedJournal};
+use super::preview::Known;
 use super::{RestoreReport, RestoreRequest, report};
 use crate::VaultError;
 use crate::monitor::Monitor;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex};
 
 /// The books of a chain that upstream's rsync engines wrote.
 pub(super) type SharedReplay = Arc<Mutex<rsync::Replay>>;
+pub(super) type SharedKnown = Arc<Mutex<Known>>;
 
 pub(super) struct Work {
     /// Folder the levels are replayed into.
@@ -22,6 +24,8 @@ pub(super) struct Work {
     pub is_staged: bool,
     pub chain: SharedReplay,
     pub journal: Option<SharedJournal>,
+    /// Of a dry run that tells what `delete_foreign` would delete: the names of the level that is read.
+    pub known: Option<SharedKnown>,
 }
 
 impl Work {

@@ -13,6 +13,7 @@ mod save;
 mod verify;
 
 pub use prune::{MemberPlan, SetPrunePlan, SetPruneReport, apply, plan as plan_prune};
+pub(crate) use read::Finder;
 pub use read::{MissingMember, SetContent, SetReadRequest, read};
 pub use save::save;
 pub use verify::{MemberVerdict, SetVerifyReport, verify};

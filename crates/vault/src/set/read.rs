@@ -2,15 +2,16 @@
 
 use super::{Document, Member};
 use crate::VaultError;
-use crate::catalogue::{self, Chain, check_presence};
+use crate::catalogue::{self, Catalogue, Chain, check_presence};
 use crate::encryption::PassPhrase;
-use crate::layout::{Engine, Hbn};
+use crate::layout::{Engine, Hbn, LevelId};
 use crate::manifest::MemberLink;
 use crate::monitor::Monitor;
 use crate::problem::FileProblem;
 use crate::restore::{Payload, PlannedLevel, RestoreRequest, open_payload, plan_of};
 use freezer_storage::Store;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -127,27 +128,66 @@ pub(super) async fn fault_of(
     store: &Arc<dyn Store>,
     link: &MemberLink,
 ) -> Result<Option<String>, VaultError> {
-    let hbn = link.hbn()?;
-    let catalogue = catalogue::list(store, &hbn).await?;
-    let id = link.id();
-    let found = |chain: &&Chain| chain.timestamp == id.chain_timestamp;
-    let level = |chain: &Chain| chain.existing().find(|level| level.id == id).cloned();
-    let Some((chain, level)) =
-        catalogue.chains.iter().find(found).and_then(|chain| Some((chain, level(chain)?)))
-    else {
-        return Ok(Some(format!("{id} is not there")));
-    };
-    if level.sealed.as_ref().map(|sealed| &sealed.sha256) != Some(&link.manifest_sha256) {
-        return Ok(Some(format!("{id} is another backup than the one the set names")));
+    Finder::new(store).fault_of(link).await
+}
+
+/// Looks for members of sets, and for each level that they are built on once.
+pub(crate) struct Finder<'a> {
+    store: &'a Arc<dyn Store>,
+    listed: BTreeMap<Hbn, Catalogue>,
+    /// Faults of levels by themselves.
+    seen: BTreeMap<(Hbn, LevelId), Option<String>>,
+}
+
+impl<'a> Finder<'a> {
+    pub(crate) fn new(store: &'a Arc<dyn Store>) -> Self {
+        Self { store, listed: BTreeMap::new(), seen: BTreeMap::new() }
     }
-    let lineage = match chain.lineage(&level) {
-        Ok(lineage) => lineage,
-        Err(cause) => return Ok(Some(cause)),
-    };
-    for level in lineage {
-        if let Some(cause) = check_presence(store, &hbn, level).await? {
-            return Ok(Some(format!("{}: {cause}", level.id)));
+
+    /// As [`fault_of`] says.
+    pub(crate) async fn fault_of(&mut self, link: &MemberLink) -> Result<Option<String>, VaultError> {
+        let hbn = link.hbn()?;
+        let catalogue = match self.listed.remove(&hbn) {
+            Some(listed) => listed,
+            None => catalogue::list(self.store, &hbn).await?,
+        };
+        let fault = self.fault_in(&catalogue, link).await;
+        self.listed.insert(hbn, catalogue);
+        fault
+    }
+
+    async fn fault_in(
+        &mut self,
+        catalogue: &Catalogue,
+        link: &MemberLink,
+    ) -> Result<Option<String>, VaultError> {
+        let id = link.id();
+        let found = |chain: &&Chain| chain.timestamp == id.chain_timestamp;
+        let level = |chain: &Chain| chain.existing().find(|level| level.id == id).cloned();
+        let Some((chain, level)) =
+            catalogue.chains.iter().find(found).and_then(|chain| Some((chain, level(chain)?)))
+        else {
+            return Ok(Some(format!("{id} is not there")));
+        };
+        if level.sealed.as_ref().map(|sealed| &sealed.sha256) != Some(&link.manifest_sha256) {
+            return Ok(Some(format!("{id} is another backup than the one the set names")));
         }
+        let lineage = match chain.lineage(&level) {
+            Ok(lineage) => lineage,
+            Err(cause) => return Ok(Some(cause)),
+        };
+        for level in lineage {
+            let key = (catalogue.hbn.clone(), level.id);
+            let known = self.seen.get(&key).cloned();
+            let fault = match known {
+                Some(known) => known,
+                None => check_presence(self.store, &catalogue.hbn, level).await?,
+            };
+            self.seen.insert(key, fault.clone());
+            if let Some(cause) = fault {
+                return Ok(Some(format!("{}: {cause}", level.id)));
+            }
+        }
+        Ok(None)
     }
-    Ok(None)
 }

@@ -103,6 +103,7 @@ impl Work for Set {
             problems: ProblemSummary {
                 count: self.problems.len() as u64,
                 first: self.problems.into_iter().take(MOST_PROBLEMS).collect(),
+                leaves_out: None,
             },
             engine_metadata: b"{}".to_vec(),
             index: Vec::new(),

@@ -2,7 +2,7 @@
 //! after any `/`), backslash quotes.
 
 /// The patterns of one run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Excludes {
     patterns: Vec<Vec<u8>>,
 }
@@ -10,6 +10,10 @@ pub(super) struct Excludes {
 impl Excludes {
     pub fn new(patterns: &[Vec<u8>]) -> Self {
         Self { patterns: patterns.iter().filter(|pattern| !pattern.is_empty()).cloned().collect() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
     }
 
     /// `name` as in the archive: `./sub/file`, without a trailing slash.

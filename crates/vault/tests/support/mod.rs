@@ -292,3 +292,27 @@ impl UpstreamLevel<'_> {
         snapshot
     }
 }
+
+/// A file system of so little room that it gets full; taken away at the end.
+pub struct Small(PathBuf);
+
+impl Small {
+    pub fn mount(folder: PathBuf) -> Self {
+        std::fs::create_dir(&folder).unwrap();
+        Self::run(&["-t", "tmpfs", "-o", "size=2m", "tmpfs"], &folder);
+        Self(folder)
+    }
+    pub fn grow(&self) {
+        Self::run(&["-o", "remount,size=32m"], &self.0);
+    }
+    fn run(options: &[&str], folder: &Path) {
+        let done = Command::new("mount").args(options).arg(folder).status().unwrap();
+        assert!(done.success(), "a tmpfs cannot be mounted; run the tests as root");
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}

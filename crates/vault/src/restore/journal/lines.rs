@@ -66,6 +66,9 @@ pub(in crate::restore) struct FolderStart {
     pub mtime_secs: i64,
     pub mtime_nanos: u32,
     pub deleted: u64,
+    /// Not deleted, though foreign.
+    #[serde(default)]
+    pub spared: u64,
     pub problems: Vec<FileProblem>,
 }
 

@@ -192,7 +192,7 @@ fn note(trouble: &mut Vec<String>, what: &str, result: Result<()>) -> bool {
 }
 
 /// Changes the mode of exactly the object that has this name, never of what a link leads to.
-fn chmod_at(parent: &OwnedFd, name: &[u8], mode: Mode) -> Result<()> {
+pub(crate) fn chmod_at(parent: &OwnedFd, name: &[u8], mode: Mode) -> Result<()> {
     let fd = openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     rustix::fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), mode)
 }

@@ -81,7 +81,7 @@ impl Removal<'_> {
 
 /// Also finds directories of the same file system that are mounted at a second place. Kernels before 5.8 do not
 /// tell.
-pub(super) fn is_mount_point(dir: &OwnedFd) -> bool {
+pub(crate) fn is_mount_point(dir: &OwnedFd) -> bool {
     statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::TYPE)
         .is_ok_and(|facts| facts.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
