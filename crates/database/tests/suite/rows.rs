@@ -274,11 +274,8 @@ fn own_clients_come_with_the_jobs(db: &Database) {
             let alone = db.read(|tx| tx.jobs().show(&project, id, viewer.as_ref())).unwrap().unwrap();
             assert_eq!(alone.has_own_pid, one.has_own_pid, "{id}");
         }
-        let mut own: Vec<String> = seen
-            .into_iter()
-            .filter(|one| one.has_own_pid)
-            .map(|one| one.job.job_id.into_string())
-            .collect();
+        let mut own: Vec<String> =
+            seen.into_iter().filter(|one| one.has_own_pid).map(|one| one.job.job_id.into_string()).collect();
         own.sort_unstable();
         (own.join(" "), cost)
     };
