@@ -215,7 +215,7 @@ fn several(seed: u64) -> Vec<(ObjectName, Bytes)> {
     vec![object(1, "data"), object(2, "engine_metadata"), object(3, "metadata")]
 }
 
-async fn assert_all(faulted: &Faulted, objects: &[(ObjectName, Bytes)]) {
+async fn assert_all(faulted: &Faulted<SwiftFixture>, objects: &[(ObjectName, Bytes)]) {
     for (object, body) in objects {
         let found = read(faulted.fixture.store.as_ref(), object, None).await.unwrap();
         assert_same(&found, body, object.as_str());
