@@ -197,7 +197,15 @@ fn welcome(
     let running = tx.runs().running_at(project, &hello.client_id)?;
     let missing = running.iter().filter(|(run, epoch)| !named.contains(&(run, *epoch)));
     for (run, epoch) in missing.take(LOST_AT_ONCE) {
-        let Some(mut run) = held(tx, run, *epoch)? else { continue };
+        let found = match held(tx, run, *epoch) {
+            // It is set aside when its lease ends; what else the agent has to do must not wait for that.
+            Err(error @ DbError::Corrupt { .. }) => {
+                tracing::error!("a run is passed over: {error}");
+                None
+            }
+            found => found?,
+        };
+        let Some(mut run) = found else { continue };
         // A dispatched one may still be on its way to the agent, and one that has just begun may have begun after
         // the agent wrote this hello.
         if run.state != RunState::Running || began_within(&run, desk.options.heartbeat, now) {

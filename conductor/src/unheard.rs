@@ -14,6 +14,8 @@ use std::time::Duration;
 /// Deliveries of silences of one project that wait at the same time. After an outage thousands of its jobs may be silent at once: what
 /// driven jobs and other projects have to tell must not wait behind all of them.
 const WAITING_MOST: i64 = 100;
+/// The same of all projects together.
+const ALL_WAITING_MOST: i64 = 5000;
 /// Before a silence that finds no room is looked at again, at least and at most. Between them, as long as it has waited already: a
 /// million silences that wait for a receiver must not keep conductors busy.
 const LATER: Duration = Duration::from_secs(600);
@@ -24,6 +26,8 @@ const MUCH_LATER: Duration = Duration::from_secs(6 * 3600);
 pub(crate) struct Watch {
     /// Deliveries of a project that wait, once they were counted.
     waiting: BTreeMap<ProjectId, i64>,
+    /// Those of all projects, once they were counted.
+    all_waiting: Option<i64>,
     told: BTreeMap<ProjectId, Told>,
 }
 
@@ -86,8 +90,14 @@ impl Watch {
             Some(counted) => *counted,
             None => tx.outbox().count_of(project, WEBHOOK)?,
         };
-        let has_room = waiting < WAITING_MOST;
-        self.waiting.insert(project.clone(), if has_room { waiting + letters } else { waiting });
+        let all = match self.all_waiting {
+            Some(counted) => counted,
+            None => tx.outbox().count_of_projects(WEBHOOK)?,
+        };
+        let has_room = waiting < WAITING_MOST && all < ALL_WAITING_MOST;
+        let more = if has_room { letters } else { 0 };
+        self.waiting.insert(project.clone(), waiting + more);
+        self.all_waiting = Some(all + more);
         Ok(has_room)
     }
 }

@@ -93,6 +93,14 @@ impl Outbox<'_> {
         })
     }
 
+    /// How many letters of this kind wait that count as some project's.
+    pub fn count_of_projects(&mut self, kind: &str) -> Result<i64, DbError> {
+        self.tx.run(NOUN, "", |conn| {
+            let of_projects = outbox::table.filter(outbox::project_id.is_not_null());
+            of_projects.filter(outbox::kind.eq(kind)).count().get_result(conn)
+        })
+    }
+
     /// How many of the project's events wait.
     pub fn count_events(&mut self, project: &ProjectId) -> Result<i64, DbError> {
         self.count_of(project, Letter::EVENT)

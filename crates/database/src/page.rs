@@ -103,9 +103,9 @@ pub(crate) fn collect<T>(
     }
 }
 
-/// Bytes of stored text that are read in one go, unless a single row has more. A page that is only shown is read with one statement
-/// after it was weighed, unless its rows have nearly as much as rows may have.
-const SHOWN_BYTES: i64 = 16 << 20;
+/// Bytes of stored text that are read in one go, unless a single row has more. A piece that was read waits in memory until
+/// whoever asked has taken it.
+const SHOWN_BYTES: i64 = 4 << 20;
 /// As trees of values, which take many times their text.
 const SEARCHED_BYTES: i64 = 1 << 20;
 

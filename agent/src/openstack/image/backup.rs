@@ -96,6 +96,11 @@ async fn one(cloud: &Cloud, pick: &Pick) -> Result<Value, CloudError> {
             found.push(image);
         }
     }
+    // A hidden one is meant by its id, or where there is no other: it has been replaced.
+    let is_shown = |row: &Value| row.get("os_hidden").and_then(Value::as_bool) != Some(true);
+    if found.iter().any(is_shown) {
+        found.retain(is_shown);
+    }
     let is_own = |row: &Value| row.get("owner").and_then(Value::as_str) == Some(&project);
     // The project's own before what others show to it.
     if found.iter().any(is_own) {
