@@ -121,7 +121,8 @@ async fn images_come_back_with_content_properties_members_and_tags() {
     assert_eq!(facts(&other)[1..], [json!("private"), json!(true)]);
 
     // By its name the image is meant that took the place of a hidden one.
-    let hidden = json!({"name": "golden", "disk_format": "raw", "container_format": "bare", "os_hidden": true});
+    let hidden =
+        json!({"name": "golden", "disk_format": "raw", "container_format": "bare", "os_hidden": true});
     image(&hands, hidden, &noise(8, 1_000)).await;
     let by_name = ["--backup-name", "n", "--hostname", "h", "--glance-image-name", "golden"];
     let saved = run(&[&["--action", "backup"], &by_name[..]].concat()).await.document();
