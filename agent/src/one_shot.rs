@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Runs it and answers the exit status.
 pub async fn run(matches: &ArgMatches) -> ExitCode {
@@ -77,6 +77,7 @@ fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String
         logins: Arc::default(),
         trail: Arc::default(),
         now_secs: chrono::Utc::now().timestamp(),
+        began: Some(Instant::now()),
     };
     Ok((options, around))
 }

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tracing::Instrument;
 
@@ -74,6 +74,7 @@ async fn work(
         download_limit: input.download_limit,
         parallel_limit: input.parallel_limit,
         now_secs: chrono::Utc::now().timestamp(),
+        began: Some(Instant::now()),
         acts_for: input.project_id,
         run_id: input.run_id,
         ceph: input.ceph,

@@ -12,10 +12,12 @@ use freezer_storage::{
     FtpConfig, FtpTls, Limiter, Limits, Retry, RetryPolicy, S3Config, Secret, SessionAccess, SshAuth,
     SshConfig, Store, StoreConfig, StoreError, SwiftConfig, open_with,
 };
+use freezer_vault::present_secs;
 use keystone::Session;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a step may move in a second by its action; changed while it runs.
 #[derive(Clone)]
@@ -57,8 +59,10 @@ pub struct Surroundings {
     pub download_limit: Option<u64>,
     /// Resources that one action may move at the same time on this host.
     pub parallel_limit: Option<usize>,
-    /// Epoch seconds.
+    /// Epoch seconds, when the action began.
     pub now_secs: i64,
+    /// When that was read.
+    pub began: Option<Instant>,
     /// The project a central agent works for at the moment: its token must be for this one and no other.
     pub acts_for: Option<String>,
     /// The run that this action is part of; temporary resources bear it.
@@ -73,6 +77,13 @@ pub struct Surroundings {
     pub logins: Arc<Logins>,
     /// What the step makes in the cloud for a while.
     pub trail: Arc<Trail>,
+}
+
+impl Surroundings {
+    /// Epoch seconds, now.
+    pub fn present_secs(&self) -> i64 {
+        present_secs(self.now_secs, self.began)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -73,8 +73,13 @@ struct Rotation<'a> {
 }
 
 impl Rotation<'_> {
+    fn request(&self, hbn: Hbn) -> PruneRequest {
+        let around = self.around;
+        PruneRequest { began: around.began, ..PruneRequest::new(hbn, self.retention, around.now_secs) }
+    }
+
     async fn prune_chains(&self, hbn: Hbn) -> Result<Done, ActionError> {
-        let request = PruneRequest::new(hbn, self.retention, self.around.now_secs);
+        let request = self.request(hbn);
         let plan = prune::plan(&self.store, &request).await?;
         let mut summary: Vec<String> = plan.to_string().lines().map(str::to_owned).collect();
         let mut result = Map::new();
@@ -95,7 +100,7 @@ impl Rotation<'_> {
         let (mut summary, mut plans) = (Vec::new(), Vec::new());
         let mut total = PruneReport::default();
         for hbn in &hbns {
-            let request = PruneRequest::new(hbn.clone(), self.retention, self.around.now_secs);
+            let request = self.request(hbn.clone());
             let plan = prune::plan(&self.store, &request).await?;
             summary.extend(plan.to_string().lines().map(str::to_owned));
             if !self.options.dry_run {
@@ -136,7 +141,7 @@ impl Rotation<'_> {
         let mut total = SetPruneReport::default();
         let mut rotated = Vec::new();
         for hbn in hbns {
-            let request = PruneRequest::new(hbn, self.retention, self.around.now_secs);
+            let request = self.request(hbn);
             let plan = set::plan_prune(&self.store, &request).await?;
             summary.extend(plan.to_string().lines().map(str::to_owned));
             let members: Vec<_> = plan.members.iter().map(|member| &member.plan).collect();

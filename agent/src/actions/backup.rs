@@ -255,6 +255,7 @@ fn request(
         source.sync = false;
     }
     let mut request = BackupRequest::new(&options.hostname, &options.backup_name, source, around.now_secs);
+    request.began = around.began;
     request.compression = CompressionOptions::of(options.compression.parse::<Compression>()?);
     request.compression.level = compression_level(options)?;
     request.encryption = encryption(options)?;
@@ -295,6 +296,7 @@ pub(crate) fn image_request(
     around: &Surroundings,
 ) -> Result<ImageRequest, ActionError> {
     let mut request = ImageRequest::new(&options.hostname, &options.backup_name, around.now_secs);
+    request.began = around.began;
     request.compression = CompressionOptions::of(options.compression.parse::<Compression>()?);
     request.compression.level = compression_level(options)?;
     request.encryption = encryption(options)?;

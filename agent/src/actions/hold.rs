@@ -17,7 +17,7 @@ pub async fn hold(options: &ActionOptions, around: &Surroundings) -> Result<Done
             by: options.hold.by.clone(),
             reason: options.hold.reason.clone(),
             until_secs: options.hold.until_secs,
-            ..HoldRequest::new(hbn, around.now_secs)
+            ..HoldRequest::new(hbn, around.present_secs())
         };
         match options.action {
             ActionKind::Release => reports.extend(hold::release(&store, &request).await?),

@@ -125,7 +125,8 @@ pub trait Store: Send + Sync {
     }
 
     /// Whether a small object is better left for a while than removed by a request of its own: where objects are taken one at a
-    /// time, many go at once, and a listing is never behind what was written (S3).
+    /// time, many go at once, and a listing is never behind what was written (S3). Where a Swift answers as S3 it may be behind: what
+    /// is left can be seen there before what says that it is left, and must harm nobody then.
     fn spares_requests(&self) -> bool {
         false
     }

@@ -7,11 +7,12 @@
 //!
 //! A lock is over when its run has written its manifest, which is the last thing that it writes. Where a removal is a request that is
 //! better spared ([`Store::spares_requests`]) the manifest of an unchanged increment says so, and the lock stays. Whoever comes next
-//! reads that manifest anyway. Names of locks are never used again, so what a manifest says of them is true for ever.
+//! reads that manifest anyway. Names of locks are never used again, so what a manifest says of them is true for ever. Who sees a lock
+//! before that manifest (a Swift that answers as S3 lists what other servers know) waits until it does, or the lock has expired.
 
 use crate::VaultError;
 use crate::catalogue::{Level, Memory, Tree};
-use crate::layout::Hbn;
+use crate::layout::{Engine, Hbn};
 use bytes::Bytes;
 use freezer_model::clock::time_text;
 use freezer_storage::{ObjectName, Store, StoreError};
@@ -22,10 +23,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::task::AbortOnDropHandle;
 
-/// What a lock that may stay is good for until it is first renewed: so long it keeps out those who do not know that it is over.
-const FIRST_LEASE: Duration = Duration::from_secs(600);
+/// What a lock that may stay is good for until it is first renewed: so long it keeps out those who do not know that it is over. Longer
+/// than two clocks can be apart that S3 still answers, each by 15 minutes from its own: whoever is ahead does not take it for expired.
+const FIRST_LEASE: Duration = Duration::from_secs(1900);
 /// So many of them stay at most.
 const MOST_LEFT: usize = 32;
+
+/// The time now, in seconds since 1970, of a run that read `now_secs` from its clock when it `began`. Without that no time has passed.
+pub fn present_secs(now_secs: i64, began: Option<Instant>) -> i64 {
+    now_secs.saturating_add(began.map_or(0, |began| seconds(began.elapsed())))
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
@@ -96,7 +103,7 @@ pub(crate) struct Lock {
 type Leases = (Duration, Duration);
 
 impl Lock {
-    /// Takes the lock of `hbn` or says who has it.
+    /// Takes the lock of `hbn` or says who has it. `now_secs` is what [`present_secs`] says.
     pub(crate) async fn take(
         store: &Arc<dyn Store>,
         hbn: &Hbn,
@@ -127,7 +134,9 @@ impl Lock {
         now_secs: i64,
         expiry: Duration,
     ) -> Result<(Self, Option<Tree>), VaultError> {
-        let lease = if store.spares_requests() { expiry.min(FIRST_LEASE) } else { expiry };
+        // Disk images are read for long even when nothing has changed: their locks are renewed anyway, and do not stay.
+        let may_stay = store.spares_requests() && hbn.engine() == Engine::Tar;
+        let lease = if may_stay { expiry.min(FIRST_LEASE) } else { expiry };
         let announce = || Self::announce(store, hbn, "backup", now_secs, (lease, expiry));
         let mut lock = match announce().await {
             // Only when it cannot be written to, the store is looked at, and made if it is not there.
@@ -177,8 +186,9 @@ impl Lock {
             expiry_secs: lease.as_secs().max(1),
             process: ProcessMark::own(),
         };
-        write(store, &name, &note).await?;
+        // Before it is written, which may take its time: nobody counts on it for longer than others do.
         let started = Instant::now();
+        write(store, &name, &note).await?;
         let place = (store.clone(), name.clone());
         let renewal = tokio::spawn(renew(place, note.clone(), started, (lease, expiry)));
         Ok(Self {
@@ -196,17 +206,19 @@ impl Lock {
 
     /// Nobody takes over what was announced so short a time ago, whatever is wrong with the clocks.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.started.elapsed() < self.lease / 16
+        self.started.elapsed() < self.lease / 24
     }
 
     /// What a manifest says of locks: the names of those that are over as soon as it is there. And whether this one is among them;
     /// [`Lock::leave`] is enough then.
     pub(crate) fn over_once_committed(&self, may_stay: bool) -> (Vec<String>, bool) {
-        // Before it is renewed for the first time: from then on it keeps others out for longer.
+        // It keeps others out for longer once it is renewed, which is after a quarter of the lease. Half of that time is for the objects
+        // that come before the manifest.
         let stays = may_stay
             && self.store.spares_requests()
             && self.over.len() < MOST_LEFT
-            && self.started.elapsed() < self.lease / 4;
+            && self.lease <= FIRST_LEASE
+            && self.started.elapsed() < self.lease / 8;
         let own = stays.then_some(&self.name);
         let names = self.over.iter().chain(own).filter_map(|name| name.as_str().rsplit('/').next());
         (names.map(str::to_owned).collect(), stays)
@@ -247,7 +259,10 @@ impl Lock {
             return self.store.delete(&self.name).await;
         }
         let names: Vec<ObjectName> = self.over.iter().chain([&self.name]).cloned().collect();
-        self.store.delete_all(&names).await
+        let Err(error) = self.store.delete_all(&names).await else { return Ok(()) };
+        // They stop nobody who knows of them. Its own does.
+        tracing::info!(lock = %self.name, %error, "locks that are over stay for the next run");
+        self.store.delete(&self.name).await
     }
 }
 

@@ -188,13 +188,16 @@ async fn two_at_once_do_not_interleave() {
     let room = Room::new();
     plant_much(&room);
     let monitor = Arc::new(Monitor::new());
-    let task = tokio::spawn(backup(room.store.clone(), room.request(T0), monitor.clone()));
+    // Its action began two hours ago: the lock is of now, and good for an hour.
+    let began = Instant::now().checked_sub(Duration::from_secs(7200));
+    let late = BackupRequest { began, ..room.request(T0) };
+    let task = tokio::spawn(backup(room.store.clone(), late, monitor.clone()));
     until("reading", || monitor.progress().bytes_read > 0).await;
-    let error = room.backup(room.request(T0)).await.unwrap_err();
+    let error = room.backup(room.request(T0 + 7200 + 3599)).await.unwrap_err();
     assert!(matches!(error, VaultError::Locked { .. }), "{error}");
     let text = error.to_string();
     assert!(
-        text.contains("host1_daily job is in use by a backup on") && text.contains("2023-11-14T23:13:20Z"),
+        text.contains("host1_daily job is in use by a backup on") && text.contains("2023-11-15T01:13:"),
         "{text}"
     );
     let other = BackupRequest { backup_name: "another".into(), ..room.request(T0) };
@@ -220,6 +223,10 @@ async fn locks_expire_and_dead_owners_lose_them() {
     let error = room.backup(room.request(T0 + 3599)).await.unwrap_err();
     assert!(matches!(error, VaultError::Locked { .. }), "{error}");
     room.backup(room.request(T0 + 3600)).await.expect("expired");
+    lock(T0 + 4000, "null");
+    let began = Instant::now().checked_sub(Duration::from_secs(3600));
+    let late = BackupRequest { began, ..room.request(T0 + 4000) };
+    room.backup(late).await.expect("expired while the action was at something else");
     // A process of this machine that is gone.
     let read = |path: &str| std::fs::read_to_string(path).unwrap().trim().to_owned();
     let boot = read("/proc/sys/kernel/random/boot_id");

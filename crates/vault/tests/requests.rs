@@ -435,10 +435,10 @@ async fn a_lock_that_is_left_stops_nobody_for_long() {
     }
     assert_eq!(locks(&room), 1);
     // Who knows nothing of what manifests say (here a store that does not spare requests) waits until it expires, and removes it.
-    let error = room.backup(room.incremental(T0 + DAY + 599)).await.unwrap_err();
+    let error = room.backup(room.incremental(T0 + DAY + 1899)).await.unwrap_err();
     assert!(matches!(error, VaultError::Locked { .. }), "{error}");
     assert_eq!(locks(&room), 1);
-    assert_eq!(room.backup(room.incremental(T0 + DAY + 600)).await.unwrap().level, 2);
+    assert_eq!(room.backup(room.incremental(T0 + DAY + 1900)).await.unwrap().level, 2);
     assert_eq!(locks(&room), 0);
     // Who knows does not.
     for (level, now) in [(3, T0 + 2 * DAY), (4, T0 + 2 * DAY + 1)] {
@@ -458,8 +458,13 @@ async fn a_lock_that_is_left_stops_nobody_for_long() {
     let error = apply(&store, &request, &agreed, &Monitor::new()).await.unwrap_err();
     assert!(matches!(error, VaultError::Locked { .. }), "{error}");
     assert_eq!(locks(&room), 3);
-    // Retention takes away those that are over with its own.
     std::fs::remove_file(theirs).unwrap();
+    // Those that are over cannot be removed: its own goes all the same.
+    let faults = vec![Fault { method: Method::DeleteAll, nth: 1, kind: FaultKind::Refused }];
+    let faulty: Arc<dyn Store> = Arc::new(Faulty::new(store.clone(), faults));
+    apply(&faulty, &request, &agreed, &Monitor::new()).await.unwrap();
+    assert_eq!(locks(&room), 2);
+    // Retention takes away those that are over with its own.
     apply(&store, &request, &agreed, &Monitor::new()).await.unwrap();
     assert_eq!(locks(&room), 0);
     room.expect(room.to("target"), &tree(&room.source())).await;

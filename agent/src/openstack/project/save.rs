@@ -44,6 +44,7 @@ pub async fn backup(
     let work = Work { options, around, cloud, store };
     let saved = members(&work, wanted, &mut topology).await?;
     let mut request = SetRequest::new(&options.hostname, &options.backup_name, around.now_secs);
+    request.began = around.began;
     request.members = data(&saved).map(|data| data.named.clone()).collect::<Vec<NewMember>>();
     request.problems = problems(&topology);
     request.problems.extend(keys_of_others(&topology));

@@ -135,6 +135,7 @@ async fn name_them(
     saved: &Saved,
 ) -> Result<BackupReport, VaultError> {
     let mut request = SetRequest::new(&options.hostname, &options.backup_name, work.disks.now_secs);
+    request.began = work.disks.began;
     request.members = saved.members()?;
     request.topology = saved.description.to_value();
     request.problems = saved.problems.clone();

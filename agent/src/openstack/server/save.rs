@@ -22,7 +22,7 @@ use freezer_storage::Store;
 use freezer_vault::image::{self, ImageRequest, OpenImage};
 use freezer_vault::prune::withdraw;
 use freezer_vault::set::NewMember;
-use freezer_vault::{BackupReport, Engine, FileProblem, Monitor, VaultError, Weight};
+use freezer_vault::{BackupReport, Engine, FileProblem, Monitor, VaultError, Weight, present_secs};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -272,8 +272,9 @@ pub async fn take_back(work: &Saving, made: &[(String, BackupReport)]) {
     for (role, report) in made {
         let taken = match NewMember::of(Engine::Image, report, role) {
             Ok(member) => {
+                let now_secs = present_secs(work.disks.now_secs, work.disks.began);
                 let expiry = work.disks.lock_expiry;
-                withdraw(&work.store, &member.hbn, member.id, work.disks.now_secs, expiry).await.map(|_| ())
+                withdraw(&work.store, &member.hbn, member.id, now_secs, expiry).await.map(|_| ())
             }
             Err(error) => Err(error),
         };

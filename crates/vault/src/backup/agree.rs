@@ -158,6 +158,9 @@ fn same<I>(
     // As many as there are offers: who made none has failed.
     for (position, (member, offer)) in members.sound_mut().zip(offers).enumerate() {
         member.parent = offer.base.map(|(parent, _)| parent);
+        if let Some(tree) = &mut member.tree {
+            tree.forget();
+        }
         agreed.greatest = agreed.greatest.max(offer.greatest);
         agreed.mac = agreed.mac.or(offer.mac);
         agreed.succeeds = agreed.succeeds.or(offer.succeeds);

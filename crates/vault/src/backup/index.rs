@@ -14,9 +14,14 @@ use freezer_model::clock::time_text;
 use freezer_storage::Store;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// An index or snapshot file longer than this is taken for damage.
 const MOST_INDEX_BYTES: u64 = 16 << 30;
+
+/// Held while an index that is an object of its own is read: it is in memory twice then, packed and clear, and several images may be
+/// saved at the same time.
+static READING: Mutex<()> = Mutex::const_new(());
 
 /// A longer index or table of contents is an object of its own: manifests are read in great numbers.
 const MOST_BYTES_WITHIN: usize = 16 << 10;
@@ -122,21 +127,28 @@ pub(super) async fn load<W: Work>(
     let level = &level.whole(store, hbn).await?;
     let part = if level.manifest().is_some() { INDEX } else { ENGINE_METADATA };
     let name = level.id.object(hbn, part)?;
-    let body = match level.manifest().and_then(index_within) {
-        Some(body) => Some(body),
-        None => read_whole(store, &name, MOST_INDEX_BYTES).await?,
+    let (body, turn) = match level.manifest().and_then(index_within) {
+        Some(body) => (Some(body), None),
+        None => {
+            let turn = READING.lock().await;
+            (read_whole(store, &name, MOST_INDEX_BYTES).await?, Some(turn))
+        }
     };
     let Some(body) = body else { return Ok(Err(format!("{name} is missing"))) };
     let sealed = level.sealed.clone();
-    let parse = move || match &sealed {
-        None => W::read_index(StoredIndex::Upstream(body)),
-        Some(sealed) => {
-            let fault = attachment_fault(Some(&body), &sealed.manifest.index, key.as_ref());
-            match fault.map_err(|error| error.to_string())? {
-                Some(fault) => Err(fault),
-                None => {
-                    let clear = unpack(body, &sealed.manifest, pass.as_ref());
-                    W::read_index(StoredIndex::Ours(clear.map_err(|error| error.to_string())?))
+    let parse = move || {
+        // To the end, also when nobody waits for it any more.
+        let _turn = turn;
+        match &sealed {
+            None => W::read_index(StoredIndex::Upstream(body)),
+            Some(sealed) => {
+                let fault = attachment_fault(Some(&body), &sealed.manifest.index, key.as_ref());
+                match fault.map_err(|error| error.to_string())? {
+                    Some(fault) => Err(fault),
+                    None => {
+                        let clear = unpack(body, &sealed.manifest, pass.as_ref());
+                        W::read_index(StoredIndex::Ours(clear.map_err(|error| error.to_string())?))
+                    }
                 }
             }
         }

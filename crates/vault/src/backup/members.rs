@@ -8,7 +8,7 @@ use super::work::Settings;
 use crate::VaultError;
 use crate::catalogue::{Memory, Tree};
 use crate::layout::{DATA, Hbn, LevelId};
-use crate::lock::Lock;
+use crate::lock::{Lock, present_secs};
 use crate::manifest::ParentLink;
 use freezer_storage::{ObjectName, Store};
 use futures_util::future::join_all;
@@ -107,7 +107,7 @@ impl Member {
     }
 
     async fn lock(&mut self, settings: &Settings) {
-        let (now, expiry) = (settings.now_secs, settings.lock_expiry);
+        let (now, expiry) = (present_secs(settings.now_secs, settings.began), settings.lock_expiry);
         let folder = settings.memory.as_deref();
         self.memory = folder.map(|folder| Memory::of(folder, &*self.store, &settings.hbn));
         match Lock::take_and_look(&self.store, &settings.hbn, self.memory.clone(), now, expiry).await {

@@ -36,7 +36,7 @@ use crate::problem::FileProblem;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Upstream's `max_segment_size` when nothing is said.
 pub const USUAL_SEGMENT_BYTES: u64 = 33_554_432;
@@ -60,6 +60,8 @@ pub struct BackupRequest {
     pub levels: LevelPolicy,
     /// Seconds since 1970, UTC. The backup's id unless one as new exists already.
     pub now_secs: i64,
+    /// When `now_secs` was read. Locks are of the time at which they are taken, however long that is after; `None`: of `now_secs`.
+    pub began: Option<Instant>,
     pub lock_expiry: Duration,
     /// Count files and bytes in a thread of its own, so that progress has totals.
     pub scan_totals: bool,
@@ -83,6 +85,7 @@ impl BackupRequest {
             max_segment_size_bytes: USUAL_SEGMENT_BYTES,
             levels: LevelPolicy::default(),
             now_secs,
+            began: None,
             lock_expiry: USUAL_LOCK_EXPIRY,
             scan_totals: false,
             dry_run: false,

@@ -10,7 +10,7 @@ use crate::monitor::Monitor;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One engine's part of one backup.
 pub(crate) trait Work: Send + 'static {
@@ -82,6 +82,8 @@ pub(crate) struct Settings {
     pub max_segment_size_bytes: u64,
     pub levels: LevelPolicy,
     pub now_secs: i64,
+    /// When that was read.
+    pub began: Option<Instant>,
     pub lock_expiry: Duration,
     pub dry_run: bool,
     /// Folder in which this machine keeps the manifests that it wrote last.

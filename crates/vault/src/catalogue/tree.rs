@@ -130,6 +130,11 @@ impl Tree {
         Ok(level)
     }
 
+    /// The manifest that was read first: it may be long, and who has planned needs it no more.
+    pub fn forget(&mut self) {
+        self.first = OnceLock::new();
+    }
+
     async fn recalled(&self, hbn: &Hbn, id: LevelId) -> Option<Level> {
         let listed = self.levels.get(&id)?.get(MANIFEST)?;
         let body = self.memory.as_ref()?.recall(listed.size_bytes, listed.tag.as_deref()?).await?;

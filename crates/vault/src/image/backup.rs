@@ -38,6 +38,7 @@ pub async fn backup(
         max_segment_size_bytes: request.max_segment_size_bytes,
         levels: request.levels,
         now_secs: request.now_secs,
+        began: request.began,
         lock_expiry: request.lock_expiry,
         dry_run: request.dry_run,
         memory: None,

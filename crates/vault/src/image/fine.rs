@@ -1,7 +1,8 @@
 //! Which blocks of a region are not as they were: short hashes of the blocks of the regions that were stored last.
 //!
 //! They are kept in a bounded room. Where none is left, a region that is stored takes that of the region whose hashes were made
-//! longest ago, but not of one of the same level: what has changed lately is what changes again.
+//! longest ago, but not of one of the same level: what has changed lately is what changes again. An index that has more than there
+//! is room for, from a program that gave more, loses the oldest when it is stored again.
 //!
 //! Stored form: entries of one length, those that were made longest ago first. Each is the region's number (u32,
 //! little-endian), the beginning of the region's own hash, and 8 bytes for each block that fits into a region. A block of
@@ -28,8 +29,9 @@ const NUMBER_BYTES: usize = 4;
 const MARK_BYTES: usize = 8;
 const HEAD_BYTES: usize = NUMBER_BYTES + MARK_BYTES;
 
-/// Of all entries: with regions of 64 KiB they are 14.6 GiB of content. It is stored again with each level.
-const MOST_BYTES: usize = 32 << 20;
+/// Of all entries: with regions of 64 KiB they are 3.6 GiB of content. It is stored again with each level, and held in memory of each
+/// image that is saved: of a project's several at the same time.
+const MOST_BYTES: usize = 8 << 20;
 
 /// In place of the number: the entry is of no region any more.
 const FREE: u32 = u32::MAX;
@@ -200,14 +202,21 @@ impl Fine {
         Some(self.oldest)
     }
 
-    /// Appends the entries, and answers what is to be said of them. Without any nothing.
+    /// Appends the entries that there is room for, and answers what is to be said of them. Without any nothing.
     pub(super) fn append_to(self, out: &mut Vec<u8>) -> Option<Described> {
         let before = out.len();
-        out.reserve_exact(self.entries.len());
+        let in_use = || {
+            let entries = self.entries.chunks_exact(self.entry_bytes.max(1)).zip(&self.is_new);
+            entries.filter(|(entry, _)| !entry.starts_with(&FREE.to_le_bytes()))
+        };
+        let count = in_use().count();
+        let mut excess = count.saturating_sub(self.most_entries);
+        out.reserve_exact((count - excess).saturating_mul(self.entry_bytes));
         for wanted in [false, true] {
-            let entries = self.entries.chunks_exact(self.entry_bytes.max(1));
-            for (entry, is_new) in entries.zip(&self.is_new) {
-                if *is_new == wanted && !entry.starts_with(&FREE.to_le_bytes()) {
+            for (entry, _) in in_use().filter(|(_, is_new)| **is_new == wanted) {
+                if excess > 0 {
+                    excess -= 1;
+                } else {
                     out.extend_from_slice(entry);
                 }
             }
@@ -373,6 +382,32 @@ mod tests {
     }
 
     #[test]
+    fn what_has_more_than_there_is_room_for_loses_the_oldest() {
+        let state = |last| region(&[1, 2, 3, last]);
+        let known = Some(vec![false, false, false, true]);
+        let mut index = ImageIndex::new(REGION as u64).bounded(5);
+        for number in 0..5 {
+            renewed(&mut index, number, &state(1));
+        }
+        // All are known still, and 0 is of this level now. 4 is no more.
+        let mut index = next(index, 2);
+        assert_eq!(renewed(&mut index, 0, &state(2)), known);
+        index.set(4, ZERO);
+        let index = next(index, 2);
+        for (number, last) in [(0, 3), (3, 2)] {
+            assert_eq!(renewed(&mut index.clone(), number, &state(last)), known, "{number}");
+        }
+        for number in [1, 2] {
+            assert_eq!(renewed(&mut index.clone(), number, &state(2)), None, "{number}");
+        }
+        assert_eq!(index.get(1), hash_of(&state(1)), "that the region is the same is known");
+        // Where there is room for none, no bytes of any are left.
+        let stored = next(index, 0).into_bytes();
+        assert!(stored.ends_with(b"FZIMAGE1"));
+        assert!(ImageIndex::from_bytes(stored).is_ok());
+    }
+
+    #[test]
     fn damage_is_no_index_and_no_panic() {
         let mut index = ImageIndex::new(REGION as u64);
         renewed(&mut index, 0, &region(&[1, 2, 3, 4]));
@@ -501,7 +536,8 @@ mod tests {
                 let payload = save(random.below(5), &mut index, &old, &image);
                 levels.push((payload, image.len() as u64));
                 assert!(merged(&levels) == image, "seed {seed}, step {step}");
-                index = next(index, room);
+                // Now and then there is less room than there was, and more again.
+                index = next(index, if random.below(4) == 0 { room / 2 } else { room });
             }
         }
     }

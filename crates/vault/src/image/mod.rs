@@ -28,7 +28,7 @@ use crate::levels::LevelPolicy;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Everything [`backup`] needs to know. Start from [`ImageRequest::new`].
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub struct ImageRequest {
     pub levels: LevelPolicy,
     /// Seconds since 1970, UTC.
     pub now_secs: i64,
+    /// When `now_secs` was read. Locks are of the time at which they are taken, however long that is after; `None`: of `now_secs`.
+    pub began: Option<Instant>,
     pub lock_expiry: Duration,
     pub dry_run: bool,
     /// HBN of the set that will name it. Rotation of that set removes what no set has named after long.
@@ -58,6 +60,7 @@ impl ImageRequest {
             max_segment_size_bytes: USUAL_SEGMENT_BYTES,
             levels: LevelPolicy::default(),
             now_secs,
+            began: None,
             lock_expiry: USUAL_LOCK_EXPIRY,
             dry_run: false,
             part_of: None,

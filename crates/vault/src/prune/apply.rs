@@ -22,7 +22,8 @@ pub async fn apply(
             cause: format!("the plan is for {}, not {}", agreed.hbn, request.hbn),
         });
     }
-    let lock = Lock::take(store, &request.hbn, "prune", request.now_secs, request.lock_expiry).await?;
+    let now_secs = request.present_secs();
+    let lock = Lock::take(store, &request.hbn, "prune", now_secs, request.lock_expiry).await?;
     let result = under_lock(store, request, agreed, monitor, &lock).await;
     lock.release().await;
     monitor.set_phase(Phase::Finished);

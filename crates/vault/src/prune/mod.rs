@@ -17,9 +17,10 @@ pub use plan::plan;
 pub use withdraw::withdraw;
 
 use crate::layout::{Hbn, LevelId};
+use crate::lock::present_secs;
 use serde::Serialize;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Everything [`plan`] and [`apply`] need to know. Start from [`PruneRequest::new`].
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct PruneRequest {
     pub hbn: Hbn,
     pub retention: Retention,
     pub now_secs: i64,
+    /// When `now_secs` was read. Locks are of the time at which they are taken, however long that is after; `None`: of `now_secs`.
+    pub began: Option<Instant>,
     /// Unfinished backups younger than this are left alone: somebody may be writing them.
     pub orphan_grace: Duration,
     pub lock_expiry: Duration,
@@ -38,7 +41,12 @@ pub const USUAL_ORPHAN_GRACE: Duration = Duration::from_secs(86_400);
 impl PruneRequest {
     pub fn new(hbn: Hbn, retention: Retention, now_secs: i64) -> Self {
         let lock_expiry = crate::backup::USUAL_LOCK_EXPIRY;
-        Self { hbn, retention, now_secs, orphan_grace: USUAL_ORPHAN_GRACE, lock_expiry }
+        Self { hbn, retention, now_secs, began: None, orphan_grace: USUAL_ORPHAN_GRACE, lock_expiry }
+    }
+
+    /// What a lock is taken with.
+    pub(crate) fn present_secs(&self) -> i64 {
+        present_secs(self.now_secs, self.began)
     }
 }
 

@@ -26,7 +26,7 @@ use crate::manifest::MemberLink;
 use crate::problem::FileProblem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A backup to be named by a set.
 #[derive(Clone, Debug)]
@@ -63,6 +63,8 @@ pub struct SetRequest {
     pub encryption: Option<EncryptionOptions>,
     /// Seconds since 1970, UTC.
     pub now_secs: i64,
+    /// When `now_secs` was read. Locks are of the time at which they are taken, however long that is after; `None`: of `now_secs`.
+    pub began: Option<Instant>,
     pub lock_expiry: Duration,
 }
 
@@ -76,6 +78,7 @@ impl SetRequest {
             problems: Vec::new(),
             encryption: None,
             now_secs,
+            began: None,
             lock_expiry: USUAL_LOCK_EXPIRY,
         }
     }

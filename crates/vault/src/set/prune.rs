@@ -236,7 +236,8 @@ async fn remove_chains(
     rows: &[&Decision],
     (monitor, report): (&Monitor, &mut PruneReport),
 ) -> Result<(), VaultError> {
-    let lock = Lock::take(store, hbn, "prune", request.now_secs, request.lock_expiry).await?;
+    // Those before it may have taken hours.
+    let lock = Lock::take(store, hbn, "prune", request.present_secs(), request.lock_expiry).await?;
     let work = async {
         // Under the lock nobody adds a level; one that came before keeps the chain, and so does a set that names it by now.
         let catalogue = catalogue::list(store, hbn).await?;

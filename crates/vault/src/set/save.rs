@@ -38,6 +38,7 @@ pub async fn save(
         max_segment_size_bytes: USUAL_SEGMENT_BYTES,
         levels: LevelPolicy::default(),
         now_secs: request.now_secs,
+        began: request.began,
         lock_expiry: request.lock_expiry,
         dry_run: false,
         memory: None,
