@@ -7,7 +7,9 @@ use freezer_vault::backup::Source;
 use freezer_vault::encryption::EncryptionOptions;
 use freezer_vault::prune::{PruneRequest, Retention, apply, plan};
 use freezer_vault::verify::{Scope, VerifyRequest};
-use freezer_vault::{BackupReport, BackupRequest, Monitor, RestoreRequest, VaultError, catalogue, verify};
+use freezer_vault::{
+    BackupReport, BackupRequest, Monitor, RestoreReport, RestoreRequest, VaultError, catalogue, verify,
+};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -133,6 +135,13 @@ async fn a_clear_folder_and_an_encrypted_one_stay_apart() {
         |request: RestoreRequest| RestoreRequest { pass_phrase: Some(pass("secret words")), ..request };
     room.expect(with(of(&room, "a", "clear")), &tree(&room.path("a"))).await;
     room.expect(with(of(&room, "b", "sealed")), &tree(&room.path("b"))).await;
+    // Who has no pass phrase has to do with the clear one only.
+    room.expect(of(&room, "a", "by whom"), &tree(&room.path("a"))).await;
+    let report = save(&room, "a", T0 + 2 * DAY + 3600, None).await;
+    assert_eq!((report.level, report.chain_timestamp), (1, T0), "{}", report.level_reason);
+    room.expect(of(&room, "a", "by whom again"), &tree(&room.path("a"))).await;
+    let error = room.restore(with(room.to("which"))).await.unwrap_err();
+    assert!(matches!(error, VaultError::SeveralSources { .. }), "{error}");
     assert_eq!(keep_one(&room).await, [T0, T0 + 2 * DAY], "the last of each");
     // A folder that is encrypted from now on is the same one, and goes on being rotated.
     let report = save(&room, "a", T0 + 3 * DAY, encryption("secret words")).await;
@@ -140,6 +149,30 @@ async fn a_clear_folder_and_an_encrypted_one_stay_apart() {
     assert_eq!(save(&room, "a", T0 + 4 * DAY, encryption("secret words")).await.level, 1);
     assert_eq!(keep_one(&room).await, [T0 + 2 * DAY, T0 + 3 * DAY]);
     room.expect(with(of(&room, "a", "again")), &tree(&room.path("a"))).await;
+}
+
+/// A job that was encrypted, or is from now on, is no reason to refuse its restore, though nobody can tell that it is one folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_of_what_followed_each_other_is_restored() {
+    let secret = encryption("secret words");
+    let with =
+        |request: RestoreRequest| RestoreRequest { pass_phrase: Some(pass("secret words")), ..request };
+    let is_told = |report: &RestoreReport| report.warnings.iter().any(|text| text.contains("older backups"));
+    let room = two_folders();
+    save(&room, "a", T0, secret.clone()).await;
+    std::fs::write(room.path("a/file"), "newer\n").unwrap();
+    save(&room, "a", T0 + DAY, None).await;
+    let report = room.expect(room.to("clear"), &tree(&room.path("a"))).await;
+    assert!(is_told(&report), "{:?}", report.warnings);
+    assert_eq!(keep_one(&room).await, [T0, T0 + DAY], "rotation keeps them apart");
+
+    let room = two_folders();
+    save(&room, "a", T0, None).await;
+    save(&room, "b", T0 + DAY, secret).await;
+    let report = room.expect(with(room.to("sealed")), &tree(&room.path("b"))).await;
+    assert!(is_told(&report), "{:?}", report.warnings);
+    let report = room.expect(of(&room, "a", "by path"), &tree(&room.path("a"))).await;
+    assert!(report.warnings.iter().any(|text| text.contains("passed over")), "{:?}", report.warnings);
 }
 
 /// Takes the mark out of a manifest, as it was before there were marks.

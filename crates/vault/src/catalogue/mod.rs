@@ -14,7 +14,7 @@ pub(crate) use ancestry::check_presence;
 pub(crate) use memory::Memory;
 pub use read::{list, list_beginning, list_hbns};
 pub(crate) use read::{read_level, read_whole};
-pub(crate) use sources::{mark, source_of_path};
+pub(crate) use sources::{Several, mark, source_of_path};
 pub(crate) use tree::Tree;
 
 use crate::codecs::Compression;

@@ -114,10 +114,12 @@ impl Catalogue {
         let clear = mark(self.hbn.as_str(), source, None)?;
         let key = self.key_of_newest(store, keys).await?;
         let sealed = key.map(|key| mark(self.hbn.as_str(), source, Some(&key))).transpose()?;
-        let is_ours = |found: &SourceRecord| match &found.name {
-            Some(_) => found.id == clear.id,
-            // Without the pass phrase nothing can be built on it, or restored from it, in any case.
-            None => sealed.as_ref().is_none_or(|sealed| found.id == sealed.id),
+        let has_clear = self.sources().into_iter().flatten().any(|found| found.id == clear.id);
+        let is_ours = |found: &SourceRecord| match (&found.name, &sealed) {
+            (Some(_), _) => found.id == clear.id,
+            (None, Some(sealed)) => found.id == sealed.id,
+            // Without the pass phrase nothing can be built on it, or restored from it, in any case: what can be goes before.
+            (None, None) => keys.is_some() || !has_clear,
         };
         let other = |found: &SourceRecord| found.name.clone().unwrap_or_else(|| "another folder".to_owned());
         let sources = self.sources().into_iter();
@@ -140,19 +142,57 @@ impl Catalogue {
         Ok((proof == Some(true)).then_some(key))
     }
 
-    /// What it holds backups of, when that is more than one thing; for people.
-    pub(crate) fn several_sources(&self) -> Vec<String> {
-        let mut found: Vec<(&str, String)> = Vec::new();
+    /// What it holds backups of, when that is more than one thing.
+    pub(crate) fn several_sources(&self) -> Several {
+        let mut found: Vec<Span<'_>> = Vec::new();
         for (chain, source) in self.chains.iter().zip(self.sources()) {
             let (Some(source), Some(newest)) = (source, chain.existing().next_back()) else { continue };
-            let name = source.name.as_deref().unwrap_or("a folder of an encrypted backup");
-            let text = format!("{name} (until {})", freezer_model::clock::time_text(newest.id.timestamp));
-            match found.iter_mut().find(|(id, _)| *id == source.id) {
-                Some((_, last)) => *last = text,
-                None => found.push((&source.id, text)),
+            let since = if chain.marked().is_some() { chain.timestamp } else { i64::MAX };
+            let until = newest.id.timestamp;
+            match found.iter_mut().find(|span| span.source.id == source.id) {
+                Some(span) => (span.since, span.until) = (span.since.min(since), span.until.max(until)),
+                None => found.push(Span { source, since, until }),
             }
         }
-        if found.len() < 2 { Vec::new() } else { found.into_iter().map(|(_, text)| text).collect() }
+        let mut several = Several::default();
+        match found.as_slice() {
+            [] | [_] => {}
+            [one, other] if one.ended_before(other) => several.former = Some(one.text()),
+            [one, other] if other.ended_before(one) => several.former = Some(other.text()),
+            all => several.sources = all.iter().map(Span::text).collect(),
+        }
+        several
+    }
+}
+
+/// What a name holds backups of, for people.
+#[derive(Debug, Default)]
+pub(crate) struct Several {
+    /// By the name alone nobody can tell which of these is meant: none of them, or more than one.
+    pub sources: Vec<String>,
+    /// What ended before that began which the name stands for now, with encryption or without as this is not. A folder that was
+    /// encrypted at some time looks so, if no backup of it says so.
+    pub former: Option<String>,
+}
+
+/// The time of the backups of one source.
+struct Span<'a> {
+    source: &'a SourceRecord,
+    /// Its first chain that bears a mark.
+    since: i64,
+    /// Its newest level.
+    until: i64,
+}
+
+impl Span<'_> {
+    /// One of both is encrypted, and this one had ended when the other began.
+    fn ended_before(&self, other: &Span<'_>) -> bool {
+        self.source.name.is_some() != other.source.name.is_some() && self.until < other.since
+    }
+
+    fn text(&self) -> String {
+        let name = self.source.name.as_deref().unwrap_or("a folder of an encrypted backup");
+        format!("{name} (until {})", freezer_model::clock::time_text(self.until))
     }
 }
 

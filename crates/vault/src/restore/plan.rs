@@ -2,7 +2,7 @@
 
 use super::{Authenticity, RestoreRequest, sniff_upstream};
 use crate::VaultError;
-use crate::catalogue::{self, Catalogue, Level, Standing, check_presence, source_of_path};
+use crate::catalogue::{self, Catalogue, Level, Several, Standing, check_presence, source_of_path};
 use crate::codecs::Compression;
 use crate::encryption::{Cipher, KeyRing, MacKey, Scheme};
 use crate::layout::{Engine, Hbn, LevelId};
@@ -234,22 +234,30 @@ async fn select(
         Some(source) => catalogue.foreign(store, &source, keys).await?,
         None => vec![None; catalogue.chains.len()],
     };
-    let several = catalogue.several_sources();
-    if request.source.is_none() && request.not_after_secs.is_none() && !several.is_empty() {
-        return Err(VaultError::SeveralSources { hbn: hbn(), sources: several });
+    let Several { sources, former } = catalogue.several_sources();
+    let is_by_name = request.source.is_none() && request.not_after_secs.is_none();
+    if is_by_name && !sources.is_empty() {
+        return Err(VaultError::SeveralSources { hbn: hbn(), sources });
+    }
+    if let Some(former) = former.filter(|_| is_by_name) {
+        warnings
+            .push(format!("{} holds older backups too, of {former}: they are restored by their date", hbn()));
     }
     let in_time = |level: &Level| request.not_after_secs.is_none_or(|limit| level.id.timestamp <= limit);
     let all = catalogue.chains.iter().zip(&foreign);
     let all = all.flat_map(|(chain, foreign)| chain.levels.iter().map(move |level| (level, foreign)));
     let mut candidates: Vec<_> = all.filter(|(level, _)| in_time(level)).collect();
     candidates.sort_by_key(|(level, _)| std::cmp::Reverse(level.id.timestamp));
-    let mut passed_over = None;
+    let mut passed_over: Option<&String> = None;
     for (level, foreign) in candidates {
         match (&level.standing, foreign) {
             (Standing::Complete | Standing::Upstream, None) => {
-                if let (false, Some(name)) = (several.is_empty(), source_name(level)) {
+                if let (false, Some(name)) = (sources.is_empty(), source_name(level)) {
                     warnings
                         .push(format!("{} holds backups of several folders; this one is of {name}", hbn()));
+                } else if let (true, Some(other)) = (sources.is_empty(), passed_over) {
+                    let text = format!("newer backups under {} are of {other}, as far as can be told", hbn());
+                    warnings.push(format!("{text}: they were passed over"));
                 }
                 return Ok(level.id);
             }
