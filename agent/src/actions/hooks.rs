@@ -4,11 +4,11 @@
 use super::commands::{self, Ending, Group};
 use super::{ActionError, Damage, Done};
 use crate::options::typed::ActionOptions;
-use freezer_vault::Monitor;
+use freezer_vault::{Monitor, Phase};
 use serde_json::{Map, Value, json};
 use std::future::Future;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Output of a hook that the result keeps, for each stream.
@@ -16,7 +16,11 @@ const OUTPUT_TOLD_BYTES: usize = 8 << 10;
 /// An action that was aborted may tidy up for so long before the hook after it runs beside that: whoever aborts ends it soon, with
 /// or without its hook.
 const TIDYING: Duration = Duration::from_secs(3);
-/// Whoever aborts an action waits no longer for it.
+/// One that commits then, as a restore does that moves files in, cannot be stopped any more and may succeed: for so long after the
+/// abort its outcome is awaited.
+const COMMITTING: Duration = Duration::from_secs(8);
+const POLL: Duration = Duration::from_millis(200);
+/// Whoever aborts an action waits no longer for it, and for what was awaited before.
 const AFTER_ABORT: Duration = Duration::from_secs(15);
 
 /// How a hook ended.
@@ -35,9 +39,11 @@ pub async fn around(
     let limit = Duration::from_secs(hooks.timeout_secs);
     let mut told = Map::new();
     let (mut done, early) = after_the_first(options, monitor, action, &mut told).await;
+    // Also what came to its end all the same has no more time after an abort.
+    let limit = if monitor.is_cancelled() { limit.min(AFTER_ABORT) } else { limit };
     if let Some(line) = &hooks.after {
         let (outcome, limit) = match &done {
-            _ if early.is_some() => ("aborted", limit.min(AFTER_ABORT)),
+            _ if early.is_some() => ("aborted", limit),
             Ok(done) if done.partial => ("partial", limit),
             Ok(_) => ("success", limit),
             Err(ActionError::Aborted) => ("aborted", limit.min(AFTER_ABORT)),
@@ -88,20 +94,27 @@ async fn after_the_first(
         let line = hooks.after.as_ref()?;
         Some(run(options, line, "aborted", limit.min(AFTER_ABORT), &CancellationToken::new()).await)
     };
-    let (done, early) = attended(action, (monitor.token(), TIDYING), after).await;
+    let commits = || monitor.progress().phase == Phase::Committing;
+    let (done, early) = attended(action, (monitor.token(), TIDYING), commits, after).await;
     (done, early.flatten())
 }
 
-/// Does the action. When it is asked to end and has not after `patience`, `hook` is done beside it.
+/// Does the action. When it is asked to end and has not after `patience`, nor after [`COMMITTING`] if it commits, `hook` is done
+/// beside it.
 async fn attended<T>(
     action: impl Future<Output = Result<Done, ActionError>>,
     (token, patience): (&CancellationToken, Duration),
+    commits: impl Fn() -> bool,
     hook: impl Future<Output = T>,
 ) -> (Result<Done, ActionError>, Option<T>) {
     let mut action = pin!(action);
     let lingers = async {
         token.cancelled().await;
+        let asked = Instant::now();
         tokio::time::sleep(patience).await;
+        while asked.elapsed() < COMMITTING && commits() {
+            tokio::time::sleep(POLL).await;
+        }
     };
     tokio::select! {
         done = &mut action => return (done, None),
@@ -193,12 +206,35 @@ mod tests {
         };
         let hook = async move { ran.send(()).unwrap() };
         monitor.cancel();
-        let (done, early) = attended(action, (monitor.token(), Duration::ZERO), hook).await;
+        let (done, early) = attended(action, (monitor.token(), Duration::ZERO), || false, hook).await;
         assert!(matches!(done, Err(ActionError::Aborted)) && early.is_some());
 
-        let (done, early) =
-            attended(async { Err::<Done, _>(ActionError::Aborted) }, (monitor.token(), TIDYING), async {})
-                .await;
+        let action = async { Err::<Done, _>(ActionError::Aborted) };
+        let (done, early) = attended(action, (monitor.token(), TIDYING), || false, async {}).await;
         assert!(done.is_err() && early.is_none(), "it has ended in time, and what follows knows how");
+    }
+
+    #[tokio::test]
+    async fn the_hook_after_waits_for_an_action_that_commits() {
+        let monitor = Monitor::new();
+        let (asked, is_asked) = tokio::sync::oneshot::channel();
+        let asked = std::cell::Cell::new(Some(asked));
+        // It ends only when somebody has found it committing, after all patience.
+        let commits = || {
+            if let Some(asked) = asked.take() {
+                asked.send(()).unwrap();
+            }
+            true
+        };
+        let action = async move {
+            is_asked.await.unwrap();
+            Err::<Done, _>(ActionError::Failed("it was committed".to_owned()))
+        };
+        monitor.cancel();
+        let (done, early) = attended(action, (monitor.token(), Duration::ZERO), commits, async {}).await;
+        assert!(
+            matches!(done, Err(ActionError::Failed(_))) && early.is_none(),
+            "the hook knows how it ended"
+        );
     }
 }
