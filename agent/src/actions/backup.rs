@@ -240,7 +240,7 @@ fn request(
         .ok_or_else(|| ActionError::Failed("path_to_backup is not set".into()))?;
     let mut source = Source::new(path);
     source.excludes = options.exclude.iter().map(|pattern| pattern.clone().into_bytes()).collect();
-    source.rules = rules(options, &held.map(Held::places_of_others).unwrap_or_default())?;
+    source.rules = rules(options)?;
     source.one_file_system = options.one_file_system;
     source.sync = options.sync;
     source.dereference = match options.dereference.as_str() {
@@ -252,6 +252,7 @@ fn request(
     if let Some(held) = held {
         source.root = held.path.clone();
         source.snapshot = Some(held.source());
+        source.places = held.places_of_others();
         source.sync = false;
     }
     let mut request = BackupRequest::new(&options.hostname, &options.backup_name, source, around.now_secs);
@@ -272,9 +273,9 @@ fn request(
 /// Longer files are no lists of rules.
 const MOST_RULES_BYTES: u64 = 1 << 20;
 
-/// `places` are names at the root which are left out before all rules.
-pub(super) fn rules(options: &ActionOptions, places: &[String]) -> Result<Rules, ActionError> {
-    let mut exclude: Vec<String> = places.iter().map(|name| format!("/{name}/")).collect();
+/// What is left out and saved, in the words of gitignore.
+pub(super) fn rules(options: &ActionOptions) -> Result<Rules, ActionError> {
+    let mut exclude = Vec::new();
     if let Some(file) = &options.exclude_rules_file {
         let bad =
             |cause: String| ActionError::Failed(format!("exclude_rules_file {}: {cause}", file.display()));

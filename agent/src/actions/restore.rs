@@ -61,7 +61,7 @@ fn left_out(options: &ActionOptions) -> Result<LeftOut, ActionError> {
         return Ok(LeftOut::default());
     }
     let excludes: Vec<Vec<u8>> = options.exclude.iter().map(|pattern| pattern.clone().into_bytes()).collect();
-    Ok(LeftOut::new(&excludes, rules(options, &[])?))
+    Ok(LeftOut::new(&excludes, rules(options)?))
 }
 
 /// Compares what lies in the target now with the checksum of the source.

@@ -38,8 +38,9 @@ pub(super) fn start(source: &Source, base: Option<Arc<Index>>, monitor: Arc<Moni
     let stop = Arc::new(AtomicBool::new(false));
     let (root, stopped) = (source.root.clone(), stop.clone());
     let one_file_system = source.one_file_system;
+    let places: Vec<PathBuf> = source.places.iter().map(|name| root.join(name)).collect();
     let task = spawn_blocking(move || {
-        let counter = Counter { root, one_file_system, base, stopped };
+        let counter = Counter { root, places, one_file_system, base, stopped };
         if let Some((bytes, files)) = counter.count() {
             monitor.set_totals(bytes, files);
         }
@@ -49,6 +50,8 @@ pub(super) fn start(source: &Source, base: Option<Arc<Index>>, monitor: Arc<Moni
 
 struct Counter {
     root: PathBuf,
+    /// Folders that are no data.
+    places: Vec<PathBuf>,
     one_file_system: bool,
     base: Option<Arc<Index>>,
     stopped: Arc<AtomicBool>,
@@ -71,6 +74,9 @@ impl Counter {
                 let path = entry.path();
                 let Ok(facts) = std::fs::symlink_metadata(&path) else { continue };
                 if facts.is_dir() {
+                    if self.places.contains(&path) {
+                        continue;
+                    }
                     files += 1;
                     if !self.one_file_system || facts.dev() == root.dev() {
                         waiting.push(path);

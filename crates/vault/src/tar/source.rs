@@ -39,6 +39,8 @@ pub struct Source {
     pub excludes: Vec<Vec<u8>>,
     /// Leaves out more, in the words of gitignore. Nothing of a single file.
     pub rules: Rules,
+    /// Names of folders at the root that are nobody's data, and that nobody has asked to leave out: a snapshot shows where others are.
+    pub places: Vec<String>,
     /// Which links are followed below the root.
     pub dereference: Dereference,
     /// Leave out what is mounted below the root (default true). A mount point is kept as an empty directory.
@@ -79,6 +81,7 @@ impl Source {
             root: root.into(),
             excludes: Vec::new(),
             rules: Rules::default(),
+            places: Vec::new(),
             dereference: Dereference::None,
             one_file_system: true,
             sync: false,

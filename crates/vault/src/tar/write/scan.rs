@@ -87,7 +87,8 @@ impl Writer<'_> {
             }
             let now = self.look(dir, &name);
             let is_folder = matches!(&now, Ok(Some(now)) if now.kind == Kind::Directory);
-            if self.source.rules.leave_out(&full, is_folder) {
+            let is_place = || self.source.places.iter().any(|place| place.as_bytes() == full.as_slice());
+            if self.source.rules.leave_out(&full, is_folder) || (is_folder && is_place()) {
                 continue;
             }
             self.entries += 1;
