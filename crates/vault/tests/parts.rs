@@ -157,25 +157,40 @@ async fn what_is_mounted_in_the_target_is_filled_and_not_emptied() {
         let precious = ["target/mnt/precious", "target/mnt/old/precious"].map(|name| room.path(name));
         std::fs::create_dir(room.path("target/mnt/old")).unwrap();
         precious.iter().for_each(|path| std::fs::write(path, "mine").unwrap());
+        // Of a folder that goes, all goes but what is mounted in it.
+        std::fs::create_dir(room.path("target/old")).unwrap();
+        let mounted_below = Small::mount(room.path("target/old/mnt"));
+        for name in ["target/old/file", "target/old/mnt/precious", "target/old/zero"] {
+            std::fs::write(room.path(name), "mine").unwrap();
+        }
+        let _listener = std::os::unix::net::UnixListener::bind(room.path("target/old/socket")).unwrap();
         let over = with(&room, Existing::Replace, true);
         let dry = room.restore(RestoreRequest { dry_run: true, ..over.clone() }).await.unwrap();
-        assert!(would_delete(&dry, 5) && dry.spared == 2, "{:?}", dry.warnings);
+        assert!(would_delete(&dry, 8) && dry.spared == 2, "{:?}", dry.warnings);
 
         let report = room.restore(over).await.unwrap();
         assert!(!report.is_partial, "{:?}", report.problems);
-        assert_eq!((report.deleted, report.spared), (5, 2));
+        assert_eq!((report.deleted, report.spared), (8, 2));
         for report in [&dry, &report] {
-            let told: Vec<_> = report.problems.iter().filter(|problem| problem.kind == "mount").collect();
-            assert!(told.len() == 1 && told[0].path == "mnt", "{:?}", report.problems);
+            for (kind, path) in [("mount", "mnt"), ("undeleted", "old/mnt")] {
+                let told: Vec<_> = report.problems.iter().filter(|problem| problem.kind == kind).collect();
+                assert!(told.len() == 1 && told[0].path == path, "{:?}", report.problems);
+            }
         }
         precious.iter().for_each(|path| assert_eq!(std::fs::read(path).unwrap(), b"mine"));
+        assert_eq!(std::fs::read(room.path("target/old/mnt/precious")).unwrap(), b"mine");
+        drop(mounted_below);
+        std::fs::remove_dir(room.path("target/old/mnt")).unwrap();
+        std::fs::remove_dir(room.path("target/old")).unwrap();
         let inode = |name: &str| std::fs::metadata(room.path("target/mnt").join(name)).unwrap().ino();
         assert_eq!(inode("deep/file"), inode("linked"));
         std::fs::remove_file(&precious[0]).unwrap();
         std::fs::remove_dir_all(room.path("target/mnt/old")).unwrap();
         room.restore(room.to("fresh")).await.unwrap();
         let (mut found, expected) = (tree(&room.path("target")), tree(&room.path("fresh")));
-        found.get_mut("mnt").unwrap().mtime = expected["mnt"].mtime;
+        for name in [".", "mnt"] {
+            found.get_mut(name).unwrap().mtime = expected[name].mtime;
+        }
         assert_same(&found, &expected);
     }
 }
@@ -220,6 +235,53 @@ async fn what_the_backup_left_out_or_could_not_save_is_not_deleted() {
     let report = room.restore(RestoreRequest { delete_excluded: true, ..over }).await.unwrap();
     assert_eq!((report.deleted, report.spared), (5, 2), "a.log, cache and new with what is in them");
     assert!(source("db/plain").exists() && source("socket").exists() && !source("cache").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_backup_holds_and_cannot_be_restored_is_not_deleted() {
+    let room = Room::new();
+    for name in ["first", "third"] {
+        std::fs::write(room.source().join(name), "saved").unwrap();
+    }
+    std::fs::hard_link(room.source().join("first"), room.source().join("second")).unwrap();
+    UpstreamLevel { chain: T0, timestamp: T0, level: 0, codec: "gzip", encrypt: None }.make(&room, None);
+    // The file that the second one is a link to is not in the archive any more.
+    let data = room.path(&format!("store/data/tar/{HOST}_{NAME}/{T0}/0_{T0}/data"));
+    shell(&format!(
+        "cd '{}' && gzip -dc < '{data}' > plain && tar --delete --file=plain ./first && gzip < plain > '{data}'",
+        room.folder.path().display(),
+        data = data.display()
+    ));
+    std::fs::create_dir_all(room.path("target/third")).unwrap();
+    for name in ["second", "third/mine", "foreign"] {
+        std::fs::write(room.path("target").join(name), "mine").unwrap();
+    }
+    let report = room.restore(with(&room, Existing::Replace, true)).await.unwrap();
+    let told: Vec<(&str, &str)> =
+        report.problems.iter().map(|problem| (problem.path.as_str(), problem.kind.as_str())).collect();
+    assert_eq!(told, [("second", "unwritable"), ("third", "unwritable")]);
+    assert!(report.is_partial && !room.path("target/foreign").exists());
+    assert_eq!((report.deleted, report.spared), (1, 1));
+    for name in ["second", "third/mine"] {
+        assert_eq!(std::fs::read(room.path("target").join(name)).unwrap(), b"mine", "{name}");
+    }
+    // No journal is kept of such a restore: nobody could go on with what could not be moved.
+    let left = names(&tree(&room.path("target"))).join(" ");
+    assert!(!left.contains(".freezer-"), "{left}");
+    assert!(report.warnings.iter().all(|text| !text.contains("could not be moved")), "{:?}", report.warnings);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_of_snapshots_are_nothing_that_was_left_out() {
+    let room = Room::new();
+    for name in ["place", "sub/place"] {
+        std::fs::create_dir_all(room.source().join(name)).unwrap();
+    }
+    let source = Source { places: vec!["place".to_owned()], ..Source::new(room.source()) };
+    room.backup(BackupRequest { source, ..room.request(T0) }).await.unwrap();
+    std::fs::create_dir(room.path("target")).unwrap();
+    room.restore(with(&room, Existing::Replace, true)).await.unwrap();
+    assert_eq!(names(&tree(&room.path("target"))), [".", "sub", "sub/place"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -551,12 +551,19 @@ async fn a_restore_that_filled_the_disk_goes_on_when_there_is_room() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_mounted_in_the_target_may_be_full_for_a_time() {
     let room = saved_chain(None).await;
-    std::fs::create_dir(room.path("target")).unwrap();
-    let small = Small::mount(room.path("target/many"));
-    let over = || RestoreRequest { overwrite: true, ..room.to("target") };
-    let error = room.restore(over()).await.unwrap_err();
-    assert!(error.to_string().contains("space"), "{error}");
-    small.grow();
-    let report = room.expect(over(), &tree(&room.source())).await;
-    assert_eq!((report.bytes_written, kept(&room.path("target"))), (0, Vec::new()));
+    for existing in [Existing::Replace, Existing::Refuse] {
+        let name = format!("target {existing:?}");
+        let target = room.path(&name);
+        std::fs::create_dir(&target).unwrap();
+        let small = Small::mount(target.join("many"));
+        let over = || {
+            let extract = Extract { existing, ..Extract::default() };
+            RestoreRequest { overwrite: true, extract, ..room.to(&name) }
+        };
+        let error = room.restore(over()).await.unwrap_err();
+        assert!(error.to_string().contains("space"), "{error}");
+        small.grow();
+        let report = room.expect(over(), &tree(&room.source())).await;
+        assert_eq!((report.bytes_written, kept(&target)), (0, Vec::new()));
+    }
 }

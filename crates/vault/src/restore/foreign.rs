@@ -1,15 +1,15 @@
 //! What the backup does not know, and may go from the target (`delete_foreign`).
 //!
 //! What is deleted is nowhere else, so only that goes of which the backup could tell that it was not there. This stays: file
-//! systems that are mounted in the target, sockets, what the backup's options left out, and what the backup itself names as not
-//! saved. Where that cannot be told, nothing is restored.
+//! systems that are mounted in the target, sockets in folders that the backup holds, what the backup's options left out, what the
+//! backup itself names as not saved, and what it holds but this restore could not make. Where that cannot be told, nothing is restored.
 
-use super::RestoreRequest;
 use super::merge::{join, names, open_folder};
 use super::plan::{PlannedLevel, RestorePlan};
+use super::{RestoreReport, RestoreRequest};
 use crate::VaultError;
 use crate::problem::{FileProblem, Weight, readable};
-use crate::tar::{LeftOut, is_mount_point, remove};
+use crate::tar::{LeftOut, is_mount_point, remove_counting};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, fstat, statat, unlinkat};
 use rustix::io::{Errno, Result};
@@ -17,6 +17,9 @@ use std::collections::BTreeSet;
 
 /// Words of problems that mean that something has no content in the backup.
 const UNSAVED: [&str; 6] = ["unreadable", "vanished", "changed", "socket", "mount", "loop"];
+/// Words of problems that mean that what the backup holds is not, or not wholly, in what was restored; `more` stands for some of
+/// them that are not named.
+const UNRESTORED: [&str; 6] = ["unwritable", "missing", "unsupported", "lost", "damaged", "more"];
 /// So many of what goes are told by name.
 const MOST_NAMED: usize = 20;
 
@@ -39,6 +42,16 @@ impl Spared {
         };
         let unsaved = problems.iter().filter(is_unsaved).map(|problem| problem.path.clone()).collect();
         Self { left_out: request.left_out.clone(), unsaved }
+    }
+
+    /// What the backup holds and this restore could not make is not foreign, though it is not among what was restored.
+    pub(super) fn keep_unrestored(&mut self, report: &RestoreReport) {
+        if report.problem_count > report.problems.len() as u64 {
+            self.unsaved.insert(".".to_owned());
+        }
+        let problems = report.problems.iter();
+        let unrestored = problems.filter(|problem| UNRESTORED.contains(&problem.kind.as_str()));
+        self.unsaved.extend(unrestored.map(|problem| problem.path.clone()));
     }
 
     fn has(&self, path: &[u8], is_folder: bool) -> bool {
@@ -122,6 +135,8 @@ pub(super) struct Swept {
 pub(super) struct Sweep<'a> {
     pub spared: &'a Spared,
     pub deletes: bool,
+    /// The folder at work is foreign, and nothing may be spared in it: it goes with all that it holds.
+    pub whole: bool,
     pub swept: Swept,
 }
 
@@ -157,7 +172,7 @@ impl Sweep<'_> {
             Ok(is_gone) => is_gone,
             Err(error) => {
                 let reason = match error {
-                    Errno::XDEV => "another file system is mounted here, or below: it stays".to_owned(),
+                    Errno::XDEV => "another file system is mounted here: it stays".to_owned(),
                     other => format!("could not be deleted: {other}"),
                 };
                 self.trouble(path, "undeleted", Weight::Warning, reason);
@@ -169,32 +184,37 @@ impl Sweep<'_> {
     fn try_object(&mut self, folder: &OwnedFd, name: &[u8], path: &[u8]) -> Result<bool> {
         let kind = FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
         let is_folder = kind == FileType::Directory;
-        // No archive holds sockets, so that none can tell that one is gone.
-        if kind == FileType::Socket || self.spared.has(path, is_folder) {
+        // No archive holds sockets, so that none can tell that one is gone; but of the folder that it lies in it can.
+        if (kind == FileType::Socket && !self.whole) || self.spared.has(path, is_folder) {
             self.swept.spared += 1;
             return Ok(false);
         }
         if is_folder && (!self.deletes || self.spared.may_hold(path)) {
             return self.tree(folder, name, path);
         }
-        if self.deletes {
-            self.swept.gone += remove(folder, name)?;
-        } else {
+        if !self.deletes {
             self.would_go(path);
+            return Ok(true);
         }
-        Ok(true)
+        match remove_counting(folder, name, &mut self.swept.gone) {
+            // The rest goes one by one, and what is mounted there is told.
+            Err(Errno::XDEV) if is_folder => self.tree(folder, name, path),
+            removed => removed.map(|()| true),
+        }
     }
 
-    /// A folder in which something may stay.
+    /// A folder in which something may stay, or that is only looked at.
     fn tree(&mut self, folder: &OwnedFd, name: &[u8], path: &[u8]) -> Result<bool> {
         let below = open_folder(folder, name)?.ok_or(Errno::NOENT)?;
         if fstat(&below)?.st_dev != fstat(folder)?.st_dev || is_mount_point(&below) {
             return Err(Errno::XDEV);
         }
-        let mut is_empty = true;
-        for name in names(&below)? {
+        let (found, outer, mut is_empty) = (names(&below)?, self.whole, true);
+        self.whole = outer || !self.spared.may_hold(path);
+        for name in found {
             is_empty &= self.object(&below, &name, &join(path, &name));
         }
+        self.whole = outer;
         if is_empty && self.deletes {
             unlinkat(folder, name, AtFlags::REMOVEDIR)?;
             self.swept.gone += 1;

@@ -4,7 +4,7 @@
 //! never knew. So the levels are replayed beside, inside the target, and the result is moved over it:
 //! what the backup has replaces what is there, folders are merged, everything else stays. Works on open
 //! folders and never follows a link, so that nobody can lead it out of the target. What could not be moved stays where it was
-//! restored, for the same restore to go on with.
+//! restored, for the same restore to go on with; where no journal tells who may go on, nothing stays.
 
 use super::carry::Carrier;
 use super::facts::{copy_facts, drop_attributes, times};
@@ -60,13 +60,14 @@ pub(super) fn merge(
     own.extend(journal.as_ref().map(|journal| journal.name().into_bytes()));
     let begun = journal.as_ref().and_then(|journal| journal.past().merging.clone());
     let is_begun = begun.is_some();
+    let has_begun_folders = journal.as_ref().is_some_and(|journal| !journal.past().folders.is_empty());
     let asked = if rules.overwrites { rules.existing } else { Existing::Refuse };
     let start = begun.map_or_else(|| new_start(&to, &own, asked, missing), Ok).map_err(fail)?;
     let existing = if start.existing == Existing::Refuse { asked } else { start.existing };
     let rules = Rules { existing, deletes_foreign: rules.deletes_foreign && rules.overwrites, ..rules };
     // What was moved into a target that was empty is there as a whole: of what waits, nothing can be there.
     let must_be_free = existing == Existing::Refuse || (is_begun && start.is_alone && !rules.overwrites);
-    if must_be_free && let Some(taken) = first_taken(&from, &to, b"").map_err(fail)? {
+    if must_be_free && let Some(taken) = first_taken(&from, &to, b"", (is_begun, false)).map_err(fail)? {
         return Err(VaultError::Tar(TarError::Exists { member: readable(&taken) }));
     }
     if let Some(told) = journal.as_deref_mut()
@@ -87,8 +88,8 @@ pub(super) fn merge(
     // The backup's root may be one that its owner may not write, and there is something to be removed from it.
     let mode = fstat(&to).map_err(fail)?.st_mode;
     let is_closed = open_up(&to, mode);
-    staging.stays = merge.is_left;
-    merge.merged.left = merge.is_left.then(|| staging.path().display().to_string());
+    staging.stays = merge.is_left && merge.journal.is_some();
+    merge.merged.left = staging.stays.then(|| staging.path().display().to_string());
     drop((from, staging));
     if let Some(journal) = merge.journal.take().filter(|_| !merge.is_left) {
         journal.remove().map_err(|error| unnoted(target, &error))?;
@@ -101,7 +102,21 @@ pub(super) fn merge(
     {
         merge.merged.problems.push(metadata_problem(b"", error));
     }
+    if has_begun_folders && rules.deletes_foreign {
+        merge.merged.problems.push(undeleted());
+    }
     Ok(merge.merged)
+}
+
+/// Of a folder that was being filled when the restore was interrupted nobody can tell what is foreign in it and what was moved in.
+pub(super) fn undeleted() -> FileProblem {
+    let reason = "what came into the target since this restore began to move files in was not deleted";
+    FileProblem {
+        path: ".".to_owned(),
+        kind: "undeleted".to_owned(),
+        weight: Weight::Warning,
+        reason: reason.to_owned(),
+    }
 }
 
 /// How a merge begins that has not begun before. `own` are names that the restore itself has put into the target.
@@ -116,19 +131,41 @@ fn unnoted(target: &Path, error: &std::io::Error) -> VaultError {
     VaultError::Local { path: target.to_path_buf(), cause: format!("the journal of the restore: {error}") }
 }
 
-/// A name in both that is not a folder in both.
-fn first_taken(from: &OwnedFd, to: &OwnedFd, path: &[u8]) -> Result<Option<Vec<u8>>> {
+/// A name in both that is not a folder in both. Where moving in has begun, what was carried into a file system that is mounted in
+/// the target lies in both.
+fn first_taken(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    path: &[u8],
+    (is_begun, is_mounted): (bool, bool),
+) -> Result<Option<Vec<u8>>> {
+    let is_mounted = is_mounted
+        || (is_begun && !path.is_empty() && (fstat(to)?.st_dev != fstat(from)?.st_dev || is_mount_point(to)));
     for name in names(from)? {
         let below = join(path, &name);
         let taken = match open_both(from, to, &name)? {
-            Some((from, to)) => first_taken(&from, &to, &below)?,
-            None => statat(to, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_ok().then_some(below),
+            Some((from, to)) => first_taken(&from, &to, &below, (is_begun, is_mounted))?,
+            None => is_taken(from, to, &name, is_mounted)?.then_some(below),
         };
         if taken.is_some() {
             return Ok(taken);
         }
     }
     Ok(None)
+}
+
+/// `may_be_copy`: it may have been carried there.
+fn is_taken(from: &OwnedFd, to: &OwnedFd, name: &[u8], may_be_copy: bool) -> Result<bool> {
+    let Ok(there) = statat(to, name, AtFlags::SYMLINK_NOFOLLOW) else { return Ok(false) };
+    Ok(!may_be_copy || !is_copy(&statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?, &there))
+}
+
+fn is_copy(own: &Stat, there: &Stat) -> bool {
+    let kind = |stat: &Stat| FileType::from_raw_mode(stat.st_mode);
+    // Some file systems keep whole seconds.
+    let is_time = own.st_mtime == there.st_mtime
+        && (own.st_mtime_nsec == there.st_mtime_nsec || there.st_mtime_nsec == 0);
+    is_time && own.st_size == there.st_size && kind(own) == kind(there)
 }
 
 pub(super) fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
@@ -172,7 +209,7 @@ impl<'a> Merge<'a> {
             merged: Merged::default(),
             journal,
             untold: None,
-            sweep: Sweep { spared, deletes: true, swept: Swept::default() },
+            sweep: Sweep { spared, deletes: true, whole: false, swept: Swept::default() },
             carrier,
             device: fstat(to)?.st_dev,
             mount: None,
@@ -479,7 +516,9 @@ mod tests {
             let rules = Rules { overwrites: true, existing: Existing::Refuse, deletes_foreign };
             let merged = merge(staging, target, (rules, &spared), (Some(&mut journal), &[])).unwrap();
             assert_eq!(merged.deleted, 2 * u64::from(deletes_foreign), "foreign and sub/foreign");
-            assert!(merged.problems.is_empty(), "{:?}", merged.problems);
+            let told: Vec<&str> = merged.problems.iter().map(|problem| problem.kind.as_str()).collect();
+            let expected: &[&str] = if deletes_foreign { &["undeleted"] } else { &[] };
+            assert_eq!(told, expected, "{:?}", merged.problems);
             for name in ["a", "b", "sub/c"] {
                 assert_eq!(read_to_string(target.join(name)).unwrap(), name);
             }

@@ -67,8 +67,8 @@ pub struct RestoreRequest {
     pub overwrite: bool,
     /// How members are placed: parts, owners, what happens to names that are taken. `incremental` is decided by the levels.
     pub extract: Extract,
-    /// Delete what is in the target and not in the backup. Not with parts only. What is mounted in the target stays, and what the
-    /// backup says it could not save.
+    /// Delete what is in the target and not in the backup. Not with parts only. What is mounted in the target stays, what the
+    /// backup says it could not save, and what of it could not be restored.
     pub delete_foreign: bool,
     /// What the backup was told to leave out: `delete_foreign` spares it.
     pub left_out: LeftOut,

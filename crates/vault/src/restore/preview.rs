@@ -50,7 +50,7 @@ pub(super) fn preview(known: &Known, spared: &Spared, target: &Path) -> Result<S
         root => root?,
     };
     let device = fstat(&root)?.st_dev;
-    let sweep = Sweep { spared, deletes: false, swept: Swept::default() };
+    let sweep = Sweep { spared, deletes: false, whole: false, swept: Swept::default() };
     let mut look = Look { known, device, sweep };
     look.folder(&root, b"", None)?;
     Ok(look.sweep.swept)

@@ -4,7 +4,7 @@ use super::fetch::{Arrival, Payload};
 use super::foreign::{self, Spared};
 use super::ground::{self, Ground};
 use super::journal::{self, Outcome, SharedJournal};
-use super::merge::{Merged, Rules, merge};
+use super::merge::{Merged, Rules, merge, undeleted};
 use super::opener::Opener;
 use super::parts;
 use super::plan::{PlannedLevel, RestorePlan, plan};
@@ -116,7 +116,7 @@ async fn carry_out(
     let target = staging.as_ref().map_or(request.target.as_path(), Staging::path).to_path_buf();
     let chain = Arc::new(Mutex::new(rsync::Replay::default()));
     let is_staged = staging.is_some();
-    let spared = Spared::of(request, &plan);
+    let mut spared = Spared::of(request, &plan);
     let known = foreign::can_be_told(request, &plan).then(SharedKnown::default);
     let work = Work { target: target.clone(), is_staged, chain, journal: journal.clone(), known };
     let first = work.done_before(&mut report, monitor)?;
@@ -142,6 +142,7 @@ async fn carry_out(
         None => missing_parts(request, &target, &report)?,
     };
     report::add_problems(&mut report, missing.clone());
+    spared.keep_unrestored(&report);
     if let Some(known) = work.known.clone() {
         tell_foreign(known, spared.clone(), request, &mut report).await?;
     }
@@ -194,8 +195,10 @@ async fn finish(
             (None, Some(journal)) => {
                 let local =
                     |error: io::Error| VaultError::Local { path: target.clone(), cause: error.to_string() };
+                let is_begun = journal.past().merging.is_some();
                 journal.remove().map_err(local)?;
-                Merged::default()
+                let is_told = is_begun && rules.overwrites && rules.deletes_foreign;
+                Merged { problems: is_told.then(undeleted).into_iter().collect(), ..Merged::default() }
             }
             (None, None) => Merged::default(),
         };

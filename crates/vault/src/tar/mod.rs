@@ -39,7 +39,9 @@ pub use left_out::LeftOut;
 pub use owner_map::OwnerMap;
 pub use problem::{Problem, ProblemKind, Severity};
 pub use read::{Existing, Extract, Listed, Restored, Selection, list_archive, read_archive};
-pub(crate) use read::{Ledger, Mark, Placed, chmod_at, is_mount_point, read_archive_with, remove, safe_path};
+pub(crate) use read::{
+    Ledger, Mark, Placed, chmod_at, is_mount_point, read_archive_with, remove, remove_counting, safe_path,
+};
 pub use rules::Rules;
 pub use source::{Dereference, SnapshotSource, Source, Witness};
 pub use stamp::Stamp;

@@ -21,7 +21,7 @@ pub(crate) use extract::safe_path;
 pub(crate) use ledger::{Ledger, Mark, Placed};
 use member::{Member, Members, Shape};
 pub(crate) use metadata::chmod_at;
-pub(crate) use remove::{is_mount_point, remove};
+pub(crate) use remove::{is_mount_point, remove, remove_counting};
 pub use selection::Selection;
 use serde::{Deserialize, Serialize};
 use std::io::Read;

@@ -13,18 +13,26 @@ const DEPTH: usize = 32;
 /// Deletes `name` in `parent`, whatever it is. Returns how many objects are gone. A mount point stops it
 /// with [`Errno::XDEV`].
 pub(crate) fn remove(parent: &OwnedFd, name: &[u8]) -> Result<u64> {
+    let mut gone = 0;
+    remove_counting(parent, name, &mut gone)?;
+    Ok(gone)
+}
+
+/// The same; `gone` grows by what has gone, also where that is not all.
+pub(crate) fn remove_counting(parent: &OwnedFd, name: &[u8], gone: &mut u64) -> Result<()> {
     let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         unlinkat(parent, name, AtFlags::empty())?;
-        return Ok(1);
+        *gone += 1;
+        return Ok(());
     }
-    let mut removal =
-        Removal { top: parent, dev: fstat(parent)?.st_dev, waiting: vec![name.to_vec()], moved: 0, gone: 0 };
+    let dev = fstat(parent)?.st_dev;
+    let mut removal = Removal { top: parent, dev, waiting: vec![name.to_vec()], moved: 0, gone };
     while let Some(name) = removal.waiting.pop() {
         removal.clear(parent, &name, 0)?;
         unlinkat(parent, name.as_slice(), AtFlags::REMOVEDIR)?;
     }
-    Ok(removal.gone)
+    Ok(())
 }
 
 struct Removal<'a> {
@@ -33,7 +41,7 @@ struct Removal<'a> {
     /// Directories in `top` still to be deleted.
     waiting: Vec<Vec<u8>>,
     moved: u64,
-    gone: u64,
+    gone: &'a mut u64,
 }
 
 impl Removal<'_> {
@@ -53,7 +61,7 @@ impl Removal<'_> {
             let stat = statat(&dir, &*entry, AtFlags::SYMLINK_NOFOLLOW)?;
             if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
                 unlink_forced(&dir, &entry, AtFlags::empty())?;
-                self.gone += 1;
+                *self.gone += 1;
             } else if depth < DEPTH {
                 self.clear(&dir, &entry, depth + 1)?;
                 unlink_forced(&dir, &entry, AtFlags::REMOVEDIR)?;
@@ -61,7 +69,7 @@ impl Removal<'_> {
                 self.move_up(&dir, &entry)?;
             }
         }
-        self.gone += 1;
+        *self.gone += 1;
         Ok(())
     }
 
