@@ -105,7 +105,7 @@ pub(crate) fn collect<T>(
 
 /// Bytes of stored text that are read in one go, unless a single row has more. A piece that was read waits in memory until
 /// whoever asked has taken it.
-const SHOWN_BYTES: i64 = 4 << 20;
+const SHOWN_BYTES: i64 = 2 << 20;
 /// As trees of values, which take many times their text.
 const SEARCHED_BYTES: i64 = 1 << 20;
 

@@ -36,7 +36,7 @@ impl Jobs<'_> {
     }
 
     /// Reads the next piece of the list, to be shown to the project `viewer`; see [`Cursor`]. A hundred jobs with 300 actions together
-    /// cost one statement; with more of them three, and one more for each 4 MiB of their text.
+    /// cost one statement; with more of them three, and one more for each 2 MiB of their text.
     pub fn advance<E: From<DbError>>(
         &mut self,
         scope: Scope<'_>,
