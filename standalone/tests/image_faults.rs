@@ -123,10 +123,12 @@ async fn images_come_back_with_content_properties_members_and_tags() {
     // By its name the image is meant that took the place of a hidden one.
     let hidden =
         json!({"name": "golden", "disk_format": "raw", "container_format": "bare", "os_hidden": true});
-    image(&hands, hidden, &noise(8, 1_000)).await;
+    let hidden = image(&hands, hidden, &noise(8, 1_000)).await;
     let by_name = ["--backup-name", "n", "--hostname", "h", "--glance-image-name", "golden"];
     let saved = run(&[&["--action", "backup"], &by_name[..]].concat()).await.document();
     assert_eq!(text(&saved, "glance_image_id"), id);
+    let url = format!("{GLANCE}/images/{hidden}");
+    assert_eq!(call(Method::DELETE, &url, &hands.login.token, None).await.0, 204);
 
     nothing_is_put_down_on_the_way(&project, &hands, &other).await;
 
