@@ -32,7 +32,7 @@ impl Viewer {
 
     /// The document of a job for the answer: with the process id, where the viewer or its project runs the client.
     pub fn answer<'a>(&self, seen: &'a SeenJob) -> ShownDocument<'a> {
-        let visible = self.is_privileged || seen.has_own_pid;
+        let visible = self.is_privileged || seen.has_own_client;
         self.document(&seen.job, if visible { PidShown::Yes } else { PidShown::No })
     }
 }

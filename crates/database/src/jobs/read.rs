@@ -24,13 +24,13 @@ pub type ShownJob = Job<StoredObject>;
 /// A job as somebody looks at it.
 pub struct SeenJob {
     pub job: ShownJob,
-    /// It has the id of a process, and of a client of the project that looks: for a job of another project that is a central one.
-    /// Clients of two projects may have the same id.
-    pub has_own_pid: bool,
+    /// Its client is one of the project that looks: for a job of another project that is a central one. Clients of two projects may
+    /// have the same id.
+    pub has_own_client: bool,
 }
 
-/// A job's row beside each of its actions and that one's position, beside none when it has none; and its client's id when it has the
-/// id of a process and the client is one of the project that looks.
+/// A job's row beside each of its actions and that one's position, beside none when it has none; and its client's id when that is
+/// one of the project that looks.
 pub(super) type Line = (JobRow, Option<i32>, Option<ActionRow>, Option<String>);
 
 /// The project that looks, as statements have it: the id of none where nobody does.
@@ -83,11 +83,10 @@ where
         out.push_sql(" FROM (");
         self.page.walk_ast(out.reborrow())?;
         // Each of them is found by its primary key; left joins keep the database from looking for another way. The client is looked
-        // for once for a job, not for each of its actions, and only where there is a process id that it could be asked for.
+        // for once for a job, not for each of its actions.
         out.push_sql(
             ") AS page LEFT JOIN jobs ON jobs.project_id = page.project_id AND jobs.job_id = page.job_id \
-             LEFT JOIN clients ON clients.client_id = CASE WHEN jobs.current_pid IS NOT NULL THEN jobs.client_id END \
-             AND clients.project_id = ",
+             LEFT JOIN clients ON clients.client_id = jobs.client_id AND clients.project_id = ",
         );
         out.push_bind_param::<Text, _>(&self.viewer)?;
         out.push_sql(
@@ -113,7 +112,7 @@ macro_rules! load {
 pub(super) struct WholeRow {
     pub job: JobRow,
     pub actions: Vec<ActionRow>,
-    pub has_own_pid: bool,
+    pub has_own_client: bool,
 }
 
 /// Puts the lines of each job together, in the order of lists.
@@ -126,8 +125,8 @@ pub(super) fn together(mut lines: Vec<Line>) -> Vec<WholeRow> {
         match rows.last_mut() {
             Some(last) if last.job.place() == job.place() => last.actions.extend(action),
             _ => {
-                let (actions, has_own_pid) = (Vec::from_iter(action), own_client.is_some());
-                rows.push(WholeRow { job, actions, has_own_pid });
+                let (actions, has_own_client) = (Vec::from_iter(action), own_client.is_some());
+                rows.push(WholeRow { job, actions, has_own_client });
             }
         }
     }
@@ -148,8 +147,8 @@ impl WholeRow {
     }
 
     pub fn seen(self) -> Result<SeenJob, DbError> {
-        let has_own_pid = self.has_own_pid;
-        Ok(SeenJob { job: self.read()?, has_own_pid })
+        let has_own_client = self.has_own_client;
+        Ok(SeenJob { job: self.read()?, has_own_client })
     }
 }
 

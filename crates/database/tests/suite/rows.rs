@@ -236,8 +236,8 @@ pub fn lists_cost_a_fixed_number_of_statements(place: &Place) {
     own_clients_come_with_the_jobs(db);
 }
 
-/// Which jobs have the process id of a client of the project that looks is read with them, whatever else there is: own ones, central
-/// ones, and other projects'.
+/// Which jobs have a client of the project that looks is read with them, whatever else there is: own ones, central ones, and other
+/// projects'.
 fn own_clients_come_with_the_jobs(db: &Database) {
     let hosts = ["own", "both", "shared", "foreign", "none"];
     db.transaction(|tx| -> Outcome {
@@ -253,12 +253,8 @@ fn own_clients_come_with_the_jobs(db: &Database) {
         for host in hosts {
             let mut j = job("c", host, &[]);
             j.client_id = ClientId::from(host);
-            j.state.current_pid = Some(7);
             tx.jobs().insert(&j)?;
         }
-        let mut without_pid = job("c", "without", &[]);
-        without_pid.client_id = ClientId::from("own");
-        tx.jobs().insert(&without_pid)?;
         Ok(())
     })
     .unwrap();
@@ -272,10 +268,13 @@ fn own_clients_come_with_the_jobs(db: &Database) {
         for one in &seen {
             let (project, id) = (p("c"), &one.job.job_id);
             let alone = db.read(|tx| tx.jobs().show(&project, id, viewer.as_ref())).unwrap().unwrap();
-            assert_eq!(alone.has_own_pid, one.has_own_pid, "{id}");
+            assert_eq!(alone.has_own_client, one.has_own_client, "{id}");
         }
-        let mut own: Vec<String> =
-            seen.into_iter().filter(|one| one.has_own_pid).map(|one| one.job.job_id.into_string()).collect();
+        let mut own: Vec<String> = seen
+            .into_iter()
+            .filter(|one| one.has_own_client)
+            .map(|one| one.job.job_id.into_string())
+            .collect();
         own.sort_unstable();
         (own.join(" "), cost)
     };
