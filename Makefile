@@ -3,7 +3,7 @@
 MINICLOUD := devstack/minicloud
 export MINICLOUD_DIR ?= /var/lib/minicloud
 
-.PHONY: help demo build test nextest faces lint services services-down tools soak figures bench packages agent-static
+.PHONY: help demo build test test-programs nextest faces lint services services-down tools soak figures bench packages agent-static
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,11 +21,13 @@ agent-static: ## the agent's programs without libraries, under target/x86_64-unk
 	packaging/build-agent-static
 
 test: tools ## every test against real services (root): starts them, stops what it started
-	$(MINICLOUD)/run-tests $(MAKE) --no-print-directory nextest faces
+	$(MINICLOUD)/run-tests --meanwhile "$(MAKE) --no-print-directory test-programs" $(MAKE) --no-print-directory nextest faces
 
 # Programs are built with the tests, by the features that these ask of the dependencies: else both are built twice.
-nextest: ## the tests alone; the services must be up (make services)
+test-programs:
 	cargo build --workspace --all-features --bins --tests
+
+nextest: test-programs ## the tests alone; the services must be up (make services)
 	cargo nextest run --workspace --all-features
 
 # The longest first.
