@@ -61,7 +61,7 @@ struct Shell<'a> {
 
 impl<'a> Shell<'a> {
     fn new(stage: &'a Stage, program: Program, user: &'static str, region: &'a str) -> Self {
-        let programs = venv::programs("client", &["python-freezerclient", "python-openstackclient"]);
+        let programs = venv::programs("client", &["python-freezerclient==6.5.0", "python-openstackclient"]);
         Self { stage, program, programs, user, region, used: Mutex::default() }
     }
 

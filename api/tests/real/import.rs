@@ -330,7 +330,7 @@ struct Upstream {
 
 impl Upstream {
     fn start() -> Self {
-        let programs = venv::programs("api", &["freezer-api", "PyMySQL"]);
+        let programs = venv::programs("api", &["freezer-api==19.0.0", "PyMySQL"]);
         let (folder, database, port) = (tempfile::tempdir().unwrap(), TestDatabase::create(), free_port());
         let own = |name: &str| folder.path().join(name);
         let keystone = services::keystone_url();

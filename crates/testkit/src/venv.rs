@@ -21,5 +21,5 @@ pub fn programs(name: &str, packages: &[&str]) -> PathBuf {
 
 /// Those of Freezer in Python: `freezer-agent` and `freezer-scheduler`.
 pub fn freezer_in_python() -> PathBuf {
-    programs("scheduler", &["freezer", "python-freezerclient"])
+    programs("scheduler", &["freezer==19.0.0", "python-freezerclient==6.5.0"])
 }
