@@ -84,13 +84,6 @@ pub struct Refusal {
     pub is_lost: bool,
 }
 
-impl Plan {
-    pub fn creates(&self, kind: Kind) -> usize {
-        let made = |step: &&Step| step.resource.kind == kind && matches!(step.deed, Deed::Create { .. });
-        self.steps.iter().filter(made).count()
-    }
-}
-
 /// Plans without asking anybody. `suffix` ends the name of what is made beside its older self: `~<time>`.
 ///
 /// # Errors
