@@ -112,7 +112,11 @@ async fn serve(config: Config, guard: oslo_log::Guard) -> Result<(), Box<dyn Err
 /// Conductors are told when there is a bus, others when a driver for that is set.
 fn notices(config: &Config, transport: Option<&oslo_messaging::Transport>) -> Result<Notices, String> {
     let notices = transport.map_or_else(Notices::default, Notices::on);
-    let Some(events) = options::notifications(config)? else { return Ok(notices) };
+    let events = oslo_messaging::config::notifier_options(config)
+        .map_err(|error| format!("[oslo_messaging_notifications] {error}"))?;
+    if events.driver == oslo_messaging::NotifierDriver::Noop {
+        return Ok(notices);
+    }
     let own = oslo_messaging::config::connect_for_notifications(config)
         .map_err(|error| format!("[oslo_messaging_notifications] transport_url: {error}"))?;
     let Some(transport) = own.as_ref().or(transport) else { return Ok(notices) };

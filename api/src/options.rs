@@ -3,21 +3,17 @@
 use crate::pipeline::health::{self, HealthOptions, Network};
 use crate::state::ApiOptions;
 use crate::trusts::{TrustOptions, Trustees};
-use freezer_model::Limits;
 use freezer_model::document::StatusShown;
-use freezer_model::quota::limit;
 use keystone::{
     AuthTokenConfig, KeystoneError, OptionInfo, OptionKind, Session, SessionOptions, TokenValidator,
     authtoken_options,
 };
 use oslo_config::{Config, Opt, OptGroup, Registry};
-use oslo_messaging::{NotifierDriver, NotifierOptions};
 use std::path::PathBuf;
 use std::time::Duration;
 
 const AUTHTOKEN: &str = keystone::AUTHTOKEN_GROUP;
 const CENTRALIZED: &str = "centralized_scheduler";
-const NOTIFICATIONS: &str = "oslo_messaging_notifications";
 
 /// Everything `freezer-api` reads, under the project's usual file names.
 pub fn registry(program: &str) -> Registry {
@@ -39,8 +35,8 @@ pub fn options() -> Vec<OptGroup> {
         middleware_group(),
         import_group(),
         healthcheck_group(),
-        quota_group(),
-        notifications_group(),
+        freezer_database::quota_options(),
+        oslo_messaging::config::notification_options("jobs and backups"),
         audit_group(),
     ]
 }
@@ -99,19 +95,6 @@ fn api_group() -> OptGroup {
     .help("Limits and habits of the REST API.")
 }
 
-fn notifications_group() -> OptGroup {
-    let opts = vec![
-        Opt::list("driver").default("").help(
-            "How events about jobs and backups are sent: messagingv2, messaging, or noop (the default).",
-        ),
-        Opt::list("topics")
-            .default("notifications")
-            .help("Topics that events are sent to. Only name ones that somebody reads."),
-        oslo_messaging::config::notification_url_option(),
-    ];
-    OptGroup::new(NOTIFICATIONS, opts).help("Events for other services (Ceilometer, billing, …).")
-}
-
 fn audit_group() -> OptGroup {
     let opts = vec![
         Opt::bool("enabled")
@@ -121,33 +104,10 @@ fn audit_group() -> OptGroup {
     OptGroup::new("audit", opts).help("Audit events.")
 }
 
-/// `[oslo_messaging_notifications]`; `None` when nothing is to be sent.
-pub fn notifications(config: &Config) -> Result<Option<NotifierOptions>, String> {
-    let names = config.list(NOTIFICATIONS, "driver");
-    let drivers: Result<Vec<NotifierDriver>, _> = names.iter().map(|name| name.parse()).collect();
-    let drivers = drivers.map_err(|error| format!("[{NOTIFICATIONS}] {error}"))?;
-    let driver = drivers.into_iter().find(|driver| *driver != NotifierDriver::Noop);
-    let topics = config.list(NOTIFICATIONS, "topics");
-    Ok(driver.map(|driver| NotifierOptions { driver, topics, ..NotifierOptions::default() }))
-}
-
 /// This machine's name, for publisher ids.
 pub fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }
-}
-
-fn quota_group() -> OptGroup {
-    let opts = vec![
-        Opt::int("jobs").default("-1").min(-1).help("Jobs of a project; -1: no limit."),
-        Opt::int("runs").default("-1").min(-1).help("Runs of a project that are at work at a time; further ones wait. -1: no limit."),
-        Opt::int("stored_bytes").default("-1").min(-1).help(
-            "Bytes that a project's backup records say are stored; at this size no new backup begins. -1: no limit.",
-        ),
-    ];
-    OptGroup::new("quota", opts).help(
-        "Limits of projects that have none of their own; freezer-api and freezer-conductor read the same.",
-    )
 }
 
 fn authtoken_group() -> OptGroup {
@@ -279,7 +239,7 @@ pub fn api(config: &Config) -> Result<ApiOptions, SettingError> {
             "always" => StatusShown::Always,
             _ => StatusShown::WhenTelling,
         },
-        quota: quota(config),
+        quota: freezer_database::default_limits(config),
         serves_metrics: config.bool("DEFAULT", "metrics"),
         metrics_address: metrics_port.map(|port| (config.str("DEFAULT", "metrics_host").to_owned(), port)),
         trusts_proxy_headers: config.bool("oslo_middleware", "enable_proxy_headers_parsing"),
@@ -287,11 +247,6 @@ pub fn api(config: &Config) -> Result<ApiOptions, SettingError> {
         shutdown_timeout: seconds(config.int("api", "shutdown_timeout")),
         health: health(config)?,
     })
-}
-
-fn quota(config: &Config) -> Limits {
-    let read = |name| limit(config.int("quota", name));
-    Limits { jobs: read("jobs"), runs: read("runs"), stored_bytes: read("stored_bytes") }
 }
 
 fn prefix(text: &str) -> Result<String, SettingError> {

@@ -85,11 +85,6 @@ async fn check_schema(db: Database) -> Result<(), ConductorError> {
 }
 
 impl Conductor {
-    /// Looks at the database now rather than at the next poll.
-    pub fn poke(&self) {
-        self.desk.wake.notify_one();
-    }
-
     /// Where metrics are served, if they are.
     pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
         self.metrics.as_ref().map(MetricsServer::address)

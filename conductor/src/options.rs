@@ -1,7 +1,6 @@
 //! `[conductor]`, and what else the program `freezer-conductor` reads.
 
 use crate::webhook::WebhookOptions;
-use freezer_model::quota::limit;
 use freezer_model::{JobResult, Limits};
 use oslo_config::{Config, Opt, OptGroup, Registry};
 use oslo_messaging::{NotifierDriver, NotifierOptions, Transport};
@@ -111,8 +110,8 @@ pub fn options() -> Vec<OptGroup> {
         Opt::port("metrics_bind_port").default("0").help("Port of /metrics and /healthcheck; 0: not served."),
     ];
     vec![
-        quota_options(),
-        notification_options(),
+        freezer_database::quota_options(),
+        oslo_messaging::config::notification_options("backups"),
         audit_options(),
         webhook_options(),
         OptGroup::new(GROUP, opts).help("Planning, handing out and supervising runs."),
@@ -141,9 +140,10 @@ impl ConductorOptions {
             max_steps_per_agent: Some(config.int(GROUP, "max_steps_per_agent")).filter(|most| *most > 0),
             max_runs_per_storage: Some(config.int(GROUP, "max_runs_per_storage")).filter(|most| *most > 0),
             largest_share: config.int(GROUP, "largest_share"),
-            quota: quota(config),
+            quota: freezer_database::default_limits(config),
             database_timeout: secs("database_timeout"),
-            notifications: notifications(config)?,
+            notifications: oslo_messaging::config::notifier_options(config)
+                .map_err(|error| format!("[oslo_messaging_notifications] {error}"))?,
             notification_bus: oslo_messaging::config::connect_for_notifications(config)
                 .map_err(|error| format!("[oslo_messaging_notifications] transport_url: {error}"))?,
             audit: config.bool("audit", "enabled"),
@@ -157,34 +157,6 @@ impl ConductorOptions {
     pub(crate) fn announces(&self) -> bool {
         self.notifications.driver != NotifierDriver::Noop
     }
-}
-
-/// `[quota]`: what a project may use unless its own quota says otherwise.
-pub fn quota_options() -> OptGroup {
-    let opts = vec![
-        Opt::int("jobs").default("-1").min(-1).help("Jobs of a project; -1: no limit."),
-        Opt::int("runs").default("-1").min(-1).help("Runs of a project that are at work at a time; further ones wait. -1: no limit."),
-        Opt::int("stored_bytes").default("-1").min(-1).help(
-            "Bytes that a project's backup records say are stored; at this size no new backup begins. -1: no limit.",
-        ),
-    ];
-    OptGroup::new("quota", opts).help(
-        "Limits of projects that have none of their own; freezer-api and freezer-conductor read the same.",
-    )
-}
-
-fn notification_options() -> OptGroup {
-    let opts = vec![
-        Opt::list("driver")
-            .default("")
-            .help("How events about backups are sent: messagingv2, messaging, or noop (the default)."),
-        Opt::list("topics")
-            .default("notifications")
-            .help("Topics that events are sent to. Only name ones that somebody reads."),
-        oslo_messaging::config::notification_url_option(),
-    ];
-    OptGroup::new("oslo_messaging_notifications", opts)
-        .help("Events for other services (Ceilometer, billing, …).")
 }
 
 fn audit_options() -> OptGroup {
@@ -201,22 +173,6 @@ fn webhook_options() -> OptGroup {
         Opt::int("timeout").default("10").min(1).max(120).help("Seconds that a receiver may take."),
     ];
     OptGroup::new("webhook", opts).help("Webhooks for the operator's own tools.")
-}
-
-/// Reads `[oslo_messaging_notifications]`.
-fn notifications(config: &Config) -> Result<NotifierOptions, String> {
-    const GROUP: &str = "oslo_messaging_notifications";
-    let names = config.list(GROUP, "driver");
-    let drivers: Result<Vec<NotifierDriver>, _> = names.iter().map(|name| name.parse()).collect();
-    let drivers = drivers.map_err(|error| format!("[{GROUP}] {error}"))?;
-    let driver = drivers.into_iter().find(|driver| *driver != NotifierDriver::Noop).unwrap_or_default();
-    Ok(NotifierOptions { driver, topics: config.list(GROUP, "topics"), ..NotifierOptions::default() })
-}
-
-/// Reads `[quota]`.
-pub fn quota(config: &Config) -> Limits {
-    let read = |name| limit(config.int("quota", name));
-    Limits { jobs: read("jobs"), runs: read("runs"), stored_bytes: read("stored_bytes") }
 }
 
 /// Everything the program reads.

@@ -94,6 +94,30 @@ async fn work(agent: &Arc<Agent>, count: usize, kill_at: usize, mut kill: impl F
     seen
 }
 
+/// Takes orders until the runs of [`put_many`]'s jobs have ended, each begun once; `seen` have ended already. What was handed out
+/// in vain comes back when its lease ends: time is moved for that.
+async fn each_runs_once(stage: &Stage, agent: &Agent, mut seen: HashMap<RunId, usize>, jobs: usize) {
+    while seen.len() < jobs {
+        tokio::select! {
+            order = agent.order() => {
+                if agent.started(&order).await == Verdict::Continue {
+                    *seen.entry(order.run_id.clone()).or_insert(0) += 1;
+                    agent.finished(&order, StepOutcome::Success, json!({})).await;
+                }
+            }
+            () = tokio::time::sleep(Duration::from_millis(300)) => {
+                stage.clock.advance(Duration::from_secs(5));
+                agent.heartbeat(vec![]).await;
+            }
+        }
+    }
+    assert!(seen.values().all(|times| *times == 1), "{seen:?}");
+    for n in 0..jobs {
+        let runs = stage.runs(&format!("j{n}"));
+        assert_eq!((runs.len(), runs[0].state), (1, RunState::Success), "j{n}");
+    }
+}
+
 /// Heartbeats with what has been accepted, one after another. One that nobody answers (between a kill and the other
 /// conductor's turn at the queue) is said again by the call itself.
 async fn beat(agent: Arc<Agent>) {
@@ -188,27 +212,7 @@ async fn a_conductor_without_its_database_holds_up_nobody() {
     let first = agent.work(StepOutcome::Success).await;
     wire.silence();
     let other = stage.conductor().await;
-    // What the first one has handed out and not sent comes back when its lease ends; time is moved for that.
-    let mut seen = HashMap::from([(first.run_id, 1)]);
-    while seen.len() < JOBS {
-        tokio::select! {
-            order = agent.order() => {
-                if agent.started(&order).await == Verdict::Continue {
-                    *seen.entry(order.run_id.clone()).or_insert(0) += 1;
-                    agent.finished(&order, StepOutcome::Success, json!({})).await;
-                }
-            }
-            () = tokio::time::sleep(Duration::from_millis(300)) => {
-                stage.clock.advance(Duration::from_secs(5));
-                agent.heartbeat(vec![]).await;
-            }
-        }
-    }
-    assert!(seen.values().all(|times| *times == 1));
-    for n in 0..JOBS {
-        let runs = stage.runs(&format!("j{n}"));
-        assert_eq!((runs.len(), runs[0].state), (1, RunState::Success), "j{n}");
-    }
+    each_runs_once(&stage, &agent, HashMap::from([(first.run_id, 1)]), JOBS).await;
     // It comes back to a database that has given it up, and works on.
     wire.cut();
     wire.speak();
@@ -301,26 +305,6 @@ async fn a_broker_that_was_away_finds_all_jobs_and_is_not_stormed() {
         "{sought} attempts in {seconds} s for {connections} connections"
     );
     wire.up();
-    let mut seen = HashMap::new();
-    while seen.len() < JOBS {
-        // What was handed out in vain comes again when its time is over.
-        tokio::select! {
-            order = agent.order() => {
-                if agent.started(&order).await == Verdict::Continue {
-                    *seen.entry(order.job_id.clone()).or_insert(0) += 1;
-                    agent.finished(&order, StepOutcome::Success, json!({})).await;
-                }
-            }
-            () = tokio::time::sleep(Duration::from_millis(300)) => {
-                stage.clock.advance(Duration::from_secs(5));
-                agent.heartbeat(vec![]).await;
-            }
-        }
-    }
-    assert!(seen.values().all(|times| *times == 1), "{seen:?}");
-    for n in 0..JOBS {
-        let runs = stage.runs(&format!("j{n}"));
-        assert_eq!((runs.len(), runs[0].state), (1, RunState::Success), "j{n}");
-    }
+    each_runs_once(&stage, &agent, HashMap::new(), JOBS).await;
     conductor.stop().await;
 }

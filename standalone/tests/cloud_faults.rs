@@ -8,9 +8,9 @@ mod cloud;
 mod proxy;
 
 use cloud::detour::keystone_with;
-use cloud::one_shot::{Said, agent_of, measured, without_files};
+use cloud::one_shot::{Said, agent_of, at_work, heard_at_work, measured, without_files};
 use cloud::project::{CINDER, Hands, Project};
-use cloud::servers::resources;
+use cloud::servers::{has_temporary, resources};
 use cloud::stage::{PARTIAL, Stage, count};
 use cloud::{LOOK, PATIENCE};
 use proxy::{Action, Proxy};
@@ -104,12 +104,9 @@ async fn a_server_that_is_being_deleted_is_refused_and_one_that_goes_meanwhile_l
 
     let (_, keystone) = before(8774).await;
     let mut command = saving(&project, folder.path(), keystone, &what);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let end = Instant::now() + PATIENCE;
-    while !resources(&hands).await.iter().any(|row| row.starts_with("images freezer_")) {
-        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "no image was seen");
-        tokio::time::sleep(LOOK).await;
-    }
+    let heard = command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let is_there = async || has_temporary(&hands, &["images"]).await;
+    let child = heard_at_work(heard, "an image", is_there).await;
     hands.delete_server(&server).await;
     let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
@@ -223,17 +220,6 @@ async fn backups(hands: &Hands) -> Vec<(String, String)> {
     list["backups"].as_array().unwrap().iter().map(|row| (text(row, "id"), text(row, "status"))).collect()
 }
 
-/// An agent of mode cindernative that is at work when `is_reached`.
-async fn at_work(mut command: Command, is_reached: impl AsyncFn() -> bool) -> std::process::Child {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + PATIENCE;
-    while !is_reached().await {
-        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "it was never seen at work");
-        tokio::time::sleep(LOOK).await;
-    }
-    child
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_of_cinders_backups_that_is_killed_or_aborted_leaves_nothing() {
     let project = Project::create().await;
@@ -248,7 +234,8 @@ async fn an_agent_of_cinders_backups_that_is_killed_or_aborted_leaves_nothing() 
     // The next one of this volume, whatever it does, finds what is left.
     let next = async || Said::by(native("backup", &["--dry-run"])).await.document();
     for is_killed in [true, false] {
-        let mut child = at_work(native("backup", &[]), async || !backups(&hands).await.is_empty()).await;
+        let is_begun = async || !backups(&hands).await.is_empty();
+        let mut child = at_work(native("backup", &[]), "Cinder's backup", is_begun).await;
         let signal = if is_killed { rustix::process::Signal::KILL } else { rustix::process::Signal::TERM };
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
         let ended = child.wait().unwrap();
@@ -276,7 +263,7 @@ async fn an_agent_of_cinders_backups_that_is_killed_or_aborted_leaves_nothing() 
     {
         let is_new =
             async || resources(&hands).await.iter().any(|row| row.starts_with("volumes freezer_restore_"));
-        let mut child = at_work(restore(), is_new).await;
+        let mut child = at_work(restore(), "a new volume", is_new).await;
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), code);
         next().await;

@@ -7,20 +7,19 @@ mod cloud;
 #[path = "../../crates/storage/tests/support/proxy.rs"]
 mod proxy;
 
+use cloud::adopted;
 use cloud::detour::{keystone_with, revoke_token_after};
-use cloud::one_shot::{CEPH, Said, agent_of, quota};
+use cloud::one_shot::{CEPH, Said, agent_of, at_work, heard_at_work, quota};
 use cloud::project::{Hands, Project, content, scribble};
-use cloud::servers::{resources, servers_allowed};
+use cloud::servers::{has_temporary, resources, servers_allowed};
 use cloud::service::Service;
 use cloud::stage::PARTIAL;
-use cloud::{LOOK, PATIENCE, adopted};
 use freezer_testkit::random_name;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 use tempfile::TempDir;
 
 const USER_DATA: &str = "OS-EXT-SRV-ATTR:user_data";
@@ -199,16 +198,11 @@ async fn fails_half_way(project: &Project, hands: &Hands, folder: &Path) {
     for seen in ["volumes freezer_", "images freezer_", "ports freezer_", "its metadata"] {
         let mut command = command(project, folder, "restore", &[]);
         command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let end = Instant::now() + PATIENCE;
         let is_there = async || {
             let found = resources(hands).await;
             found.iter().any(|row| row.starts_with(seen)) || nova.requests("PUT", "/metadata") > 0
         };
-        while !is_there().await {
-            assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "{seen} was not seen");
-            tokio::time::sleep(LOOK).await;
-        }
+        let mut child = at_work(command, seen, is_there).await;
         child.kill().unwrap();
         child.wait().unwrap();
         let nobodys = uuid::Uuid::new_v4().to_string();
@@ -377,19 +371,8 @@ async fn under_way(
     server: &str,
     kinds: &[&str],
 ) -> std::process::Child {
-    let mut command = command(project, folder, "backup", &["--nova-inst-id", server]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let found = resources(hands).await;
-        let is_there = |kind: &&str| found.iter().any(|row| row.starts_with(&format!("{kind} freezer_")));
-        if kinds.iter().all(is_there) {
-            return child;
-        }
-        assert!(child.try_wait().unwrap().is_none(), "it ended before {kinds:?} were seen");
-        assert!(Instant::now() < end, "{found:?}");
-        tokio::time::sleep(LOOK).await;
-    }
+    let command = command(project, folder, "backup", &["--nova-inst-id", server]);
+    at_work(command, &format!("{kinds:?}"), async || has_temporary(hands, kinds).await).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -517,12 +500,12 @@ async fn several_servers_are_worked_on_at_the_same_time() {
     }
     let before = resources(&hands).await;
     let mut command = command(&project, folder.path(), "backup", &["--project-id", &project.id]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + PATIENCE;
-    while resources(&hands).await.iter().filter(|row| row.starts_with("images freezer_backup_")).count() < 2 {
-        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "never two images at once");
-        tokio::time::sleep(LOOK).await;
-    }
+    let both = async || {
+        let found = resources(&hands).await;
+        found.iter().filter(|row| row.starts_with("images freezer_backup_")).count() >= 2
+    };
+    let heard = command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let child = heard_at_work(heard, "a second image at the same time", both).await;
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0));
     let saved: Value = serde_json::from_slice(&ended.stdout).unwrap();

@@ -6,14 +6,14 @@
 mod cloud;
 
 use cloud::admin::GroupType;
-use cloud::one_shot::{CEPH, Said, agent_of, quota};
+use cloud::one_shot::{CEPH, Said, agent_of, at_work, quota};
 use cloud::project::{Hands, Project, content, scribble};
 use cloud::servers::resources;
 use cloud::{LOOK, PATIENCE};
 use reqwest::Method;
 use serde_json::json;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 fn command(project: &Project, folder: &Path, action: &str, more: &[&str]) -> Command {
@@ -84,16 +84,9 @@ async fn volumes_of_a_group_are_taken_by_one_snapshot_of_it_and_nothing_of_it_st
     };
 
     // Killed while the snapshot is there: the next one removes it, and does its own.
-    let mut killed = command(&project, folder.path(), "backup", &known);
-    let mut child = killed.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + PATIENCE;
-    while hands.group_snapshots().await.is_empty() {
-        assert!(
-            child.try_wait().unwrap().is_none() && Instant::now() < end,
-            "no snapshot of the group was seen"
-        );
-        tokio::time::sleep(LOOK).await;
-    }
+    let killed = command(&project, folder.path(), "backup", &known);
+    let is_there = async || !hands.group_snapshots().await.is_empty();
+    let mut child = at_work(killed, "a snapshot of the group", is_there).await;
     child.kill().unwrap();
     child.wait().unwrap();
     let saved = run("backup", &known).await.document();

@@ -11,8 +11,9 @@ mod proxy;
 
 use cloud::admin::VolumeType;
 use cloud::detour::keystone_with;
-use cloud::one_shot::{CEPH, Said, agent_of, quota};
-use cloud::project::{CINDER, GLANCE, Hands, Project, call, content, scribble};
+use cloud::one_shot::{CEPH, Said, agent_of, at_work, heard_at_work, quota};
+use cloud::project::{CINDER, Hands, Project, content, scribble};
+use cloud::servers::{has_temporary, resources};
 use cloud::service::Service;
 use cloud::whole::as_admin;
 use cloud::{LOOK, PATIENCE, adopted, cut};
@@ -97,20 +98,8 @@ impl Stage {
 
     /// Names of all volumes, snapshots and images of the project.
     async fn resources(&self) -> Vec<String> {
-        let login = &self.hands.login;
-        let images = format!("{GLANCE}/images?owner={}", login.project_id);
-        let mut found = Vec::new();
-        for (url, key) in [
-            (format!("{CINDER}/{}/volumes/detail", login.project_id), "volumes"),
-            (format!("{CINDER}/{}/snapshots/detail", login.project_id), "snapshots"),
-            (images, "images"),
-        ] {
-            let (status, list) = call(Method::GET, &url, &login.token, None).await;
-            assert_eq!(status, 200, "{list}");
-            let rows = list[key].as_array().unwrap();
-            found
-                .extend(rows.iter().map(|row| format!("{key} {}", row["name"].as_str().unwrap_or_default())));
-        }
+        let mut found = resources(&self.hands).await;
+        found.retain(|row| !row.starts_with("ports ") && !row.starts_with("servers "));
         found
     }
 
@@ -276,13 +265,8 @@ async fn breaks_off_at_cinder(stage: &Stage, (full, first): &(Value, String)) {
     assert_eq!(content(&stage.volume), changed);
 
     for signal in [Signal::KILL, Signal::TERM] {
-        let mut command = stage.command("restore", &over);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let end = Instant::now() + PATIENCE;
-        while stage.shown(&stage.volume).await["status"] != "downloading" {
-            assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "Cinder was not at work");
-            tokio::time::sleep(LOOK).await;
-        }
+        let is_loading = async || stage.shown(&stage.volume).await["status"] == "downloading";
+        let mut child = at_work(stage.command("restore", &over), "Cinder's download", is_loading).await;
         kill_process(Pid::from_child(&child), signal).unwrap();
         let code = child.wait().unwrap().code();
         assert_eq!(code, if signal == Signal::KILL { None } else { Some(143) });
@@ -414,12 +398,9 @@ async fn attached_in_the_old_ones_place_to_both_servers_that_share_it() {
     stage.agent("restore", &over).await.fails_with(&["in-use", "detach it first"]);
     // Told to stop when the first server has lost the old one: it goes on until both have the new one.
     let mut command = stage.command("restore", &["--cinder-restore-to", "replace"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + PATIENCE;
-    while stage.shown(&stage.volume).await["attachments"].as_array().unwrap().len() == 2 {
-        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "nothing was detached");
-        tokio::time::sleep(LOOK).await;
-    }
+    let is_detached = async || stage.shown(&stage.volume).await["attachments"].as_array().unwrap().len() != 2;
+    let heard = command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let child = heard_at_work(heard, "a server without the old one", is_detached).await;
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
@@ -464,19 +445,8 @@ async fn what_is_wrong_is_said_and_leaves_nothing() {
 
 /// Starts an action and answers it when the project holds a resource of each of `kinds` that is there for the work alone.
 async fn under_way(stage: &Stage, (action, more): (&str, &[&str]), kinds: &[&str]) -> std::process::Child {
-    let mut command = stage.command(action, more);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let found = stage.resources().await;
-        let is_there = |kind: &&str| found.iter().any(|row| row.starts_with(&format!("{kind} freezer_")));
-        if kinds.iter().all(is_there) {
-            return child;
-        }
-        assert!(child.try_wait().unwrap().is_none(), "it ended before {kinds:?} were seen");
-        assert!(Instant::now() < end, "{found:?}");
-        tokio::time::sleep(LOOK).await;
-    }
+    let is_reached = async || has_temporary(&stage.hands, kinds).await;
+    at_work(stage.command(action, more), &format!("{kinds:?}"), is_reached).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

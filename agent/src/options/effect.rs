@@ -56,38 +56,11 @@ pub fn notes(values: &Values, action: ActionKind, medium: &Medium) -> Result<Vec
     for (key, why) in servers::useless(action, medium) {
         useless(key, why)?;
     }
-    if medium.mode() != "mysql" {
-        useless("mysql_conf", "it is of mode mysql")?;
-        useless("mysql_form", "it is of mode mysql")?;
+    for (key, why) in of_modes(medium) {
+        useless(key, why)?;
     }
-    if *medium != Medium::MysqlFiles {
-        useless("recovery_target_binlog", "it is of mode mysql with mysql_form physical")?;
-    }
-    if medium.has_logs() {
-        useless("overwrite", "a server is restored into an empty directory only")?;
-    }
-    if *medium != Medium::Postgresql {
-        useless("postgresql_conf", "it is of mode postgresql")?;
-        useless("recovery_target_lsn", "it is of mode postgresql")?;
-    }
-    if *medium != Medium::Stream {
-        useless("stream_command", "it is of mode stream")?;
-    }
-    if action != ActionKind::Exec {
-        let storage = values.text("storage")?.unwrap_or_default();
-        for (name, keys) in OF_STORAGES.iter().filter(|(name, _)| !storage.starts_with(name)) {
-            for key in *keys {
-                useless(key, &format!("it is of storage {name}"))?;
-            }
-        }
-        if matches!(storage.as_str(), "local" | "swift") {
-            useless("storage_secret_ref", "it is of storages ssh, s3, ftp and ftps")?;
-        }
-        if storage == "ftp" {
-            for key in ["ftp_keyfile", "ftp_certfile"] {
-                useless(key, "it is of storage ftps")?;
-            }
-        }
+    for (key, why) in of_storages(values, action)? {
+        useless(key, &why)?;
     }
     if medium.mode() == "cindernative" {
         for key in ["encrypt_pass_file", "encrypt_secret_ref", "encryption_cipher"] {
@@ -97,47 +70,107 @@ pub fn notes(values: &Values, action: ActionKind, medium: &Medium) -> Result<Vec
     for (key, why) in of_snapshots(values, action)? {
         useless(key, why)?;
     }
-    let is_of_files = |kind| action == kind && *medium == Medium::Files;
-    if !is_of_files(ActionKind::Backup) {
-        useless("consistency_check", "it is of backups of folders")?;
-        let is_spared = is_of_files(ActionKind::Restore) && values.flag("delete_foreign")?;
-        for key in ["exclude_rules", "exclude_rules_file", "include_rules"].iter().filter(|_| !is_spared) {
-            useless(key, "it is of backups of folders, and of restores with delete_foreign")?;
-        }
-    }
-    if !is_of_files(ActionKind::Restore) {
-        useless("consistency_checksum", "it is of restores of folders")?;
-    }
-    if !(is_of_files(ActionKind::Restore) || action == ActionKind::Restore && medium.is_fed()) {
-        for key in
-            ["restore_paths", "existing_files", "delete_foreign", "delete_excluded", "owners", "owner_map"]
-        {
-            useless(key, "it is of restores of folders")?;
-        }
+    for (key, why) in of_folders(values, action, medium)? {
+        useless(key, why)?;
     }
     if action != ActionKind::Hold {
         for key in ["hold_reason", "hold_until", "hold_by"] {
             useless(key, "it is of action hold")?;
         }
     }
-    if is_of_files(ActionKind::Backup)
+    notes.extend(dangers(values, action, medium)?);
+    Ok(notes)
+}
+
+/// What gives up a protection.
+fn dangers(values: &Values, action: ActionKind, medium: &Medium) -> Result<Vec<String>, OptionsError> {
+    let mut dangers = Vec::new();
+    if action == ActionKind::Backup
+        && *medium == Medium::Files
         && (values.text("snapshot")?.is_some() || values.is_set("snapshot_command"))
         && matches!(values.text("dereference_symlink")?.as_deref(), Some("soft" | "all" | "true"))
     {
-        notes.push("dereference_symlink: links with an absolute target lead out of the snapshot, to files as they are now".to_owned());
+        dangers.push("dereference_symlink: links with an absolute target lead out of the snapshot, to files as they are now".to_owned());
     }
     if action != ActionKind::Exec && values.text("storage")?.as_deref() == Some("ftp") {
-        notes.push(
+        dangers.push(
             "storage ftp sends the password and all data in the clear: use ftps where the server has TLS"
                 .to_owned(),
         );
     }
     if values.flag("insecure")? && action != ActionKind::Exec {
-        notes.push(
+        dangers.push(
             "insecure: neither certificates nor host keys are verified, so that whoever is on the way can read and change what is sent".to_owned(),
         );
     }
-    Ok(notes)
+    Ok(dangers)
+}
+
+/// Options of other modes, and why nobody looks at them.
+fn of_modes(medium: &Medium) -> Vec<(&'static str, &'static str)> {
+    let mut useless = Vec::new();
+    if medium.mode() != "mysql" {
+        useless.extend(["mysql_conf", "mysql_form"].map(|key| (key, "it is of mode mysql")));
+    }
+    if *medium != Medium::MysqlFiles {
+        useless.push(("recovery_target_binlog", "it is of mode mysql with mysql_form physical"));
+    }
+    if medium.has_logs() {
+        useless.push(("overwrite", "a server is restored into an empty directory only"));
+    }
+    if *medium != Medium::Postgresql {
+        let keys = ["postgresql_conf", "recovery_target_lsn"];
+        useless.extend(keys.map(|key| (key, "it is of mode postgresql")));
+    }
+    if *medium != Medium::Stream {
+        useless.push(("stream_command", "it is of mode stream"));
+    }
+    useless
+}
+
+/// Options of other storages, and why nobody looks at them.
+fn of_storages(values: &Values, action: ActionKind) -> Result<Vec<(&'static str, String)>, OptionsError> {
+    let mut useless = Vec::new();
+    if action == ActionKind::Exec {
+        return Ok(useless);
+    }
+    let storage = values.text("storage")?.unwrap_or_default();
+    for (name, keys) in OF_STORAGES.iter().filter(|(name, _)| !storage.starts_with(name)) {
+        useless.extend(keys.iter().map(|key| (*key, format!("it is of storage {name}"))));
+    }
+    if matches!(storage.as_str(), "local" | "swift") {
+        useless.push(("storage_secret_ref", "it is of storages ssh, s3, ftp and ftps".to_owned()));
+    }
+    if storage == "ftp" {
+        useless.extend(["ftp_keyfile", "ftp_certfile"].map(|key| (key, "it is of storage ftps".to_owned())));
+    }
+    Ok(useless)
+}
+
+/// Options of folders where there is none, or of the other way, and why nobody looks at them.
+fn of_folders(
+    values: &Values,
+    action: ActionKind,
+    medium: &Medium,
+) -> Result<Vec<(&'static str, &'static str)>, OptionsError> {
+    let mut useless = Vec::new();
+    let is_of_files = |kind| action == kind && *medium == Medium::Files;
+    if !is_of_files(ActionKind::Backup) {
+        useless.push(("consistency_check", "it is of backups of folders"));
+        if !(is_of_files(ActionKind::Restore) && values.flag("delete_foreign")?) {
+            let why = "it is of backups of folders, and of restores with delete_foreign";
+            useless.extend(["exclude_rules", "exclude_rules_file", "include_rules"].map(|key| (key, why)));
+        }
+    }
+    if !is_of_files(ActionKind::Restore) {
+        useless.push(("consistency_checksum", "it is of restores of folders"));
+    }
+    if !(is_of_files(ActionKind::Restore) || action == ActionKind::Restore && medium.is_fed()) {
+        let keys =
+            ["restore_paths", "existing_files", "delete_foreign", "delete_excluded", "owners", "owner_map"];
+        useless.extend(keys.map(|key| (key, "it is of restores of folders")));
+    }
+    Ok(useless)
 }
 
 /// Options of snapshots that nobody looks at, and why.

@@ -18,6 +18,8 @@ use tokio::sync::oneshot;
 pub struct OnMariaDb {
     pub db: Database,
     place: freezer_testkit::TestDatabase,
+    /// The tables with the rows that their migrations have put there.
+    unwritten: Vec<(String, i64)>,
 }
 
 #[cfg(feature = "mysql")]
@@ -26,27 +28,18 @@ impl OnMariaDb {
         let place = freezer_testkit::TestDatabase::create();
         let db = Database::connect(&DatabaseOptions::new(place.url())).unwrap();
         db.sync().unwrap();
-        Self { db, place }
+        let unwritten = db.removal_plan().unwrap();
+        Self { db, place, unwritten }
     }
 
     /// Removes what a test has written.
     pub fn empty(&self) {
-        let tables = [
-            "job_actions",
-            "session_jobs",
-            "sessions",
-            "jobs",
-            "actions",
-            "runs",
-            "backups",
-            "clients",
-            "client_names",
-            "trusts",
-            "quotas",
-            "shares",
-            "outbox",
-        ];
-        self.place.run(&tables.map(|table| format!("DELETE FROM {table}")).join("; "));
+        // In the order in which they would be dropped: no row is left that refers to one that is gone.
+        let tables = self.db.removal_plan().unwrap();
+        let written = tables.iter().filter(|table| !self.unwritten.contains(table));
+        let statements: Vec<String> = written.map(|(name, _)| format!("DELETE FROM {name}")).collect();
+        self.place.run(&statements.join("; "));
+        assert_eq!(self.db.removal_plan().unwrap(), self.unwritten);
     }
 }
 

@@ -11,7 +11,6 @@ pub async fn fires_on_time_and_records_the_backup(stage: Stage) {
     let conductor = stage.conductor().await;
     let agent = Agent::start(&stage).await;
     stage.put_job("j", json!({"schedule_interval": "1 hours"}), &[action("a", 0, false)]);
-    conductor.poke();
     stage.job_is("j", JobStatus::Scheduled).await;
     let due = T0.plus(Duration::from_secs(3600));
     assert_eq!(stage.job("j").next_run_at, Some(due));

@@ -319,30 +319,6 @@ impl Clients<'_> {
         Ok(())
     }
 
-    /// Notes a sign of life. Returns whether the client exists.
-    pub fn touch(&mut self, project: &ProjectId, id: &ClientId, seen_at: Timestamp) -> Result<bool, DbError> {
-        let changed = self.tx.run(NOUN, id.as_str(), |conn| {
-            diesel::update(clients::table.find((project.as_str(), id.as_str())))
-                .set(clients::last_seen_at.eq(Some(seen_at.0)))
-                .execute(conn)
-        })?;
-        Ok(changed > 0)
-    }
-
-    /// Clients with a link of ours that were last seen before `before`, longest silent first.
-    pub fn list_silent_since(&mut self, before: Timestamp, limit: u32) -> Result<Vec<Client>, DbError> {
-        let rows: Vec<ClientRow> = self.tx.run(NOUN, "", |conn| {
-            clients::table
-                .filter(clients::last_seen_at.lt(before.0))
-                .filter(clients::link.ne(link_word(Link::Poll)))
-                .order((clients::last_seen_at, clients::client_id, clients::project_id))
-                .limit(i64::from(limit))
-                .select(ClientRow::as_select())
-                .load(conn)
-        })?;
-        rows.into_iter().map(ClientRow::into_model).collect()
-    }
-
     /// Deletes a client of this very project. Returns whether it was there.
     pub fn delete(&mut self, project: &ProjectId, id: &ClientId) -> Result<bool, DbError> {
         let deleted = self.tx.run(NOUN, id.as_str(), |conn| {

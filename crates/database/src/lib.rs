@@ -50,7 +50,7 @@ pub use dispatch::{ActiveRuns, Occupied, Shares, Worker, Workers};
 pub use error::DbError;
 pub use imported::Imported;
 pub use jobs::{DueJob, JobFilter, Jobs, Planning, Scope, SeenJob, ShownJob};
-pub use options::options;
+pub use options::{default_limits, options, quota_options};
 pub use outbox::{Letter, Outbox};
 pub use page::{Cursor, Page, Residual};
 pub use purge::PurgePlan;

@@ -1,10 +1,14 @@
-//! The group `[database]` of a configuration file: declared for samples and checks, read into [`DatabaseOptions`].
+//! The groups `[database]` and `[quota]` of a configuration file: declared for samples and checks, read into
+//! [`DatabaseOptions`] and [`Limits`].
 
 use crate::DatabaseOptions;
+use freezer_model::Limits;
+use freezer_model::quota::limit;
 use oslo_config::{Config, Opt, OptGroup};
 use std::time::Duration;
 
 const GROUP: &str = "database";
+const QUOTA: &str = "quota";
 
 /// The options of oslo.db that have an effect here.
 pub fn options() -> OptGroup {
@@ -39,4 +43,24 @@ impl DatabaseOptions {
             ..Self::new(config.str(GROUP, "connection"))
         }
     }
+}
+
+/// `[quota]`: what a project may use unless its own quota says otherwise.
+pub fn quota_options() -> OptGroup {
+    let opts = vec![
+        Opt::int("jobs").default("-1").min(-1).help("Jobs of a project; -1: no limit."),
+        Opt::int("runs").default("-1").min(-1).help("Runs of a project that are at work at a time; further ones wait. -1: no limit."),
+        Opt::int("stored_bytes").default("-1").min(-1).help(
+            "Bytes that a project's backup records say are stored; at this size no new backup begins. -1: no limit.",
+        ),
+    ];
+    OptGroup::new(QUOTA, opts).help(
+        "Limits of projects that have none of their own; freezer-api and freezer-conductor read the same.",
+    )
+}
+
+/// Reads `[quota]` of a configuration that has [`quota_options`] registered.
+pub fn default_limits(config: &Config) -> Limits {
+    let read = |name| limit(config.int(QUOTA, name));
+    Limits { jobs: read("jobs"), runs: read("runs"), stored_bytes: read("stored_bytes") }
 }

@@ -330,20 +330,6 @@ impl Runs<'_> {
         Ok(())
     }
 
-    /// Runs of the job that are not over, oldest first.
-    pub fn active_for_job(&mut self, project: &ProjectId, job: &JobId) -> Result<Vec<Run>, DbError> {
-        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {
-            runs::table
-                .filter(runs::project_id.eq(project.as_str()))
-                .filter(runs::job_id.eq(job.as_str()))
-                .filter(runs::state.eq_any(ACTIVE))
-                .order((runs::created_at, runs::run_id))
-                .select(RunRow::as_select())
-                .load(conn)
-        })?;
-        models(rows)
-    }
-
     /// When each job that still exists had its last run without any failure.
     pub fn last_successes(&mut self) -> Result<Vec<(ProjectId, JobId, Timestamp)>, DbError> {
         let rows: Vec<(String, String, Option<i64>)> = self.tx.run(NOUN, "", |conn| {

@@ -46,7 +46,7 @@ macro_rules! conformance_suite {
 
 conformance_suite! {
     rows:
-        clients_own_before_central, client_upsert_and_silence, actions_and_their_jobs, jobs_round_trip,
+        clients_own_before_central, client_upsert_and_signs_of_life, actions_and_their_jobs, jobs_round_trip,
         job_lists, lists_cost_a_fixed_number_of_statements, runs_round_trip_and_lists, backups_filters,
         deleted_ids_can_be_used_again, purge_keeps_the_newest_run, sync_is_repeatable;
     trusts:

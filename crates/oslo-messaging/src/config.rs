@@ -1,7 +1,9 @@
 //! The options of oslo.messaging in a configuration file, and a transport made from them.
 
-use crate::{Error, RabbitOptions, Result, Transport};
+use crate::{Error, NotifierDriver, NotifierOptions, RabbitOptions, Result, Transport};
 use oslo_config::{Config, Opt, OptGroup};
+
+const NOTIFICATIONS: &str = "oslo_messaging_notifications";
 
 /// `[DEFAULT] transport_url` and what of `[oslo_messaging_rabbit]` has an effect here. The defaults are
 /// those of [`RabbitOptions::default`]: an option that is not set is not passed on.
@@ -58,12 +60,32 @@ pub fn rabbit_options() -> OptGroup {
     )
 }
 
-/// `[oslo_messaging_notifications] transport_url`.
-pub fn notification_url_option() -> Opt {
-    Opt::str("transport_url")
-        .secret()
-        .sample_default("rabbit://user:password@host:5672/")
-        .help("The bus that events are sent on; without it the one of [DEFAULT] transport_url.")
+/// `[oslo_messaging_notifications]` of a program that sends events about `what`.
+pub fn notification_options(what: &str) -> OptGroup {
+    let opts = vec![
+        Opt::list("driver").default("").help(format!(
+            "How events about {what} are sent: messagingv2, messaging, or noop (the default)."
+        )),
+        Opt::list("topics")
+            .default("notifications")
+            .help("Topics that events are sent to. Only name ones that somebody reads."),
+        Opt::str("transport_url")
+            .secret()
+            .sample_default("rabbit://user:password@host:5672/")
+            .help("The bus that events are sent on; without it the one of [DEFAULT] transport_url."),
+    ];
+    OptGroup::new(NOTIFICATIONS, opts).help("Events for other services (Ceilometer, billing, …).")
+}
+
+/// What `[oslo_messaging_notifications]` says: of several drivers the first one that sends.
+///
+/// # Errors
+/// [`Error::InvalidOption`] for a driver that does not exist.
+pub fn notifier_options(config: &Config) -> Result<NotifierOptions> {
+    let names = config.list(NOTIFICATIONS, "driver");
+    let drivers = names.iter().map(|name| name.parse()).collect::<Result<Vec<NotifierDriver>>>()?;
+    let driver = drivers.into_iter().find(|driver| *driver != NotifierDriver::Noop).unwrap_or_default();
+    Ok(NotifierOptions { driver, topics: config.list(NOTIFICATIONS, "topics"), ..NotifierOptions::default() })
 }
 
 /// A transport for events alone, under the same options; `None` when they go the way of everything else.
@@ -71,7 +93,7 @@ pub fn notification_url_option() -> Opt {
 /// # Errors
 /// As [`connect`].
 pub fn connect_for_notifications(config: &Config) -> Result<Option<Transport>> {
-    let url = config.opt_str("oslo_messaging_notifications", "transport_url").filter(|url| !url.is_empty());
+    let url = config.opt_str(NOTIFICATIONS, "transport_url").filter(|url| !url.is_empty());
     url.map(|url| connect_to(config, url, RabbitOptions::default())).transpose()
 }
 

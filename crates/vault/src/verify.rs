@@ -191,30 +191,58 @@ async fn check_level(
         verdict.faults.extend(presence);
         return Ok(verdict);
     };
+    check_attachments(store, (&request.hbn, &id), manifest, key.as_ref(), &mut verdict).await?;
+    check_pieces(store, (request, &id), manifest, key.as_ref(), (monitor, &mut verdict)).await?;
+    if verdict.faults.is_empty() {
+        // Every piece that was read is right; what was lost, or added behind the last one shows in the sizes.
+        verdict.faults.extend(catalogue::check_presence(store, &request.hbn, level).await?);
+    }
+    Ok(verdict)
+}
+
+/// What is kept beside the payload.
+async fn check_attachments(
+    store: &Arc<dyn Store>,
+    (hbn, id): (&Hbn, &LevelId),
+    manifest: &Manifest,
+    key: Option<&MacKey>,
+    verdict: &mut Verdict,
+) -> Result<(), VaultError> {
     let mut parts = vec![
-        (id.object(&request.hbn, ENGINE_METADATA)?, &manifest.engine_metadata, None),
-        (id.object(&request.hbn, INDEX)?, &manifest.index, index_within(manifest)),
-        (id.metadata(&request.hbn)?, &manifest.metadata, None),
+        (id.object(hbn, ENGINE_METADATA)?, &manifest.engine_metadata, None),
+        (id.object(hbn, INDEX)?, &manifest.index, index_within(manifest)),
+        (id.metadata(hbn)?, &manifest.metadata, None),
     ];
     if let Some(contents) = &manifest.contents {
-        parts.push((id.object(&request.hbn, CONTENTS)?, contents, contents_within(manifest)));
+        parts.push((id.object(hbn, CONTENTS)?, contents, contents_within(manifest)));
     }
     for (name, expected, within) in parts {
         let body = match within {
             Some(body) => Some(body),
             None => read_whole(store, &name, MOST_ATTACHMENT_BYTES).await?,
         };
-        let fault = attachment_fault(body.as_deref(), expected, key.as_ref())?;
+        let fault = attachment_fault(body.as_deref(), expected, key)?;
         verdict.faults.extend(fault.map(|cause| fault_text(&name, &cause)));
     }
-    let chosen = chosen(request, &id, manifest);
+    Ok(())
+}
+
+/// The payload, or the sample of it that is asked for.
+async fn check_pieces(
+    store: &Arc<dyn Store>,
+    (request, id): (&VerifyRequest, &LevelId),
+    manifest: &Manifest,
+    key: Option<&MacKey>,
+    (monitor, verdict): (&Monitor, &mut Verdict),
+) -> Result<(), VaultError> {
+    let chosen = chosen(request, id, manifest);
     let left_out = chosen.iter().filter(|chosen| !**chosen).count();
     if left_out > 0 {
         let (read, all) = (chosen.len() - left_out, chosen.len());
         verdict.notes.push(format!("a sample: {read} of {all} pieces were read"));
     }
     for piece in manifest.pieces.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(piece, _)| piece) {
-        let fetched = fetch_piece(store, &request.hbn, &id, piece, key.as_ref()).await;
+        let fetched = fetch_piece(store, &request.hbn, id, piece, key).await;
         match fetched.map_err(|error| name_chunks(error, manifest, piece)) {
             Ok(_) => {
                 verdict.bytes_checked = verdict.bytes_checked.saturating_add(piece.size_bytes);
@@ -228,11 +256,7 @@ async fn check_level(
             Err(error) => return Err(error),
         }
     }
-    if verdict.faults.is_empty() {
-        // Every piece that was read is right; what was lost, or added behind the last one shows in the sizes.
-        verdict.faults.extend(catalogue::check_presence(store, &request.hbn, level).await?);
-    }
-    Ok(verdict)
+    Ok(())
 }
 
 /// Which pieces are read.

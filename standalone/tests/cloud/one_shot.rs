@@ -1,13 +1,14 @@
 //! `freezer-agent --action …` as a user of a project calls it, and what it says.
 
-use super::login;
 use super::project::{CINDER, Project, call};
+use super::{LOOK, PATIENCE, login};
 pub use freezer_testkit::Said;
 use freezer_testkit::{program, services};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 /// Configuration of an agent that reaches the cluster itself.
 pub const CEPH: &str = "[ceph]\nconf = /etc/ceph/ceph.conf\n";
@@ -26,6 +27,22 @@ pub fn agent_of(project: &Project, user: &str) -> Command {
         ("OS_PROJECT_DOMAIN_ID", "default"),
     ]);
     command
+}
+
+/// An action that is at work when `is_reached`: `what` is seen then. Nobody hears what it says.
+pub async fn at_work(mut command: Command, what: &str, is_reached: impl AsyncFn() -> bool) -> Child {
+    heard_at_work(command.stdout(Stdio::null()).stderr(Stdio::null()), what, is_reached).await
+}
+
+/// As [`at_work`], of a command that says where its words go.
+pub async fn heard_at_work(command: &mut Command, what: &str, is_reached: impl AsyncFn() -> bool) -> Child {
+    let mut child = command.spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while !is_reached().await {
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "{what} was not seen");
+        tokio::time::sleep(LOOK).await;
+    }
+    child
 }
 
 /// Sets Cinder's quotas of a project.

@@ -185,6 +185,13 @@ pub async fn resources(hands: &Hands) -> Vec<String> {
     found
 }
 
+/// Whether a project has a temporary resource of each of `kinds`, in the words of [`resources`].
+pub async fn has_temporary(hands: &Hands, kinds: &[&str]) -> bool {
+    let found = resources(hands).await;
+    let is_there = |kind: &&str| found.iter().any(|row| row.starts_with(&format!("{kind} freezer_")));
+    kinds.iter().all(is_there)
+}
+
 /// Sets how many servers Nova lets a project have.
 pub async fn servers_allowed(project: &Project, count: u32) {
     let admin = login("admin", "admin").await;

@@ -1,12 +1,10 @@
 //! A project on the real cloud, and an agent that saves and restores all of it (mode project).
 
-use super::one_shot::{CEPH, Said, agent_of};
+use super::one_shot::{CEPH, Said, agent_of, at_work};
 use super::project::{Hands, Project};
 use super::servers::resources;
-use super::{LOOK, PATIENCE};
 use serde_json::Value;
-use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::process::{Child, Command};
 use tempfile::TempDir;
 
 /// Exit code of an action that did not do all.
@@ -54,17 +52,8 @@ impl Stage {
         hands: &Hands,
         is_reached: impl Fn(&[String]) -> bool,
     ) -> Child {
-        let mut command = self.command(action, more);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let found = resources(hands).await;
-            if is_reached(&found) {
-                return child;
-            }
-            assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "it ended: {found:?}");
-            tokio::time::sleep(LOOK).await;
-        }
+        let is_reached = async || is_reached(&resources(hands).await);
+        at_work(self.command(action, more), "what was waited for", is_reached).await
     }
 
     pub async fn run(&self, action: &str, more: &[&str]) -> Said {

@@ -2,13 +2,13 @@
 
 use super::Stage;
 use super::cloud::detour::keystone_with;
+use super::cloud::one_shot::at_work;
 use super::cloud::project::content;
 use super::cloud::{LOOK, PATIENCE};
 use super::proxy::{Action, Proxy};
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::process::Stdio;
 use std::time::Instant;
 
 const PATH: &str = "/os-volume_attachments";
@@ -31,12 +31,8 @@ impl Exchanges<'_> {
         command.env("OS_AUTH_URL", format!("http://127.0.0.1:{}/v3", self.keystone));
         self.nova.rule(method, PATH, 1, Action::Stall);
         let before = self.nova.requests(method, PATH);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let end = Instant::now() + PATIENCE;
-        while self.nova.requests(method, PATH) == before {
-            assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "no {method} came");
-            tokio::time::sleep(LOOK).await;
-        }
+        let has_come = async || self.nova.requests(method, PATH) != before;
+        let mut child = at_work(command, method, has_come).await;
         child.kill().unwrap();
         child.wait().unwrap();
     }

@@ -84,13 +84,6 @@ pub struct Refusal {
     pub is_lost: bool,
 }
 
-impl Plan {
-    pub fn creates(&self, kind: Kind) -> usize {
-        let made = |step: &&Step| step.resource.kind == kind && matches!(step.deed, Deed::Create { .. });
-        self.steps.iter().filter(made).count()
-    }
-}
-
 /// Plans without asking anybody. `suffix` ends the name of what is made beside its older self: `~<time>`.
 ///
 /// # Errors
@@ -253,22 +246,26 @@ fn decide(
         let name = format!("{}{suffix}", resource.name);
         return Ok((Deed::Create { name }, "beside the one of that name"));
     }
-    if is_found_by_name(resource) {
-        let key = (kind, resource.name.clone());
-        match target.named.get(&key).map(Vec::as_slice) {
-            Some([id]) => return Ok((Deed::Use { id: id.clone() }, "the one of that name")),
-            Some([_, ..]) => {
-                return Err((format!("there are several of the name '{}'; map it", resource.name), false));
-            }
-            _ if !resource.owned => {
-                let name = &resource.name;
-                let why = format!("it is not this project's, and there is none of the name '{name}'; map it");
-                return Err((why, false));
-            }
-            _ => {}
-        }
+    if is_found_by_name(resource)
+        && let Some(id) = named(resource, target)?
+    {
+        return Ok((Deed::Use { id }, "the one of that name"));
     }
     Ok((Deed::Create { name: resource.name.clone() }, "gone"))
+}
+
+/// The one of the resource's name; `None`: there is none, and one can be made.
+fn named(resource: &Resource, target: &Target) -> Result<Option<String>, Why> {
+    let name = &resource.name;
+    match target.named.get(&(resource.id.kind, name.clone())).map(Vec::as_slice) {
+        Some([id]) => Ok(Some(id.clone())),
+        Some([_, ..]) => Err((format!("there are several of the name '{name}'; map it"), false)),
+        _ if !resource.owned => {
+            let why = format!("it is not this project's, and there is none of the name '{name}'; map it");
+            Err((why, false))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// What there is one of in each project or cloud.

@@ -2,7 +2,7 @@
 
 use super::proxy::Proxy;
 use super::quick_retry;
-use freezer_storage::suite::{assert_same, name, noise, read};
+use freezer_storage::suite::{assert_same, name, noise, read, write_large};
 use freezer_storage::*;
 use futures_util::TryStreamExt;
 use std::sync::Arc;
@@ -52,6 +52,20 @@ pub async fn nobody_there(at: impl FnOnce(u16) -> StoreConfig) {
     let error = store.prepare().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
     assert_eq!((retry.repeated(), clock.slept().len()), (7, 7));
+}
+
+/// A store on a disk of one MiB: nothing stays of what does not fit. How a server says so, `is_told` knows.
+pub async fn a_full_disk_leaves_nothing(store: &dyn Store, is_told: impl Fn(&StoreError) -> bool) {
+    store.put(&name("small"), noise(1, 1000)).await.unwrap();
+    let error = store.put(&name("big"), noise(2, 8 << 20)).await.unwrap_err();
+    assert!(is_told(&error), "{error}");
+    let large = noise(2, 20 << 20);
+    let error = write_large(store, &name("l/data"), &large, 1 << 20, 1 << 20).await.unwrap_err();
+    assert!(is_told(&error), "{error}");
+    store.delete_tree(&name("l")).await.unwrap();
+    store.put(&name("fits"), noise(3, 800_000)).await.unwrap();
+    let names: Vec<_> = store.list(None).await.unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["fits", "small"]);
 }
 
 /// A megabyte there and back at 100 and 200 kB/s, by the limiters' own clock.

@@ -253,21 +253,6 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn exchange() -> Exchange {
-        Exchange {
-            new: "new".into(),
-            old: "old".into(),
-            server: "s".into(),
-            attachment: "first".into(),
-            device: None,
-            run: "r".into(),
-            process: "p".into(),
-            timestamp: 0,
-            made: String::new(),
-            settled: None,
-        }
-    }
-
     fn volume(status: &str, at: &[(&str, &str)]) -> Volume {
         let rows: Vec<Value> =
             at.iter().map(|(server, id)| json!({"server_id": server, "attachment_id": id})).collect();
@@ -278,8 +263,9 @@ mod tests {
     fn follows(has: &[&str], new: Option<Volume>, old: Option<Volume>) -> Option<Step> {
         let has: Vec<String> = has.iter().map(|id| (*id).to_owned()).collect();
         let places = ["s".to_owned(), "t".to_owned()];
-        match sight(&exchange(), (has.as_slice(), places.as_slice()), new.as_ref(), old.as_ref()) {
-            Look::Ready(sight) => Some(next(&exchange(), sight)),
+        let exchange = Exchange::at_one_server();
+        match sight(&exchange, (has.as_slice(), places.as_slice()), new.as_ref(), old.as_ref()) {
+            Look::Ready(sight) => Some(next(&exchange, sight)),
             Look::NotYet(_) => None,
             Look::Never { state, .. } => panic!("{state}"),
         }
@@ -312,7 +298,8 @@ mod tests {
         let taken = Some(volume("in-use", &[("x", "a")]));
         let Some(Step::Leave(why)) = follows(&[], taken, free()) else { panic!() };
         assert!(why.contains("volume new") && why.contains("server x"), "{why}");
-        assert!(matches!(next(&exchange(), Sight::default()), Step::Leave(why) if why.contains("server s")));
+        let unseen = next(&Exchange::at_one_server(), Sight::default());
+        assert!(matches!(unseen, Step::Leave(why) if why.contains("server s")));
     }
 
     #[test]

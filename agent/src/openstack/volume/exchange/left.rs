@@ -261,18 +261,7 @@ mod tests {
 
     #[test]
     fn one_that_may_have_been_used_is_told_from_one_that_is_as_it_was_made() {
-        let exchange = |made: &str| Exchange {
-            new: "new".into(),
-            old: "old".into(),
-            server: "s".into(),
-            attachment: "first".into(),
-            device: None,
-            run: "r".into(),
-            process: "p".into(),
-            timestamp: 0,
-            made: made.into(),
-            settled: None,
-        };
+        let exchange = |made: &str| Exchange { made: made.into(), ..Exchange::at_one_server() };
         let used = |document: serde_json::Value, made: &[&str]| {
             let exchanges: Vec<Exchange> = made.iter().map(|made| exchange(made)).collect();
             used(&Volume { document }, &exchanges)

@@ -117,6 +117,25 @@ impl Exchange {
     }
 }
 
+/// One at server `s`, of which nobody has said how it ends.
+#[cfg(test)]
+impl Exchange {
+    pub fn at_one_server() -> Self {
+        Self {
+            new: "new".into(),
+            old: "old".into(),
+            server: "s".into(),
+            attachment: "first".into(),
+            device: None,
+            run: "r".into(),
+            process: "p".into(),
+            timestamp: 0,
+            made: String::new(),
+            settled: None,
+        }
+    }
+}
+
 fn word(text: &str) -> &str {
     if text.is_empty() || text.contains(char::is_whitespace) { NONE } else { text }
 }
