@@ -89,7 +89,8 @@ INSERT INTO job_actions (deleted, id, job_id, action_id, position) VALUES
  (0, 'l1', 'j1', 'a2', 1), (0, 'l2', 'j1', 'a1', 0), (0, 'l3', 'j1', 'a3', 2), (0, 'l4', 'j1', 'nothing', 3), (1, 'l5', 'j1', 'a1', 4),
  (0, 'l6', 'j1', 'a5', 5), (0, 'l7', 'j1', 'a1', 6), (0, 'l8', 'j4', 'a1', 0), (0, 'l9', 'J5', 'a5', 0), (0, 'la', 'j3', 'a1', 0);
 INSERT INTO user_credentials (created_at, deleted, id, job_id, trust_id, trustor_user_id) VALUES
- ('2026-01-01 00:00:00', 0, 'u1', 'j2', 'older', 'U64'), ('2026-01-02 00:00:00', 0, 'u2', 'j2', 'newest', 'U64'), ('2026-01-03 00:00:00', 1, 'u3', 'j2', 'gone', 'U64');
+ ('2026-01-01 00:00:00', 0, 'u1', 'j2', 'older', 'U64'), ('2026-01-02 00:00:00', 0, 'u2', 'j2', 'newest', 'U64'), ('2026-01-03 00:00:00', 1, 'u3', 'j2', 'gone', 'U64'),
+ ('2026-01-04 00:00:00', 0, 'u4', 'j2', 'disputed', 'U64'), ('2026-01-04 00:00:00', 0, 'u5', 'J5', 'disputed', 'U64');
 INSERT INTO sessions (created_at, deleted, id, project_id, user_id, session_tag, schedule, job, status, result) VALUES
  ('2026-01-01 00:00:00', 0, 's1', 'P', 'U64', 1, '{"schedule_interval": "1 days"}', 'null', 'active', NULL),
  ('2026-01-01 00:00:01', 1, 's2', 'P', 'U64', 1, '{}', NULL, 'active', NULL),
@@ -147,7 +148,7 @@ const EXPECTED: [(&str, [u64; 6]); 7] = [
     ("actions", [4, 3, 0, 1, 0, 1]),
     ("jobs", [4, 3, 0, 1, 0, 1]),
     ("job_actions", [8, 4, 0, 0, 4, 1]),
-    ("user_credentials", [2, 1, 0, 0, 1, 1]),
+    ("user_credentials", [4, 1, 0, 2, 1, 1]),
     ("sessions", [3, 2, 0, 1, 1, 1]),
     ("backups", [4, 2, 0, 2, 0, 1]),
 ];
@@ -166,6 +167,8 @@ fn expect_first_run(printed: &str) {
         "job_actions l4: job j1: action nothing is not there",
         "job_actions l6: job j1: action a5 is not there, or not of its project",
         "user_credentials u1: job j2 has newer ones",
+        "user_credentials u4: jobs of several projects name the trust of job j2",
+        "user_credentials u5: jobs of several projects name the trust of job J5",
         "sessions s3: its job j3 is not there",
         "sessions s4: schedule is no JSON object",
         "backups b3: 'container': must not be empty",
@@ -316,7 +319,7 @@ fn into_sqlite_and_refused_with_a_reason() {
     expect_first_run(&printed);
     expect_second_run(&import(&configuration, None, &[]).1);
     sql(&source, "DELETE FROM sessions WHERE id = 's4'; DELETE FROM clients WHERE id IN ('c3', 'c5', 'c6'); DELETE FROM actions WHERE id = 'a4';
-        DELETE FROM jobs WHERE id = 'j4'; DELETE FROM backups WHERE id IN ('b3', 'b4')");
+        DELETE FROM jobs WHERE id = 'j4'; DELETE FROM backups WHERE id IN ('b3', 'b4'); DELETE FROM user_credentials WHERE id IN ('u4', 'u5')");
     assert_eq!(import(&configuration, None, &[]).0.status.code(), Some(0), "nothing is left out");
 }
 

@@ -23,14 +23,14 @@ pub struct Trusts<'t> {
 }
 
 impl Trusts<'_> {
-    /// Says that this transaction's job uses the trust. False when it was given up: then it must not.
+    /// Says that this transaction's job uses the trust. False when it was given up or is another project's: then it must not.
     pub fn claim(&mut self, project: &ProjectId, trust: &TrustCredentials) -> Result<bool, DbError> {
         self.lock(project, trust)?;
-        let id = trust.trust_id.as_str();
-        let given_up: Option<i64> = self.tx.run(NOUN, "", |conn| {
-            trusts::table.find(id).select(trusts::unused_since).first::<Option<i64>>(conn)
+        let found: Option<Option<i64>> = self.tx.run(NOUN, "", |conn| {
+            let of_project = trusts::table.find(&trust.trust_id).filter(trusts::project_id.eq(project.as_str()));
+            of_project.select(trusts::unused_since).first::<Option<i64>>(conn).optional()
         })?;
-        Ok(given_up.is_none())
+        Ok(matches!(found, Some(None)))
     }
 
     /// Gives the trust up unless a job still uses it: call it after this transaction's job has ceased to. True when the caller
@@ -47,7 +47,8 @@ impl Trusts<'_> {
         }
         let id = trust.trust_id.as_str();
         self.tx.run(NOUN, "", |conn| {
-            diesel::update(trusts::table.find(id).filter(trusts::unused_since.is_null()))
+            let of_project = trusts::table.find(id).filter(trusts::project_id.eq(project.as_str()));
+            diesel::update(of_project.filter(trusts::unused_since.is_null()))
                 .set(trusts::unused_since.eq(Some(now.0)))
                 .execute(conn)
         })?;
@@ -102,7 +103,7 @@ impl Trusts<'_> {
 
     /// Keeps other transactions from the trust's row, which is made when it is not there.
     fn lock(&mut self, project: &ProjectId, trust: &TrustCredentials) -> Result<(), DbError> {
-        if self.touch(trust)? {
+        if self.touch(project, trust)? {
             return Ok(());
         }
         fits("trust_id", &trust.trust_id, limits::SHORT_TEXT)?;
@@ -117,15 +118,15 @@ impl Trusts<'_> {
         });
         match inserted {
             // Somebody wrote it in between.
-            Err(DbError::Conflict { .. }) => self.touch(trust).map(|_| ()),
+            Err(DbError::Conflict { .. }) => self.touch(project, trust).map(|_| ()),
             outcome => outcome.map(|_| ()),
         }
     }
 
-    fn touch(&mut self, trust: &TrustCredentials) -> Result<bool, DbError> {
+    fn touch(&mut self, project: &ProjectId, trust: &TrustCredentials) -> Result<bool, DbError> {
         let id = trust.trust_id.as_str();
         let found = self.tx.run(NOUN, "", |conn| {
-            diesel::update(trusts::table.find(id))
+            diesel::update(trusts::table.find(id).filter(trusts::project_id.eq(project.as_str())))
                 .set(trusts::trustor_user_id.eq(trust.trustor_user_id.as_str()))
                 .execute(conn)
         })?;

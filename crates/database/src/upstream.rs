@@ -10,6 +10,7 @@ use crate::{Database, DbError, connect::refuse_without_build};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The only version of upstream's schema that is known here.
@@ -149,7 +150,7 @@ rows! {
 }
 
 #[derive(QueryableByName)]
-struct Version {
+struct Id {
     #[diesel(sql_type = Text)]
     id: String,
 }
@@ -201,7 +202,7 @@ impl Upstream {
     fn check_version(&mut self) -> Result<(), DbError> {
         let refuse = |reason: String| DbError::Migration { reason };
         let heads: Vec<String> = self
-            .ask::<Version>("SELECT version_num AS id FROM alembic_version")
+            .ask::<Id>("SELECT version_num AS id FROM alembic_version")
             .map_err(|error| refuse(format!("{} is no database of Freezer in Python ({error})", self.place)))?
             .into_iter()
             .map(|version| version.id)
@@ -263,6 +264,14 @@ impl Upstream {
         R::load(&mut self.connection, &sql).map_err(|error| translate(R::TABLE, "", error))
     }
 
+    /// Trusts that jobs of more than one project name. Keystone makes each for one: whoever else names it made it up.
+    pub fn disputed_trusts(&mut self) -> Result<HashSet<String>, DbError> {
+        let sql = "SELECT its.trust_id AS id FROM user_credentials AS its JOIN jobs ON jobs.id = its.job_id \
+                   GROUP BY its.trust_id HAVING COUNT(DISTINCT COALESCE(jobs.project_id, '')) > 1";
+        let found = self.ask::<Id>(sql).map_err(|error| translate(UpstreamCredentials::TABLE, "", error))?;
+        Ok(found.into_iter().map(|row| row.id).collect())
+    }
+
     fn page<R: UpstreamRow>(&mut self, condition: &str) -> Result<Vec<R>, DbError> {
         let sql = format!(
             "SELECT {} FROM {} WHERE COALESCE(deleted, 0) = 0 AND {condition} ORDER BY id LIMIT {PAGE}",
@@ -300,4 +309,4 @@ macro_rules! from_both {
         }
     )+};
 }
-from_both!(Version, Count);
+from_both!(Id, Count);

@@ -8,7 +8,7 @@ use freezer_database::upstream::{
 };
 use freezer_database::{DbError, Tx};
 use freezer_model::{ActionId, Client, Job, JobId, ProjectId, Session, TrustCredentials, UserId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub(super) fn everything(upstream: &mut Upstream, tx: &mut Tx) -> Result<Report, DbError> {
     let mut report = Report::default();
@@ -113,6 +113,7 @@ fn jobs(upstream: &mut Upstream, tx: &mut Tx) -> Result<[Table; 3], DbError> {
     let mut jobs = table::<UpstreamJob>(upstream)?;
     let mut links = table::<UpstreamJobAction>(upstream)?;
     let mut trusts = table::<UpstreamCredentials>(upstream)?;
+    let disputed = upstream.disputed_trusts()?;
     upstream.each_page(|upstream, rows: Vec<UpstreamJob>| {
         let mut linked: HashMap<String, Vec<UpstreamJobAction>> = HashMap::new();
         for link in upstream.of_jobs::<UpstreamJobAction>(&rows)? {
@@ -125,12 +126,31 @@ fn jobs(upstream: &mut Upstream, tx: &mut Tx) -> Result<[Table; 3], DbError> {
         for row in rows {
             let links_of = linked.remove(&row.id).unwrap_or_default();
             let trusts_of = trusted.remove(&row.id).unwrap_or_default();
+            let trusts_of = undisputed(trusts_of, &disputed, &mut trusts);
             let fate = take_job(tx, &row, (links_of, &mut links), (trusts_of, &mut trusts))?;
             jobs.note(&row.id, fate);
         }
         Ok::<_, DbError>(())
     })?;
     Ok([jobs, links, trusts])
+}
+
+/// Freezer in Python stored whatever trust a tenant named: the database cannot tell whose it is when two projects name one.
+fn undisputed(
+    stored: Vec<UpstreamCredentials>,
+    disputed: &HashSet<String>,
+    table: &mut Table,
+) -> Vec<UpstreamCredentials> {
+    let (refused, kept): (Vec<_>, Vec<_>) =
+        stored.into_iter().partition(|row| disputed.contains(&row.trust_id));
+    for row in refused {
+        let why = format!(
+            "jobs of several projects name the trust of job {}: have its owner make the job anew",
+            row.job_id
+        );
+        table.note(&row.id, Fate::LeftOut(why));
+    }
+    kept
 }
 
 fn take_job(
@@ -209,7 +229,7 @@ fn attach_trust(
             job.credentials = Some(trust);
             Fate::Taken
         } else {
-            Fate::LeftOut(format!("the trust of job {} has been ended since", job.job_id))
+            Fate::LeftOut(format!("the trust of job {} has been ended since, or is another project's", job.job_id))
         };
         table.note(&row.id, fate);
     }

@@ -1,7 +1,7 @@
 //! Trusts between the jobs that share them.
 
 use crate::place::*;
-use freezer_database::DbError;
+use freezer_database::{DbError, Tx};
 use freezer_model::*;
 use std::sync::Barrier;
 
@@ -52,6 +52,16 @@ pub fn a_trust_is_given_up_by_its_last_job_and_never_taken_again(place: &Place) 
     assert!(!begin_to_use(place, "three", "t"));
     let ids = ["t".to_owned(), "u".to_owned()];
     assert_eq!(place.db.read(|tx| tx.trusts().given_up(&ids)).unwrap(), ["t"]);
+
+    // Whoever names another project's trust gets nothing, and takes nothing from that.
+    let others = |tx: &mut Tx| {
+        let claimed = tx.trusts().claim(&p("q"), &trust("t2"))?;
+        tx.trusts().release(&p("q"), &trust("t2"), NOW).map(|_| claimed)
+    };
+    assert!(begin_to_use(place, "four", "t2"));
+    assert!(!place.db.transaction(others).unwrap());
+    assert!(begin_to_use(place, "five", "t2"), "it was not given up by that");
+    assert_eq!(to_end("ann"), [trust("t")]);
 
     let ended = |at: Timestamp| place.db.transaction(|tx| tx.trusts().ended("t", at)).unwrap();
     ended(NOW);
