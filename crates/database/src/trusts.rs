@@ -27,7 +27,8 @@ impl Trusts<'_> {
     pub fn claim(&mut self, project: &ProjectId, trust: &TrustCredentials) -> Result<bool, DbError> {
         self.lock(project, trust)?;
         let found: Option<Option<i64>> = self.tx.run(NOUN, "", |conn| {
-            let of_project = trusts::table.find(&trust.trust_id).filter(trusts::project_id.eq(project.as_str()));
+            let of_project =
+                trusts::table.find(&trust.trust_id).filter(trusts::project_id.eq(project.as_str()));
             of_project.select(trusts::unused_since).first::<Option<i64>>(conn).optional()
         })?;
         Ok(matches!(found, Some(None)))

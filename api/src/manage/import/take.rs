@@ -229,7 +229,10 @@ fn attach_trust(
             job.credentials = Some(trust);
             Fate::Taken
         } else {
-            Fate::LeftOut(format!("the trust of job {} has been ended since, or is another project's", job.job_id))
+            Fate::LeftOut(format!(
+                "the trust of job {} has been ended since, or is another project's",
+                job.job_id
+            ))
         };
         table.note(&row.id, fate);
     }
