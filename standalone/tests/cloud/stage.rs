@@ -54,17 +54,7 @@ impl Stage {
         hands: &Hands,
         is_reached: impl Fn(&[String]) -> bool,
     ) -> Child {
-        let mut command = self.command(action, more);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let found = resources(hands).await;
-            if is_reached(&found) {
-                return child;
-            }
-            assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "it ended: {found:?}");
-            tokio::time::sleep(LOOK).await;
-        }
+        at_work(self.command(action, more), hands, is_reached).await
     }
 
     pub async fn run(&self, action: &str, more: &[&str]) -> Said {
@@ -73,6 +63,20 @@ impl Stage {
 
     pub async fn save(&self) -> Said {
         self.run("backup", &["--incremental"]).await
+    }
+}
+
+/// An agent at work when `is_reached` holds for what there is in the project of `hands`.
+pub async fn at_work(mut command: Command, hands: &Hands, is_reached: impl Fn(&[String]) -> bool) -> Child {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let found = resources(hands).await;
+        if is_reached(&found) {
+            return child;
+        }
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "it ended: {found:?}");
+        tokio::time::sleep(LOOK).await;
     }
 }
 
