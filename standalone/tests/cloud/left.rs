@@ -5,8 +5,9 @@ use std::time::Instant;
 
 /// Runs `next`, which looks for it, until `all` that the project holds is as `before`.
 ///
-/// A service goes on with a request that was under way when its agent was killed. What it makes of that may come when the next agent has
-/// looked already, and only one that looks later can remove it. What was there when an agent began must be gone when it has ended.
+/// A service goes on with a request that was under way when its agent was killed. What it makes of that may come when
+/// the next agent has looked already, and only one that looks later can remove it. What was there when an agent began
+/// must be gone when that one has ended.
 pub async fn goes_with_the_next(before: &[String], all: impl AsyncFn() -> Vec<String>, next: impl AsyncFn()) {
     let end = Instant::now() + PATIENCE;
     loop {
