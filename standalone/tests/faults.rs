@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Kills, spread evenly over the five parts, at moments drawn from a fixed seed.
 const ROUNDS: usize = 50;
 const PARTS: [&str; 5] = ["agent", "conductor", "api", "rabbitmq", "mariadb"];
-const RECOVERY: Duration = Duration::from_secs(90);
+const RECOVERY: Duration = Duration::from_secs(180);
 
 /// The usual small generator; the same moments in every run of the test.
 struct Moments(u64);

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 macro_rules! link_suite {
     ($($test:ident),+ $(,)?) => {
@@ -223,11 +223,11 @@ fn bytes_below(folder: &Path) -> u64 {
     entries.filter_map(Result::ok).map(|entry| bytes(entry.path())).sum()
 }
 
-/// At the first rate it would take half a day. Over RPC the new one comes to the process that moves the bytes within two seconds,
-/// also when no report is due, whose answer would tell of it.
+/// At the first rate it would take half a day. Over RPC the new one comes to the process that moves the bytes by itself, long before
+/// the next report is due, whose answer would tell of it.
 async fn a_run_is_let_go_while_it_crawls(mut place: Place) {
     if place.link == Link::Amqp {
-        place.progress_interval = "4";
+        place.progress_interval = "30";
     }
     let agent = place.agent().await;
     let (source, store) = (place.file("source"), place.file("store"));
@@ -241,13 +241,14 @@ async fn a_run_is_let_go_while_it_crawls(mut place: Place) {
     let is_crawling = |run: &Run| run.state == RunState::Running && run.progress.bytes_done > 0;
     let run = place.run_that("crawls", is_crawling).await;
     assert!(bytes_below(&store) < 1 << 20);
-    let changed = Instant::now();
+    // Half of what is left until the next report, as the last one has just come.
+    let end = Instant::now() + Duration::from_secs(15);
     let url = format!("{}/v2/p/runs/{}", place.url, run.run_id);
     let request = place.http.patch(url).header("X-Auth-Token", "user:p");
     let answer = request.json(&json!({"upload_limit": null})).send().await.unwrap();
     assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     while place.link == Link::Amqp && bytes_below(&store) < 1 << 20 {
-        assert!(changed.elapsed() < Duration::from_secs(2), "the new limit is not obeyed yet");
+        assert!(Instant::now() < end, "the new limit is not obeyed yet");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let run = place.ended("crawls").await;

@@ -11,6 +11,7 @@ mod proxy;
 
 use cloud::admin::VolumeType;
 use cloud::detour::keystone_with;
+use cloud::left::goes_with_the_next;
 use cloud::one_shot::{CEPH, Said, agent_of, at_work, heard_at_work, quota};
 use cloud::project::{CINDER, Hands, Project, content, scribble};
 use cloud::servers::{has_temporary, resources};
@@ -101,6 +102,15 @@ impl Stage {
         let mut found = resources(&self.hands).await;
         found.retain(|row| !row.starts_with("ports ") && !row.starts_with("servers "));
         found
+    }
+
+    /// An agent of an action that cannot be done removes what dead ones left.
+    async fn next_removes_all_but(&self, before: &[String]) {
+        let nobodys = uuid::Uuid::new_v4().to_string();
+        let next = async || {
+            self.agent("backup", &["--cinder-vol-id", &nobodys]).await.fails_with(&["no volume"]);
+        };
+        goes_with_the_next(before, async || self.resources().await, next).await;
     }
 
     async fn shown(&self, volume: &str) -> Value {
@@ -326,8 +336,7 @@ async fn a_restore_that_is_ended_leaves_nothing(stage: &Stage, signal: Signal) {
     assert_eq!(code, if signal == Signal::KILL { None } else { Some(143) });
     if signal == Signal::KILL {
         assert!(stage.resources().await.len() > before.len(), "something must be there to be found");
-        let nobodys = uuid::Uuid::new_v4().to_string();
-        stage.agent("backup", &["--cinder-vol-id", &nobodys]).await.fails_with(&["no volume"]);
+        stage.next_removes_all_but(&before).await;
     }
     assert_eq!(stage.resources().await, before);
 }
@@ -460,11 +469,7 @@ async fn killed_or_aborted_it_leaves_nothing_for_long() {
     }
     assert!(stage.resources().await.len() > 1, "something must be there to be found");
     // The next agent finds what the dead ones left.
-    stage
-        .agent("backup", &["--cinder-vol-id", &uuid::Uuid::new_v4().to_string()])
-        .await
-        .fails_with(&["no volume"]);
-    assert_eq!(stage.resources().await, ["volumes data"]);
+    stage.next_removes_all_but(&["volumes data".to_owned()]).await;
     // One that is told to stop tidies up itself.
     let mut child = under_way(&stage, backup, &["snapshots"]).await;
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();

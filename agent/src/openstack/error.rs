@@ -57,6 +57,12 @@ impl CloudError {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// The cloud has no such service, or it does not do this for the project: an answer for good.
+    pub fn is_lack(&self) -> bool {
+        let has_none = matches!(self, Self::Session { cause: KeystoneError::NoEndpoint { .. }, .. });
+        has_none || self.is_refusal()
+    }
+
     /// The resource is at something else just now.
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Refused { status: 400 | 409, .. })

@@ -115,7 +115,7 @@ async fn conductors_hear_over_rabbitmq_and_the_request_id_is_logged() {
     stage.call(&demo, "POST", "/clients", json!({"client_id": "node1"})).await.expect(201);
     let created = stage.call(&demo, "POST", "/jobs", job("node1")).await.expect(201);
     let (request_id, notice) =
-        tokio::time::timeout(Duration::from_secs(30), ear.recv()).await.expect("a notice comes").unwrap();
+        tokio::time::timeout(Duration::from_secs(120), ear.recv()).await.expect("a notice comes").unwrap();
     assert_eq!(notice, json!({"project_id": demo.project_id, "job_id": created.json()["job_id"]}));
     assert_eq!(request_id, created.header("x-openstack-request-id"));
     let log = stage.daemon.log();
@@ -141,7 +141,7 @@ async fn it_stops_when_it_is_told_to_and_manage_knows_the_schema() {
         "would delete: 0 runs, 0 backup records\n"
     );
     assert_eq!(manage(&configuration, &["db", "purge"]), "deleted: 0 runs, 0 backup records\n");
-    let ended = stage.daemon.stop(Duration::from_secs(20)).expect("it ends by itself");
+    let ended = stage.daemon.stop(Duration::from_secs(120)).expect("it ends by itself");
     assert!(ended.success(), "{ended}: {}", stage.daemon.last_words());
 }
 
@@ -182,6 +182,6 @@ async fn an_operators_policy_file_is_in_force() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), opened).await.expect("the changed file is read");
+    tokio::time::timeout(Duration::from_secs(120), opened).await.expect("the changed file is read");
     stage.call(&demo, "DELETE", "/actions/a", Value::Null).await.expect(403);
 }

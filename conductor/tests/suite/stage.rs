@@ -417,7 +417,9 @@ impl Agent {
         if let Some(credential) = credential {
             context = context.with(APPLICATION_CREDENTIAL_KEY, credential);
         }
-        let answer = self.calls.call(&context, what, self.hello_args(vec![])).await;
+        // Asked once: no answer would count as a refusal.
+        let calls = self.calls.prepare().timeout(PATIENCE);
+        let answer = calls.call(&context, what, self.hello_args(vec![])).await;
         answer.map(drop).map_err(|error| error.to_string())
     }
 

@@ -173,7 +173,7 @@ async fn a_call_times_out_and_its_request_expires<B: Bus>() {
     let short = client(&transport).timeout(Duration::from_millis(400));
     let error = short.call(&ctx(), "echo", json!({})).await.unwrap_err();
     assert!(matches!(&error, Error::Timeout { method, .. } if method == "echo"), "{error}");
-    assert!(started.elapsed() >= Duration::from_millis(400) && started.elapsed() < Duration::from_secs(10));
+    assert!(started.elapsed() >= Duration::from_millis(400) && started.elapsed() < Duration::from_secs(30));
     // Sent before the time-out at the latest, it is gone one time-out later.
     eventually("the request's expiration", || started.elapsed() > Duration::from_millis(900)).await;
     client(&transport).cast(&ctx(), "nothing", json!({})).await.unwrap();
@@ -193,17 +193,17 @@ async fn a_monitored_call_outlives_its_monitor_timeout<B: Bus>() {
     let transport = connect(&bus.url());
     let desk = Desk::new("host1");
     let server = serve(&transport, &desk).await;
-    let monitored = client(&transport).monitor_timeout(Duration::from_secs(2));
-    let answer = monitored.call(&ctx(), "sleep", json!({"seconds": 3.5})).await.unwrap();
-    assert_eq!(answer, 3.5);
+    let monitored = client(&transport).monitor_timeout(Duration::from_secs(4));
+    let answer = monitored.call(&ctx(), "sleep", json!({"seconds": 6.5})).await.unwrap();
+    assert_eq!(answer, 6.5);
     // Signs of life do not renew the call's own clock.
     let error = monitored
         .prepare()
-        .timeout(Duration::from_secs(3))
+        .timeout(Duration::from_secs(6))
         .call(&ctx(), "hold", json!({}))
         .await
         .unwrap_err();
-    assert!(matches!(&error, Error::Timeout { after, .. } if *after == Duration::from_secs(3)), "{error}");
+    assert!(matches!(&error, Error::Timeout { after, .. } if *after == Duration::from_secs(6)), "{error}");
     desk.gate.add_permits(1);
     server.stop().await;
 }

@@ -142,7 +142,8 @@ async fn casts_wait_for_the_broker_and_then_fail() {
     let server = serve(&near, &desk).await;
     let far = connect(&vhost.url_at(&relay.address));
     let caller = client(&far).send_timeout(Duration::from_millis(500));
-    caller.cast(&ctx(), "echo", json!({})).await.unwrap();
+    // The way to the broker is made with it.
+    caller.prepare().send_timeout(Duration::from_secs(30)).cast(&ctx(), "echo", json!({})).await.unwrap();
     relay.stop();
     let mut watch = far.watch_connection();
     in_time("the loss", watch.wait_for(|connected| !connected)).await.unwrap();

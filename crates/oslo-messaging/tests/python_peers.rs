@@ -53,8 +53,8 @@ async fn we_call_python(python: Python) {
     let newer = caller.prepare().version("1.9").call(&ctx(), "echo", json!({})).await;
     assert!(failure(newer.unwrap_err()).is_unsupported_version());
 
-    let monitored = caller.prepare().monitor_timeout(Duration::from_secs(2));
-    assert_eq!(monitored.call(&ctx(), "sleep", json!({"seconds": 3})).await.unwrap(), 3);
+    let monitored = caller.prepare().monitor_timeout(Duration::from_secs(4));
+    assert_eq!(monitored.call(&ctx(), "sleep", json!({"seconds": 6})).await.unwrap(), 6);
     let short = caller.prepare().timeout(Duration::from_millis(300));
     assert!(matches!(
         short.call(&ctx(), "sleep", json!({"seconds": 1})).await.unwrap_err(),

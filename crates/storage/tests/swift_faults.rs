@@ -31,7 +31,8 @@ impl Faulted<SwiftFixture> {
             options.endpoint_overrides.insert("object-store".into(), address);
             let access = Arc::new(SessionAccess::new(keystone::Session::new(options).unwrap()));
             let mut config = SwiftConfig::new(access, container);
-            config.stall_timeout = Duration::from_secs(2);
+            // Longer than a Swift that has much to do is silent: what is sent again is counted.
+            config.stall_timeout = Duration::from_secs(10);
             change(&mut config);
             StoreConfig::Swift(config)
         };

@@ -281,7 +281,7 @@ async fn cancelling_leaves_no_segment() {
     let compression = CompressionOptions::of(Compression::Zstd);
     let request = BackupRequest { max_segment_size_bytes: 500_000, compression, ..room.request(T0) };
     let task = tokio::spawn(backup(room.store.clone(), request, monitor.clone()));
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
     while monitor.progress().bytes_stored < 2_000_000 {
         assert!(std::time::Instant::now() < deadline, "nothing is stored");
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;

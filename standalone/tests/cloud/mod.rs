@@ -10,6 +10,7 @@ pub mod detour;
 pub mod ec2;
 pub mod ground;
 pub mod heat;
+pub mod left;
 pub mod one_shot;
 pub mod project;
 pub mod restored;

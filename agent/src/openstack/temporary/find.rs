@@ -84,7 +84,7 @@ async fn of_backups(
             ids.map(Temporary::Backup).collect()
         }
         Err(error) => {
-            tracing::debug!("looking for backups that were left: {error}");
+            not_seen("backups", &error);
             Vec::new()
         }
     }
@@ -101,7 +101,7 @@ async fn of_groups(
             ids.map(Temporary::GroupSnapshot).collect()
         }
         Err(error) => {
-            tracing::debug!("looking for snapshots of groups that were left: {error}");
+            not_seen("snapshots of groups", &error);
             Vec::new()
         }
     }
@@ -141,7 +141,7 @@ async fn of_servers(
                 }
             }
         }
-        Err(error) => tracing::debug!("looking for servers that were left: {error}"),
+        Err(error) => not_seen("servers", &error),
     }
     found
 }
@@ -151,8 +151,17 @@ async fn of_ports(cloud: &Cloud, project: &str) -> Vec<Value> {
     match ports::list(cloud, &[("project_id", project)]).await {
         Ok(rows) => rows,
         Err(error) => {
-            tracing::debug!("looking for ports that were left: {error}");
+            not_seen("ports", &error);
             Vec::new()
         }
+    }
+}
+
+/// What could not be looked for is nowhere in sight, and may be there all the same.
+fn not_seen(what: &str, error: &CloudError) {
+    if error.is_lack() {
+        tracing::debug!("looking for {what} that were left: {error}");
+    } else {
+        tracing::warn!("{what} that were left stay until the next agent looks for them: {error}");
     }
 }

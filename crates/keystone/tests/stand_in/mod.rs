@@ -166,7 +166,7 @@ pub fn options(auth_url: &str) -> SessionOptions {
 }
 
 pub async fn wait_until(what: &str, mut met: impl FnMut() -> bool) {
-    let end = tokio::time::Instant::now() + Duration::from_secs(20);
+    let end = tokio::time::Instant::now() + Duration::from_secs(60);
     while !met() {
         assert!(tokio::time::Instant::now() < end, "waited in vain for: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
