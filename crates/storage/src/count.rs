@@ -1,5 +1,6 @@
 //! Counts requests and bytes by method. Changes nothing.
 
+use crate::stamp::Stamp;
 use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -100,6 +101,11 @@ impl Store for Counted {
         self.counts.sent(body.len());
         self.inner.put(name, body).await
     }
+    async fn put_stamped(&self, name: &ObjectName, body: Bytes) -> Result<Option<Stamp>, StoreError> {
+        self.counts.call(Method::Put);
+        self.counts.sent(body.len());
+        self.inner.put_stamped(name, body).await
+    }
     async fn put_all(&self, objects: &[(ObjectName, Bytes)]) -> Result<(), StoreError> {
         self.counts.call(Method::PutAll);
         self.counts.0.together.fetch_add(objects.len() as u64, Ordering::Relaxed);
@@ -144,6 +150,9 @@ impl Store for Counted {
     }
     fn spares_requests(&self) -> bool {
         self.inner.spares_requests()
+    }
+    fn refuses_wrong_clocks(&self) -> bool {
+        self.inner.refuses_wrong_clocks()
     }
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {
         self.counts.call(Method::DeleteTree);

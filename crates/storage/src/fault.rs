@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, SystemClock, lock};
 use crate::count::Method;
+use crate::stamp::Stamp;
 use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -130,6 +131,11 @@ impl Store for Faulty {
         self.inner.put(name, body).await?;
         self.plan.answer(kind, name.as_str(), ())
     }
+    async fn put_stamped(&self, name: &ObjectName, body: Bytes) -> Result<Option<Stamp>, StoreError> {
+        let kind = self.plan.enter(Method::Put, name.as_str()).await?;
+        let stamp = self.inner.put_stamped(name, body).await?;
+        self.plan.answer(kind, name.as_str(), stamp)
+    }
     async fn put_all(&self, objects: &[(ObjectName, Bytes)]) -> Result<(), StoreError> {
         let name = objects.first().map_or("", |(name, _)| name.as_str());
         let kind = self.plan.enter(Method::PutAll, name).await?;
@@ -189,6 +195,9 @@ impl Store for Faulty {
     }
     fn spares_requests(&self) -> bool {
         self.inner.spares_requests()
+    }
+    fn refuses_wrong_clocks(&self) -> bool {
+        self.inner.refuses_wrong_clocks()
     }
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {
         let kind = self.plan.enter(Method::DeleteTree, folder.as_str()).await?;

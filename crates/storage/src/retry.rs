@@ -8,6 +8,7 @@
 //! [`Retry`]: segments that are sent at the same time would each have to be told.
 
 use crate::clock::{Clock, lock};
+use crate::stamp::Stamp;
 use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -147,6 +148,9 @@ impl Store for Retrying {
     async fn put(&self, name: &ObjectName, body: Bytes) -> Result<(), StoreError> {
         self.retry.run(|| self.inner.put(name, body.clone())).await
     }
+    async fn put_stamped(&self, name: &ObjectName, body: Bytes) -> Result<Option<Stamp>, StoreError> {
+        self.retry.run(|| self.inner.put_stamped(name, body.clone())).await
+    }
     async fn put_all(&self, objects: &[(ObjectName, Bytes)]) -> Result<(), StoreError> {
         match self.inner.put_all(objects).await {
             // One that fails must not begin the others again: of many, one may fail each time.
@@ -193,6 +197,9 @@ impl Store for Retrying {
     }
     fn spares_requests(&self) -> bool {
         self.inner.spares_requests()
+    }
+    fn refuses_wrong_clocks(&self) -> bool {
+        self.inner.refuses_wrong_clocks()
     }
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {
         self.inner.delete_tree(folder).await

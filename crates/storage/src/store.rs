@@ -1,5 +1,6 @@
 //! The trait every storage implements, and the words it uses.
 
+use crate::stamp::Stamp;
 use crate::walk::walk;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -55,6 +56,8 @@ pub struct Entry {
     pub size_bytes: u64,
     /// What is another one when the content is: the ETag of an object, where listings tell it (Swift, S3).
     pub tag: Option<String>,
+    /// What is another one when the file was written to, where listings tell it (folders, SSH, FTP with `MLSD`); none of folders.
+    pub stamp: Option<Stamp>,
 }
 
 /// Says of a folder, by its name relative to the one that is listed, whether it need not be entered. It is asked of all that are in
@@ -76,6 +79,12 @@ pub trait Store: Send + Sync {
 
     /// Writes a whole (small) object, replacing one of that name.
     async fn put(&self, name: &ObjectName, body: Bytes) -> Result<(), StoreError>;
+
+    /// The same, and the stamp by which listings show that nobody has written to the file since ([`crate::stamp`]); `None` where that
+    /// cannot be told by one, or the file's time could not be set. The file's time is some seconds before the present then.
+    async fn put_stamped(&self, name: &ObjectName, body: Bytes) -> Result<Option<Stamp>, StoreError> {
+        self.put(name, body).await.map(|()| None)
+    }
 
     /// Writes several whole (small) objects in this order. When it answers all are durable; when it fails, any of them may be there.
     /// Swift takes them in one request where it can, the other stores one after the other.
@@ -125,9 +134,15 @@ pub trait Store: Send + Sync {
     }
 
     /// Whether a small object is better left for a while than removed by a request of its own: where objects are taken one at a
-    /// time, many go at once, and a listing is never behind what was written (S3). Where a Swift answers as S3 it may be behind: what
-    /// is left can be seen there before what says that it is left, and must harm nobody then.
+    /// time, and a listing is never behind what was written (S3, SSH, FTP, folders). Where a Swift answers as S3 it may be behind, and a
+    /// folder of NFS for who has it in its cache: what is left can be seen there before what says that it is left, and must harm nobody
+    /// then.
     fn spares_requests(&self) -> bool {
+        false
+    }
+
+    /// Whether it answers nobody whose clock is off by more than a quarter of an hour (S3).
+    fn refuses_wrong_clocks(&self) -> bool {
         false
     }
 

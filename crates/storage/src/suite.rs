@@ -48,7 +48,7 @@ macro_rules! store_suite {
     ($make:path) => {
         $crate::store_suite!(@each $make:
             prepares_twice, writes_and_reads, writes_several, replaces, keeps_odd_names, refuses_bad_names, knows_missing_objects,
-            reads_ranges, lists_folders, lists_trees, keeps_similar_prefixes_apart, deletes_trees, writes_large_objects,
+            reads_ranges, lists_folders, lists_trees, stamps_what_is_not_written_to, keeps_similar_prefixes_apart, deletes_trees, writes_large_objects,
             reads_ranges_of_large_objects, hides_unfinished_objects, rewrites_large_objects,
             writes_empty_large_objects, serves_many_at_once, never_shows_half_an_object);
     };
@@ -357,6 +357,32 @@ pub async fn lists_trees(store: &dyn Store) {
         None => assert_eq!(without, changed, "one listing shows all"),
     }
     assert_eq!(store.list_tree(&name("nothing"), 10).await.unwrap(), Some(Vec::new()));
+}
+
+/// What is known of a file by its stamp is not believed any more when somebody has written to it, be it in the same moment.
+pub async fn stamps_what_is_not_written_to(store: &dyn Store) {
+    let (object, later) = (name("stamped/with blank/manifest"), name("stamped/later/lock"));
+    let stamp = store.put_stamped(&object, noise(1, 500)).await.unwrap();
+    assert_same(&read(store, &object, None).await.unwrap(), &noise(1, 500), object.as_str());
+    store.put(&later, noise(1, 1)).await.unwrap();
+    let (listed, after) = (only_in(store, "stamped/with blank").await, only_in(store, "stamped/later").await);
+    assert_eq!((listed.name.as_str(), listed.size_bytes), ("manifest", 500));
+    let Some(stamp) = stamp else { return };
+    assert_eq!((listed.stamp.as_ref(), listed.tag), (Some(&stamp), None));
+    assert!(stamp.is_settled_at(after.stamp.unwrap().modified_secs), "{stamp}");
+    store.put(&object, noise(2, 500)).await.unwrap();
+    let listed = only_in(store, "stamped/with blank").await;
+    assert!(listed.stamp.is_some_and(|other| other != stamp), "{stamp}");
+    // And over what is there.
+    let again = store.put_stamped(&object, noise(3, 70)).await.unwrap();
+    assert_eq!(only_in(store, "stamped/with blank").await.stamp, again);
+    assert_same(&read(store, &object, None).await.unwrap(), &noise(3, 70), object.as_str());
+}
+
+async fn only_in(store: &dyn Store, folder: &str) -> Entry {
+    let mut entries = store.list(Some(&name(folder))).await.unwrap();
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    entries.remove(0)
 }
 
 pub async fn keeps_similar_prefixes_apart(store: &dyn Store) {

@@ -6,6 +6,7 @@
 //! up while nothing moved, and one that was charged before and had to wait for another limiter: 64 KiB.
 
 use crate::clock::{Clock, SystemClock, lock};
+use crate::stamp::Stamp;
 use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -289,6 +290,10 @@ impl Store for Throttled {
         self.limits.charge_upload(body.len()).await;
         self.inner.put(name, body).await
     }
+    async fn put_stamped(&self, name: &ObjectName, body: Bytes) -> Result<Option<Stamp>, StoreError> {
+        self.limits.charge_upload(body.len()).await;
+        self.inner.put_stamped(name, body).await
+    }
     async fn put_all(&self, objects: &[(ObjectName, Bytes)]) -> Result<(), StoreError> {
         self.limits.charge_upload(objects.iter().map(|(_, body)| body.len()).sum()).await;
         self.inner.put_all(objects).await
@@ -319,6 +324,9 @@ impl Store for Throttled {
     }
     fn spares_requests(&self) -> bool {
         self.inner.spares_requests()
+    }
+    fn refuses_wrong_clocks(&self) -> bool {
+        self.inner.refuses_wrong_clocks()
     }
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {
         self.inner.delete_tree(folder).await

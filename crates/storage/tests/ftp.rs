@@ -20,7 +20,7 @@ macro_rules! suite {
     ($make:path) => {
         freezer_storage::store_suite!(@each $make:
             prepares_twice, writes_and_reads, writes_several, replaces, refuses_bad_names, knows_missing_objects,
-            reads_ranges, lists_folders, lists_trees, keeps_similar_prefixes_apart, deletes_trees, writes_large_objects,
+            reads_ranges, lists_folders, lists_trees, stamps_what_is_not_written_to, keeps_similar_prefixes_apart, deletes_trees, writes_large_objects,
             reads_ranges_of_large_objects, hides_unfinished_objects, rewrites_large_objects,
             writes_empty_large_objects, serves_many_at_once, never_shows_half_an_object);
 

@@ -8,7 +8,15 @@
 //! A lock is over when its run has written its manifest, which is the last thing that it writes. Where a removal is a request that is
 //! better spared ([`Store::spares_requests`]) the manifest of an unchanged increment says so, and the lock stays. Whoever comes next
 //! reads that manifest anyway. Names of locks are never used again, so what a manifest says of them is true for ever. Who sees a lock
-//! before that manifest (a Swift that answers as S3 lists what other servers know) waits until it does, or the lock has expired.
+//! before that manifest (a Swift that answers as S3 lists what other servers know; folders are listed one after the other, and the run
+//! may end meanwhile) waits until it does, or the lock has expired. Who sees both comes after that run: it goes on from what it lists
+//! then, where what the manifest needs is there, or is missed and looked for. So in any order of listing a lock that stays can but
+//! stop somebody who need not be stopped, and a removal can do no more.
+//!
+//! It does stop those who do not know of it, programs from before there was that: until it expires, unless its process was one of
+//! their own machine, which they see to be gone. Where the store itself keeps clocks together
+//! ([`Store::refuses_wrong_clocks`]) it expires early. Elsewhere two machines' clocks may be any time apart, and a lock is good for as
+//! long as one that does not stay: a shorter one would be taken over sooner, while its run still works, by a machine that is ahead.
 
 use crate::VaultError;
 use crate::catalogue::{Level, Memory, Tree};
@@ -23,8 +31,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::task::AbortOnDropHandle;
 
-/// What a lock that may stay is good for until it is first renewed: so long it keeps out those who do not know that it is over. Longer
-/// than two clocks can be apart that S3 still answers, each by 15 minutes from its own: whoever is ahead does not take it for expired.
+/// What a lock that may stay is good for until it is first renewed, on a store that keeps clocks together: so long it keeps out those
+/// who do not know that it is over. Longer than two clocks can be apart that S3 still answers, each by 15 minutes from its own: whoever
+/// is ahead does not take it for expired.
 const FIRST_LEASE: Duration = Duration::from_secs(1900);
 /// So many of them stay at most.
 const MOST_LEFT: usize = 32;
@@ -92,6 +101,8 @@ pub(crate) struct Lock {
     started: Instant,
     /// What it is good for until it is first renewed.
     lease: Duration,
+    /// It may be left where it is once it is over.
+    may_stay: bool,
     renewal: AbortOnDropHandle<()>,
     released: bool,
     note: Note,
@@ -136,7 +147,8 @@ impl Lock {
     ) -> Result<(Self, Option<Tree>), VaultError> {
         // Disk images are read for long even when nothing has changed: their locks are renewed anyway, and do not stay.
         let may_stay = store.spares_requests() && hbn.engine() == Engine::Tar;
-        let lease = if may_stay { expiry.min(FIRST_LEASE) } else { expiry };
+        let is_short = may_stay && store.refuses_wrong_clocks();
+        let lease = if is_short { expiry.min(FIRST_LEASE) } else { expiry };
         let announce = || Self::announce(store, hbn, "backup", now_secs, (lease, expiry));
         let mut lock = match announce().await {
             // Only when it cannot be written to, the store is looked at, and made if it is not there.
@@ -147,8 +159,9 @@ impl Lock {
             }
             announced => announced?,
         };
+        lock.may_stay = may_stay;
         let look = async {
-            let tree = Tree::read(store, hbn).await?.map(|tree| tree.with(memory));
+            let tree = Tree::read(store, hbn).await?.map(|tree| tree.of_run(&lock.name, memory));
             let over = match &tree {
                 Some(tree) => {
                     let names = (tree.locks.as_slice(), Some(&lock.name));
@@ -197,6 +210,7 @@ impl Lock {
             name,
             started,
             lease,
+            may_stay: false,
             renewal: AbortOnDropHandle::new(renewal),
             released: false,
             note,
@@ -211,13 +225,12 @@ impl Lock {
 
     /// What a manifest says of locks: the names of those that are over as soon as it is there. And whether this one is among them;
     /// [`Lock::leave`] is enough then.
-    pub(crate) fn over_once_committed(&self, may_stay: bool) -> (Vec<String>, bool) {
+    pub(crate) fn over_once_committed(&self, is_unchanged: bool) -> (Vec<String>, bool) {
         // It keeps others out for longer once it is renewed, which is after a quarter of the lease. Half of that time is for the objects
         // that come before the manifest.
-        let stays = may_stay
-            && self.store.spares_requests()
+        let stays = is_unchanged
+            && self.may_stay
             && self.over.len() < MOST_LEFT
-            && self.lease <= FIRST_LEASE
             && self.started.elapsed() < self.lease / 8;
         let own = stays.then_some(&self.name);
         let names = self.over.iter().chain(own).filter_map(|name| name.as_str().rsplit('/').next());

@@ -34,31 +34,27 @@ async fn counts_of(store: Arc<dyn Store>, request: BackupRequest) -> (BackupRepo
     (report, counts)
 }
 
-/// The lock, what there is, a manifest for each level to build on, three objects together, the manifest, the lock. Together is one
-/// request where a store can do that (on Swift), elsewhere three.
-fn expected(level: u64) -> BTreeMap<Method, u64> {
-    let writes = [(Method::Put, 2), (Method::PutAll, 1), (Method::Delete, 1)];
-    writes.into_iter().chain([(Method::ListTree, 1), (Method::Get, level)]).collect()
-}
-
-/// The same where the lock of an unchanged increment stays.
-fn expected_of_the_telling(level: u64) -> BTreeMap<Method, u64> {
-    expected(level).into_iter().filter(|(method, calls)| *method != Method::Delete && *calls > 0).collect()
+/// The lock, what there is, manifests that must be fetched, three objects together, the manifest. Together is one request where a store
+/// can do that (on Swift), elsewhere three; the lock stays where that is so.
+fn expected(fetched: u64) -> BTreeMap<Method, u64> {
+    let calls = [(Method::Put, 2), (Method::PutAll, 1), (Method::ListTree, 1), (Method::Get, fetched)];
+    calls.into_iter().filter(|(_, calls)| *calls > 0).collect()
 }
 
 async fn an_unchanged_increment(room: &Room, secret: Option<&str>) {
     plant_before_now(&room.source());
-    let request = |now| BackupRequest { encryption: secret.and_then(encryption), ..room.incremental(now) };
-    let full = |now| BackupRequest { encryption: secret.and_then(encryption), ..room.request(now) };
+    let encrypted =
+        |request: BackupRequest| BackupRequest { encryption: secret.and_then(encryption), ..request };
     let mut now = T0;
     for kept in 1..=3 {
-        room.backup(full(now)).await.unwrap();
-        for level in 1..=2 {
+        let full = BackupRequest { memory: Some(room.path("memory")), ..room.request(now) };
+        room.backup(encrypted(full)).await.unwrap();
+        for level in 1..=3 {
             now += DAY;
-            let (report, calls) = counted(room, request(now)).await;
-            assert_eq!(u64::from(report.level), level, "{}", report.level_reason);
-            assert_eq!(calls, expected(level), "level {level}, {kept} chains");
-            assert_eq!(calls.values().sum::<u64>(), 5 + level);
+            let (report, counts) = counts_of(room.store.clone(), encrypted(remembering(room, now))).await;
+            assert_eq!(report.level, level, "{}", report.level_reason);
+            assert_eq!(counts.all(), expected(0), "level {level}, {kept} chains");
+            assert_eq!(counts.one_by_one(), 6);
         }
         now += DAY;
     }
@@ -68,7 +64,7 @@ async fn an_unchanged_increment(room: &Room, secret: Option<&str>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unchanged_increment_takes_six_calls_whatever_is_kept() {
+async fn an_unchanged_increment_takes_six_requests_whatever_is_kept() {
     an_unchanged_increment(&Room::new(), None).await;
 }
 
@@ -118,39 +114,104 @@ impl Drop for Removed {
     }
 }
 
-/// Neither takes several objects at once, nor tells what is in the objects that it lists: that the levels below are sound is
-/// known by reading their manifests only.
-async fn a_level_takes_seven_and_one_for_each_below(config: StoreConfig) {
+/// Neither takes several objects at once, nor tells what is in the objects that it lists: that nobody has written to the manifests since
+/// is known by their stamps.
+async fn a_level_takes_six(config: StoreConfig, secret: Option<&str>) {
     let room = Room { store: open(config).unwrap(), ..Room::new() };
     plant_before_now(&room.source());
-    room.backup(room.incremental(T0)).await.unwrap();
-    for level in 1..=3 {
+    let request = |level: u32| {
         let now = T0 + i64::from(level) * DAY;
-        let (report, counts) = counts_of(room.store.clone(), room.incremental(now)).await;
+        BackupRequest { encryption: secret.and_then(encryption), ..remembering(&room, now) }
+    };
+    room.backup(request(0)).await.unwrap();
+    for level in 1..=3 {
+        let (report, counts) = counts_of(room.store.clone(), request(level)).await;
         assert_eq!(report.level, level, "{}", report.level_reason);
-        assert_eq!(counts.all(), expected(u64::from(level)));
-        assert_eq!(counts.one_by_one(), 7 + u64::from(level));
+        assert_eq!((counts.all(), counts.one_by_one()), (expected(0), 6), "level {level}");
     }
-    room.expect(room.to("target"), &tree(&room.source())).await;
+    let to = freezer_vault::RestoreRequest { pass_phrase: secret.map(pass), ..room.to("target") };
+    room.expect(to, &tree(&room.source())).await;
+}
+
+/// The root of a store, and what is to be done to the manifest of the level that the newest is built on, and to that of the newest: it is
+/// another one then, of the same length. Nothing is built on either, though this machine has kept both as they were.
+async fn a_manifest_that_was_written_to_is_read(config: StoreConfig, root: PathBuf, harm: fn(PathBuf)) {
+    for (harmed, expected) in [(1, T0), (2, T0 + DAY)] {
+        let room = Room { store: open(config.clone()).unwrap(), ..Room::new() };
+        plant_before_now(&room.source());
+        for level in 0..3 {
+            let report = room.backup(remembering(&room, T0 + level * DAY)).await.unwrap();
+            assert_eq!(i64::from(report.level), level, "{}", report.level_reason);
+        }
+        let folder = format!("data/tar/{}/{T0}/{harmed}_{}", hbn().as_str(), T0 + harmed * DAY);
+        harm(root.join(folder).join("manifest"));
+        let report = room.backup(remembering(&room, T0 + 3 * DAY)).await.unwrap();
+        assert_eq!(report.parent.unwrap().timestamp, expected, "{}", report.level_reason);
+        room.expect(room.to("target"), &tree(&room.source())).await;
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+}
+
+/// As [`turn_a_byte`], by somebody who sets the file's time to what it was.
+fn turn_a_byte_secretly(file: PathBuf) {
+    let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
+    turn_a_byte(file.clone());
+    std::fs::File::options().append(true).open(file).unwrap().set_modified(modified).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_ssh_a_level_reads_those_below() {
+async fn in_a_folder_a_manifest_that_was_written_to_is_read() {
     let folder = tempfile::tempdir().unwrap();
-    a_level_takes_seven_and_one_for_each_below(ssh(&folder.path().join("root"))).await;
+    let root = folder.path().join("root");
+    for harm in [turn_a_byte, turn_a_byte_secretly] {
+        let config = StoreConfig::Local { path: root.clone() };
+        a_manifest_that_was_written_to_is_read(config, root.clone(), harm).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_ftps_a_level_reads_those_below() {
+async fn over_ssh_a_level_takes_six() {
+    let folder = tempfile::tempdir().unwrap();
+    for secret in [None, Some("secret")] {
+        a_level_takes_six(ssh(&folder.path().join(secret.unwrap_or("clear"))), secret).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_ssh_a_manifest_that_was_written_to_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    a_manifest_that_was_written_to_is_read(ssh(&root), root, turn_a_byte).await;
+}
+
+/// A folder on the FTP server, by its name there, and here.
+fn ftp_folder() -> (String, Removed) {
     let home = PathBuf::from(variable("FREEZER_TEST_FTP_HOME", "/var/lib/minicloud/data/ftp"));
     let name = format!("freezer_test_requests_{}", uuid::Uuid::new_v4().simple());
     let folder = Removed(home.join(&name));
-    a_level_takes_seven_and_one_for_each_below(ftps(&format!("/{name}/root"))).await;
-    assert!(folder.0.join("root/data").is_dir());
+    (format!("/{name}"), folder)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_ftps_a_level_takes_six() {
+    let (name, folder) = ftp_folder();
+    for secret in [None, Some("secret")] {
+        let root = secret.unwrap_or("clear");
+        a_level_takes_six(ftps(&format!("{name}/{root}")), secret).await;
+        assert!(folder.0.join(root).join("data").is_dir());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_ftps_a_manifest_that_was_written_to_is_read() {
+    let (name, folder) = ftp_folder();
+    let config = ftps(&format!("{name}/root"));
+    a_manifest_that_was_written_to_is_read(config, folder.0.join("root"), turn_a_byte).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_level_again_reads_what_it_is_built_on() {
+    // Where nothing is kept here. And the newest manifest, which says that the lock is over that lies there.
     let room = Room::new();
     plant_before_now(&room.source());
     let levels = freezer_vault::levels::LevelPolicy {
@@ -162,7 +223,7 @@ async fn the_same_level_again_reads_what_it_is_built_on() {
         let (report, calls) = counted(&room, BackupRequest { levels, ..room.request(T0 + round) }).await;
         assert_eq!(report.level, u32::from(round > 0));
         if round > 0 {
-            assert_eq!(calls, expected(1));
+            assert_eq!(calls, expected(if round > 1 { 2 } else { 1 }));
         }
     }
 }
@@ -203,15 +264,20 @@ async fn what_another_freezer_left_is_found_by_the_full_search() {
     room.expect(room.to("target"), &tree(&room.source())).await;
 }
 
-/// A folder whose listings tell what is in its objects, and that spares requests, as S3 does.
+/// A folder whose listings tell what is in its objects, and that spares requests, as S3 does; or one whose listings tell nothing of
+/// objects but their size, as those of FTP may be, for somebody who knows of no locks that stay.
 struct Telling {
     inner: Arc<dyn Store>,
     root: PathBuf,
+    is_blind: bool,
 }
 
 impl Telling {
     fn of(room: &Room) -> Arc<dyn Store> {
-        Arc::new(Self { inner: room.store.clone(), root: room.path("store") })
+        Arc::new(Self { inner: room.store.clone(), root: room.path("store"), is_blind: false })
+    }
+    fn blind(room: &Room) -> Arc<dyn Store> {
+        Arc::new(Self { inner: room.store.clone(), root: room.path("store"), is_blind: true })
     }
 }
 
@@ -244,7 +310,8 @@ impl Store for Telling {
         let tell = |entry: Entry| {
             // A lock may be gone already.
             let body = std::fs::read(self.root.join(folder.as_str()).join(&entry.name)).ok();
-            Entry { tag: body.map(|body| format!("\"{}\"", hex::encode(Md5::digest(body)))), ..entry }
+            let tag = body.map(|body| format!("\"{}\"", hex::encode(Md5::digest(body))));
+            Entry { tag: tag.filter(|_| !self.is_blind), stamp: None, ..entry }
         };
         let entries = self.inner.list_tree(folder, most).await?;
         Ok(entries.map(|entries| entries.into_iter().map(tell).collect()))
@@ -253,7 +320,10 @@ impl Store for Telling {
         self.inner.delete(name).await
     }
     fn spares_requests(&self) -> bool {
-        true
+        !self.is_blind
+    }
+    fn refuses_wrong_clocks(&self) -> bool {
+        !self.is_blind
     }
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {
         self.inner.delete_tree(folder).await
@@ -285,7 +355,7 @@ async fn where_listings_tell_enough_no_level_takes_more() {
             }
             let mut calls = counts.all();
             let (single, several) = (calls.remove(&Method::Delete), calls.remove(&Method::DeleteAll));
-            assert_eq!(calls, expected_of_the_telling(0), "level {level}");
+            assert_eq!(calls, expected(0), "level {level}");
             if report.bytes_read == 0 {
                 assert_eq!((single, several), (None, None), "level {level}");
                 assert_eq!(counts.one_by_one(), 6);
@@ -335,7 +405,7 @@ async fn levels_that_are_not_listed_as_they_were_are_read() {
     let (room, report, read) = after(foreign).await;
     assert_eq!((report.level, read), (3, 3), "{}", report.level_reason);
     let (report, calls) = counted_on(Telling::of(&room), room.incremental(T0 + 4 * DAY)).await;
-    assert_eq!((report.level, calls), (4, expected_of_the_telling(1)), "{}", report.level_reason);
+    assert_eq!((report.level, calls), (4, expected(1)), "{}", report.level_reason);
 
     // A manifest below that is another one, of the same length: nothing is built on it.
     let (_, report, _) = after(|room| turn_a_byte(room.object(&format!("/0_{T0}/manifest")))).await;
@@ -356,14 +426,14 @@ async fn a_base_that_vouches_for_nothing_is_not_enough() {
     let room = Room::new();
     plant_before_now(&room.source());
     for level in 0..3 {
-        room.backup(room.incremental(T0 + level * DAY)).await.unwrap();
+        counted_on(Telling::blind(&room), room.incremental(T0 + level * DAY)).await;
     }
     let manifest = std::fs::read_to_string(room.object(&format!("/2_{}/manifest", T0 + 2 * DAY))).unwrap();
-    assert!(!manifest.contains("ancestors_sha256"), "a local folder's listing tells nothing");
+    assert!(!manifest.contains("ancestors_sha256"), "its listing tells nothing");
     for (level, read) in [(3, 3), (4, 1)] {
         let request = room.incremental(T0 + level * DAY);
         let (report, calls) = counted_on(Telling::of(&room), request).await;
-        let expected = (level, expected_of_the_telling(read));
+        let expected = (level, expected(read));
         assert_eq!((i64::from(report.level), calls), expected, "{}", report.level_reason);
     }
     room.expect(room.to("target"), &tree(&room.source())).await;
@@ -407,12 +477,12 @@ async fn the_level_that_all_are_built_on_is_kept_here_too() {
         let (report, counts) = counts_of(Telling::of(&room), request).await;
         assert_eq!(report.level, u32::from(round > 0), "{}", report.level_reason);
         if round > 0 {
-            assert_eq!((counts.all(), counts.one_by_one()), (expected_of_the_telling(0), 6));
+            assert_eq!((counts.all(), counts.one_by_one()), (expected(0), 6));
         }
     }
     // Where listings tell nothing of the content, nothing is kept that could never be recognised.
     let request = BackupRequest { memory: Some(room.path("other")), ..room.incremental(T0 + DAY) };
-    room.backup(request).await.unwrap();
+    counted_on(Telling::blind(&room), request).await;
     assert!(!room.path("other").exists());
 }
 
@@ -426,6 +496,37 @@ fn hold(room: &Room, renewed: i64) -> PathBuf {
     file
 }
 
+async fn is_kept_out_until(room: &Room, now: i64) {
+    let request = |now| backup(Telling::blind(room), room.incremental(now), Arc::new(Monitor::new()));
+    let error = request(now - 1).await.unwrap_err();
+    assert!(matches!(error, VaultError::Locked { .. }), "{error}");
+    assert_eq!(locks(room), 1);
+    assert_eq!(request(now).await.unwrap().level, 2);
+    assert_eq!(locks(room), 0);
+}
+
+/// Nobody keeps the clocks of those together who use a folder: it keeps out as long as one that does not stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_folder_a_lock_that_is_left_is_as_good_as_any() {
+    let room = Room::new();
+    plant_before_now(&room.source());
+    for level in 0..2 {
+        room.backup(remembering(&room, T0 + level * DAY)).await.unwrap();
+    }
+    assert_eq!(locks(&room), 1);
+    is_kept_out_until(&room, T0 + DAY + 3600).await;
+    // Who knows is not stopped; and one that saves something takes all of them away with its own.
+    for level in 3..5 {
+        let report = room.backup(remembering(&room, T0 + 2 * DAY + level)).await.unwrap();
+        assert_eq!(i64::from(report.level), level, "{}", report.level_reason);
+    }
+    assert_eq!(locks(&room), 2);
+    change(&room.source(), 1);
+    room.backup(remembering(&room, T0 + 2 * DAY + 5)).await.unwrap();
+    assert_eq!(locks(&room), 0);
+    room.expect(room.to("target"), &tree(&room.source())).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_is_left_stops_nobody_for_long() {
     let room = Room::new();
@@ -435,11 +536,7 @@ async fn a_lock_that_is_left_stops_nobody_for_long() {
     }
     assert_eq!(locks(&room), 1);
     // Who knows nothing of what manifests say (here a store that does not spare requests) waits until it expires, and removes it.
-    let error = room.backup(room.incremental(T0 + DAY + 1899)).await.unwrap_err();
-    assert!(matches!(error, VaultError::Locked { .. }), "{error}");
-    assert_eq!(locks(&room), 1);
-    assert_eq!(room.backup(room.incremental(T0 + DAY + 1900)).await.unwrap().level, 2);
-    assert_eq!(locks(&room), 0);
+    is_kept_out_until(&room, T0 + DAY + 1900).await;
     // Who knows does not.
     for (level, now) in [(3, T0 + 2 * DAY), (4, T0 + 2 * DAY + 1)] {
         let (report, _) = counted_on(Telling::of(&room), room.incremental(now)).await;
@@ -510,11 +607,17 @@ async fn a_manifest_that_may_be_there_keeps_what_it_names() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_at_once_never_make_the_same_level() {
     let room = Room::new();
+    two_at_once(&room, &Telling::of(&room)).await;
+    let room = Room::new();
+    two_at_once(&room, &room.store).await;
+}
+
+async fn two_at_once(room: &Room, store: &Arc<dyn Store>) {
     plant_before_now(&room.source());
-    counted_on(Telling::of(&room), room.incremental(T0)).await;
+    counted_on(store.clone(), room.incremental(T0)).await;
     let mut made = Vec::new();
     for round in 1..=8 {
-        let run = || backup(Telling::of(&room), remembering(&room, T0 + round), Arc::new(Monitor::new()));
+        let run = || backup(store.clone(), remembering(room, T0 + round), Arc::new(Monitor::new()));
         let (one, other) = tokio::join!(tokio::spawn(run()), tokio::spawn(run()));
         for result in [one.unwrap(), other.unwrap()] {
             match result {
@@ -523,7 +626,7 @@ async fn two_at_once_never_make_the_same_level() {
             }
         }
         // Whoever gave up has gone; whoever did not is over.
-        let (report, _) = counted_on(Telling::of(&room), remembering(&room, T0 + round)).await;
+        let (report, _) = counted_on(store.clone(), remembering(room, T0 + round)).await;
         made.push(report.timestamp);
     }
     let distinct: std::collections::BTreeSet<i64> = made.iter().copied().collect();

@@ -22,6 +22,8 @@ pub(super) struct Conn {
     root: String,
     /// It answers MLST and MLSD, which tell facts in a form that is laid down.
     pub has_facts: bool,
+    /// It answers MFMT, which sets the time of a file.
+    pub sets_times: bool,
     /// No answer for so long: the connection is given up.
     pub patience: Duration,
     /// Answers are out of step with commands, or none comes any more.
@@ -93,6 +95,7 @@ impl Conn {
             ftp,
             root,
             has_facts: has("MLST") || has("MLSD"),
+            sets_times: has("MFMT"),
             patience: config.stall_timeout,
             is_broken: false,
             goes_without_session: false,

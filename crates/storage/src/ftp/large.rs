@@ -104,7 +104,7 @@ impl FtpWriter {
         let result = match conn.publish(&from, &to).await {
             // The answer to an earlier try may have been lost.
             Err(failure) if is_again && failure.is_refusal() => match conn.stat(&from).await {
-                Ok(None) => conn.check_size(&to, self.acknowledged.bytes).await,
+                Ok(None) => conn.check_size(&to, self.acknowledged.bytes).await.map(|_| ()),
                 Ok(Some(_)) => Err(failure),
                 Err(again) => Err(again),
             },
@@ -256,6 +256,6 @@ impl Leg {
         } else if rest.iter().any(|piece| !piece.is_empty()) {
             conn.append(path, rest, limits).await?;
         }
-        conn.check_size(path, self.end()).await
+        conn.check_size(path, self.end()).await.map(|_| ())
     }
 }

@@ -1,5 +1,7 @@
 //! Lines of listings: MLSD's facts (RFC 3659), and what LIST prints, for which there is no rule but habit.
 
+use super::time;
+
 /// What a name in a folder stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -16,13 +18,21 @@ pub(super) struct Item {
     pub name: String,
     pub kind: Kind,
     pub size_bytes: u64,
+    /// When it was last written to, in seconds since 1970, if the line has that to the second.
+    pub modified_secs: Option<i64>,
+}
+
+impl Item {
+    pub fn new(name: impl Into<String>, kind: Kind, size_bytes: u64) -> Self {
+        Self { name: name.into(), kind, size_bytes, modified_secs: None }
+    }
 }
 
 /// A line of MLSD or MLST; `None` for what is no such line.
 pub(super) fn facts(line: &str) -> Option<Item> {
     // The name begins behind the first blank, and may begin with one itself.
     let (facts, name) = line.split_once(' ')?;
-    let (mut kind, mut size_bytes) = (None, 0);
+    let (mut kind, mut size_bytes, mut modified_secs) = (None, 0, None);
     for fact in facts.split(';') {
         let Some((key, value)) = fact.split_once('=') else { continue };
         if key.eq_ignore_ascii_case("type") {
@@ -34,11 +44,13 @@ pub(super) fn facts(line: &str) -> Option<Item> {
             };
         } else if key.eq_ignore_ascii_case("size") {
             size_bytes = value.parse().ok()?;
+        } else if key.eq_ignore_ascii_case("modify") {
+            modified_secs = time::seconds(value);
         }
     }
     let kind = kind?;
     let size_bytes = if kind == Kind::File { size_bytes } else { 0 };
-    Some(Item { name: name.to_owned(), kind, size_bytes })
+    Some(Item { modified_secs, ..Item::new(name, kind, size_bytes) })
 }
 
 /// A line of LIST.
@@ -83,7 +95,7 @@ fn unix(line: &str) -> Option<Item> {
         (true, Some((name, _))) => name,
         _ => rest,
     };
-    Some(Item { name: name.to_owned(), kind, size_bytes })
+    Some(Item::new(name, kind, size_bytes))
 }
 
 /// `11-26-26  08:58PM       <DIR>          name`, as IIS has it.
@@ -97,10 +109,10 @@ fn dos(line: &str) -> Option<Item> {
     if let Some(name) = rest.strip_prefix("<DIR>") {
         // The column is as wide as that of sizes.
         let name = name.strip_prefix("          ").unwrap_or(name.trim_start_matches(' '));
-        return Some(Item { name: name.to_owned(), kind: Kind::Folder, size_bytes: 0 });
+        return Some(Item::new(name, Kind::Folder, 0));
     }
     let (size, name) = rest.split_once(' ')?;
-    Some(Item { name: name.to_owned(), kind: Kind::File, size_bytes: size.parse().ok()? })
+    Some(Item::new(name, Kind::File, size.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -109,14 +121,16 @@ mod tests {
     use super::*;
 
     fn item(name: &str, kind: Kind, size_bytes: u64) -> Item {
-        Item { name: name.to_owned(), kind, size_bytes }
+        Item::new(name, kind, size_bytes)
     }
 
     #[test]
     fn facts_of_mlsd() {
         let line =
             "modify=20261126205800;perm=adfr;Size=12;Type=file;unique=8U1;UNIX.mode=0644;  two blanks; a=b ";
-        assert_eq!(facts(line), Some(item(" two blanks; a=b ", Kind::File, 12)));
+        let dated = Item { modified_secs: Some(1_795_726_680), ..item(" two blanks; a=b ", Kind::File, 12) };
+        assert_eq!(facts(line), Some(dated));
+        assert_eq!(facts("type=file;size=1;modify=soon; x"), Some(item("x", Kind::File, 1)));
         assert_eq!(facts("type=dir;sizd=4096; d"), Some(item("d", Kind::Folder, 0)));
         assert_eq!(facts("type=OS.unix=symlink;size=3; l"), Some(item("l", Kind::Other, 0)));
         assert_eq!(facts("type=cdir; /some/where"), Some(item("/some/where", Kind::Itself, 0)));

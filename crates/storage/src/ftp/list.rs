@@ -5,6 +5,7 @@ use super::connect::Conn;
 use super::error::{Failure, within};
 use super::lines::{Item, Kind, Listed, facts, listed};
 use crate::local::TEMPORARY_PREFIX;
+use crate::stamp::Stamp;
 use crate::store::{Entry, StoreError};
 
 /// What the library puts where a name is no UTF-8. Such a file was not made by a store.
@@ -17,12 +18,14 @@ const LISTINGS_TAKE: u32 = 10;
 pub(super) struct Stat {
     pub is_folder: bool,
     pub size_bytes: u64,
+    pub modified_secs: Option<i64>,
 }
 
 impl Stat {
     fn of(item: &Item) -> Option<Self> {
         let is_folder = matches!(item.kind, Kind::Folder | Kind::Itself);
-        (item.kind != Kind::Other).then_some(Self { is_folder, size_bytes: item.size_bytes })
+        let Item { size_bytes, modified_secs, .. } = *item;
+        (item.kind != Kind::Other).then_some(Self { is_folder, size_bytes, modified_secs })
     }
 }
 
@@ -41,10 +44,10 @@ impl Conn {
             }
         }
         match within(self.patience, self.ftp.size(path)).await {
-            Ok(size) => Ok(Some(Stat { is_folder: false, size_bytes: size as u64 })),
+            Ok(size) => Ok(Some(Stat { is_folder: false, size_bytes: size as u64, modified_secs: None })),
             Err(failure) if failure.says_missing() => Ok(None),
             Err(failure) if failure.is_refusal() => match self.enter(path).await {
-                Ok(()) => Ok(Some(Stat { is_folder: true, size_bytes: 0 })),
+                Ok(()) => Ok(Some(Stat { is_folder: true, size_bytes: 0, modified_secs: None })),
                 Err(again) if again.says_missing() => Ok(None),
                 Err(again) if again.is_refusal() => self.stat_by_parent(path, failure).await,
                 Err(again) => Err(again),
@@ -119,10 +122,10 @@ impl Conn {
         for name in names.into_iter().filter(|name| !matches!(name.as_str(), "." | "..")) {
             let path = format!("{folder}/{name}");
             let item = match within(self.patience, self.ftp.size(&path)).await {
-                Ok(size) => Item { name, kind: Kind::File, size_bytes: size as u64 },
+                Ok(size) => Item::new(name, Kind::File, size as u64),
                 Err(failure) if failure.is_refusal() => match self.enter(&path).await {
-                    Ok(()) => Item { name, kind: Kind::Folder, size_bytes: 0 },
-                    Err(failure) if failure.is_refusal() => Item { name, kind: Kind::Other, size_bytes: 0 },
+                    Ok(()) => Item::new(name, Kind::Folder, 0),
+                    Err(failure) if failure.is_refusal() => Item::new(name, Kind::Other, 0),
                     Err(failure) => return Err(failure),
                 },
                 Err(failure) => return Err(failure),
@@ -146,6 +149,11 @@ impl Conn {
     }
 }
 
+/// Whole seconds: what follows them is another thing on each server.
+pub(super) fn stamp(modified_secs: i64) -> Stamp {
+    Stamp { modified_secs, more: String::new() }
+}
+
 impl FtpStore {
     pub(super) async fn entries(&self, name: &str) -> Result<Vec<Entry>, StoreError> {
         let _turn = self.turn().await;
@@ -164,6 +172,7 @@ impl FtpStore {
             .map(|item| Entry {
                 is_folder: item.kind == Kind::Folder,
                 size_bytes: item.size_bytes,
+                stamp: item.modified_secs.filter(|_| item.kind == Kind::File).map(stamp),
                 name: item.name,
                 tag: None,
             })

@@ -17,11 +17,13 @@ mod pool;
 mod read;
 mod reuse;
 mod sessions;
+mod time;
 mod tls;
 mod write;
 
 use crate::config::FtpConfig;
 use crate::retry::Retry;
+use crate::stamp::Stamp;
 use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
 use crate::throttle::Limits;
 use async_trait::async_trait;
@@ -89,7 +91,12 @@ impl Store for FtpStore {
 
     async fn put(&self, name: &ObjectName, body: Bytes) -> Result<(), StoreError> {
         check_name(name)?;
-        self.put_whole(name, body).await
+        self.put_whole(name, body, false).await.map(|_| ())
+    }
+
+    async fn put_stamped(&self, name: &ObjectName, body: Bytes) -> Result<Option<Stamp>, StoreError> {
+        check_name(name)?;
+        self.put_whole(name, body, true).await
     }
 
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {
@@ -115,6 +122,10 @@ impl Store for FtpStore {
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         check_name(name)?;
         self.delete_object(name).await
+    }
+
+    fn spares_requests(&self) -> bool {
+        true
     }
 
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {

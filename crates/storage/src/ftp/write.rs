@@ -3,11 +3,15 @@
 use super::FtpStore;
 use super::connect::{Conn, Transfer};
 use super::error::{Failure, within};
+use super::list::{Stat, stamp};
+use super::time;
 use crate::local::TEMPORARY_PREFIX;
+use crate::stamp::{SET_BACK_SECS, Stamp};
 use crate::store::{ObjectName, StoreError};
 use crate::throttle::Limits;
 use bytes::Bytes;
 use std::time::Duration;
+use suppaftp::Status;
 use tokio::io::AsyncWriteExt;
 
 /// The most bytes that are handed to the socket at once.
@@ -110,14 +114,28 @@ impl Conn {
     }
 
     /// The server has all of it.
-    pub async fn check_size(&mut self, path: &str, size_bytes: u64) -> Result<(), Failure> {
+    pub async fn check_size(&mut self, path: &str, size_bytes: u64) -> Result<Stat, Failure> {
         match self.stat(path).await? {
-            Some(found) if found.size_bytes == size_bytes && !found.is_folder => Ok(()),
+            Some(found) if found.size_bytes == size_bytes && !found.is_folder => Ok(found),
             Some(found) => Err(Failure::Damaged(format!(
                 "the server has {} bytes of {size_bytes} that were sent",
                 found.size_bytes
             ))),
             None => Err(Failure::Damaged("the server does not have what was sent".to_owned())),
+        }
+    }
+
+    /// Sets the time of a file back, as [`crate::stamp`] says. A server that says yes and does nothing lists the file with a later time,
+    /// and nobody believes what is known of it.
+    async fn set_back(&mut self, path: &str, written: Stat) -> Result<Option<Stamp>, Failure> {
+        let Some(modified_secs) = written.modified_secs.filter(|_| self.sets_times) else { return Ok(None) };
+        let modified_secs = modified_secs.saturating_sub(SET_BACK_SECS.into());
+        let Some(text) = time::text(modified_secs) else { return Ok(None) };
+        let command = self.ftp.custom_command(format!("MFMT {text} {path}"), &[Status::File]);
+        match within(self.patience, command).await {
+            Ok(_) => Ok(Some(stamp(modified_secs))),
+            Err(failure) if failure.leaves_connection() => Ok(None),
+            Err(failure) => Err(failure),
         }
     }
 
@@ -159,15 +177,23 @@ impl FtpStore {
         self.settle(conn, "", "trying to make a file in the folder", result)
     }
 
-    pub(super) async fn put_whole(&self, name: &ObjectName, body: Bytes) -> Result<(), StoreError> {
+    /// With its time set back, if it is to be stamped.
+    pub(super) async fn put_whole(
+        &self,
+        name: &ObjectName,
+        body: Bytes,
+        is_stamped: bool,
+    ) -> Result<Option<Stamp>, StoreError> {
         let _turn = self.turn().await;
         let mut conn = self.conn().await?;
         let part = temporary(name.as_str());
         let (from, to, size_bytes) = (conn.path(&part), conn.path(name.as_str()), body.len() as u64);
         let result = async {
             conn.store(&from, vec![body], &self.inner.limits).await?;
-            conn.check_size(&from, size_bytes).await?;
-            conn.publish(&from, &to).await
+            let written = conn.check_size(&from, size_bytes).await?;
+            let stamp = if is_stamped { conn.set_back(&from, written).await? } else { None };
+            conn.publish(&from, &to).await?;
+            Ok::<_, Failure>(stamp)
         };
         let result = result.await;
         let result = self.settle(conn, name.as_str(), "writing", result);

@@ -12,6 +12,7 @@ mod list;
 mod put;
 mod read;
 
+use crate::stamp::Stamp;
 use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -78,6 +79,12 @@ impl Store for LocalStore {
         self.blocking(name.as_str(), move |place| put::put(place, &root, &path, &body)).await
     }
 
+    async fn put_stamped(&self, name: &ObjectName, body: Bytes) -> Result<Option<Stamp>, StoreError> {
+        check_name(name)?;
+        let (root, path) = (self.root.clone(), self.path(name));
+        self.blocking(name.as_str(), move |place| put::put_stamped(place, &root, &path, &body)).await
+    }
+
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {
         let path = self.path(name);
         let opened = self.blocking(name.as_str(), move |place| read::open(place, &path)).await?;
@@ -98,6 +105,10 @@ impl Store for LocalStore {
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         let (root, path) = (self.root.clone(), self.path(name));
         self.blocking(name.as_str(), move |place| delete::delete(place, &root, &path)).await
+    }
+
+    fn spares_requests(&self) -> bool {
+        true
     }
 
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {

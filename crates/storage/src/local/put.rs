@@ -2,11 +2,14 @@
 
 use super::TEMPORARY_PREFIX;
 use super::error::Place;
+use super::list::stamp;
+use crate::stamp::{SET_BACK_SECS, Stamp};
 use crate::store::StoreError;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Makes the root and proves that files can be made in it.
 pub(super) fn prepare(place: &Place, root: &Path) -> Result<(), StoreError> {
@@ -26,6 +29,49 @@ pub(super) fn put(place: &Place, root: &Path, path: &Path, body: &[u8]) -> Resul
         let _ = std::fs::remove_file(&temporary);
     }
     written
+}
+
+/// The same with its time set back, as [`crate::stamp`] says.
+pub(super) fn put_stamped(
+    place: &Place,
+    root: &Path,
+    path: &Path,
+    body: &[u8],
+) -> Result<Option<Stamp>, StoreError> {
+    let (mut file, temporary) = create(place, root, path)?;
+    let mut set_back = None;
+    let written = file.write_all(body).map_err(place.doing("writing")).and_then(|()| {
+        set_back = SetBack::of(&file);
+        publish(place, root, file, &temporary, path)
+    });
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
+    Ok(set_back.and_then(SetBack::stamp))
+}
+
+/// A file with its time set back.
+struct SetBack {
+    /// By a handle of its own: under the name there may be another one already.
+    file: File,
+    written_secs: i64,
+}
+
+impl SetBack {
+    /// `None` where the time of a file cannot be set.
+    fn of(file: &File) -> Option<Self> {
+        let written = file.metadata().ok()?;
+        let back = Duration::from_secs(SET_BACK_SECS.into());
+        file.set_modified(written.modified().ok()?.checked_sub(back)?).ok()?;
+        Some(Self { file: file.try_clone().ok()?, written_secs: written.mtime() })
+    }
+
+    /// After it got its name, which changes the inode.
+    fn stamp(self) -> Option<Stamp> {
+        let stamp = stamp(&self.file.metadata().ok()?);
+        stamp.is_settled_at(self.written_secs).then_some(stamp)
+    }
 }
 
 /// Opens a temporary file in the folder of `path`, which is made if need be.

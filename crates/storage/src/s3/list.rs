@@ -41,7 +41,7 @@ impl S3Store {
                 // The object that some tools make for a folder itself is none of its children.
                 let name =
                     full.strip_prefix(&prefix).filter(|name| !name.is_empty() && !name.ends_with('/'))?;
-                Some(Entry { name: name.to_owned(), is_folder, size_bytes, tag })
+                Some(Entry { name: name.to_owned(), is_folder, size_bytes, tag, stamp: None })
             }));
             if entries.len() > most {
                 return Ok(None);

@@ -170,6 +170,10 @@ impl Store for S3Store {
         true
     }
 
+    fn refuses_wrong_clocks(&self) -> bool {
+        true
+    }
+
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {
         self.delete_below(folder).await
     }

@@ -4,6 +4,7 @@ use super::connect::Link;
 use super::error::{is_end, is_missing};
 use super::{SshStore, Wrong};
 use crate::local::TEMPORARY_PREFIX;
+use crate::stamp::Stamp;
 use crate::store::{Entry, StoreError};
 use russh_sftp::client::error::Error;
 use russh_sftp::protocol::{File, FileAttributes};
@@ -35,8 +36,10 @@ impl SshStore {
             let Some(attributes) = self.behind_links(&link, &path, &file).await? else { continue };
             let kind = attributes.file_type();
             if kind.is_dir() || kind.is_file() {
-                let size_bytes = if kind.is_dir() { 0 } else { attributes.size.unwrap_or(0) };
-                entries.push(Entry { name: file.filename, is_folder: kind.is_dir(), size_bytes, tag: None });
+                let is_folder = kind.is_dir();
+                let size_bytes = if is_folder { 0 } else { attributes.size.unwrap_or(0) };
+                let stamp = attributes.mtime.filter(|_| !is_folder).map(stamp);
+                entries.push(Entry { name: file.filename, is_folder, size_bytes, tag: None, stamp });
             }
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -59,6 +62,11 @@ impl SshStore {
             Err(error) => Err(self.wrong(&Wrong { link, name: &file.filename }, "looking at", error).await),
         }
     }
+}
+
+/// Whole seconds are all there is.
+pub(super) fn stamp(modified: u32) -> Stamp {
+    Stamp { modified_secs: modified.into(), more: String::new() }
 }
 
 /// All that is in a folder, but not the folder itself and the one above.

@@ -15,6 +15,7 @@ mod read;
 use crate::config::SshConfig;
 use crate::local::check_name;
 use crate::retry::Retry;
+use crate::stamp::Stamp;
 use crate::store::{ByteStream, Entry, LargeWriter, ObjectInfo, ObjectName, Skips, Store, StoreError};
 use crate::throttle::Limits;
 use crate::walk::walk;
@@ -174,6 +175,16 @@ impl Store for SshStore {
         writer.finish().await.map(|_| ())
     }
 
+    async fn put_stamped(&self, name: &ObjectName, body: Bytes) -> Result<Option<Stamp>, StoreError> {
+        check_name(name)?;
+        let mut writer = Box::new(large::SshWriter::create(self.clone(), name, None).await?);
+        if let Err(error) = writer.write(body).await {
+            writer.abandon().await;
+            return Err(error);
+        }
+        writer.finish_stamped().await
+    }
+
     async fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<ByteStream, StoreError> {
         self.read(name, range).await
     }
@@ -197,6 +208,10 @@ impl Store for SshStore {
 
     async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.delete_object(name).await
+    }
+
+    fn spares_requests(&self) -> bool {
+        true
     }
 
     async fn delete_tree(&self, folder: &ObjectName) -> Result<u64, StoreError> {

@@ -161,5 +161,5 @@ fn entry(line: Line, prefix: &str) -> Option<Entry> {
         Line::Folder { .. } => None,
         Line::Object(object) => object.hash.clone(),
     };
-    Some(Entry { name: name.to_string(), is_folder, size_bytes, tag })
+    Some(Entry { name: name.to_string(), is_folder, size_bytes, tag, stamp: None })
 }

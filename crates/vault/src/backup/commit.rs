@@ -124,14 +124,9 @@ async fn commit(
         lock.still_held().await?;
     }
     member.is_lock_over = stays;
-    member.store.put(&id.object(hbn, MANIFEST)?, body.clone()).await?;
-    let memory = member.memory();
-    if let Some(memory) = memory {
-        if request.levels.always_level.is_some_and(|always| always == id.level.saturating_add(1)) {
-            memory.of_base().keep(body.clone()).await;
-        }
-        memory.keep(body).await;
-    }
+    let stamp = member.store.put_stamped(&id.object(hbn, MANIFEST)?, body.clone()).await?;
+    let is_base = request.levels.always_level.is_some_and(|always| always == id.level.saturating_add(1));
+    member.remember(body, stamp, is_base).await;
     Ok(())
 }
 

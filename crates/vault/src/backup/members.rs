@@ -10,7 +10,8 @@ use crate::catalogue::{Memory, Tree};
 use crate::layout::{DATA, Hbn, LevelId};
 use crate::lock::{Lock, present_secs};
 use crate::manifest::ParentLink;
-use freezer_storage::{ObjectName, Store};
+use bytes::Bytes;
+use freezer_storage::{ObjectName, Stamp, Store};
 use futures_util::future::join_all;
 use serde::Serialize;
 use std::sync::Arc;
@@ -77,10 +78,17 @@ impl Member {
         }
     }
 
-    /// Where the new manifest is kept on this machine, if listings tell whether it is still the one that is there.
-    pub(super) fn memory(&self) -> Option<Memory> {
+    /// Keeps the new manifest on this machine, if listings tell whether it is still the one that is there: what is in it, or that it has
+    /// this stamp. `is_base`: it is one that all others are built on.
+    pub(super) async fn remember(&self, body: Bytes, stamp: Option<Stamp>, is_base: bool) {
         let tells_content = self.tree.as_ref().is_some_and(|tree| tree.tells_content);
-        self.memory.clone().filter(|_| tells_content)
+        let stamp = stamp.filter(|_| !tells_content);
+        let is_known_again = tells_content || stamp.is_some();
+        let Some(memory) = self.memory.as_ref().filter(|_| is_known_again) else { return };
+        if is_base {
+            memory.of_base().keep(body.clone(), stamp.as_ref()).await;
+        }
+        memory.keep(body, stamp.as_ref()).await;
     }
 
     fn note(&mut self, error: VaultError) {

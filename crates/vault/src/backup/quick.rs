@@ -1,7 +1,8 @@
 //! The usual case, with few requests: an increment on the newest chain, all of it whole and of this program.
 //!
 //! One listing shows what there is; then the manifests of the levels to build on are read and proved as in [`super::base`]. Those below
-//! the base are not read when it says that they were, and they are listed now as they were then, with a tag of each object's content.
+//! the base are not read when it says that they were, and they are listed now as they were then, with a tag of each object's content, or
+//! with stamps by which nobody has written to their manifests since.
 //! Whatever is not as usual is left to the full search, which reads everything and finds the cause.
 
 use super::base::{Base, Found, Parent, candidate, identity, unlock};

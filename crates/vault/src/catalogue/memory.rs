@@ -1,11 +1,12 @@
 //! The manifest that this machine has written last to a store, kept here too: the next backup is built on it, and need not fetch it
-//! when the store lists it with the hash that it has here. So is the one that all are built on with `always_level`.
+//! when the store lists it with the hash that it has here, or, where listings tell no hashes, with the stamp that it got when it was
+//! written: nobody has written to it since ([`freezer_storage::stamp`]). So is the one that all are built on with `always_level`.
 //!
 //! Nothing else makes it count: what is kept here may be old, damaged or missing at any time, and nothing is lost by that but a request.
 
 use crate::layout::Hbn;
 use bytes::Bytes;
-use freezer_storage::Store;
+use freezer_storage::{Stamp, Store};
 use md5::{Digest, Md5};
 use sha2::Sha256;
 use std::fs::{DirBuilder, OpenOptions};
@@ -47,11 +48,21 @@ impl Memory {
         tokio::task::spawn_blocking(work).await.ok().flatten()
     }
 
-    /// Keeps a manifest instead of the one before, as well as it can.
-    pub async fn keep(&self, body: Bytes) {
-        let file = self.file.clone();
+    /// The manifest, if it was kept with this stamp, with which it is listed. What has been damaged here since has not its own hash.
+    pub async fn recall_stamped(&self, size_bytes: u64, stamp: &Stamp) -> Option<Vec<u8>> {
+        if size_bytes > MOST_BYTES {
+            return None;
+        }
+        let (files, line) = ([self.file.clone(), self.of_base().file], line_of(stamp));
+        let work = move || files.iter().find_map(|file| read_stamped(file, size_bytes, line.as_bytes()));
+        tokio::task::spawn_blocking(work).await.ok().flatten()
+    }
+
+    /// Keeps a manifest instead of the one before, as well as it can; with its stamp, where that is what it is known by.
+    pub async fn keep(&self, body: Bytes, stamp: Option<&Stamp>) {
+        let (file, line) = (self.file.clone(), stamp.map(line_of).unwrap_or_default());
         let work = move || {
-            let kept = replace(&file, &body);
+            let kept = replace(&file, line.as_bytes(), &body);
             if let Err(error) = &kept {
                 tracing::debug!(file = %file.display(), %error, "the manifest is not kept; the next run fetches it");
             }
@@ -67,8 +78,21 @@ fn read_listed(file: &Path, size_bytes: u64, tag: &str) -> Option<Vec<u8>> {
     (is_listed && tag.eq_ignore_ascii_case(&hex::encode(Md5::digest(&body)))).then_some(body)
 }
 
+/// No manifest begins so.
+fn line_of(stamp: &Stamp) -> String {
+    format!("{stamp}\n")
+}
+
+fn read_stamped(file: &Path, size_bytes: u64, line: &[u8]) -> Option<Vec<u8>> {
+    let expected = size_bytes.checked_add(line.len() as u64)?;
+    let mut kept = Vec::new();
+    std::fs::File::open(file).ok()?.take(expected + 1).read_to_end(&mut kept).ok()?;
+    let is_listed = kept.len() as u64 == expected && kept.starts_with(line);
+    is_listed.then(|| kept.split_off(line.len()))
+}
+
 /// Whole or not at all. It need not survive a crash.
-fn replace(file: &Path, body: &[u8]) -> std::io::Result<()> {
+fn replace(file: &Path, line: &[u8], body: &[u8]) -> std::io::Result<()> {
     let Some(folder) = file.parent() else { return Ok(()) };
     // Names of files are in it, and it is nobody else's business whose state folder is made.
     match DirBuilder::new().mode(0o700).create(folder) {
@@ -85,7 +109,7 @@ fn replace(file: &Path, body: &[u8]) -> std::io::Result<()> {
         .write(true)
         .mode(0o600)
         .open(&beside)
-        .and_then(|mut new| new.write_all(body))
+        .and_then(|mut new| new.write_all(line).and_then(|()| new.write_all(body)))
         .and_then(|()| std::fs::rename(&beside, file));
     if written.is_err() {
         let _ = std::fs::remove_file(&beside);
@@ -117,14 +141,14 @@ mod tests {
         let memory = Memory::of(&folder.path().join("manifests"), &store, &hbn);
         let tag = |body: &[u8]| format!("\"{}\"", hex::encode(Md5::digest(body)));
         assert_eq!(memory.recall(3, &tag(b"one")).await, None, "nothing is kept");
-        memory.keep(Bytes::from_static(b"one")).await;
+        memory.keep(Bytes::from_static(b"one"), None).await;
         assert_eq!(memory.recall(3, &tag(b"one")).await.as_deref(), Some(&b"one"[..]));
         assert_eq!(memory.recall(3, &tag(b"one").to_uppercase()).await.as_deref(), Some(&b"one"[..]));
         assert_eq!(memory.recall(3, &tag(b"two")).await, None);
         assert_eq!(memory.recall(4, &tag(b"one")).await, None);
         assert_eq!(memory.recall(3, "\"0-1\"").await, None, "no MD5");
-        memory.of_base().keep(Bytes::from_static(b"base")).await;
-        memory.keep(Bytes::from_static(b"other")).await;
+        memory.of_base().keep(Bytes::from_static(b"base"), None).await;
+        memory.keep(Bytes::from_static(b"other"), None).await;
         assert_eq!(memory.recall(3, &tag(b"one")).await, None);
         assert_eq!(memory.recall(4, &tag(b"base")).await.as_deref(), Some(&b"base"[..]));
         let other = Memory::of(&folder.path().join("manifests"), &store, &Hbn::new("host", "n").unwrap());
@@ -135,7 +159,31 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path().join("manifests")).unwrap().count(), 2);
         // A state folder is not made for it.
         let nowhere = Memory::of(&folder.path().join("no/manifests"), &store, &hbn);
-        nowhere.keep(Bytes::from_static(b"one")).await;
+        nowhere.keep(Bytes::from_static(b"one"), None).await;
         assert!(!folder.path().join("no").exists());
+    }
+
+    #[tokio::test]
+    async fn only_what_is_listed_with_its_stamp_is_recalled() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(folder.path().join("store"));
+        let memory = Memory::of(folder.path(), &store, &Hbn::new("host", "name").unwrap());
+        let stamp = |modified_secs, more: &str| Stamp { modified_secs, more: more.to_owned() };
+        let own = stamp(7, "1:2:3.4");
+        assert_eq!(memory.recall_stamped(3, &own).await, None, "nothing is kept");
+        memory.keep(Bytes::from_static(b"one"), Some(&own)).await;
+        assert_eq!(memory.recall_stamped(3, &own).await.as_deref(), Some(&b"one"[..]));
+        for other in [stamp(8, "1:2:3.4"), stamp(7, "1:2:3.5"), stamp(7, "1:2:3."), stamp(7, "")] {
+            assert_eq!(memory.recall_stamped(3, &other).await, None, "{other}");
+        }
+        for size_bytes in [0, 2, 4, u64::MAX] {
+            assert_eq!(memory.recall_stamped(size_bytes, &own).await, None);
+        }
+        let tag = hex::encode(Md5::digest(b"one"));
+        assert_eq!(memory.recall(3, &tag).await, None, "it is not known by its hash");
+        memory.of_base().keep(Bytes::from_static(b"base"), Some(&own)).await;
+        assert_eq!(memory.recall_stamped(4, &own).await.as_deref(), Some(&b"base"[..]));
+        memory.keep(Bytes::from_static(b"one"), None).await;
+        assert_eq!(memory.recall_stamped(3, &own).await, None, "it was kept without a stamp");
     }
 }

@@ -1,7 +1,9 @@
 //! One listing of everything below an HBN: which levels there are, of what objects, and who is at work.
 //!
-//! It tells names and sizes, and on object stores a tag of each object's content. What is decided by it must be read before it is
-//! believed, or have been read when it was listed just so. Where folders are listed one by one, those of levels of older chains are
+//! It tells names and sizes, and on object stores a tag of each object's content, in stores of files a stamp of each file's last change.
+//! What is decided by it must be read before it is believed, or have been read when it was listed just so. A stamp counts only when it is
+//! settled ([`freezer_storage::stamp`]): past for the clock of the files' server, which is seen by the run's own lock, that it wrote
+//! just before it listed. Where folders are listed one by one, those of levels of older chains are
 //! not entered: they are many, and only the newest chain is built on here.
 
 use super::ancestry::payload_objects;
@@ -9,7 +11,7 @@ use super::read::{committed, read_committed};
 use super::{Level, Memory};
 use crate::VaultError;
 use crate::layout::{Hbn, LOCKS, LevelId, MANIFEST, parse_timestamp};
-use freezer_storage::{Entry, ObjectName, Store};
+use freezer_storage::{Entry, ObjectName, Stamp, Store};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -23,6 +25,7 @@ const MOST_OBJECTS: usize = 5000;
 struct Part {
     size_bytes: u64,
     tag: Option<String>,
+    stamp: Option<Stamp>,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +35,10 @@ pub(crate) struct Tree {
     chains: BTreeSet<i64>,
     /// Objects in the folder of locks.
     pub locks: Vec<ObjectName>,
+    /// When the locks were written, by the clock of the server, where it tells that.
+    lock_secs: BTreeMap<ObjectName, i64>,
+    /// That clock, before the listing was asked for.
+    server_secs: Option<i64>,
     /// Whether it tells what is in the objects.
     pub tells_content: bool,
     /// Where a manifest may be that need not be fetched.
@@ -66,7 +73,10 @@ impl Tree {
                 continue;
             }
             if first == LOCKS && !rest.contains('/') {
-                tree.locks.push(folder.join(&entry.name)?);
+                let name = folder.join(&entry.name)?;
+                let written = entry.stamp.as_ref().map(|stamp| (name.clone(), stamp.modified_secs));
+                tree.lock_secs.extend(written);
+                tree.locks.push(name);
                 continue;
             }
             let level = parse_timestamp(first).and_then(|chain| {
@@ -75,16 +85,18 @@ impl Tree {
             });
             if let Some((id, part)) = level {
                 tree.chains.insert(id.chain_timestamp);
-                let listed = Part { size_bytes: entry.size_bytes, tag: entry.tag.clone() };
+                let (tag, stamp) = (entry.tag.clone(), entry.stamp.clone());
+                let listed = Part { size_bytes: entry.size_bytes, tag, stamp };
                 tree.levels.entry(id).or_default().insert(part.to_owned(), listed);
             }
         }
         Ok(tree)
     }
 
-    /// The same, knowing of what this machine keeps.
-    pub fn with(self, memory: Option<Memory>) -> Self {
-        Self { memory, ..self }
+    /// The same for the run whose lock is `own`, knowing of what this machine keeps.
+    pub fn of_run(self, own: &ObjectName, memory: Option<Memory>) -> Self {
+        let server_secs = self.lock_secs.get(own).copied();
+        Self { memory, server_secs, ..self }
     }
 
     /// The greatest timestamp in use by anything, finished or not.
@@ -137,7 +149,12 @@ impl Tree {
 
     async fn recalled(&self, hbn: &Hbn, id: LevelId) -> Option<Level> {
         let listed = self.levels.get(&id)?.get(MANIFEST)?;
-        let body = self.memory.as_ref()?.recall(listed.size_bytes, listed.tag.as_deref()?).await?;
+        let (memory, size_bytes) = (self.memory.as_ref()?, listed.size_bytes);
+        let body = match (&listed.tag, &listed.stamp) {
+            (Some(tag), _) => memory.recall(size_bytes, tag).await?,
+            (None, Some(stamp)) => memory.recall_stamped(size_bytes, stamp).await?,
+            (None, None) => return None,
+        };
         committed(&body, hbn, id)
     }
 
@@ -149,18 +166,36 @@ impl Tree {
         payload_objects(manifest).into_iter().all(is_there)
     }
 
-    /// One hash over everything that is listed of these levels: the same again means the same objects with the same content. `None`
-    /// where the listing does not tell of every object what is in it.
+    /// One hash over everything that is listed of these levels: the same again means the same objects with the same content, in
+    /// stores of files the same manifests and all else in the same size, which is all that is looked at without it. `None` where the
+    /// listing does not tell that.
     pub fn listing_sha256(&self, levels: &[LevelId]) -> Option<String> {
         let mut hash = Sha256::new();
         for id in levels {
             hash.update(format!("{}_{}\n", id.level, id.timestamp));
-            for (name, part) in self.levels.get(id).filter(|parts| !parts.is_empty())? {
-                let tag = part.tag.as_deref()?;
-                hash.update(format!("{name}\0{}\0{tag}\n", part.size_bytes));
+            let parts = self.levels.get(id).filter(|parts| !parts.is_empty())?;
+            if !self.tells_content && !parts.contains_key(MANIFEST) {
+                return None;
+            }
+            for (name, part) in parts {
+                let told = self.told_of(name, part)?;
+                hash.update(format!("{name}\0{}\0{told}\n", part.size_bytes));
             }
         }
         Some(hex::encode(hash.finalize()))
+    }
+
+    /// What is another one when the content of an object that matters is.
+    fn told_of(&self, name: &str, part: &Part) -> Option<String> {
+        if self.tells_content {
+            return part.tag.clone();
+        }
+        if name != MANIFEST {
+            return Some(String::new());
+        }
+        let server_secs = self.server_secs?;
+        let settled = part.stamp.as_ref().filter(|stamp| stamp.is_settled_at(server_secs));
+        settled.map(|stamp| format!("stamp {stamp}"))
     }
 }
 
@@ -187,9 +222,19 @@ fn is_of_no_matter(name: &str, newest: &AtomicI64) -> bool {
 mod tests {
     use super::*;
 
+    fn listed(name: &str, size_bytes: u64, tag: Option<&str>, modified_secs: Option<i64>) -> Entry {
+        Entry {
+            name: name.into(),
+            is_folder: false,
+            size_bytes,
+            tag: tag.map(str::to_owned),
+            stamp: modified_secs.map(|modified_secs| Stamp { modified_secs, more: String::new() }),
+        }
+    }
+
     #[test]
     fn only_what_is_of_this_name_counts() {
-        let entry = |name: &str| Entry { name: name.into(), is_folder: false, size_bytes: 7, tag: None };
+        let entry = |name: &str| listed(name, 7, None, None);
         let names = [
             "10/0_10/data",
             "10/0_10/manifest",
@@ -227,7 +272,7 @@ mod tests {
         assert_eq!(entered(&["30/0_30/segments", "locks/50"]), [true, false]);
 
         // Their names count all the same.
-        let entry = |name: &str, is_folder| Entry { name: name.into(), is_folder, size_bytes: 0, tag: None };
+        let entry = |name: &str, is_folder| Entry { is_folder, ..listed(name, 0, None, None) };
         let folder = ObjectName::new("data/tar/h_n").unwrap();
         let chains = [entry("10/0_10", true), entry("30/0_30/manifest", false), entry("10/1_40", true)];
         let tree = Tree::parse(&folder, &chains).unwrap();
@@ -239,12 +284,7 @@ mod tests {
 
     #[test]
     fn one_hash_for_what_is_listed() {
-        let entry = |name: &str, size_bytes: u64, tag: Option<&str>| Entry {
-            name: name.into(),
-            is_folder: false,
-            size_bytes,
-            tag: tag.map(str::to_owned),
-        };
+        let entry = |name: &str, size_bytes: u64, tag: Option<&str>| listed(name, size_bytes, tag, None);
         let folder = ObjectName::new("data/tar/h_n").unwrap();
         let id = |level, timestamp| LevelId { chain_timestamp: 10, timestamp, level };
         let both = [id(1, 20), id(0, 10)];
@@ -271,8 +311,45 @@ mod tests {
     }
 
     #[test]
+    fn stamps_count_when_they_are_past_for_the_server() {
+        let entry = |name: &str, size_bytes, at: i64| listed(name, size_bytes, None, Some(at));
+        let folder = ObjectName::new("data/tar/h_n").unwrap();
+        let own = folder.join("locks/own").unwrap();
+        let below = [LevelId { chain_timestamp: 10, timestamp: 10, level: 0 }];
+        let of = |entries: &[Entry]| {
+            let tree = Tree::parse(&folder, entries).unwrap().of_run(&own, None);
+            tree.listing_sha256(&below)
+        };
+        let lock = || entry("locks/own", 1, 100);
+        let (data, manifest) = (|at| entry("10/0_10/data", 7, at), |at| entry("10/0_10/manifest", 9, at));
+        let usual = of(&[data(90), lock(), manifest(90)]);
+        assert!(usual.is_some());
+        assert_eq!(of(&[data(99), lock(), manifest(90)]), usual, "it is its size that is looked at");
+        assert_eq!(of(&[data(90), entry("locks/own", 1, 200), manifest(90)]), usual, "it stays past");
+        for other in [
+            vec![data(90), lock(), manifest(91)],
+            vec![data(90), lock(), entry("10/0_10/manifest", 8, 90)],
+            vec![entry("10/0_10/data", 6, 90), lock(), manifest(90)],
+            vec![lock(), manifest(90)],
+        ] {
+            assert!(of(&other).is_some_and(|hash| Some(hash) != usual), "{other:?}");
+        }
+        assert!(of(&[data(90), lock(), manifest(96)]).is_some());
+        for nothing in [
+            vec![data(90), lock(), manifest(97)],
+            vec![data(90), lock(), manifest(101)],
+            vec![data(90), lock(), listed("10/0_10/manifest", 9, None, None)],
+            vec![data(90), listed("locks/own", 1, None, None), manifest(90)],
+            vec![data(90), entry("locks/other", 1, 100), manifest(90)],
+            vec![data(90), lock()],
+        ] {
+            assert_eq!(of(&nothing), None, "{nothing:?}");
+        }
+    }
+
+    #[test]
     fn a_new_level_of_an_old_chain_is_no_newest_chain() {
-        let entry = |name: &str| Entry { name: name.into(), is_folder: false, size_bytes: 7, tag: None };
+        let entry = |name: &str| listed(name, 7, None, None);
         let folder = ObjectName::new("data/tar/h_n").unwrap();
         let tree = Tree::parse(&folder, &["10/1_30/data", "20/0_20/data"].map(entry)).unwrap();
         assert!(tree.newest_chain().is_empty());

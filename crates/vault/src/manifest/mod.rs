@@ -147,7 +147,8 @@ pub struct Manifest {
     pub chain_timestamp: i64,
     pub parent: Option<ParentLink>,
     /// How all levels it is built on were listed when their manifests had been read and proved. As long as they are listed like that,
-    /// who takes the next level need not read them again. Missing where listings do not tell what is in objects.
+    /// who takes the next level need not read them again. Missing where listings tell neither what is in objects nor when they were
+    /// written to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ancestors_sha256: Option<String>,
     pub compression: Compression,

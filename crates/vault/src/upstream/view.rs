@@ -88,6 +88,7 @@ impl Store for View {
             is_folder,
             size_bytes: 0,
             tag: None,
+            stamp: None,
         };
         Ok(entries.into_iter().map(entry).collect())
     }
