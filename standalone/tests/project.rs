@@ -9,11 +9,11 @@ mod proxy;
 
 use cloud::detour::keystone_with;
 use cloud::left::goes_with_the_next;
-use cloud::one_shot::{Said, quota};
+use cloud::one_shot::{Said, at_work, quota};
 use cloud::project::{CINDER, Hands, NEUTRON, NOVA, Project, content, scribble};
 use cloud::servers::{resources, servers_allowed};
 use cloud::service::Service;
-use cloud::stage::{PARTIAL, Stage, at_work, count};
+use cloud::stage::{PARTIAL, Stage, count};
 use cloud::whole::{as_admin, let_in, neutron, volumes};
 use cloud::{adopted, login};
 use freezer_testkit::random_name;
@@ -436,11 +436,13 @@ async fn servers_that_fail_or_are_interrupted_leave_nothing_and_no_doubles() {
     let keystone = keystone_with(&[(8774, nova.port)]).await;
     nova.rule("POST", "/servers", 1, Action::Meet(Arc::new(Barrier::new(1))));
     nova.rule("POST", "/servers", 1, Action::Stall);
-    let is_one_asked_for =
-        |found: &[String]| found.iter().any(|row| row.starts_with("servers ")) && nova.unused_rules() == 0;
+    let is_one_asked_for = async || {
+        let found = resources(&theirs).await;
+        found.iter().any(|row| row.starts_with("servers ")) && nova.unused_rules() == 0
+    };
     let mut command = stage.command("restore", &to);
     command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
-    let mut child = at_work(command, &theirs, is_one_asked_for).await;
+    let mut child = at_work(command, "the first of two servers", is_one_asked_for).await;
     child.kill().unwrap();
     child.wait().unwrap();
     let restored = stage.run("restore", &to).await.document_of(PARTIAL);

@@ -65,20 +65,6 @@ impl Stage {
     }
 }
 
-/// An agent at work when `is_reached` holds for what there is in the project of `hands`.
-pub async fn at_work(mut command: Command, hands: &Hands, is_reached: impl Fn(&[String]) -> bool) -> Child {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let found = resources(hands).await;
-        if is_reached(&found) {
-            return child;
-        }
-        assert!(child.try_wait().unwrap().is_none() && Instant::now() < end, "it ended: {found:?}");
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
 /// How many rows a list of the document has.
 pub fn count(document: &Value, key: &str) -> usize {
     document[key].as_array().unwrap_or_else(|| panic!("no {key}: {document}")).len()
