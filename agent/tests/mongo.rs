@@ -2,6 +2,7 @@
 //! as their sources say. No server was at hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+use freezer_testkit::adopted::as_told;
 use freezer_testkit::{Said, archive_files};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -99,6 +100,7 @@ async fn a_dump_with_its_oplog_comes_back() {
     let listed = scene.agent(&["--action", "info"]).await.document();
     assert!(listed.to_string().contains("h_db"), "{listed}");
     scene.agent(&["--action", "verify"]).await.document();
+    as_told(&scene.agent(&["--action", "adopt"]).await.document(), &[&saved], &[]);
 
     // As files.
     let target = scene.at("files");

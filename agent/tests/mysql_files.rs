@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use freezer_testkit::Said;
+use freezer_testkit::adopted::as_told;
 use freezer_testkit::bank::{SETUP, ask, checked, moved, write_on};
 use freezer_testkit::private::PrivateMariadb;
 use serde_json::Value;
@@ -64,6 +65,9 @@ async fn files_of_a_server_come_back_at_any_moment() {
     ask(port, "INSERT INTO bank.moved (text) SELECT text FROM bank.moved LIMIT 7; DROP TABLE bank.account");
     let last = backup().await;
     assert_eq!(last["curr_backup_level"], 2, "{last}");
+
+    let records = agent(work, &["--action", "adopt"]).await.document();
+    as_told(&records, &[&base, &log, &last], &["mysql_form"]);
 
     let restored = async |name: &str, more: &[&str]| {
         let target = work.join(name);

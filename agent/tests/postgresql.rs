@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use freezer_testkit::Said;
+use freezer_testkit::adopted::as_told;
 use freezer_testkit::private::PrivatePostgresql;
 use serde_json::Value;
 use std::io::Write;
@@ -152,6 +153,8 @@ async fn a_cluster_that_is_written_to_comes_back_at_any_moment() {
     );
     let last = bench.backup(&["--incremental"]).await;
     assert_eq!(last["curr_backup_level"], 2, "{last}");
+    let records = bench.agent(&["--action", "adopt"]).await.document();
+    as_told(&records, &[&base, &log, &last], &[]);
 
     let at_time = bench.restore("time", &["--restore-from-date", &time(moment)]).await;
     let at_place = bench.restore("place", &["--recovery-target-lsn", &place]).await;

@@ -2,6 +2,7 @@
 //! what Microsoft's documentation says of the statements. No server was at hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+use freezer_testkit::adopted::as_told;
 use freezer_testkit::{Said, archive_files};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -180,6 +181,7 @@ async fn databases_and_their_logs_come_back_at_any_moment() {
     scene.agent("old", &["--action", "verify"]).await.document();
     let listed = scene.agent("old", &["--action", "info"]).await.document();
     assert!(listed.to_string().contains("h_db"), "{listed}");
+    as_told(&scene.agent("old", &["--action", "adopt"]).await.document(), &[&base, &log, &last], &[]);
 
     scene.load(&[]).await.document();
     let new = scene.look("new");

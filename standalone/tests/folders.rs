@@ -4,6 +4,7 @@
 mod cloud;
 
 use cloud::one_shot::Said;
+use freezer_testkit::adopted::as_told;
 use freezer_testkit::program;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -278,4 +279,64 @@ async fn a_stream_is_saved_whole_or_not_at_all() {
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"piped in\n").unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(stream_of(work, "piped").await, b"piped in\n");
+}
+
+/// Of each record its mode and folder, by the name of the backup.
+fn kinds(records: &Value) -> Vec<(String, String, String)> {
+    let text = |record: &Value, key: &str| record[key].as_str().unwrap_or("none").to_owned();
+    let kind =
+        |record: &Value| (text(record, "backup_name"), text(record, "mode"), text(record, "path_to_backup"));
+    let mut kinds: Vec<_> = records.as_array().unwrap().iter().map(kind).collect();
+    kinds.sort();
+    kinds
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_adopted_is_called_what_it_is_or_nothing() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    let [folder, _] = two_folders(work);
+    for key in ["right", "wrong"] {
+        std::fs::write(work.join(key), format!("the {key} one\n")).unwrap();
+    }
+    let (right, wrong) = (text(&work.join("right")), text(&work.join("wrong")));
+    let sealed = ["--encrypt-pass-file", &right];
+    let stream = ["--action", "backup", "--mode", "stream", "--stream-command", "seq 1 9"];
+    let files = ["--action", "backup", "--path-to-backup", &folder];
+    let save = async |name: &str, what: &[&str], more: &[&str]| {
+        agent(work, &[what, more, &["--backup-name", name]].concat()).await.document()
+    };
+    let told = [
+        save("folder", &files, &[]).await,
+        save("sealed-folder", &files, &sealed).await,
+        save("sealed-stream", &stream, &sealed).await,
+        save("stream", &stream, &[]).await,
+    ];
+    let adopt = async |more: &[&str]| agent(work, &[&["--action", "adopt"], more].concat()).await;
+    let own = |name: &str, mode: &str, path: &str| (name.to_owned(), mode.to_owned(), path.to_owned());
+
+    let said = adopt(&sealed).await;
+    as_told(&said.document(), &told.iter().collect::<Vec<_>>(), &[]);
+    let known = [
+        own("folder", "fs", &folder),
+        own("sealed-folder", "fs", ""),
+        own("sealed-stream", "stream", "none"),
+        own("stream", "stream", "none"),
+    ];
+    assert_eq!(kinds(&said.document()), known);
+    assert!(!said.err.contains("no mode"), "{}", said.err);
+    // Who cannot tell says nothing, but that.
+    for (key, cause) in
+        [(&[][..], "no pass phrase was given"), (&["--encrypt-pass-file", &wrong][..], "another")]
+    {
+        let said = adopt(key).await;
+        let unknown = [
+            own("folder", "fs", &folder),
+            own("sealed-folder", "", "none"),
+            own("sealed-stream", "", "none"),
+            own("stream", "stream", "none"),
+        ];
+        assert_eq!(kinds(&said.document()), unknown);
+        assert!(said.err.contains("2 records have no mode") && said.err.contains(cause), "{}", said.err);
+    }
 }

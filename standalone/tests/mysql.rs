@@ -4,6 +4,7 @@
 mod cloud;
 
 use cloud::one_shot::Said;
+use freezer_testkit::adopted::as_told;
 use freezer_testkit::archive_files;
 use freezer_testkit::bank::{SETUP, ask, checked, moved, write_on};
 use freezer_testkit::private::PrivateMariadb;
@@ -49,6 +50,10 @@ async fn a_server_that_is_written_to_comes_back_at_one_point_in_time() {
     });
     let saved = saved.document();
     assert_eq!((&saved["is_partial"], &saved["engine_name"]), (&false.into(), &"tar".into()), "{saved}");
+
+    let records = agent(work, &["--action", "adopt"]).await.document();
+    as_told(&records, &[&saved], &[]);
+    assert_eq!((&saved["mode"], &records[0]["mysql_form"]), (&"mysql".into(), &Value::Null), "{records:#}");
 
     let target = work.join("restored").display().to_string();
     agent(work, &["--action", "restore", "--restore-abs-path", &target]).await.document();

@@ -1,15 +1,17 @@
 //! Action adopt: what the storage holds is described as records of backups, for a service that has lost them or never had them.
 //!
 //! Only the storage is asked, so a record says less than that of the run that made the backup; what it takes to restore is
-//! there. The conductor writes those that are missing. Backups that are part of a set have no record of their own.
+//! there. The conductor writes those that are missing. Backups that are part of a set have no record of their own. What cannot be
+//! told stays out of a record, and the result says so.
 
 use super::info::{all, is_meant};
 use super::{ActionError, Done, chains};
+use crate::options::medium::Medium;
 use crate::options::typed::ActionOptions;
 use crate::storages::{Surroundings, open_store};
 use freezer_model::backup::ADOPTED;
 use freezer_storage::Store;
-use freezer_vault::catalogue::{self, Level};
+use freezer_vault::catalogue::{self, Chain, Level, Teller, Told};
 use freezer_vault::encryption::PassPhrase;
 use freezer_vault::manifest::{Manifest, Totals};
 use freezer_vault::set::{self, SetReadRequest};
@@ -24,17 +26,20 @@ const MOST_RECORD_BYTES: usize = 512 << 10;
 pub async fn adopt(options: &ActionOptions, around: &Surroundings) -> Result<Done, ActionError> {
     let store = open_store(options, around).await?;
     let pass = options.pass_phrase()?;
-    let mut search = Search { options, store: &store, pass, parts: BTreeMap::new() };
+    let teller = Teller::new(pass.clone());
+    let mut search = Search { options, store: &store, pass, teller, parts: BTreeMap::new() };
     let mut records = Vec::new();
     // Sets come last: what they name is known by then.
     for hbn in all(&store).await?.into_iter().filter(|hbn| is_meant(options, hbn.as_str())) {
         let found = catalogue::list(&store, &hbn).await?;
-        for level in found.chains.iter().flat_map(|chain| chain.existing()) {
-            if let Some(manifest) = level.manifest().filter(|_| hbn.engine() != Engine::Set) {
-                search.parts.insert((hbn.clone(), level.id), manifest.totals);
-            }
-            if level.manifest().is_none_or(|manifest| manifest.part_of.is_none()) {
-                records.push(search.record(&hbn, level).await);
+        for chain in &found.chains {
+            for level in chain.existing() {
+                if let Some(manifest) = level.manifest().filter(|_| hbn.engine() != Engine::Set) {
+                    search.parts.insert((hbn.clone(), level.id), manifest.totals);
+                }
+                if level.manifest().is_none_or(|manifest| manifest.part_of.is_none()) {
+                    records.push(search.record(&hbn, chain, level).await);
+                }
             }
         }
     }
@@ -53,8 +58,15 @@ pub async fn adopt(options: &ActionOptions, around: &Surroundings) -> Result<Don
         ));
     }
     let partial = records.len() < found;
+    let without_mode = search.without_mode(&records);
     let mut result = Map::new();
+    // First: it is the document that is written of the action.
     result.insert(ADOPTED.into(), json!(records));
+    if let Some(note) = without_mode {
+        tracing::warn!("{note}");
+        summary.push(format!("UNKNOWN      {note}"));
+        result.insert("notes".into(), json!([note]));
+    }
     Ok(Done { result, summary, partial })
 }
 
@@ -62,12 +74,13 @@ struct Search<'a> {
     options: &'a ActionOptions,
     store: &'a Arc<dyn Store>,
     pass: Option<PassPhrase>,
+    teller: Teller,
     /// What was read and stored of each backup that a set may name.
     parts: BTreeMap<(Hbn, LevelId), Totals>,
 }
 
 impl Search<'_> {
-    async fn record(&self, hbn: &Hbn, level: &Level) -> Map<String, Value> {
+    async fn record(&self, hbn: &Hbn, chain: &Chain, level: &Level) -> Map<String, Value> {
         let (hostname, backup_name) = names(self.options, hbn.as_str());
         let mut record = self.place();
         let mut add = |key: &str, value: Value| record.insert(key.to_owned(), value);
@@ -92,7 +105,7 @@ impl Search<'_> {
             | Engine::Osbrick
             | Engine::Nova
             | Engine::Glance
-            | Engine::Cinder => of_folder(level),
+            | Engine::Cinder => self.of_archive(hbn, chain, level).await,
             Engine::Image => of_image(self.image(hbn, level).await),
             Engine::Set => of_set(self.topology(&hostname, &backup_name, level).await, &parts),
         };
@@ -123,6 +136,45 @@ impl Search<'_> {
         let mut place = place.as_object().cloned().unwrap_or_default();
         place.extend(self.options.storage.place());
         place
+    }
+
+    /// Folders, and what was handed in; an encrypted one tells it to the pass phrase alone. What upstream made is files.
+    async fn of_archive(&self, hbn: &Hbn, chain: &Chain, level: &Level) -> Fields {
+        let sources: Vec<&str> = Medium::fed().map(|(_, source)| source).collect();
+        let told = self.teller.tell(self.store, hbn, chain, level, &sources).await;
+        let cause = match told {
+            Ok(Told::Source(source)) => match Medium::of_source(&source) {
+                Some(medium) => return of_fed(medium),
+                None if source.starts_with('/') => return of_folder(&source),
+                None => format!("it is of {source}, which this agent does not know"),
+            },
+            // An encrypted backup does not say which folder it is of.
+            Ok(Told::Other) => return of_folder(""),
+            Ok(Told::Unknown(_)) if level.manifest().is_none() => return of_folder(""),
+            Ok(Told::Unknown(cause)) => cause,
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(%hbn, id = %level.id, "what this backup is of cannot be told: {cause}");
+        fields("", "tar", &[])
+    }
+
+    /// Says so where records do not say what their backups are of, and what to do about it.
+    fn without_mode(&self, records: &[Map<String, Value>]) -> Option<String> {
+        let is_without = |record: &&Map<String, Value>| record.get("mode").is_some_and(|mode| mode == "");
+        let count = records.iter().filter(is_without).count();
+        let cause = match &self.pass {
+            None => {
+                "encrypted ones say it to their pass phrase alone, give encrypt_pass_file or encrypt_secret_ref"
+            }
+            Some(_) => "encrypted ones say it to their own pass phrase alone",
+        };
+        let text = || {
+            format!(
+                "{count} records have no mode, as nobody can tell what their backups are of ({cause}; the log has \
+                 the cause of each): delete these records before you adopt again, as what has a record gets no other one"
+            )
+        };
+        (count > 0).then(text)
     }
 
     /// What the image is of; nothing without the pass phrase of an encrypted one.
@@ -176,18 +228,14 @@ fn fields(mode: &str, engine: &str, more: &[(&str, Value)]) -> Fields {
     usual.iter().chain(more).map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
 }
 
-/// An encrypted backup does not say what it is of.
-fn of_folder(level: &Level) -> Fields {
-    let source = level.manifest().and_then(|manifest| manifest.source.as_ref());
-    match source.and_then(|source| source.name.as_deref()) {
-        Some("the control plane") => fields("cloud", "tar", &[]),
-        Some("databases") => fields("mysql", "tar", &[]),
-        Some("a stream") => fields("stream", "tar", &[]),
-        path => {
-            let path = json!(path.unwrap_or_default());
-            fields("fs", "tar", &[("path_to_backup", path.clone()), ("fs_real_path", path)])
-        }
-    }
+fn of_folder(path: &str) -> Fields {
+    fields("fs", "tar", &[("path_to_backup", json!(path)), ("fs_real_path", json!(path))])
+}
+
+/// As the run says it.
+fn of_fed(medium: &Medium) -> Fields {
+    let form = medium.form().map(|form| ("mysql_form", json!(form)));
+    fields(medium.mode(), "tar", form.as_slice())
 }
 
 fn of_image(description: Value) -> Fields {

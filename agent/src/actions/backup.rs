@@ -150,7 +150,6 @@ async fn vendors(
             let conf = MongoConf::read(file).map_err(ActionError::Failed)?;
             let dump = Dump::new(conf, around.now_secs, monitor);
             let warnings = dump.warning().into_iter().collect();
-            request.fed_from = "a MongoDB server".to_owned();
             request.feed = Some(Arc::new(dump));
             Ok(warnings)
         }
@@ -160,7 +159,6 @@ async fn vendors(
             let databases = Databases::look(conf, how, around.now_secs, monitor).await;
             let databases = databases.map_err(ActionError::Failed)?;
             let warnings = databases.warnings();
-            request.fed_from = "databases of a SQL Server".to_owned();
             request.feed = Some(Arc::new(databases));
             Ok(warnings)
         }
@@ -180,7 +178,6 @@ async fn feed(
         let (name, now) = (&options.backup_name, around.now_secs);
         let cluster = Cluster::look(conf, name, options.incremental, now, monitor).await;
         let cluster = Arc::new(cluster.map_err(ActionError::Failed)?);
-        request.fed_from = "a PostgreSQL cluster".to_owned();
         request.feed = Some(cluster.clone());
         return Ok(Some(cluster));
     }
@@ -189,26 +186,21 @@ async fn feed(
         let missing = || ActionError::Failed("mysql_conf names no server".to_owned());
         let conf = conf.databases.ok_or_else(missing)?;
         let files = Files::look(conf, options.incremental, around.now_secs, monitor).await;
-        request.fed_from = "the files of a MariaDB server".to_owned();
         request.feed = Some(Arc::new(files.map_err(ActionError::Failed)?));
         return Ok(None);
     }
-    let (from, feed): (String, Arc<dyn Feed>) =
-        match (&options.medium, &options.cloud_conf, &options.mysql_conf) {
-            (Medium::ControlPlane, Some(file), _) => {
-                let conf = ControlPlaneConf::read(file).map_err(ActionError::Failed)?;
-                let parts = Parts::gather(conf, &options.hostname, around.now_secs).await;
-                ("the control plane".to_owned(), Arc::new(parts))
-            }
-            (Medium::Mysql, _, Some(file)) => {
-                let conf = ControlPlaneConf::of_server(file).map_err(ActionError::Failed)?;
-                let parts = Parts::of_databases(conf, &options.hostname, around.now_secs);
-                ("databases".to_owned(), Arc::new(parts))
-            }
-            (Medium::Stream, ..) => ("a stream".to_owned(), stream::feed(options, around.now_secs, monitor)?),
-            _ => return Ok(None),
-        };
-    request.fed_from = from;
+    let feed: Arc<dyn Feed> = match (&options.medium, &options.cloud_conf, &options.mysql_conf) {
+        (Medium::ControlPlane, Some(file), _) => {
+            let conf = ControlPlaneConf::read(file).map_err(ActionError::Failed)?;
+            Arc::new(Parts::gather(conf, &options.hostname, around.now_secs).await)
+        }
+        (Medium::Mysql, _, Some(file)) => {
+            let conf = ControlPlaneConf::of_server(file).map_err(ActionError::Failed)?;
+            Arc::new(Parts::of_databases(conf, &options.hostname, around.now_secs))
+        }
+        (Medium::Stream, ..) => stream::feed(options, around.now_secs, monitor)?,
+        _ => return Ok(None),
+    };
     request.feed = Some(feed);
     Ok(None)
 }
@@ -256,6 +248,7 @@ fn request(
         source.sync = false;
     }
     let mut request = BackupRequest::new(&options.hostname, &options.backup_name, source, around.now_secs);
+    request.fed_from = options.medium.source().unwrap_or_default().to_owned();
     request.began = around.began;
     request.compression = CompressionOptions::of(options.compression.parse::<Compression>()?);
     request.compression.level = compression_level(options)?;
@@ -421,6 +414,9 @@ fn metadata(options: &ActionOptions, around: &Surroundings, report: &BackupRepor
         "time_started": around.now_secs,
     });
     let mut document = document.as_object().cloned().unwrap_or_default();
+    if let Some(form) = options.medium.form() {
+        document.insert("mysql_form".into(), json!(form));
+    }
     document.extend(options.storage.place());
     document
 }

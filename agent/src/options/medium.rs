@@ -83,6 +83,18 @@ const ENGINES: [(&str, &[&str]); 5] = [
 /// Upstream's engines whose backups this agent restores into a folder and does not make.
 const ONLY_READ: [&str; 6] = ["rsync", "rsyncv2", "osbrick", "nova", "glance", "cinder"];
 
+/// What is no folder, and what its backups say in their manifests that they are of. These words never change: they are all that
+/// tells the kinds apart, and an increment is built on what says the same.
+static SOURCES: [(Medium, &str); 7] = [
+    (Medium::ControlPlane, "the control plane"),
+    (Medium::Stream, "a stream"),
+    (Medium::Mysql, "databases"),
+    (Medium::MysqlFiles, "the files of a MariaDB server"),
+    (Medium::Postgresql, "a PostgreSQL cluster"),
+    (Medium::Mongo, "a MongoDB server"),
+    (Medium::SqlServer, "databases of a SQL Server"),
+];
+
 /// What is the same for all of a medium.
 struct Facts {
     mode: &'static str,
@@ -141,6 +153,32 @@ impl Medium {
     /// `mode` of the medium.
     pub fn mode(&self) -> &'static str {
         self.facts().mode
+    }
+
+    /// What its backups say that they are of, where that is no path.
+    pub fn source(&self) -> Option<&'static str> {
+        SOURCES.iter().find(|(medium, _)| medium == self).map(|(_, source)| *source)
+    }
+
+    /// The medium whose backups say so.
+    pub fn of_source(source: &str) -> Option<&'static Self> {
+        SOURCES.iter().find(|(_, known)| *known == source).map(|(medium, _)| medium)
+    }
+
+    /// All media that are no folder, and what their backups say.
+    pub fn fed() -> impl Iterator<Item = (&'static Self, &'static str)> {
+        SOURCES.iter().map(|(medium, source)| (medium, *source))
+    }
+
+    /// `mysql_form`, where the mode alone does not tell the medium.
+    pub fn form(&self) -> Option<&'static str> {
+        (*self == Self::MysqlFiles).then_some("physical")
+    }
+
+    /// For messages: the options that choose this medium.
+    pub fn chosen_by(&self) -> String {
+        let form = self.form().map(|form| format!(" and mysql_form {form}")).unwrap_or_default();
+        format!("mode {}{form}", self.mode())
     }
 
     /// For messages: the options that say what to save.
@@ -344,6 +382,22 @@ mod tests {
             let error = chosen(json!({"action": "backup", "engine_name": engine})).unwrap_err();
             assert!(error.contains("only read"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_a_backup_says_it_is_of_tells_how_it_comes_back() {
+        for (medium, source) in Medium::fed() {
+            assert!(medium.is_fed() && !source.starts_with('/'), "{source}");
+            assert_eq!((Medium::of_source(source), medium.source()), (Some(medium), Some(source)));
+            assert_eq!(
+                chosen(json!({"mode": medium.mode(), "mysql_form": medium.form()})),
+                Ok(medium.clone())
+            );
+        }
+        let sources: std::collections::BTreeSet<_> = Medium::fed().map(|(_, source)| source).collect();
+        assert_eq!(sources.len(), SOURCES.len());
+        assert_eq!((Medium::Files.source(), Medium::of_source("/etc")), (None, None));
+        assert_eq!(Medium::MysqlFiles.chosen_by(), "mode mysql and mysql_form physical");
     }
 
     #[test]

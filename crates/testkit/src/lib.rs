@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
+pub mod adopted;
 pub mod bank;
 pub mod daemon;
 pub mod private;

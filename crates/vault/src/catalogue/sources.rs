@@ -7,7 +7,8 @@
 
 use super::{Catalogue, Chain, Level};
 use crate::VaultError;
-use crate::encryption::{KeyRing, MacKey, MacParameters};
+use crate::encryption::{KeyRing, MacKey, MacParameters, PassPhrase};
+use crate::layout::Hbn;
 use crate::manifest::SourceRecord;
 use freezer_storage::Store;
 use sha2::{Digest, Sha256};
@@ -33,6 +34,79 @@ pub(crate) fn mark(hbn: &str, source: &str, key: Option<&MacKey>) -> Result<Sour
             SourceRecord { id, name: Some(source.to_owned()), succeeds: None }
         }
     })
+}
+
+/// Whether a mark is of this source; `key` is that of its backup, where it is encrypted.
+pub(crate) fn is_of(
+    found: &SourceRecord,
+    hbn: &Hbn,
+    source: &str,
+    key: Option<&MacKey>,
+) -> Result<bool, VaultError> {
+    Ok(mark(hbn.as_str(), source, key)?.id == found.id)
+}
+
+/// What a backup is of, as far as that can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A path, or what was said when it was made.
+    Source(String),
+    /// Something else than was asked about; what, nobody can tell.
+    Other,
+    /// Nobody can tell, and why.
+    Unknown(String),
+}
+
+/// Tells what backups are of. An encrypted one can only be compared with what is asked about. Deriving a key is slow, and the levels
+/// of a chain share theirs: use one for all of them.
+pub struct Teller {
+    keys: Option<KeyRing>,
+}
+
+impl Teller {
+    pub fn new(pass: Option<PassPhrase>) -> Self {
+        Self { keys: pass.map(KeyRing::new) }
+    }
+
+    /// What this level of the chain is of. A level without a mark is of what its chain is of.
+    pub async fn tell(
+        &self,
+        store: &Arc<dyn Store>,
+        hbn: &Hbn,
+        chain: &Chain,
+        level: &Level,
+        among: &[&str],
+    ) -> Result<Told, VaultError> {
+        let unknown = |cause: &str| Ok(Told::Unknown(cause.to_owned()));
+        let own = level.manifest().and_then(|manifest| manifest.source.as_ref());
+        let Some((marked, found)) = own.map(|found| (level, found)).or_else(|| chain.marked()) else {
+            return unknown("nothing says what it is of");
+        };
+        if let Some(name) = &found.name {
+            return Ok(Told::Source(name.clone()));
+        }
+        let Some(parameters) = realm(marked) else {
+            return unknown("its mark has no name");
+        };
+        let Some(keys) = &self.keys else {
+            return unknown("it is encrypted, and no pass phrase was given");
+        };
+        if let Err(cause) = parameters.checked_salt() {
+            return Ok(Told::Unknown(cause));
+        }
+        let key = keys.key(parameters).await?;
+        let whole = marked.whole(store, hbn).await?;
+        let proof = whole.sealed.as_ref().map(|sealed| sealed.is_authentic(&key)).transpose()?;
+        if proof != Some(true) {
+            return unknown("it is encrypted with another pass phrase");
+        }
+        for source in among {
+            if is_of(found, hbn, source, Some(&key))? {
+                return Ok(Told::Source((*source).to_owned()));
+            }
+        }
+        Ok(Told::Other)
+    }
 }
 
 /// Marks are comparable within one: the salt of the key, nothing for clear ones.
