@@ -69,11 +69,11 @@ async fn files_of_a_server_come_back_at_any_moment() {
     let records = agent(work, &["--action", "adopt"]).await.document();
     as_told(&records, &[&base, &log, &last], &["mysql_form"]);
 
-    let restored = async |name: &str, more: &[&str]| {
+    let restored = async |name: &str, mode: &str, more: &[&str]| {
         let target = work.join(name);
         let place = target.display().to_string();
-        let what = ["--action", "restore", "--mysql-form", "physical", "--restore-abs-path", &place];
-        agent(work, &[&what[..], more].concat()).await.document();
+        let what = ["--action", "restore", "--restore-abs-path", &place];
+        Said::by_agent(mode, &work.join("store"), &[], &[&what[..], more].concat()).await.document();
         let run = work.join(format!("{name}.run"));
         std::fs::create_dir(&run).unwrap();
         PrivateMariadb::start_on(&run, &target, &[])
@@ -82,14 +82,26 @@ async fn files_of_a_server_come_back_at_any_moment() {
     for (name, more) in
         [("time", ["--restore-from-date", &time]), ("place", ["--recovery-target-binlog", &place])]
     {
-        let server = restored(name, &more).await;
+        let server = restored(name, "mysql", &[&["--mysql-form", "physical"][..], &more].concat()).await;
         assert_eq!(checked(server.port), then, "{name}");
         assert_eq!(ask(server.port, "SELECT COUNT(*) FROM mysql.user WHERE user = 'later'"), "1");
     }
-    let newest = restored("newest", &[]).await;
+    // Whoever does not say what the backup is of has a server all the same, and no parts of one.
+    let before = restored("untold", "mysql", &["--restore-from-date", &time]).await;
+    assert_eq!(checked(before.port), then);
+    drop(before);
+    let newest = restored("newest", "fs", &[]).await;
     assert_eq!(moved(newest.port), then + 7);
     assert_eq!(ask(newest.port, "SHOW TABLES FROM bank LIKE 'account'"), "");
     drop(newest);
+    let nowhere = work.join("nowhere").display().to_string();
+    let other = ["--action", "restore", "--restore-abs-path", &nowhere];
+    Said::by_agent("stream", &work.join("store"), &[], &other).await.fails_with(&[
+        "the files of a MariaDB server",
+        "mode stream",
+        "mysql_form physical",
+    ]);
+    assert!(!work.join("nowhere").exists(), "nothing was written");
     let left =
         std::fs::read_dir(work).unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
     assert!(!left.into_iter().any(|name| name.starts_with(".freezer")), "nothing is left behind");

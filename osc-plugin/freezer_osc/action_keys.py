@@ -19,6 +19,7 @@ library; osc-plugin/run-tests compares the copies, and the keys with those that 
 # Where the data are: a record has these, too.
 PLACE = (
     'mode',
+    'mysql_form',
     'engine_name',
     'storage',
     'container',

@@ -25,11 +25,17 @@ from freezer_osc import columns
 from freezer_osc import find
 from freezer_osc import when
 
-FILES = ('fs', 'cloud')
+# Come back as a folder on the agent's host; those whose increments are logs in an empty one alone.
+INTO_EMPTY = ('postgresql', 'sqlserver')
+FILES = ('fs', 'cloud', 'stream', 'mysql', 'mongo') + INTO_EMPTY
 # Option of this command, key of the action, modes that know it.
 TARGETS = (
     ('to', 'restore_abs_path', FILES),
-    ('overwrite', 'overwrite', FILES + ('cindernative',)),
+    (
+        'overwrite',
+        'overwrite',
+        tuple(mode for mode in FILES if mode not in INTO_EMPTY) + ('cindernative',),
+    ),
     ('name', 'restore_name', ('cinder', 'glance', 'nova')),
     ('volume_to', 'cinder_restore_to', ('cinder',)),
     ('flavor', 'nova_restore_flavor', ('nova',)),
@@ -81,7 +87,9 @@ def add_backup_arguments(parser):
 def add_target_arguments(parser):
     """Where it comes back. What does not fit the backup's mode is refused."""
     parser.add_argument(
-        '--to', metavar='<path>', help=_('Files: folder on the agent\'s host, made when missing')
+        '--to',
+        metavar='<path>',
+        help=_('Files, databases: folder on the agent\'s host, made when missing'),
     )
     parser.add_argument(
         '--overwrite',
@@ -168,7 +176,9 @@ def add_target(action, parsed_args):
             )
         action[key] = ','.join(value) if isinstance(value, list) else value
     action.update(parsed_args.properties or {})
-    if mode in FILES and not action.get('restore_abs_path'):
+    # Into a SQL Server the agent finds its way without.
+    is_loaded = mode == 'sqlserver' and action.get('load_into_server')
+    if mode in FILES and not is_loaded and not action.get('restore_abs_path'):
         raise exceptions.CommandError(_('Say with --to where the files shall be restored to'))
     return action
 

@@ -340,3 +340,25 @@ async fn what_is_adopted_is_called_what_it_is_or_nothing() {
         assert!(said.err.contains("2 records have no mode") && said.err.contains(cause), "{}", said.err);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_is_not_taken_for_a_server() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    std::fs::write(work.join("key"), "correct horse\n").unwrap();
+    let key = text(&work.join("key"));
+    let stream = ["--mode", "stream", "--action", "backup", "--stream-command", "seq 1 9"];
+    for (name, more) in [("clear", &[][..]), ("sealed", &["--encrypt-pass-file", &key][..])] {
+        let target = text(&work.join(name));
+        let what = [&["--backup-name", name][..], more].concat();
+        agent(work, &[&stream[..], &what].concat()).await.document();
+        let restore = ["--action", "restore", "--restore-abs-path", &target, "--mode"];
+        let as_server = [&restore[..], &["postgresql"], &what].concat();
+        let told = format!("h_{name} is a backup of a stream");
+        agent(work, &as_server).await.fails_with(&[&told, "mode postgresql was", "by mode stream"]);
+        assert!(!work.join(name).exists(), "nothing was written");
+        agent(work, &[&restore[..], &["fs"], &what].concat()).await.document();
+        let part = std::fs::read_to_string(work.join(name).join("stream/000001")).unwrap();
+        assert_eq!(part.split_whitespace().collect::<String>(), "123456789");
+    }
+}

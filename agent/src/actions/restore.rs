@@ -8,12 +8,62 @@ use crate::storages::{Surroundings, open_store};
 use freezer_model::naming;
 use freezer_storage::Store;
 use freezer_vault::restore::{LeftOut, RestoreReport, RestoreRequest};
-use freezer_vault::{Monitor, consistency};
+use freezer_vault::{Monitor, VaultError, consistency};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// A backup that says what it is of comes back as that, whatever the mode: the files of a server as raw parts are no server.
 pub async fn restore(
+    options: &ActionOptions,
+    around: &Surroundings,
+    monitor: Arc<Monitor>,
+) -> Result<Done, ActionError> {
+    match as_asked(options, around, monitor.clone()).await {
+        Err(ActionError::Vault(VaultError::OtherKind { hbn, found })) => {
+            let as_made = as_made(options, &hbn, &found)?;
+            let note = format!("{hbn} is a backup of {found}: restored by {}", as_made.medium.chosen_by());
+            tracing::info!("{note}");
+            let mut done = as_asked(&as_made, around, monitor).await?;
+            done.summary.push(format!("Note         {note}"));
+            done.result.insert("notes".into(), json!([note]));
+            Ok(done)
+        }
+        other => other,
+    }
+}
+
+/// Backups of which nothing may be restored as this medium: what is to become a server takes more than its parts, and nothing else
+/// becomes one.
+fn not_of(options: &ActionOptions) -> Vec<&'static str> {
+    let asked = &options.medium;
+    let is_server = asked.has_logs() || options.servers.loads;
+    let others = Medium::fed().filter(|(medium, _)| *medium != asked && (is_server || medium.has_logs()));
+    others.map(|(_, source)| source).collect()
+}
+
+/// The options for a backup that says what it is of, where nothing in them means another kind.
+fn as_made(options: &ActionOptions, hbn: &str, found: &str) -> Result<ActionOptions, ActionError> {
+    let asked = &options.medium;
+    let medium = Medium::of_source(found).ok_or_else(|| {
+        ActionError::Failed(format!("{hbn} is a backup of {found}, which this agent does not know"))
+    })?;
+    let is_unsaid = *asked == Medium::Files || asked.mode() == medium.mode();
+    let has_place = options.recovery_target_lsn.is_some() || options.recovery_target_binlog.is_some();
+    if !is_unsaid || has_place || options.servers.loads {
+        return Err(ActionError::Failed(format!(
+            "{hbn} is a backup of {found}, and {} was asked for; nothing was written: restore it by {}",
+            asked.chosen_by(),
+            medium.chosen_by()
+        )));
+    }
+    // What lies under the name that it was found by, and no other one.
+    let name = chains::own_name(options, hbn).unwrap_or(&options.backup_name).to_owned();
+    let medium = medium.clone();
+    Ok(ActionOptions { medium, backup_name: name, also_named: Vec::new(), ..options.clone() })
+}
+
+async fn as_asked(
     options: &ActionOptions,
     around: &Surroundings,
     monitor: Arc<Monitor>,
@@ -29,6 +79,7 @@ pub async fn restore(
     let mut request = RestoreRequest::new(&options.hostname, &named, target);
     request.also_named = options.also_named.clone();
     request.source = options.path_to_backup.clone().filter(|_| options.medium == Medium::Files);
+    request.not_of = not_of(options);
     request.overwrite = options.overwrite;
     request.extract = options.placing.extract.clone();
     request.delete_foreign = options.placing.deletes_foreign;

@@ -70,6 +70,11 @@ pub enum VaultError {
     SeveralSources { hbn: String, sources: Vec<String> },
     #[error("{hbn} holds no backup of {wanted}, only of {found}; leave out path_to_backup to take that")]
     OtherSource { hbn: String, wanted: String, found: String },
+    /// Whoever asks can tell what it has to be restored as.
+    #[error(
+        "{hbn} is a backup of {found}, which is not restored in this way; restore it in the mode that it was made in"
+    )]
+    OtherKind { hbn: String, found: String },
     #[error(
         "{hbn} does not hold {paths} at that time; give paths relative to the folder that was saved, or another date"
     )]

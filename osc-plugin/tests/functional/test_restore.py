@@ -52,6 +52,13 @@ class RestoreTest(base.FunctionalTest):
         )
         return runs[0]['run_id']
 
+    def test_a_stream_comes_back(self):
+        self.world.saved_stream('numbers', 'seq 1 9')
+        target = self.target('numbers-again')
+        self.json('restore', 'numbers', '--to', target, '--wait')
+        with open(os.path.join(target, 'stream', '000001')) as part:
+            self.assertEqual('123456789', part.read().replace('\n', ''))
+
     def test_plan_writes_nothing(self):
         target = self.target('never')
         rows = self.json('plan', 'restore', 'papers', '--to', target)

@@ -254,6 +254,12 @@ class World:
             )
         return job_id
 
+    def saved_stream(self, name, command):
+        """What a command prints was saved; returns the job's id."""
+        job_id = self.job(name, mode='stream', path_to_backup=None, stream_command=command)
+        self.until('%s is saved' % name, lambda: self._ended(job_id, 0))
+        return job_id
+
     def project_name(self, name):
         return self._projects[name].name
 

@@ -14,7 +14,7 @@ pub(crate) use ancestry::check_presence;
 pub(crate) use memory::Memory;
 pub use read::{list, list_beginning, list_hbns};
 pub(crate) use read::{read_level, read_whole};
-pub(crate) use sources::{Several, mark, source_of_path};
+pub(crate) use sources::{Several, is_of, mark, source_of_path};
 pub use sources::{Teller, Told};
 pub(crate) use tree::Tree;
 

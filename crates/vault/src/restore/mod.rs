@@ -61,6 +61,8 @@ pub struct RestoreRequest {
     pub also_named: Vec<String>,
     /// Only backups of this folder or file, and those that do not say what they are of.
     pub source: Option<PathBuf>,
+    /// What backups that are of no folder say that they are of: of these nothing is restored, as they come back in another way.
+    pub not_of: Vec<&'static str>,
     /// Created when missing.
     pub target: PathBuf,
     /// Allow a target that is not empty. Files the backup does not know are left alone even then.
@@ -97,6 +99,7 @@ impl RestoreRequest {
             backup_name: backup_name.into(),
             also_named: Vec::new(),
             source: None,
+            not_of: Vec::new(),
             target: target.into(),
             overwrite: false,
             extract: Extract::default(),

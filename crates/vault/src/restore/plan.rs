@@ -2,7 +2,7 @@
 
 use super::{Authenticity, RestoreRequest, sniff_upstream};
 use crate::VaultError;
-use crate::catalogue::{self, Catalogue, Level, Several, Standing, check_presence, source_of_path};
+use crate::catalogue::{self, Catalogue, Level, Several, Standing, check_presence, is_of, source_of_path};
 use crate::codecs::Compression;
 use crate::encryption::{Cipher, KeyRing, MacKey, Scheme};
 use crate::layout::{Engine, Hbn, LevelId};
@@ -121,7 +121,26 @@ async fn prove(
         let level = level.whole(store, &hbn).await?;
         levels.push(unlock(store, &hbn, &level, keys, request, &mut warnings).await?);
     }
+    if let Some(found) = said_among(&hbn, &levels, &request.not_of)? {
+        return Err(VaultError::OtherKind { hbn: hbn.to_string(), found: found.to_owned() });
+    }
     Ok(RestorePlan { hbn, levels, warnings, origin: Origin(store.clone()) })
+}
+
+/// Which of these the levels say that they are of.
+fn said_among<'a>(
+    hbn: &Hbn,
+    levels: &[PlannedLevel],
+    names: &[&'a str],
+) -> Result<Option<&'a str>, VaultError> {
+    let mark = |level: &PlannedLevel| Some((level.level.manifest()?.source.clone()?, level.key.clone()));
+    let Some((mark, key)) = levels.iter().rev().find_map(mark) else { return Ok(None) };
+    for &name in names {
+        if is_of(&mark, hbn, name, key.as_ref())? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 /// The state to restore, where it was found.
