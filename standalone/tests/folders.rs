@@ -362,3 +362,24 @@ async fn a_stream_is_not_taken_for_a_server() {
         assert_eq!(part.split_whitespace().collect::<String>(), "123456789");
     }
 }
+
+#[tokio::test]
+async fn what_upstream_made_in_other_ways_is_counted_where_it_gets_no_record() {
+    let work = tempfile::tempdir().unwrap();
+    let work = work.path();
+    let put = |path: &str, body: &str| {
+        let path = work.join("store").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, body).unwrap();
+    };
+    for level in ["0_1500000000", "1_1500000100"] {
+        put(&format!("metadata/rsync/h_old/1500000000/{level}/metadata"), r#"{"engine_name": "rsync"}"#);
+    }
+    put("h_older/1400000000/h_older_1400000000_0", "an archive");
+    put("metadata/rsync/other_old/1500000000/0_1500000000/metadata", r#"{"engine_name": "rsync"}"#);
+    let adopted = agent(work, &["--action", "adopt"]).await;
+    assert_eq!(adopted.document(), json!([]));
+    for words in ["2 backups of engine rsync", "1 backups of Freezer 1.x and 2.0", "can be restored"] {
+        assert!(adopted.err.contains(words), "'{words}' is not in: {}", adopted.err);
+    }
+}

@@ -2,9 +2,9 @@
 //!
 //! Only the storage is asked, so a record says less than that of the run that made the backup; what it takes to restore is
 //! there. The conductor writes those that are missing. Backups that are part of a set have no record of their own. What cannot be
-//! told stays out of a record, and the result says so.
+//! told stays out of a record, and the result says so; it also says what gets no record at all.
 
-use super::info::{all, is_meant};
+use super::info::{all, is_meant, only_read};
 use super::{ActionError, Done, chains};
 use crate::options::medium::Medium;
 use crate::options::typed::ActionOptions;
@@ -22,6 +22,9 @@ use std::sync::Arc;
 
 /// A report has to reach the conductor in one piece.
 const MOST_RECORD_BYTES: usize = 512 << 10;
+/// Why backups of upstream's get no record.
+const ONLY_READ: &str = "they can be restored, but are not kept account of: action info lists them, and docs/migration.md says \
+     how they are restored";
 
 pub async fn adopt(options: &ActionOptions, around: &Surroundings) -> Result<Done, ActionError> {
     let store = open_store(options, around).await?;
@@ -67,7 +70,43 @@ pub async fn adopt(options: &ActionOptions, around: &Surroundings) -> Result<Don
         summary.push(format!("UNKNOWN      {note}"));
         result.insert("notes".into(), json!([note]));
     }
-    Ok(Done { result, summary, partial })
+    let mut done = Done { result, summary, partial };
+    tell_left_alone(&mut done, left_alone(options, &store).await?);
+    Ok(done)
+}
+
+fn tell_left_alone(done: &mut Done, counts: BTreeMap<String, usize>) {
+    let mut told = Vec::new();
+    for (kind, count) in counts {
+        let text = format!("{count} backups of {kind} get no record: {ONLY_READ}");
+        tracing::warn!("{text}");
+        done.summary.push(format!("Left alone   {text}"));
+        told.push(json!({"kind": kind, "backups": count, "reason": ONLY_READ}));
+    }
+    if !told.is_empty() {
+        done.result.insert("skipped".into(), json!(told));
+    }
+}
+
+/// How many backups there are that get no record, by kind.
+async fn left_alone(
+    options: &ActionOptions,
+    store: &Arc<dyn Store>,
+) -> Result<BTreeMap<String, usize>, ActionError> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (hbn, store) in only_read(options, store).await? {
+        let kind = match hbn.engine() {
+            Engine::Tar => "Freezer 1.x and 2.0".to_owned(),
+            Engine::Cinder => "volumes, made by Freezer in Python".to_owned(),
+            engine => format!("engine {engine}, made by Freezer in Python"),
+        };
+        let found = catalogue::list(&store, &hbn).await?;
+        let count = found.chains.iter().flat_map(|chain| chain.existing()).count();
+        if count > 0 {
+            *counts.entry(kind).or_default() += count;
+        }
+    }
+    Ok(counts)
 }
 
 struct Search<'a> {

@@ -20,18 +20,8 @@ pub async fn info(options: &ActionOptions, around: &Surroundings) -> Result<Done
     )];
     let mut backups = Vec::new();
     let mut found: Vec<_> = all(&store).await?.into_iter().map(|hbn| (hbn, store.clone())).collect();
-    for engine in [Engine::Rsync, Engine::Osbrick, Engine::Nova, Engine::Glance] {
-        let of_upstream = catalogue::list_hbns(&store, engine).await?;
-        found.extend(of_upstream.into_iter().map(|hbn| (hbn, store.clone())));
-    }
-    found.extend(list_layout_a(&store).await?);
-    found.extend(list_volumes(&store).await?);
-    found.retain(|(hbn, _)| match hbn.engine() {
-        // Named by its id; of no host.
-        Engine::Cinder if options.is_default_name => options.is_own_hostname,
-        Engine::Cinder => options.backup_name == hbn.as_str(),
-        _ => is_meant(options, hbn.as_str()),
-    });
+    found.retain(|(hbn, _)| is_meant(options, hbn.as_str()));
+    found.extend(only_read(options, &store).await?);
     for (hbn, store) in found {
         let found = catalogue::list(&store, &hbn).await?;
         let holds = hold::list(&store, &hbn).await?;
@@ -56,6 +46,28 @@ pub(super) async fn all(store: &Arc<dyn Store>) -> Result<Vec<Hbn>, VaultError> 
         hbns.extend(catalogue::list_hbns(store, engine).await?);
     }
     Ok(hbns)
+}
+
+/// What upstream's other engines and its older layout left there, as far as it is meant, each with a store that shows it in today's
+/// layout. It can be restored, and nothing else is done with it.
+pub(super) async fn only_read(
+    options: &ActionOptions,
+    store: &Arc<dyn Store>,
+) -> Result<Vec<(Hbn, Arc<dyn Store>)>, VaultError> {
+    let mut found = Vec::new();
+    for engine in [Engine::Rsync, Engine::Osbrick, Engine::Nova, Engine::Glance] {
+        let of_engine = catalogue::list_hbns(store, engine).await?;
+        found.extend(of_engine.into_iter().map(|hbn| (hbn, store.clone())));
+    }
+    found.extend(list_layout_a(store).await?);
+    found.extend(list_volumes(store).await?);
+    found.retain(|(hbn, _)| match hbn.engine() {
+        // Named by its id; of no host.
+        Engine::Cinder if options.is_default_name => options.is_own_hostname,
+        Engine::Cinder => options.backup_name == hbn.as_str(),
+        _ => is_meant(options, hbn.as_str()),
+    });
+    Ok(found)
 }
 
 /// With `hostname` those of that host, with `backup_name` those of that name and what belongs to it (disks of a server, members of a
