@@ -80,7 +80,7 @@ impl Member {
 
     /// Keeps the new manifest on this machine, if listings tell whether it is still the one that is there: what is in it, or that it has
     /// this stamp. `is_base`: it is one that all others are built on.
-    pub(super) async fn remember(&self, body: Bytes, stamp: Option<Stamp>, is_base: bool) {
+    pub(super) async fn remember(&mut self, body: Bytes, stamp: Option<Stamp>, is_base: bool) {
         let tells_content = self.tree.as_ref().is_some_and(|tree| tree.tells_content);
         let stamp = stamp.filter(|_| !tells_content);
         let is_known_again = tells_content || stamp.is_some();
