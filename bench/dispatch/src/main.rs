@@ -4,7 +4,7 @@
 //!
 //! `bench/dispatch/run [--jobs N] [--agents N] [--conductors N] [--rate N] [--seconds N]`, services up (make services).
 //!
-//! Ends with 1 when a figure is not what it must be.
+//! Ends with 1 when a figure is not what it must be, or the database does not flush its log at each commit (bench/durable).
 //!
 //! `bench/dispatch/run --crowd 10000 [--rate N] [--seconds N]`: so many agents beat on one conductor, and what that costs.
 
@@ -12,6 +12,7 @@ mod agents;
 mod crowd;
 mod place;
 
+use freezer_testkit::TestDatabase;
 use place::{Place, percentile, spread};
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,12 @@ const RUN_NOW_P99_MS: i64 = 1000;
 struct Judge(Vec<String>);
 
 impl Judge {
+    /// What a conductor has committed is on the disk before anything is sent.
+    fn must_be_durable(&mut self) {
+        let setting = TestDatabase::create().ask("SELECT @@innodb_flush_log_at_trx_commit");
+        self.must(setting.trim() == "1", "the database does not flush its log at each commit".to_owned());
+    }
+
     fn must(&mut self, holds: bool, what: String) {
         if !holds {
             self.0.push(what);
@@ -77,12 +84,14 @@ impl Judge {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let wanted = Wanted::read()?;
+    let mut judge = Judge::default();
+    judge.must_be_durable();
     if wanted.crowd > 0 {
         let (agents, rate, seconds) = (wanted.crowd, wanted.rate, wanted.seconds);
-        return crowd::measure(&crowd::Crowd { agents, rate, seconds }).await;
+        crowd::measure(&crowd::Crowd { agents, rate, seconds }, &mut judge).await?;
+        return judge.verdict();
     }
     println!("{} agents, {} conductors", wanted.agents, wanted.conductors);
-    let mut judge = Judge::default();
     burst(&wanted, &mut judge).await?;
     paced(&wanted, &mut judge).await?;
     run_now(&wanted, &mut judge).await?;
