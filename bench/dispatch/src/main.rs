@@ -21,6 +21,7 @@ struct Wanted {
     jobs: usize,
     agents: usize,
     conductors: usize,
+    /// Jobs a second, for so many seconds; 0 while it is read: not said.
     rate: usize,
     seconds: usize,
     /// Agents of the other measurement, which is made instead when there are any.
@@ -29,7 +30,7 @@ struct Wanted {
 
 impl Wanted {
     fn read() -> Result<Self, String> {
-        let mut wanted = Self { jobs: 5000, agents: 20, conductors: 1, rate: 1000, seconds: 10, crowd: 0 };
+        let mut wanted = Self { jobs: 5000, agents: 20, conductors: 1, rate: 0, seconds: 0, crowd: 0 };
         let mut words = std::env::args().skip(1);
         while let Some(name) = words.next() {
             let number = words.next().and_then(|word| word.parse().ok());
@@ -40,8 +41,15 @@ impl Wanted {
                 "--conductors" => wanted.conductors = number.max(1),
                 "--rate" => wanted.rate = number.max(1),
                 "--crowd" => wanted.crowd = number,
-                "--seconds" => wanted.seconds = number,
+                "--seconds" => wanted.seconds = number.max(1),
                 other => return Err(format!("unknown option {other}")),
+            }
+        }
+        // A crowd: each agent has a job every hundred seconds, and its heartbeat while it is looked at.
+        let (rate, seconds) = if wanted.crowd > 0 { (wanted.crowd.div_ceil(100), 30) } else { (1000, 10) };
+        for (asked, usual) in [(&mut wanted.rate, rate), (&mut wanted.seconds, seconds)] {
+            if *asked == 0 {
+                *asked = usual;
             }
         }
         Ok(wanted)
