@@ -106,18 +106,21 @@ async fn main() -> Result<(), Failure> {
     judge.verdict()
 }
 
-/// All jobs are due at once: how many a second.
+/// All jobs are due at once: how many a second, until the last confirm is noted.
 async fn burst(wanted: &Wanted, judge: &mut Judge) -> Result<(), Failure> {
     let mut place = Place::open(wanted.agents).await?;
     place.put_jobs(wanted.jobs, |_| 0)?;
     let began = Instant::now();
     let conductors = place.conductors(wanted.conductors).await?;
     let received = place.collect(wanted.jobs).await?;
-    let took = received.last().map_or(Duration::ZERO, |last| last.at.duration_since(began));
+    place.all_are_noted().await?;
+    let took = began.elapsed();
+    let arrived = received.last().map_or(Duration::ZERO, |last| last.at.duration_since(began));
     let rate = wanted.jobs as f64 / took.as_secs_f64();
     println!(
-        "burst: {} jobs in {:.2} s = {rate:.0} jobs/s (must 1,000, aim 3,000)",
+        "burst: {} jobs arrived in {:.2} s, all confirms were noted in {:.2} s = {rate:.0} jobs/s (must 1,000, aim 3,000)",
         wanted.jobs,
+        arrived.as_secs_f64(),
         took.as_secs_f64()
     );
     judge.must(rate >= RATE, format!("burst of {rate:.0} jobs/s, must be {RATE}"));
@@ -126,7 +129,8 @@ async fn burst(wanted: &Wanted, judge: &mut Judge) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Jobs become due at a steady rate: how long after that an agent has its order.
+/// Jobs become due at a steady rate: how long after that an agent has its order, and the conductor has noted the broker's confirm.
+/// That is known of the last order only, and counted for all.
 async fn paced(wanted: &Wanted, judge: &mut Judge) -> Result<(), Failure> {
     let count = wanted.rate * wanted.seconds;
     let mut place = Place::open(wanted.agents).await?;
@@ -136,15 +140,18 @@ async fn paced(wanted: &Wanted, judge: &mut Judge) -> Result<(), Failure> {
     let due = place.put_jobs(count, |n| lead_ms + (n as f64 * gap_ms) as i64)?;
     let conductors = place.conductors(wanted.conductors).await?;
     let received = place.collect(count).await?;
+    place.all_are_noted().await?;
+    let noted_ms =
+        received.last().map_or(0, |last| i64::try_from(last.at.elapsed().as_millis()).unwrap_or(i64::MAX));
     let mut waits: Vec<i64> =
         received.iter().filter_map(|order| Some(order.at_ms - due.get(&order.job)?)).collect();
     println!(
-        "paced: {} jobs/s for {} s: {} (p99 must 500, aim 150)",
+        "paced: {} jobs/s for {} s: arrived {}, noted {noted_ms} ms later (p99 of both must {PACED_P99_MS}, aim 150)",
         wanted.rate,
         wanted.seconds,
         spread(&mut waits)
     );
-    let p99 = percentile(&waits, 99);
+    let p99 = percentile(&waits, 99) + noted_ms;
     judge.must(p99 <= PACED_P99_MS, format!("paced p99 of {p99} ms, must be {PACED_P99_MS}"));
     place.check_once(&received)?;
     place.close(conductors).await;
