@@ -3,7 +3,7 @@
 MINICLOUD := devstack/minicloud
 export MINICLOUD_DIR ?= /var/lib/minicloud
 
-.PHONY: help demo build test test-programs nextest faces lint services services-down tools soak figures bench packages agent-static
+.PHONY: help demo build test test-programs nextest faces lint services services-down tools soak figures figures-agent bench packages agent-static
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,10 +65,18 @@ soak: ## kill conductors that hand out 10,000 jobs, 20 times over (half an hour;
 FIGURES := "$(MAKE) --no-print-directory soak" bench/outage bench/dispatch/run "bench/dispatch/run --crowd 10000" \
 	"bench/api --million $(if $(UPSTREAM),--upstream $(UPSTREAM))"
 
+# The service in the cloud, of this build, for what is measured from outside.
+FIGURES += "env FREEZER_BIN=$(abspath $(or $(CARGO_TARGET_DIR),target)/release) $(MINICLOUD)/up base freezer" bench/first_byte
+
 figures: build ## the figures that must hold, judged one by one (an hour, idle machine; services must be up; UPSTREAM=VENV as in bench/api)
-	@. $(MINICLOUD_DIR)/test.env; missed=; \
-	for one in $(FIGURES); do echo "--- $$one"; $$one || missed="$$missed; $$one"; done; \
-	[ -z "$$missed" ] || { echo "missed: $${missed#; }" >&2; exit 1; }
+	@. $(MINICLOUD_DIR)/test.env; bench/durable bench/each $(if $(UPSTREAM),,-m "ratios to upstream's API: UPSTREAM is not set") $(FIGURES)
+
+# Whole, and one thing at a time.
+AGENT_FIGURES := bench/run "bench/run --unchanged 100000" "bench/run --many 1000000" "bench/run --sparse 100" \
+	"bench/run --restore 4096" "bench/run --single-file 10240"
+
+figures-agent: build ## the same of the agent alone, beside its peers (hours, 30 GiB of room; services must be up, restic and rustic on PATH)
+	@. $(MINICLOUD_DIR)/openrc/demo; bench/each $(AGENT_FIGURES)
 
 bench: ## this service beside tar, zstd and upstream's agent: ratios (takes minutes)
 	bench/run

@@ -108,3 +108,120 @@ async fn upserts_of_one_new_id_all_succeed() {
         }
     }
 }
+
+/// A session that all its jobs join at the same moment, and whose rounds nobody is too late for.
+async fn session_of(stage: &Stage, demo: &Person, session: &str, jobs: &[String]) {
+    let document = json!({"schedule": {}, "session_tag": 0, "hold_off": 3600});
+    stage.call(demo, "POST", &format!("/sessions/{session}"), document).await.expect(201);
+    let action = json!({"freezer_action": {"action": "backup"}});
+    for id in jobs {
+        let job = json!({"client_id": "node1", "job_actions": [action]});
+        stage.call(demo, "POST", &format!("/jobs/{id}"), job).await.expect(201);
+    }
+    answered(change_members(stage, demo, "PUT", session, jobs).await, 204);
+    assert_eq!(members_of(stage, demo, session).await, jobs);
+}
+
+async fn change_members(
+    stage: &Stage,
+    demo: &Person,
+    verb: &str,
+    session: &str,
+    jobs: &[String],
+) -> Vec<Answer> {
+    let paths = jobs.iter().map(|job| format!("/sessions/{session}/jobs/{job}"));
+    join_all(paths.map(|path| async move { stage.call(demo, verb, &path, Value::Null).await })).await
+}
+
+fn answered(answers: Vec<Answer>, status: u16) {
+    for answer in answers {
+        answer.expect(status);
+    }
+}
+
+async fn show(stage: &Stage, demo: &Person, path: &str) -> Value {
+    stage.call(demo, "GET", path, Value::Null).await.expect(200).json()
+}
+
+/// Their ids, in the order of names.
+async fn members_of(stage: &Stage, demo: &Person, session: &str) -> Vec<String> {
+    let shown = show(stage, demo, &format!("/sessions/{session}")).await;
+    let mut members: Vec<String> = shown["jobs"].as_object().unwrap().keys().cloned().collect();
+    members.sort_unstable();
+    members
+}
+
+/// One of all who start at once begins the round, the others join it; when all end at once, it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_member_that_starts_or_ends_at_once_is_in_the_round() {
+    let stage = Stage::start();
+    let demo = stage.person("demo", "demo").await;
+    stage.call(&demo, "POST", "/clients", json!({"client_id": "node1"})).await.expect(201);
+    for round in 0..6 {
+        let session = format!("s{round}");
+        let jobs: Vec<String> = (0..8).map(|n| format!("{session}m{n}")).collect();
+        session_of(&stage, &demo, &session, &jobs).await;
+        let path = format!("/sessions/{session}/action");
+        let say = async |bodies: Vec<Value>| {
+            let sent = bodies.into_iter().map(|body| stage.call(&demo, "POST", &path, body));
+            for answer in join_all(sent).await {
+                let told = answer.expect(202).json();
+                assert_eq!(told, json!({"result": "success", "session_tag": 1}));
+            }
+            show(&stage, &demo, &format!("/sessions/{session}")).await
+        };
+        let start = |job: &String| json!({"start": {"job_id": job, "current_tag": 0}});
+        let started = say(jobs.iter().map(start).collect()).await;
+        assert_eq!((&started["status"], &started["session_tag"]), (&json!("running"), &json!(1)));
+        let end = |(n, job): (usize, &String)| {
+            let result = if n == 5 { "fail" } else { "success" };
+            json!({"end": {"job_id": job, "current_tag": 1, "result": result}})
+        };
+        let ended = say(jobs.iter().enumerate().map(end).collect()).await;
+        assert_eq!((&ended["status"], &ended["result"]), (&json!("completed"), &json!("fail")), "{ended}");
+        for (n, job) in jobs.iter().enumerate() {
+            let result = if n == 5 { "fail" } else { "success" };
+            assert_eq!(started["jobs"][job]["status"], "running", "{started}");
+            assert_eq!(
+                (&ended["jobs"][job]["status"], &ended["jobs"][job]["result"]),
+                (&json!("completed"), &json!(result)),
+                "{ended}"
+            );
+            assert_eq!(show(&stage, &demo, &format!("/jobs/{job}")).await["session_tag"], 1);
+        }
+    }
+}
+
+/// Members that come and go while others start and end: none is lost, none comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_member_that_comes_or_goes_at_once_has_come_or_gone() {
+    let stage = Stage::start();
+    let demo = stage.person("demo", "demo").await;
+    stage.call(&demo, "POST", "/clients", json!({"client_id": "node1"})).await.expect(201);
+    for round in 0..6 {
+        let session = format!("s{round}");
+        let (go, stay): (Vec<String>, Vec<String>) = (
+            (0..4).map(|n| format!("{session}a{n}")).collect(),
+            (0..4).map(|n| format!("{session}b{n}")).collect(),
+        );
+        let all: Vec<String> = go.iter().chain(&stay).cloned().collect();
+        session_of(&stage, &demo, &session, &all).await;
+        let path = format!("/sessions/{session}/action");
+        let start = |job: &String| {
+            stage.call(&demo, "POST", &path, json!({"start": {"job_id": job, "current_tag": 0}}))
+        };
+        let (gone, started) = tokio::join!(
+            change_members(&stage, &demo, "DELETE", &session, &go),
+            join_all(stay.iter().map(start))
+        );
+        answered(gone, 204);
+        answered(started, 202);
+        assert_eq!(members_of(&stage, &demo, &session).await, stay);
+        for job in &all {
+            let shown = show(&stage, &demo, &format!("/jobs/{job}")).await;
+            let is_member = stay.contains(job);
+            let expected = if is_member { (json!(session), json!(1)) } else { (json!(""), json!(0)) };
+            assert_eq!((shown["session_id"].clone(), shown["session_tag"].clone()), expected, "{job}");
+        }
+    }
+}

@@ -18,6 +18,7 @@ mod openapi;
 mod refused;
 mod region;
 mod stage;
+mod storage_errors;
 mod tenant;
 mod together;
 mod tokens;

@@ -50,11 +50,12 @@ async fn patches_keep_what_they_do_not_name() {
     let body =
         json!({"freezer_action": options, "max_retries": 3, "max_retries_interval": 60, "mandatory": true});
     api.call(ALICE, "POST", "/actions/a", body).await.expect(201);
-    let patch = async |body: Value| {
-        let answer = api.call(ALICE, "PATCH", "/actions/a", body).await.expect(200).json();
+    let patch_of = async |who: Who, body: Value| {
+        let answer = api.call(who, "PATCH", "/actions/a", body).await.expect(200).json();
         assert_eq!(answer, json!({"action_id": "a", "version": "a"}));
         api.get(ALICE, "/actions/a").await.json()
     };
+    let patch = async |body: Value| patch_of(ALICE, body).await;
     let before = api.get(ALICE, "/actions/a").await.json();
     assert_eq!(patch(Value::Null).await, before);
     assert_eq!(patch(json!({})).await, before);
@@ -62,10 +63,11 @@ async fn patches_keep_what_they_do_not_name() {
         patch(json!({"unknown": 1, "project_id": "p2", "user_id": "x", "action_id": "y"})).await,
         before
     );
-    let after = patch(json!({"max_retries": 1})).await;
+    // by a colleague: it stays its maker's
+    let after = patch_of(ANN, json!({"max_retries": 1})).await;
     assert_eq!(
-        (&after["max_retries"], &after["max_retries_interval"], &after["mandatory"]),
-        (&json!(1), &json!(60), &json!(true))
+        (&after["max_retries"], &after["max_retries_interval"], &after["mandatory"], &after["user_id"]),
+        (&json!(1), &json!(60), &json!(true), &json!("alice"))
     );
     let after = patch(json!({"max_retries": null, "max_retries_interval": null})).await;
     assert_eq!((&after["max_retries"], &after["max_retries_interval"]), (&json!(5), &json!(6)));

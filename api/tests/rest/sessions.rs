@@ -110,6 +110,10 @@ async fn patches_change_what_they_name() {
         session(&api, "s").await
     };
     assert_eq!(patch(json!({})).await, expected);
+    // by a colleague: it stays its maker's
+    api.call(ANN, "PATCH", "/sessions/s", json!({"description": "by ann"})).await.expect(200);
+    expected["description"] = json!("by ann");
+    assert_eq!((session(&api, "s").await, &expected["user_id"]), (expected.clone(), &json!("alice")));
     // the server's keys, nobody's keys, and a list where an object belongs
     let ignored = json!({"project_id": "p2", "user_id": "otto", "session_id": "t", "foo": 1, "last_start": 9, "time_started": 9, "jobs": [],
         "hold_off": null});

@@ -5,13 +5,14 @@ use crate::Failure;
 use crate::place::{client_of, hello, job, spread};
 use freezer_database::{Database, DatabaseOptions, DbError};
 use freezer_model::rpc::{AGENT_TOPIC, CONDUCTOR_TOPIC, EXCHANGE, HelloReply, RunAction, VERSION};
-use freezer_model::{Clock, SystemClock, Timestamp};
+use freezer_model::{Clock, SystemClock};
 use freezer_testkit::{Daemon, TestDatabase, TestVhost};
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use oslo_messaging::{Context, RabbitOptions, RpcClient, Target, Transport};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,8 +26,14 @@ pub struct Crowd {
 }
 
 const CONNECTIONS: usize = 20;
-/// Of all cores, the conductor: what else a controller runs (API, database, broker) is printed beside it.
+/// What the conductor may take of a controller's two cores, however many this machine has. What else a controller runs (API,
+/// database, broker) is printed beside it.
 const MOST_PERCENT: f64 = 35.0;
+const CORES: f64 = 2.0;
+/// The part of the jobs that must end in the time in which they become due: a conductor that does little is idle.
+const LEAST_ENDED: f64 = 0.9;
+/// For the others, which were due last.
+const PATIENCE: Duration = Duration::from_secs(60);
 const TRANSPORTS: usize = 4;
 
 #[derive(Default)]
@@ -60,75 +67,154 @@ fn resident_mib(pid: u32) -> f64 {
     pages.unwrap_or(0.0) * 4096.0 / 1_048_576.0
 }
 
-pub async fn measure(wanted: &Crowd) -> Result<(), Failure> {
-    let (database, vhost) = (TestDatabase::create(), TestVhost::create());
-    let db = Database::connect(&DatabaseOptions::new(database.url()))?;
-    db.sync()?;
-    register(&db, wanted.agents)?;
-    let folder = std::env::temp_dir().join(format!("freezer-crowd-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let mut conductor = conductor(&folder, &database.url(), &vhost.url())?;
-    conductor.start();
-    let counts = Arc::new(Counts::default());
+/// A conductor as a process, and agents that beat and work.
+struct Scene {
+    db: Database,
+    conductor: Daemon,
+    counts: Arc<Counts>,
+    folder: PathBuf,
+    _listening: Vec<lapin::Connection>,
+    _database: TestDatabase,
+    _vhost: TestVhost,
+}
+
+/// What happened while jobs became due.
+struct Window {
+    secs: f64,
+    beats: usize,
+    ended: usize,
+    /// Of two cores, in percent: the conductor, all `mariadbd`, all `beam.smp`.
+    shares: [f64; 3],
+}
+
+pub async fn measure(wanted: &Crowd, judge: &mut crate::Judge) -> Result<(), Failure> {
+    let scene = Scene::set(wanted).await?;
+    let window = scene.watch(wanted).await?;
+    let rate = window.ended as f64 / window.secs;
+    let [conductor, databases, brokers] = window.shares;
+    println!(
+        "{} agents, {:.0} heartbeats/s, {rate:.1} of {} jobs/s ended, for {:.0} s: conductor {conductor:.1} % of {CORES} cores \
+         (must {MOST_PERCENT}), {:.0} MiB; all mariadbd {databases:.1} %, all beam.smp {brokers:.1} % (shared with whatever else runs)",
+        wanted.agents,
+        window.beats as f64 / window.secs,
+        wanted.rate,
+        window.secs,
+        resident_mib(scene.pid()?),
+    );
+    scene.until_all_have_ended(wanted.jobs()).await;
+    let mut waits = std::mem::take(&mut *scene.counts.waits.lock().unwrap_or_else(PoisonError::into_inner));
+    println!("a heartbeat is answered in: {}", spread(&mut waits));
+    let (ended, failed) = (scene.counts.ended(), scene.counts.failed.load(Ordering::Relaxed));
+    println!("jobs that ended: {ended} of {}; calls that failed: {failed}", wanted.jobs());
+    scene.close()?;
+    judge.must(
+        conductor <= MOST_PERCENT,
+        format!("the conductor took {conductor:.1} % of {CORES} cores, must be {MOST_PERCENT}"),
+    );
+    let least = LEAST_ENDED * wanted.rate as f64;
+    judge.must(rate >= least, format!("{rate:.1} jobs/s ended, must be {least:.1}"));
+    judge.must(ended == wanted.jobs(), format!("{ended} of {} jobs ended", wanted.jobs()));
+    judge.must(failed == 0, format!("{failed} calls failed"));
+    Ok(())
+}
+
+impl Crowd {
+    fn jobs(&self) -> usize {
+        self.rate * self.seconds
+    }
+}
+
+impl Counts {
+    fn ended(&self) -> usize {
+        self.finished.load(Ordering::Relaxed)
+    }
+}
+
+impl Scene {
+    /// Until every agent has spoken once.
+    async fn set(wanted: &Crowd) -> Result<Self, Failure> {
+        let (database, vhost) = (TestDatabase::create(), TestVhost::create());
+        let db = Database::connect(&DatabaseOptions::new(database.url()))?;
+        db.sync()?;
+        register(&db, wanted.agents)?;
+        let folder = std::env::temp_dir().join(format!("freezer-crowd-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let mut conductor = conductor(&folder, &database.url(), &vhost.url())?;
+        conductor.start();
+        let counts = Arc::new(Counts::default());
+        let calls = calls(&vhost.url()).await?;
+        let listening = listen(&vhost.url(), wanted.agents, &calls, &counts).await?;
+        println!("{} agents listen", wanted.agents);
+        for n in 0..wanted.agents {
+            tokio::spawn(beat(n, wanted.agents, calls.clone(), counts.clone()));
+        }
+        // Half a minute after each other.
+        while counts.heartbeats.load(Ordering::Relaxed) < wanted.agents {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(Self { db, conductor, counts, folder, _listening: listening, _database: database, _vhost: vhost })
+    }
+
+    fn pid(&self) -> Result<u32, Failure> {
+        self.conductor.pid().ok_or_else(|| "the conductor does not run".into())
+    }
+
+    /// Seconds of CPU so far, as in [`Window::shares`].
+    fn used(&self) -> Result<[f64; 3], Failure> {
+        let own = cpu_in(&PathBuf::from(format!("/proc/{}/stat", self.pid()?))).unwrap_or(0.0);
+        Ok([own, cpu_of("mariadbd"), cpu_of("beam.smp")])
+    }
+
+    /// Measures from when the first job is due. By then all are written: that is the API's work, on another's time.
+    async fn watch(&self, wanted: &Crowd) -> Result<Window, Failure> {
+        let lead = Duration::from_millis(5000 + 2 * wanted.jobs() as u64);
+        let first_due = Instant::now() + lead;
+        put_jobs(&self.db, wanted, lead)?;
+        if Instant::now() > first_due {
+            return Err(format!("{} jobs were not written in {lead:?}", wanted.jobs()).into());
+        }
+        tokio::time::sleep_until(first_due.into()).await;
+        let (before, began) = (self.used()?, Instant::now());
+        let (beats, ended) = (self.counts.heartbeats.load(Ordering::Relaxed), self.counts.ended());
+        tokio::time::sleep(Duration::from_secs(wanted.seconds as u64)).await;
+        let (after, secs) = (self.used()?, began.elapsed().as_secs_f64());
+        let mut shares = [0.0; 3];
+        for (share, (before, after)) in shares.iter_mut().zip(before.iter().zip(after)) {
+            *share = 100.0 * (after - before) / secs / CORES;
+        }
+        Ok(Window {
+            secs,
+            beats: self.counts.heartbeats.load(Ordering::Relaxed) - beats,
+            ended: self.counts.ended() - ended,
+            shares,
+        })
+    }
+
+    async fn until_all_have_ended(&self, jobs: usize) {
+        let end = Instant::now() + PATIENCE;
+        while self.counts.ended() < jobs && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn close(mut self) -> Result<(), Failure> {
+        self.conductor.stop(Duration::from_secs(20));
+        std::fs::remove_dir_all(&self.folder)?;
+        Ok(())
+    }
+}
+
+/// Several ways to the conductor, which answers by now: exchange and queues are there.
+async fn calls(bus: &str) -> Result<Arc<[RpcClient]>, Failure> {
     let mut calls = Vec::new();
     for _ in 0..TRANSPORTS {
-        let transport = Transport::connect(&vhost.url(), RabbitOptions::default())?;
+        let transport = Transport::connect(bus, RabbitOptions::default())?;
         let target = Target::topic(CONDUCTOR_TOPIC).exchange(EXCHANGE).version(VERSION);
         calls.push(RpcClient::new(&transport, target).timeout(Duration::from_secs(30)));
     }
-    let calls: Arc<[RpcClient]> = calls.into();
-    // Until it answers: exchange and queues are there then.
     let first = calls.first().ok_or("no transport")?.clone().timeout(Duration::from_secs(2));
     while first.call(&Context::new(), "agent_heartbeat", json!(hello(0))).await.is_err() {}
-    let listening = listen(&vhost.url(), wanted.agents, &calls, &counts).await?;
-    println!("{} agents listen", wanted.agents);
-    for n in 0..wanted.agents {
-        tokio::spawn(beat(n, wanted.agents, calls.clone(), counts.clone()));
-    }
-    // Until all have spoken once, half a minute after each other.
-    while counts.heartbeats.load(Ordering::Relaxed) < wanted.agents {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    let pid = conductor.pid().ok_or("the conductor does not run")?;
-    put_jobs(&db, wanted)?;
-    let used = || {
-        let own = cpu_in(std::path::Path::new(&format!("/proc/{pid}/stat"))).unwrap_or(0.0);
-        [own, cpu_of("mariadbd"), cpu_of("beam.smp")]
-    };
-    let (before, began) = (used(), Instant::now());
-    let beats = counts.heartbeats.load(Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_secs(wanted.seconds as u64)).await;
-    let (after, took) = (used(), began.elapsed().as_secs_f64());
-    let beats = counts.heartbeats.load(Ordering::Relaxed) - beats;
-    let machine = std::thread::available_parallelism()?.get() as f64;
-    let shares = before.iter().zip(after).map(|(before, after)| 100.0 * (after - before) / took / machine);
-    let shares: Vec<f64> = shares.collect();
-    let share = |n: usize| shares.get(n).copied().unwrap_or(0.0);
-    println!(
-        "{} agents, {:.0} heartbeats/s, {:.1} jobs/s ended, for {took:.0} s: conductor {:.1} % of the machine's {machine} \
-         cores (must 35), {:.0} MiB; all mariadbd {:.1} %, all beam.smp {:.1} % (shared with whatever else runs)",
-        wanted.agents,
-        beats as f64 / took,
-        counts.finished.load(Ordering::Relaxed) as f64 / took,
-        share(0),
-        resident_mib(pid),
-        share(1),
-        share(2)
-    );
-    let mut waits = std::mem::take(&mut *counts.waits.lock().unwrap_or_else(PoisonError::into_inner));
-    println!("a heartbeat is answered in: {}", spread(&mut waits));
-    let failed = counts.failed.load(Ordering::Relaxed);
-    println!("calls that failed: {failed}");
-    drop(listening);
-    conductor.stop(Duration::from_secs(20));
-    std::fs::remove_dir_all(&folder)?;
-    let mut judge = crate::Judge::default();
-    judge.must(
-        share(0) <= MOST_PERCENT,
-        format!("the conductor took {:.1} %, must be {MOST_PERCENT}", share(0)),
-    );
-    judge.must(failed == 0, format!("{failed} calls failed"));
-    judge.verdict()
+    Ok(calls.into())
 }
 
 fn conductor(folder: &std::path::Path, database: &str, bus: &str) -> Result<Daemon, Failure> {
@@ -150,16 +236,17 @@ fn register(db: &Database, agents: usize) -> Result<(), DbError> {
     Ok(())
 }
 
-fn put_jobs(db: &Database, wanted: &Crowd) -> Result<(), DbError> {
+/// Writes jobs of which the first is due in `lead`.
+fn put_jobs(db: &Database, wanted: &Crowd, lead: Duration) -> Result<(), DbError> {
     let now = SystemClock.now();
-    let count = wanted.rate * wanted.seconds;
+    let count = wanted.jobs();
     for start in (0..count).step_by(500) {
         db.transaction(|tx| -> Result<(), DbError> {
             for n in start..count.min(start + 500) {
                 let job = job(n, wanted.agents, now);
                 job.actions.iter().try_for_each(|action| tx.actions().insert(action))?;
                 tx.jobs().insert(&job)?;
-                let due = Timestamp(now.0 + (n * 1000 / wanted.rate.max(1)) as i64);
+                let due = now.plus(lead + Duration::from_secs(1) * n as u32 / wanted.rate.max(1) as u32);
                 tx.jobs().request_attention(&job.project_id, &job.job_id, due)?;
             }
             Ok(())

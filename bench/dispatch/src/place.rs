@@ -14,7 +14,7 @@ use oslo_messaging::{Context, RabbitOptions, RpcClient, RpcServer, Target, Trans
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -26,7 +26,7 @@ pub struct Place {
     calls: RpcClient,
     agents: Vec<RpcServer>,
     orders: mpsc::UnboundedReceiver<Received>,
-    _database: TestDatabase,
+    database: TestDatabase,
     vhost: TestVhost,
 }
 
@@ -46,7 +46,7 @@ impl Place {
         })?;
         let target = Target::topic(CONDUCTOR_TOPIC).exchange(EXCHANGE).version(VERSION);
         let calls = RpcClient::new(&transport, target);
-        Ok(Self { db, transport, calls, agents: servers, orders, _database: database, vhost })
+        Ok(Self { db, transport, calls, agents: servers, orders, database, vhost })
     }
 
     /// Writes jobs that are due so many milliseconds from now; answers when, by id.
@@ -101,6 +101,18 @@ impl Place {
             }
         }
         Ok(received)
+    }
+
+    /// Waits until the broker's confirm of every order is noted: before, another conductor would hand it out once more.
+    pub async fn all_are_noted(&self) -> Result<(), Failure> {
+        let end = Instant::now() + PATIENCE;
+        while self.database.ask("SELECT COUNT(*) FROM runs WHERE is_unsent").trim() != "0" {
+            if Instant::now() > end {
+                return Err("some orders were not noted as sent".into());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 
     /// Nothing fast and wrong wins: each run came once.

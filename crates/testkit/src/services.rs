@@ -36,17 +36,18 @@ fn must(output: std::io::Result<Output>, what: &str) -> String {
     }
 }
 
-fn sql(statement: &str) {
+/// What it answers: a line a row, columns apart by tabs, without their names.
+fn sql(statement: &str) -> String {
     let url = mysql_url();
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let (login, place) = rest.split_once('@').expect("FREEZER_TEST_MYSQL holds user:password@host:port");
     let (user, password) = login.split_once(':').expect("user:password");
     let (host, port) = place.trim_end_matches('/').split_once(':').expect("host:port");
     let output = Command::new("mariadb")
-        .args(["--no-defaults", "-h", host, "-P", port, "-u", user, "-e", statement])
+        .args(["--no-defaults", "-N", "-h", host, "-P", port, "-u", user, "-e", statement])
         .env("MYSQL_PWD", password)
         .output();
-    must(output, "MariaDB");
+    must(output, "MariaDB")
 }
 
 /// A database of one test; dropped with this value.
@@ -63,6 +64,10 @@ impl TestDatabase {
     /// Runs a statement in it.
     pub fn run(&self, statement: &str) {
         sql(&format!("USE {}; {statement}", self.name));
+    }
+    /// The rows that a query finds in it: a line each, columns apart by tabs.
+    pub fn ask(&self, query: &str) -> String {
+        sql(&format!("USE {}; {query}", self.name))
     }
     /// In oslo's spelling.
     pub fn url(&self) -> String {
