@@ -18,6 +18,7 @@ mod save;
 
 pub use backup::backup;
 pub use bring_back::{BringingBack, DiskLevel, Given, Restored, Wishes, bring_back};
+pub use describe::boots_from;
 pub use place::{NetworkChoice, find_flavor};
 pub use restore::restore;
 pub use save::{DiskChain, Saved, Saving, Volumes, save, take_back};
