@@ -25,18 +25,14 @@ pub async fn backup(
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
     let cloud = open_cloud(options, around, &monitor).await?;
-    if let ServerPick::One(pick) = pick {
-        let server = pick::one(&cloud, pick).await?;
-        if options.dry_run {
-            return Ok(planned(&[server.id().to_owned()]));
-        }
-        let store = open_store(options, around).await?;
-        return one(options, around, (&cloud, &store), server.id()).await;
-    }
-    let chosen = pick::several(&cloud, pick).await?;
+    let chosen = pick::chosen(&cloud, pick).await?;
     let ids: Vec<String> = chosen.iter().map(|server| server.id().to_owned()).collect();
     if options.dry_run {
         return Ok(planned(&ids));
+    }
+    if let (ServerPick::One(_), [id]) = (pick, ids.as_slice()) {
+        let store = open_store(options, around).await?;
+        return one(options, around, (&cloud, &store), id).await;
     }
     several(options, around, &cloud, &ids).await
 }
