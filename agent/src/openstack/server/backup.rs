@@ -75,7 +75,7 @@ async fn several(
     }
     summary.extend(failed.iter().map(|what| format!("FAILED       {what}")));
     let mut metadata = saved.values().next().and_then(Value::as_object).cloned().unwrap_or_default();
-    for key in ["nova_inst_id", "server_name", "disks", "consistency"] {
+    for key in ["nova_inst_id", "server_name", "disks", "consistency", "notes"] {
         metadata.remove(key);
     }
     for key in ["bytes_read", "bytes_stored"] {
@@ -179,6 +179,10 @@ fn done(options: &ActionOptions, around: &Surroundings, report: &BackupReport, s
         metadata.insert("bytes_stored".into(), json!(stored));
         metadata.insert("files".into(), json!(saved.disks.len()));
         metadata.insert("disks".into(), Value::Object(disks));
+        if !saved.problems.is_empty() {
+            let notes: Vec<&str> = saved.problems.iter().map(|problem| problem.reason.as_str()).collect();
+            metadata.insert("notes".into(), json!(notes));
+        }
     }
     done
 }
