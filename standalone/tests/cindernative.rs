@@ -144,6 +144,8 @@ async fn what_cannot_be_done_says_why_and_leaves_nothing() {
     run(&["--action", "backup"]).await.fails_with(&["needs cindernative_vol_id"]);
     run(&[&backup(&volume)[..], &["--container", "a/b"]].concat()).await.fails_with(&["'a/b'", "'/'"]);
     run(&[&backup(&volume)[..], &["--max-level", "3"]].concat()).await.fails_with(&["incremental=true"]);
+    let secret = [&backup(&volume)[..], &["--encrypt-pass-file", "/etc/pass"]].concat();
+    run(&secret).await.fails_with(&["encrypt_pass_file", "mode cinder, which encrypts"]);
     let foreign = agent(&stranger, &stranger.user, &backup(&volume)).await;
     foreign.fails_with(&[&volume, "not in this project"]);
 

@@ -7,15 +7,19 @@ mod cloud;
 #[path = "../../crates/storage/tests/support/proxy.rs"]
 mod proxy;
 
+use cloud::admin::External;
 use cloud::detour::keystone_with;
+use cloud::heat::stack;
 use cloud::one_shot::{Said, agent_of, at_work, heard_at_work, measured, without_files};
 use cloud::project::{CINDER, Hands, Project};
 use cloud::servers::{has_temporary, resources};
 use cloud::stage::{PARTIAL, Stage, count};
+use cloud::whole::neutron;
 use cloud::{LOOK, PATIENCE};
 use proxy::{Action, Proxy};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -158,6 +162,76 @@ async fn a_container_is_listed_to_its_end_and_one_with_too_many_objects_is_named
     let reason = saved["missing"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("container photos") && reason.contains("more than 100000 objects"), "{saved:#}");
     assert_eq!(swift.requests("GET", "limit=5000") - asked, 21);
+}
+
+/// One of several of each kind: a container, a router, a network of others, and a stack of which the template is not for everybody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_row_that_cannot_be_read_is_named_and_the_others_are_saved() {
+    let external = External::create("172.30.9.0/24").await;
+    let stage = Stage::new().await;
+    let hands = &stage.hands;
+    for name in ["photos", "locked"] {
+        hands.swift(Method::PUT, &format!("/{name}"), &[], Vec::new()).await;
+        hands.swift(Method::PUT, &format!("/{name}/one"), &[], b"one".to_vec()).await;
+    }
+    let gate = json!({"router": {"name": "gate", "external_gateway_info": {"network_id": external.id}}});
+    hands.neutron(Method::POST, "/routers", Some(&gate)).await;
+    let lost = json!({"router": {"name": "lost"}});
+    let lost = hands.neutron(Method::POST, "/routers", Some(&lost)).await["router"]["id"].take();
+    let lost = lost.as_str().unwrap();
+    let blog = stack(hands, "blog").await;
+
+    let swift = Proxy::http("127.0.0.1:8080".to_owned()).await;
+    let network = Proxy::http("127.0.0.1:9696".to_owned()).await;
+    let heat = Proxy::http("127.0.0.1:8004".to_owned()).await;
+    let keystone = keystone_with(&[(8080, swift.port), (9696, network.port), (8004, heat.port)]).await;
+    let path = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+    swift.rule("HEAD", "/locked", u32::MAX, Action::Answer(403, Vec::new()));
+    network.rule("GET", path(format!("device_id={lost}")), u32::MAX, Action::Answer(500, Vec::new()));
+    let shown = path(format!("/networks/{}", external.id));
+    network.rule("GET", shown, u32::MAX, Action::Answer(403, Vec::new()));
+    // As if it were deleted between the list and the looks at it.
+    heat.rule("GET", "/stacks/blog/", 3, Action::Answer(404, Vec::new()));
+    heat.rule("GET", "/template", u32::MAX, Action::Answer(403, Vec::new()));
+    let save = |more: &[&str]| {
+        let mut command = stage.command("backup", more);
+        command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
+        Said::by(command)
+    };
+    let without = save(&["--dry-run"]).await;
+    assert!(without.status == Some(0) && !without.out.contains("stack"), "{} {}", without.out, without.err);
+    let with = save(&["--dry-run"]).await;
+    assert!(with.out.contains("stack/blog: its template is not saved: Heat refuses"), "{}", with.out);
+    // What nobody wants is not missed.
+    let unwanted = format!("container/locked,network/{},router/{lost}", external.id);
+    save(&["--metadata-out", "-", "--project-exclude", &unwanted]).await.document();
+    let saved = save(&["--metadata-out", "-"]).await.document_of(PARTIAL);
+    let missing = saved["missing"].as_array().unwrap();
+    let ids: BTreeSet<&str> = missing.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(
+        (missing.len(), ids),
+        (3, BTreeSet::from(["locked", lost, external.id.as_str()])),
+        "{saved:#}"
+    );
+    let of_router = missing.iter().find(|row| row["kind"] == "router").unwrap()["reason"].as_str().unwrap();
+    assert!(of_router.contains("router 'lost'") && of_router.contains("logs of the service"), "{of_router}");
+    let resources = &saved["resources"];
+    let kinds = ["router", "container", "stack"].map(|kind| &resources[kind]);
+    assert_eq!(kinds, [&json!(1), &json!(1), &json!(1)], "{saved:#}");
+
+    let shown = stage.run("restore", &["--project-select", "stack/blog", "--dry-run"]).await.document();
+    let kept = &shown["documents"][format!("stack {blog}")];
+    assert!(kept["template"].is_null() && kept["environment"].is_object(), "{shown:#}");
+    hands.clear_stacks().await;
+    hands.clear().await;
+    // The network of others is there, though it could not be looked at.
+    let restored = stage.run("restore", &[]).await.document();
+    assert_eq!((count(&restored, "refused"), count(&restored, "failed")), (0, 0), "{restored:#}");
+    let routers = neutron(hands, "/routers", "routers").await;
+    assert_eq!((routers.len(), &routers[0]["name"]), (1, &json!("gate")));
+    assert_eq!(routers[0]["external_gateway_info"]["network_id"], external.id, "{routers:?}");
+    let containers = hands.swift(Method::GET, "", &[], Vec::new()).await.text().await.unwrap();
+    assert_eq!(containers.lines().collect::<Vec<_>>(), ["photos"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::Command;
 
 const PLAIN: &str = "what nobody may read without the key\n";
+const OTHER: &str = "something else, written since\n";
 
 struct Stage {
     project: Project,
@@ -98,10 +99,12 @@ fn rbd(verb: &str, volume: &str, file: &Path) {
     match verb {
         "export" => command.arg(&image).arg(file),
         _ => {
-            let gone = Command::new("rbd")
-                .args(["-c", "/etc/ceph/ceph.conf", "rm", "--no-progress", &image])
-                .output();
-            assert!(gone.unwrap().status.success());
+            // With what a backup keeps of it for the next one.
+            for verb in [&["snap", "purge"][..], &["rm"]] {
+                let mut gone = Command::new("rbd");
+                gone.args(["-c", "/etc/ceph/ceph.conf"]).args(verb).args(["--no-progress", &image]);
+                assert!(gone.output().unwrap().status.success());
+            }
             command.arg(file).arg(&image)
         }
     };
@@ -123,6 +126,10 @@ async fn comes_back(agent_conf: &str, way: &str) {
     if way == "rbd" {
         let increment = stage.sealed("backup", &save).await.document();
         assert_eq!(increment["curr_backup_level"], 1, "{increment}");
+        stage.write(OTHER).await;
+        stage.has(&stage.volume, OTHER).await;
+        stage.sealed("restore", &["--cinder-restore-to", "over"]).await.document();
+        stage.has(&stage.volume, PLAIN).await;
     }
     if way == "glance" {
         let over = stage.sealed("restore", &["--cinder-restore-to", "over"]).await;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod cloud;
+#[path = "servers/of_one_name.rs"]
+mod of_one_name;
 #[allow(dead_code)]
 #[path = "../../crates/storage/tests/support/proxy.rs"]
 mod proxy;

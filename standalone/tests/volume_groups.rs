@@ -96,7 +96,15 @@ async fn volumes_of_a_group_are_taken_by_one_snapshot_of_it_and_nothing_of_it_st
         assert_eq!(saved["consistency"], "crash-consistent", "{saved}");
     };
     goes_with_the_next(&before, all, next).await;
-    let restored = run("restore", &["--config-file", &conf.display().to_string()]).await.document();
+    // An agent that reads the volumes itself takes each for itself, and says so.
+    let conf = conf.display().to_string();
+    let near = ["--config-file", conf.as_str()];
+    let saved = run("backup", &[&known[..], &near].concat()).await.document();
+    let note = saved["notes"][0].as_str().unwrap_or_default();
+    let is_told = note.contains("consistent_group_types") && note.contains("[ceph]");
+    assert!(saved["consistency"] == "per-volume" && is_told, "{saved}");
+    assert_eq!(resources(&hands).await, before);
+    let restored = run("restore", &near).await.document();
     let new = restored["volumes"][&data].as_str().unwrap();
     assert_eq!(content(new), content(&data));
 

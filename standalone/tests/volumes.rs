@@ -2,6 +2,8 @@
 //! stays behind, whatever happens.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "volumes/boot_disk.rs"]
+mod boot_disk;
 mod cloud;
 #[path = "volumes/exchange.rs"]
 mod exchange;

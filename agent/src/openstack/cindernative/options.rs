@@ -21,6 +21,8 @@ pub struct CinderNativeOptions {
 
 /// Cinder needs hours for big volumes; the option's default is for smaller things.
 const PATIENCE_SECS: i64 = 24 * 3600;
+/// Who gives one of these wants an encrypted backup.
+const ENCRYPTING: [&str; 2] = ["encrypt_pass_file", "encrypt_secret_ref"];
 
 impl CinderNativeOptions {
     pub fn from_values(values: &Values, action: ActionKind) -> Result<Self, OptionsError> {
@@ -52,6 +54,12 @@ impl CinderNativeOptions {
             ActionKind::Backup | ActionKind::Admin if self.volume_id.is_none() => {
                 conflict("mode cindernative needs cindernative_vol_id (the volume)")
             }
+            // It would be in the clear, and somebody would rely on the contrary.
+            ActionKind::Backup if ENCRYPTING.iter().any(|key| values.is_set(key)) => conflict(
+                "Freezer does not encrypt Cinder's own backups, which are as Cinder makes them: leave encrypt_pass_file and \
+                 encrypt_secret_ref out (also of [DEFAULT] in the agent's configuration file, where a command takes them from), or \
+                 use mode cinder, which encrypts",
+            ),
             ActionKind::Backup if self.container.contains('/') => Err(OptionsError::bad(
                 "cindernative_backup_container",
                 format!(

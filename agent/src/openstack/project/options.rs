@@ -1,6 +1,6 @@
 //! Options of mode project: what of it is saved or restored, where to, and what takes the place of what.
 
-use super::topology::{Kind, Resource};
+use super::topology::{Kind, Missing, Resource};
 use crate::options::typed::ActionKind;
 use crate::options::values::{OptionsError, Values};
 use serde_json::Value;
@@ -50,6 +50,11 @@ impl Pattern {
     pub fn fits(&self, resource: &Resource) -> bool {
         let is_it = |which: &String| *which == resource.id.id || *which == resource.name;
         self.kind == resource.id.kind && self.which.as_ref().is_none_or(is_it)
+    }
+
+    /// Of what is missing no name is known, but of containers, whose id it is.
+    pub fn names(&self, missing: &Missing) -> bool {
+        self.kind == missing.kind && (self.which.is_none() || self.which == missing.id)
     }
 }
 

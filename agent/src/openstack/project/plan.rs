@@ -144,10 +144,22 @@ fn missing_need(
             return Some((format!("it needs {need}, which cannot be restored"), cause.is_lost));
         }
         let is_nowhere = topology.find(&need).is_none() && !can_be_done_without(topology, resource, &need);
-        is_nowhere.then(|| {
-            (format!("it needs {need}, which is neither in the backup nor there; map it to another"), false)
+        is_nowhere.then(|| match could_not_be_saved(topology, &need) {
+            true => (
+                format!("it needs {need}, which could not be saved and is not there; map it to another"),
+                true,
+            ),
+            false => (
+                format!("it needs {need}, which is neither in the backup nor there; map it to another"),
+                false,
+            ),
         })
     })
+}
+
+fn could_not_be_saved(topology: &Topology, id: &ResourceId) -> bool {
+    let is_it = |one: &str| one == id.id;
+    topology.missing.iter().any(|missing| missing.kind == id.kind && missing.id.as_deref().is_none_or(is_it))
 }
 
 fn wanted(topology: &Topology, selection: &Selection) -> Result<BTreeSet<ResourceId>, String> {

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use super::super::topology::Member;
+use super::super::topology::{Member, Missing};
 use super::*;
 use serde_json::{Value, json};
 
@@ -236,4 +236,24 @@ fn a_restore_that_is_repeated_goes_on_with_what_is_left() {
     let refused: Vec<(&str, bool)> =
         plan.refused.iter().map(|refusal| (refusal.resource.id.as_str(), refusal.is_lost)).collect();
     assert_eq!(refused, [("mine", false), ("s1", false)]);
+}
+
+#[test]
+fn what_could_not_be_saved_keeps_only_what_needs_it_from_coming_back() {
+    let mut topology = project();
+    topology.resources.retain(|resource| resource.id.id != "sub1");
+    let refused = |topology: &Topology| -> Vec<(String, bool)> {
+        let plan = plan(topology, &Selection::Everything, &elsewhere(), "").unwrap();
+        plan.refused.into_iter().map(|refusal| (refusal.resource.id, refusal.is_lost)).collect()
+    };
+    let all = |is_lost: bool| ["r1", "p1", "s1"].map(|id| (id.to_owned(), is_lost));
+    // Nobody knows why it is not in the backup: somebody has to decide.
+    assert_eq!(refused(&topology), all(false));
+    for id in [Some("sub1".to_owned()), None] {
+        topology.missing = vec![Missing { kind: Kind::Subnet, id, reason: "no answer".into() }];
+        assert_eq!(refused(&topology), all(true));
+    }
+    topology.missing =
+        vec![Missing { kind: Kind::Subnet, id: Some("another".into()), reason: String::new() }];
+    assert_eq!(refused(&topology), all(false));
 }

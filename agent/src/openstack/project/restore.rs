@@ -1,6 +1,7 @@
 //! Restoring a project, or a part of one: read the set, look at what is there, plan, look at the quotas, and only then make
 //! anything.
 
+use super::discover::foreign;
 use super::execute::{Execution, Outcome, Row};
 use super::members::Work;
 use super::options::ProjectOptions;
@@ -38,9 +39,10 @@ pub async fn restore(
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
     let store = open_store(options, around).await?;
-    let (content, topology, damaged) = read(options, &store).await?;
+    let (content, mut topology, damaged) = read(options, &store).await?;
     let login = login(options, wanted, around)?;
     let cloud = open_cloud(&login, around, &monitor).await?;
+    foreign::look_again(&cloud, &mut topology).await?;
     let selection = selection(&topology, wanted)?;
     let from = (options.cloud.temp_prefix.as_str(), wanted);
     let (mut target, there) = look(&cloud, &topology, from, content.timestamp).await?;

@@ -5,7 +5,7 @@ use super::discover::{Scope, gather};
 use super::members::{Data, SavedMember, Work, describe};
 use super::options::ProjectOptions;
 use super::servers::{Outcomes, strangers, units};
-use super::topology::{Kind, Missing, Resource, ResourceId, SAVED_SERVER, Topology};
+use super::topology::{Kind, Missing, Resource, ResourceId, SAVED_SERVER, Topology, UNREADABLE};
 use crate::actions::{ActionError, Done, backup as action};
 use crate::openstack::cloud::{Cloud, Service};
 use crate::openstack::volume::open_cloud;
@@ -48,6 +48,7 @@ pub async fn backup(
     request.members = data(&saved).map(|data| data.named.clone()).collect::<Vec<NewMember>>();
     request.problems = problems(&topology);
     request.problems.extend(keys_of_others(&topology));
+    request.problems.extend(withheld(&topology));
     request.problems.extend(warnings(&saved).cloned());
     request.encryption = action::encryption(options)?;
     request.topology = serde_json::to_value(&topology)
@@ -188,6 +189,21 @@ fn keys_of_others(topology: &Topology) -> Vec<FileProblem> {
     lost.map(problem).collect()
 }
 
+/// Templates of stacks, and what belongs to them, that Heat does not give to this login.
+fn withheld(topology: &Topology) -> Vec<FileProblem> {
+    let stacks = topology.resources.iter().filter(|resource| resource.id.kind == Kind::Stack);
+    let parts = stacks.filter_map(|stack| Some((stack, stack.document.get(UNREADABLE)?.as_object()?)));
+    let told = parts.flat_map(|(stack, parts)| {
+        parts.iter().map(move |(part, cause)| FileProblem {
+            path: format!("{}/{}", Kind::Stack, stack.name),
+            kind: "hidden".to_owned(),
+            weight: Weight::Warning,
+            reason: format!("its {part} is not saved: {}", cause.as_str().unwrap_or_default()),
+        })
+    });
+    told.collect()
+}
+
 fn counted(topology: &Topology) -> Map<String, Value> {
     let count = |kind: Kind| topology.resources.iter().filter(|one| one.id.kind == kind && one.owned).count();
     let counts = Kind::ALL.into_iter().map(|kind| (kind.as_str().to_owned(), json!(count(kind))));
@@ -221,7 +237,7 @@ fn listed(topology: &Topology) -> Done {
         summary.push(format!("{kind:<14} {:<36} {:<28} {data}", resource.id.id, resource.name));
     }
     summary.extend(remarks(topology));
-    summary.extend(keys_of_others(topology).iter().map(action::trouble));
+    summary.extend(keys_of_others(topology).iter().chain(&withheld(topology)).map(action::trouble));
     summary.push("Dry run      nothing was stored".to_owned());
     let mut result = Map::new();
     let resources: Vec<String> = topology.resources.iter().map(|one| one.id.to_string()).collect();

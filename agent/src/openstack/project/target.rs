@@ -29,7 +29,9 @@ pub async fn look(
     let project = cloud.project_id().await?;
     let scope = Scope { project: &project, temp_prefix, own_container: None };
     let there = gather(cloud, &scope, saved.taken_at).await?;
-    let is_wanted = |kind: Kind| saved.resources.iter().any(|resource| resource.id.kind == kind);
+    // Stacks are never made.
+    let is_wanted =
+        |kind: Kind| kind != Kind::Stack && saved.resources.iter().any(|resource| resource.id.kind == kind);
     if let Some(unseen) = there.missing.iter().find(|missing| is_wanted(missing.kind)) {
         let cause =
             format!("what of it is there cannot be seen, and would be made a second time: {}", unseen.reason);

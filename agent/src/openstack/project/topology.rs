@@ -11,6 +11,8 @@ use std::fmt;
 pub const TOPOLOGY_VERSION: u32 = 1;
 /// Key in the document of a server for what mode nova knows of it; without that it cannot be made again.
 pub const SAVED_SERVER: &str = "saved_server";
+/// Key in the document of a stack for what of it this login may not read: part and cause.
+pub const UNREADABLE: &str = "unreadable";
 
 /// In the order of creation: a kind needs only kinds before it, but for rules of security groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

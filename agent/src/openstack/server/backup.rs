@@ -25,18 +25,14 @@ pub async fn backup(
     monitor: Arc<Monitor>,
 ) -> Result<Done, ActionError> {
     let cloud = open_cloud(options, around, &monitor).await?;
-    if let ServerPick::One(pick) = pick {
-        let server = pick::one(&cloud, pick).await?;
-        if options.dry_run {
-            return Ok(planned(&[server.id().to_owned()]));
-        }
-        let store = open_store(options, around).await?;
-        return one(options, around, (&cloud, &store), server.id()).await;
-    }
-    let chosen = pick::several(&cloud, pick).await?;
+    let chosen = pick::chosen(&cloud, pick).await?;
     let ids: Vec<String> = chosen.iter().map(|server| server.id().to_owned()).collect();
     if options.dry_run {
         return Ok(planned(&ids));
+    }
+    if let (ServerPick::One(_), [id]) = (pick, ids.as_slice()) {
+        let store = open_store(options, around).await?;
+        return one(options, around, (&cloud, &store), id).await;
     }
     several(options, around, &cloud, &ids).await
 }
@@ -79,7 +75,7 @@ async fn several(
     }
     summary.extend(failed.iter().map(|what| format!("FAILED       {what}")));
     let mut metadata = saved.values().next().and_then(Value::as_object).cloned().unwrap_or_default();
-    for key in ["nova_inst_id", "server_name", "disks", "consistency"] {
+    for key in ["nova_inst_id", "server_name", "disks", "consistency", "notes"] {
         metadata.remove(key);
     }
     for key in ["bytes_read", "bytes_stored"] {
@@ -183,6 +179,10 @@ fn done(options: &ActionOptions, around: &Surroundings, report: &BackupReport, s
         metadata.insert("bytes_stored".into(), json!(stored));
         metadata.insert("files".into(), json!(saved.disks.len()));
         metadata.insert("disks".into(), Value::Object(disks));
+        if !saved.problems.is_empty() {
+            let notes: Vec<&str> = saved.problems.iter().map(|problem| problem.reason.as_str()).collect();
+            metadata.insert("notes".into(), json!(notes));
+        }
     }
     done
 }

@@ -67,6 +67,19 @@ pub async fn describe(
     Ok((description, attached.into_iter().map(|(_, volume)| volume).collect()))
 }
 
+/// Whether a server boots from this volume, as far as the login is shown it. One that is gone boots from nothing.
+pub async fn boots_from(cloud: &Cloud, server_id: &str, volume_id: &str) -> Result<bool, CloudError> {
+    let server = match servers::show(cloud, server_id).await {
+        Err(error) if error.is_not_found() => return Ok(false),
+        other => other?,
+    };
+    if server.image_id().is_some() {
+        return Ok(false);
+    }
+    let disks = disks(&server, &attached(cloud, &server).await?);
+    Ok(disks.iter().any(|disk| disk.is_boot && disk.role == volume_id))
+}
+
 async fn attached(cloud: &Cloud, server: &Server) -> Result<Vec<(Value, Volume)>, CloudError> {
     let rows = servers::volumes(cloud, server.id()).await?;
     let shown = rows.into_iter().map(|row| async move {

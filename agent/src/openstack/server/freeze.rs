@@ -31,6 +31,8 @@ pub struct Frozen {
     /// In the order they were given.
     pub volumes: Vec<(Volume, Source)>,
     pub consistency: Consistency,
+    /// The group of Cinder that all volumes are in, when its snapshot would have been of one instant and was not made.
+    pub passed_over: Option<String>,
 }
 
 /// What freezing works with.
@@ -72,14 +74,17 @@ impl Freezing<'_> {
             });
         }
         let is_near = ways.iter().all(|way| matches!(way, Way::Cluster(_)));
-        let group = self.group_of(&volumes, &ways).await?;
+        let known = self.group_of(&volumes).await?;
+        let group = known.clone().filter(|_| ways.iter().all(|way| matches!(way, Way::Cinder)));
+        let is_quiet = server.image_id().is_none() && volumes.iter().any(wants_quiet);
+        let passed_over = known.filter(|_| group.is_none() && !is_quiet);
         let mut frozen = match server.image_id() {
             Some(_) => self.with_root(server, volumes, ways, group).await?,
             None if (is_near || group.is_some()) && !volumes.iter().any(wants_quiet) => {
                 let (volumes, is_one_instant) = self.burst(volumes, ways, group).await?;
                 let consistency =
                     if is_one_instant { Consistency::CrashConsistent } else { Consistency::PerVolume };
-                Frozen { root: None, volumes, consistency }
+                Frozen { root: None, volumes, consistency, passed_over: None }
             }
             None => self.by_nova(server, volumes).await?,
         };
@@ -89,6 +94,7 @@ impl Freezing<'_> {
         {
             frozen.consistency = Consistency::CrashConsistent;
         }
+        frozen.passed_over = passed_over.filter(|_| frozen.consistency == Consistency::PerVolume);
         Ok(frozen)
     }
 
@@ -129,7 +135,7 @@ impl Freezing<'_> {
         let (volumes, _) = self.burst(volumes, ways, group).await?;
         let gib = server.document.pointer("/flavor/disk").and_then(Value::as_u64).unwrap_or_default();
         let root = self.finished(server, &image, gib).await?;
-        Ok(Frozen { root: Some(root), volumes, consistency: Consistency::PerVolume })
+        Ok(Frozen { root: Some(root), volumes, consistency: Consistency::PerVolume, passed_over: None })
     }
 
     async fn image_of(&self, server: &Server) -> Result<String, CloudError> {
@@ -150,12 +156,11 @@ impl Freezing<'_> {
         })
     }
 
-    /// The group that all the volumes are in, if Cinder snapshots all of it at one instant.
-    async fn group_of(&self, volumes: &[Volume], ways: &[Way]) -> Result<Option<String>, CloudError> {
+    /// The group that all the volumes are in, if Cinder snapshots all of it at one instant. It does so of what it reads itself.
+    async fn group_of(&self, volumes: &[Volume]) -> Result<Option<String>, CloudError> {
         let group = volumes.first().and_then(Volume::group_id).unwrap_or_default();
         let is_theirs = volumes.iter().all(|volume| volume.group_id() == Some(group));
-        let is_worth_it = volumes.len() > 1 && ways.iter().all(|way| matches!(way, Way::Cinder));
-        if group.is_empty() || !is_theirs || !is_worth_it || self.group_types.is_empty() {
+        if group.is_empty() || !is_theirs || volumes.len() < 2 || self.group_types.is_empty() {
             return Ok(None);
         }
         match groups::type_name(self.cloud, group).await {
@@ -272,7 +277,7 @@ impl Freezing<'_> {
             true => Consistency::Quiesced,
             false => Consistency::PerVolume,
         };
-        Ok(Frozen { root: None, volumes: taken, consistency })
+        Ok(Frozen { root: None, volumes: taken, consistency, passed_over: None })
     }
 }
 

@@ -18,6 +18,7 @@ mod save;
 
 pub use backup::backup;
 pub use bring_back::{BringingBack, DiskLevel, Given, Restored, Wishes, bring_back};
+pub use describe::boots_from;
 pub use place::{NetworkChoice, find_flavor};
 pub use restore::restore;
 pub use save::{DiskChain, Saved, Saving, Volumes, save, take_back};
@@ -45,7 +46,7 @@ pub async fn rotated_sets(
     store: &Arc<dyn Store>,
 ) -> Result<Vec<Hbn>, VaultError> {
     let mut found = sets(options, pick, store).await?;
-    if matches!(pick, ServerPick::One(_)) {
+    if matches!(pick, ServerPick::One(Pick::Id(_) | Pick::Unnamed)) {
         return Ok(found);
     }
     let beginning = format!("{}_{}", options.hostname, several(options));
@@ -61,21 +62,22 @@ pub async fn rotated_sets(
 }
 
 /// Sets on the storage that an action names: the one of this name, or those of all servers that were saved together. Of one
-/// server by its id, also the one it has among several.
+/// server by its id, also the one it has among several; by a name both, as several may have it.
 pub async fn sets(
     options: &ActionOptions,
     pick: &ServerPick,
     store: &Arc<dyn Store>,
 ) -> Result<Vec<Hbn>, VaultError> {
     let of = |options: &ActionOptions| Hbn::of(Engine::Set, &options.hostname, &options.backup_name);
-    if let ServerPick::One(pick) = pick {
-        if let Pick::Id(id) = pick {
+    let alone = of(options)?;
+    match pick {
+        ServerPick::One(Pick::Unnamed) => return Ok(vec![alone]),
+        ServerPick::One(Pick::Id(id)) => {
             let among = of(&chain_of_one(options, id))?;
-            if catalogue::list(store, &among).await?.has_backup() {
-                return Ok(vec![among]);
-            }
+            let has_backup = catalogue::list(store, &among).await?.has_backup();
+            return Ok(vec![if has_backup { among } else { alone }]);
         }
-        return Ok(vec![of(options)?]);
+        _ => {}
     }
     let beginning = format!("{}_{}", options.hostname, several(options));
     let mut found = catalogue::list_hbns(store, Engine::Set).await?;
@@ -83,5 +85,9 @@ pub async fn sets(
         let id = hbn.as_str().strip_prefix(&beginning);
         id.is_some_and(|id| uuid::Uuid::parse_str(id).is_ok())
     });
+    let is_named = matches!(pick, ServerPick::One(_));
+    if is_named && (found.is_empty() || catalogue::list(store, &alone).await?.has_backup()) {
+        found.push(alone);
+    }
     Ok(found)
 }

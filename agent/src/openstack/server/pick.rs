@@ -18,31 +18,23 @@ pub async fn by_id(cloud: &Cloud, id: &str) -> Result<Server, CloudError> {
     Err(not_there(format!("server {id}")))
 }
 
-/// The one server that is meant.
-pub async fn one(cloud: &Cloud, pick: &Pick) -> Result<Server, CloudError> {
-    let name = match pick {
-        Pick::Id(id) => return by_id(cloud, id).await,
-        Pick::Name(name) => name,
-        Pick::Unnamed => {
+/// All servers that are meant. A name may be that of several.
+pub async fn chosen(cloud: &Cloud, pick: &ServerPick) -> Result<Vec<Server>, CloudError> {
+    match pick {
+        ServerPick::One(Pick::Id(id)) => Ok(vec![by_id(cloud, id).await?]),
+        ServerPick::One(Pick::Name(name)) => match several(cloud, pick).await? {
+            found if found.is_empty() => Err(not_there(format!("server named '{name}'"))),
+            found => Ok(found),
+        },
+        ServerPick::One(Pick::Unnamed) => {
             let cause = "is not named; give nova_inst_id or nova_inst_name".to_owned();
-            return Err(CloudError::Choice { what: "the server".to_owned(), cause });
+            Err(CloudError::Choice { what: "the server".to_owned(), cause })
         }
-    };
-    // Nova would take the name for a regular expression.
-    let mut found = own(cloud).await?;
-    found.retain(|server| server.name() == name);
-    match (found.pop(), found.len()) {
-        (Some(server), 0) => Ok(server),
-        (Some(_), others) => Err(CloudError::Choice {
-            what: format!("server name '{name}'"),
-            cause: format!("{} servers have it; name one by nova_inst_id", others + 1),
-        }),
-        (None, _) => Err(not_there(format!("server named '{name}'"))),
+        _ => several(cloud, pick).await,
     }
 }
 
-/// All servers that are meant, by a choice of several.
-pub async fn several(cloud: &Cloud, pick: &ServerPick) -> Result<Vec<Server>, CloudError> {
+async fn several(cloud: &Cloud, pick: &ServerPick) -> Result<Vec<Server>, CloudError> {
     let project = cloud.project_id().await?;
     if let ServerPick::Project(wanted) = pick
         && *wanted != project
@@ -52,6 +44,8 @@ pub async fn several(cloud: &Cloud, pick: &ServerPick) -> Result<Vec<Server>, Cl
     }
     let mut found = own(cloud).await?;
     found.retain(|server| match pick {
+        // Nova would take the name for a regular expression.
+        ServerPick::One(Pick::Name(name)) => server.name() == name,
         ServerPick::One(_) => false,
         ServerPick::Tag(tag) => server.texts("tags").contains(tag),
         ServerPick::Metadata(key, value) => {

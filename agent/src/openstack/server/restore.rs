@@ -41,9 +41,11 @@ pub async fn restore(
     let networks = networks.map_err(|cause| ActionError::Failed(format!("nova_restore_network: {cause}")))?;
     let store = open_store(options, around).await?;
     let (found, mut failed) = match pick {
+        ServerPick::One(Pick::Name(_)) => named(options, pick, &store).await?,
         ServerPick::One(pick) => (vec![one(options, pick, &store).await?], Vec::new()),
         pick => several(options, pick, &store).await?,
     };
+    let is_one = matches!(pick, ServerPick::One(_)) && found.len() == 1 && failed.is_empty();
     if options.cloud.restore_name.is_some() && found.len() > 1 {
         return Err(ActionError::Failed(format!(
             "restore_name cannot be the name of {} servers; name one by nova_inst_id, or leave it out",
@@ -53,7 +55,7 @@ pub async fn restore(
     let networks = networks.unwrap_or_default();
     let cloud = open_cloud(options, around, &monitor).await?;
     if options.dry_run {
-        return planned(&cloud, options, pick, &networks, &found, failed).await;
+        return planned(&cloud, options, is_one, &networks, &found, failed).await;
     }
     let work = BringingBack {
         cloud,
@@ -76,11 +78,11 @@ pub async fn restore(
         match made {
             Ok(made) => restored.push(made),
             Err(ActionError::Aborted) => return Err(ActionError::Aborted),
-            Err(error) if matches!(pick, ServerPick::One(_)) => return Err(error),
+            Err(error) if is_one => return Err(error),
             Err(error) => failed.push(format!("server {}: {error}", found.server.id)),
         }
     }
-    done(pick, &found, restored, failed)
+    done(is_one, &found, restored, failed)
 }
 
 /// One server as a new one.
@@ -112,15 +114,22 @@ fn name(options: &ActionOptions, found: &Found) -> String {
     options.cloud.restore_name.clone().unwrap_or_else(usual)
 }
 
-/// The set of this name, or that of the one server among several that were saved together.
+/// The set of this name, or that of the one server among several that were saved together. It has both when it was alone of a name
+/// at other times: the newer one.
 async fn one(options: &ActionOptions, pick: &Pick, store: &Arc<dyn Store>) -> Result<Found, ActionError> {
+    let found = read(options, store).await;
     if let Pick::Id(id) = pick {
-        match read(&chain_of_one(options, id), store).await {
-            Err(ActionError::Vault(VaultError::NoBackup { .. })) => {}
-            other => return other,
+        match (read(&chain_of_one(options, id), store).await, &found) {
+            (Err(ActionError::Vault(VaultError::NoBackup { .. })), _) => {}
+            (Ok(among), Ok(alone)) if alone.server.id == *id && is_newer(alone, &among) => {}
+            (among, Err(error)) if !matches!(error, ActionError::Vault(VaultError::NoBackup { .. })) => {
+                tracing::warn!("backup {} is passed over: {error}", options.backup_name);
+                return among;
+            }
+            (among, _) => return among,
         }
     }
-    let found = read(options, store).await?;
+    let found = found?;
     let (is_it, wanted) = match pick {
         Pick::Id(id) => (found.server.id == *id, id.as_str()),
         Pick::Name(name) => (found.server.name == *name, name.as_str()),
@@ -135,8 +144,44 @@ async fn one(options: &ActionOptions, pick: &Pick, store: &Arc<dyn Store>) -> Re
     )))
 }
 
-/// Those of several that fit, and which of them cannot be read.
+fn is_newer(one: &Found, other: &Found) -> bool {
+    one.content.timestamp > other.content.timestamp
+}
+
+/// Those of all servers of a name, and which of them cannot be read. Of a server that was saved alone and among several the newer one.
+async fn named(
+    options: &ActionOptions,
+    pick: &ServerPick,
+    store: &Arc<dyn Store>,
+) -> Result<(Vec<Found>, Vec<String>), ActionError> {
+    let (mut all, mut failed) = among_several(options, pick, store).await?;
+    if let (true, true, ServerPick::One(name)) = (all.is_empty(), failed.is_empty(), pick) {
+        return Ok((vec![one(options, name, store).await?], failed));
+    }
+    match read(options, store).await {
+        Ok(alone) if fits(&alone.server, pick) => {
+            all.retain(|other| other.server.id != alone.server.id || !is_newer(&alone, other));
+            if all.iter().all(|other| other.server.id != alone.server.id) {
+                all.push(alone);
+            }
+        }
+        Ok(_) | Err(ActionError::Vault(VaultError::NoBackup { .. })) => {}
+        Err(error) => failed.push(format!("backup {}: {error}", options.backup_name)),
+    }
+    some(options, all, failed)
+}
+
 async fn several(
+    options: &ActionOptions,
+    pick: &ServerPick,
+    store: &Arc<dyn Store>,
+) -> Result<(Vec<Found>, Vec<String>), ActionError> {
+    let (all, failed) = among_several(options, pick, store).await?;
+    some(options, all, failed)
+}
+
+/// Those of several that fit, and which of them cannot be read.
+async fn among_several(
     options: &ActionOptions,
     pick: &ServerPick,
     store: &Arc<dyn Store>,
@@ -154,7 +199,18 @@ async fn several(
             Err(error) => failed.push(format!("server {id}: {error}")),
         }
     }
+    Ok((all, failed))
+}
+
+/// # Errors
+/// When there is nothing to restore.
+fn some(
+    options: &ActionOptions,
+    all: Vec<Found>,
+    failed: Vec<String>,
+) -> Result<(Vec<Found>, Vec<String>), ActionError> {
     if all.is_empty() {
+        let beginning = format!("{}_{}", options.hostname, super::several(options));
         let cause = match failed.is_empty() {
             true => format!("no backup {beginning}<id> is of such a server"),
             false => failed.join("; "),
@@ -167,6 +223,7 @@ async fn several(
 /// As the server was when it was saved. A project's servers come back into whatever project the login is for.
 fn fits(server: &ServerDescription, pick: &ServerPick) -> bool {
     match pick {
+        ServerPick::One(Pick::Name(name)) => server.name == *name,
         ServerPick::One(_) | ServerPick::Project(_) => true,
         ServerPick::Tag(tag) => server.tags.contains(tag),
         ServerPick::Metadata(key, value) => {
@@ -199,7 +256,7 @@ async fn read(options: &ActionOptions, store: &Arc<dyn Store>) -> Result<Found, 
 async fn planned(
     cloud: &Cloud,
     options: &ActionOptions,
-    pick: &ServerPick,
+    is_one: bool,
     networks: &NetworkChoice,
     found: &[Found],
     mut failed: Vec<String>,
@@ -212,7 +269,7 @@ async fn planned(
                 .await
             {
                 Ok(planned) => planned,
-                Err(error) if matches!(pick, ServerPick::One(_)) => return Err(error.into()),
+                Err(error) if is_one => return Err(error.into()),
                 Err(error) => {
                     failed.push(format!("server {}: {error}", one.server.id));
                     continue;
@@ -233,7 +290,7 @@ async fn planned(
 }
 
 fn done(
-    pick: &ServerPick,
+    is_one: bool,
     found: &[Found],
     restored: Vec<Restored>,
     failed: Vec<String>,
@@ -253,8 +310,8 @@ fn done(
     summary.extend(failed.iter().map(|what| format!("FAILED       {what}")));
     let partial = !failed.is_empty() || restored.iter().any(|one| !one.missing.is_empty());
     let mut result = Map::new();
-    let document = match (pick, restored.as_slice()) {
-        (ServerPick::One(_), [one]) => json!(one),
+    let document = match (is_one, restored.as_slice()) {
+        (true, [one]) => json!(one),
         _ => json!({"servers": restored, "failed": failed}),
     };
     result.insert("restore".into(), document);

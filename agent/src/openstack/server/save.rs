@@ -190,10 +190,11 @@ async fn disks(
     frozen: Frozen,
 ) -> Result<Saved, ActionError> {
     description.consistency = frozen.consistency;
+    let passed_over = frozen.passed_over.as_deref().map(|group| not_one_instant(&description, group));
     let mut made = Vec::new();
     match each(work, frozen, &mut made).await {
         Ok(left) => {
-            let problems = problems(&description);
+            let problems = problems(&description).into_iter().chain(passed_over).collect();
             Ok(Saved { description, disks: made, problems, left })
         }
         Err(error) => {
@@ -281,6 +282,19 @@ pub async fn take_back(work: &Saving, made: &[(String, BackupReport)]) {
         if let Err(error) = taken {
             tracing::warn!("{} at {} is kept, though no set names it: {error}", report.hbn, report.timestamp);
         }
+    }
+}
+
+/// A group of volumes that was to be taken at one instant, by an agent that reads them itself.
+fn not_one_instant(server: &ServerDescription, group: &str) -> FileProblem {
+    FileProblem {
+        path: format!("server {}", server.id),
+        kind: "consistency".to_owned(),
+        weight: Weight::Warning,
+        reason: format!(
+            "its volumes are in group {group}, of a type that consistent_group_types names, and were taken each at an instant of its \
+             own: this agent reads them from the Ceph cluster; one without [ceph] has the group snapshotted"
+        ),
     }
 }
 

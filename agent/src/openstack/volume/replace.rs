@@ -7,6 +7,7 @@ use crate::actions::ActionError;
 use crate::openstack::cinder::volumes::{self, Volume};
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
+use crate::openstack::server::boots_from;
 use crate::openstack::temporary::Temporary;
 use chrono::Utc;
 use serde_json::Value;
@@ -71,6 +72,7 @@ pub async fn replace(new: &NewVolume, old: &Volume) -> Result<Made, ActionError>
     if old.attachments().is_empty() {
         return Err(attached_nowhere(old.id()));
     }
+    boots_nowhere(&new.cloud, old).await?;
     let (id, report) = new.make().await?;
     let mut notes = new.prepare(&id).await?;
     // The last change of it before anybody else may use it; metadata count for none.
@@ -94,6 +96,21 @@ pub async fn replace(new: &NewVolume, old: &Volume) -> Result<Made, ActionError>
     notes.push(kept(old.id()));
     notes.extend(ended(new, &cloud, &exchanges).await);
     Ok((id, Some(report), notes))
+}
+
+/// Nova takes a volume from no server that boots from it, whatever state that is in: said before anything is made.
+async fn boots_nowhere(cloud: &Cloud, old: &Volume) -> Result<(), ActionError> {
+    for row in old.attachments() {
+        let Some(server) = row.get("server_id").and_then(Value::as_str) else { continue };
+        if boots_from(cloud, server, old.id()).await? {
+            return Err(ActionError::Failed(format!(
+                "volume {} cannot be replaced: server {server} boots from it, and Nova detaches no such volume; restore the server from \
+                 a backup of its own (mode nova), or restore into a new volume (without cinder_restore_to) and boot a server from that",
+                old.id()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn kept(old: &str) -> String {

@@ -167,7 +167,7 @@ impl Restore {
         }
         let id = old.id().to_owned();
         let ceph = match &self.new.ceph {
-            Some(ceph) => ceph.facts(&ceph.image_of_volume(&id)).await?.map(|_| ceph),
+            Some(ceph) => ceph.facts(&ceph.image_of_volume(&id)).await?.map(|facts| (ceph, facts.size_bytes)),
             None => None,
         };
         if ceph.is_none() && old.is_encrypted() {
@@ -175,7 +175,8 @@ impl Restore {
                 "volume {id} is encrypted, and Cinder would encrypt what is written over it once more: restore into a new volume"
             )));
         }
-        let has = old.size_gib().saturating_mul(GIB);
+        // The head that encryption needs may stand beside the size that Cinder tells.
+        let has = ceph.map_or(old.size_gib().saturating_mul(GIB), |(_, size_bytes)| size_bytes);
         if has < self.new.plan.size_bytes {
             return Err(ActionError::Failed(format!(
                 "volume {} has {} GiB, the backup needs {}; extend it first",
@@ -186,7 +187,7 @@ impl Restore {
         }
         self.has_its_key(&old).await?;
         let (report, mut notes) = match ceph {
-            Some(ceph) => {
+            Some((ceph, _)) => {
                 restoring::mark(&self.cloud, &id, &self.new.plan).await?;
                 let written = self.over_in_cluster(ceph, &ceph.image_of_volume(&id), has).await;
                 let report = written.map_err(|error| restoring::broken_off(error, &id, &self.new.monitor))?;

@@ -5,13 +5,14 @@ use crate::openstack::cloud::{Cloud, Service, checked_id};
 use crate::openstack::error::CloudError;
 use crate::openstack::neutron::networks;
 use crate::openstack::project::needs::needs;
-use crate::openstack::project::topology::{Kind, Resource, ResourceId, Topology};
+use crate::openstack::project::topology::{Kind, Missing, Resource, ResourceId, Topology};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
 const KINDS: [Kind; 3] = [Kind::Network, Kind::Subnet, Kind::SecurityGroup];
 
-/// Adds what own resources need and nobody has listed. What cannot be seen stays out: a plan tells it.
+/// Adds what own resources need and nobody has listed. What cannot be seen stays out: a plan tells it. What Neutron fails to show is
+/// missing.
 pub async fn add(cloud: &Cloud, topology: &mut Topology) -> Result<(), CloudError> {
     let mut looked_for: BTreeSet<ResourceId> = BTreeSet::new();
     loop {
@@ -22,16 +23,35 @@ pub async fn add(cloud: &Cloud, topology: &mut Topology) -> Result<(), CloudErro
             return Ok(());
         }
         for id in &open {
-            topology.resources.extend(show(cloud, id).await?);
+            match show(cloud, id).await {
+                Ok(found) => topology.resources.extend(found),
+                Err(CloudError::Aborted) => return Err(CloudError::Aborted),
+                Err(error) => {
+                    let (kind, reason) = (id.kind, error.to_string());
+                    topology.missing.push(Missing { kind, id: Some(id.id.clone()), reason });
+                }
+            }
         }
         looked_for.extend(open);
     }
 }
 
+/// Adds what could not be looked at when the backup was made, and can be seen now.
+pub async fn look_again(cloud: &Cloud, topology: &mut Topology) -> Result<(), CloudError> {
+    let missing = topology.missing.iter().filter(|missing| KINDS.contains(&missing.kind));
+    let ids = missing.filter_map(|missing| Some(ResourceId::new(missing.kind, missing.id.clone()?)));
+    for id in ids.collect::<BTreeSet<ResourceId>>() {
+        if topology.find(&id).is_none() {
+            topology.resources.extend(show(cloud, &id).await?);
+        }
+    }
+    Ok(())
+}
+
 /// A resource of Neutron by its id, if it is the project's or shown to it.
 pub async fn show(cloud: &Cloud, id: &ResourceId) -> Result<Option<Resource>, CloudError> {
     let (path, _) = neutron::words(id.kind);
-    let known = checked_id(Service::Neutron, id.kind.as_str(), &id.id)?;
+    let Ok(known) = checked_id(Service::Neutron, id.kind.as_str(), &id.id) else { return Ok(None) };
     match cloud.get(Service::Neutron, &format!("{path}/{known}"), &[], &id.to_string()).await {
         Ok(mut answer) => {
             // Its one key is the kind's own word.

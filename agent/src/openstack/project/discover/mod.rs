@@ -1,8 +1,8 @@
 //! What a project consists of at the moment, asked of every service that the catalogue has.
 //!
 //! Only what is the project's own is listed, whatever else the login can see; and of others' what the project's own
-//! resources cannot do without, such as shared networks. A list that cannot be had is told as missing, a service that is
-//! not there as absent.
+//! resources cannot do without, such as shared networks. A list that cannot be had is told as missing, and so is one row of it
+//! that cannot: the others are there. A service that is not there is told as absent.
 
 mod cinder;
 pub mod foreign;
@@ -57,14 +57,14 @@ pub async fn gather(cloud: &Cloud, scope: &Scope<'_>, now_secs: i64) -> Result<T
         glance::images(cloud, scope),
         cinder::volumes(cloud, scope),
     );
-    topology.take(Service::Nova, Kind::Keypair, keypairs)?;
-    topology.take(Service::Nova, Kind::ServerGroup, groups)?;
+    topology.take(Service::Nova, Kind::Keypair, keypairs.map(Found::from))?;
+    topology.take(Service::Nova, Kind::ServerGroup, groups.map(Found::from))?;
     for (kind, list) in on_the_network {
         topology.take(Service::Neutron, kind, list)?;
     }
-    topology.take(Service::Glance, Kind::Image, images)?;
-    topology.take(Service::Cinder, Kind::Volume, volumes)?;
-    topology.take(Service::Nova, Kind::Server, servers)?;
+    topology.take(Service::Glance, Kind::Image, images.map(Found::from))?;
+    topology.take(Service::Cinder, Kind::Volume, volumes.map(Found::from))?;
+    topology.take(Service::Nova, Kind::Server, servers.map(Found::from))?;
     topology.take(Service::Swift, Kind::Container, containers)?;
     topology.take(Service::Heat, Kind::Stack, stacks)?;
     tell_servers_what_is_theirs(&mut topology);
@@ -72,15 +72,57 @@ pub async fn gather(cloud: &Cloud, scope: &Scope<'_>, now_secs: i64) -> Result<T
     Ok(topology)
 }
 
+/// What a list holds, and what of its rows could not be had.
+#[derive(Default)]
+struct Found {
+    resources: Vec<Resource>,
+    missing: Vec<Missing>,
+}
+
+impl From<Vec<Resource>> for Found {
+    fn from(resources: Vec<Resource>) -> Self {
+        Self { resources, missing: Vec::new() }
+    }
+}
+
+impl Found {
+    fn extend(&mut self, rows: Vec<Self>) {
+        for row in rows {
+            self.resources.extend(row.resources);
+            self.missing.extend(row.missing);
+        }
+    }
+
+    /// Names what could not be had. An abort is no row's: it ends all.
+    fn lacks(&mut self, id: &ResourceId, error: CloudError) -> Result<(), CloudError> {
+        if matches!(error, CloudError::Aborted) {
+            return Err(error);
+        }
+        let (kind, reason) = (id.kind, error.to_string());
+        self.missing.push(Missing { kind, id: Some(id.id.clone()), reason });
+        Ok(())
+    }
+
+    /// A row of which nothing is kept.
+    fn lost(id: &ResourceId, error: CloudError) -> Result<Self, CloudError> {
+        let mut found = Self::default();
+        found.lacks(id, error)?;
+        Ok(found)
+    }
+}
+
 impl Topology {
     fn take(
         &mut self,
         service: Service,
         kind: Kind,
-        list: Result<Vec<Resource>, CloudError>,
+        list: Result<Found, CloudError>,
     ) -> Result<(), CloudError> {
         match list {
-            Ok(found) => self.resources.extend(found),
+            Ok(found) => {
+                self.resources.extend(found.resources);
+                self.missing.extend(found.missing);
+            }
             Err(CloudError::Aborted) => return Err(CloudError::Aborted),
             Err(CloudError::Session { cause: KeystoneError::NoEndpoint { .. }, .. }) => {
                 if !self.absent.iter().any(|name| name == service.name()) {
@@ -99,6 +141,9 @@ impl Topology {
             std::mem::take(&mut self.resources).into_iter().partition(is_out);
         self.resources = kept;
         self.excluded = out.into_iter().map(|resource| resource.id).collect();
+        // Nor is it missed.
+        let is_out = |missing: &Missing| options.exclude.iter().any(|pattern| pattern.names(missing));
+        self.missing.retain(|missing| !is_out(missing));
     }
 }
 

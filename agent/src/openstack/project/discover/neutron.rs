@@ -1,6 +1,6 @@
 //! Networks and what is on them. Ports that Neutron makes itself are not saved: it makes them again.
 
-use super::{AT_ONCE, Scope, by_id, is_of};
+use super::{AT_ONCE, Found, Scope, by_id, is_of};
 use crate::openstack::cloud::{Cloud, Service};
 use crate::openstack::error::CloudError;
 use crate::openstack::neutron::ports;
@@ -27,38 +27,51 @@ pub fn words(kind: Kind) -> (&'static str, &'static str) {
     }
 }
 
-pub async fn list(cloud: &Cloud, scope: &Scope<'_>, kind: Kind) -> Result<Vec<Resource>, CloudError> {
+pub(super) async fn list(cloud: &Cloud, scope: &Scope<'_>, kind: Kind) -> Result<Found, CloudError> {
     let rows = cloud.rows(NEUTRON, words(kind), &[("project_id", scope.project)]).await?;
     let own = rows.into_iter().filter(|row| is_of(row, scope.project));
-    let mut found: Vec<Resource> = own.filter_map(|row| by_id(kind, row)).collect();
+    let mut rows: Vec<Resource> = own.filter_map(|row| by_id(kind, row)).collect();
     match kind {
-        Kind::Port => found.retain(|port| {
+        Kind::Port => rows.retain(|port| {
             let is_neutrons = port.text("device_owner").starts_with("network:");
             !is_neutrons && !is_temporary(&port.document, scope.temp_prefix)
         }),
         Kind::Router => {
-            found = stream::iter(found)
-                .map(|router| add_interfaces(cloud, router))
+            let routers: Vec<Found> = stream::iter(rows)
+                .map(|router| with_interfaces(cloud, router))
                 .buffered(AT_ONCE)
                 .try_collect()
                 .await?;
+            let mut found = Found::default();
+            found.extend(routers);
+            return Ok(found);
         }
         Kind::FloatingIp => {
-            for address in &mut found {
+            for address in &mut rows {
                 address.name = address.text("floating_ip_address").to_owned();
             }
         }
         _ => {}
     }
-    Ok(found)
+    Ok(rows.into())
 }
 
-/// Subnets that a router is on, and its addresses there.
-async fn add_interfaces(cloud: &Cloud, mut router: Resource) -> Result<Resource, CloudError> {
+/// A router with the subnets that it is on, and its addresses there. Without them it is not saved: it would come back connected with
+/// nothing.
+async fn with_interfaces(cloud: &Cloud, mut router: Resource) -> Result<Found, CloudError> {
     let query = [("device_id", router.id.id.as_str())];
-    let found = ports::list(cloud, &query).await?;
+    let ports = match ports::list(cloud, &query).await {
+        Ok(ports) => ports,
+        Err(error) => {
+            let mut lost = Found::lost(&router.id, error)?;
+            for missing in &mut lost.missing {
+                missing.reason = format!("interfaces of router '{}': {}", router.name, missing.reason);
+            }
+            return Ok(lost);
+        }
+    };
     let mut addresses = Map::new();
-    for port in found {
+    for port in ports {
         let owner = port.get("device_owner").and_then(Value::as_str).unwrap_or_default();
         if !owner.contains("router_interface") && !owner.contains("router_replicated_interface") {
             continue;
@@ -74,5 +87,5 @@ async fn add_interfaces(cloud: &Cloud, mut router: Resource) -> Result<Resource,
         document.insert("interface_subnets".into(), json!(subnets));
         document.insert("interface_addresses".into(), Value::Object(addresses));
     }
-    Ok(router)
+    Ok(vec![router].into())
 }
