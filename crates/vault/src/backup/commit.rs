@@ -47,7 +47,7 @@ pub(super) async fn prepare(
     // A payload that is read in one go has no stretches, and needs no table of contents.
     let contents = outcome.members_list.take().zip(sealed.stretches);
     let (SmallObjects { engine_metadata, index, contents }, outcome) =
-        small_objects(outcome, contents, request.encryption.clone(), packs_metadata).await?;
+        small_objects(outcome, contents, plan.encryption.clone(), packs_metadata).await?;
     let metadata = Metadata {
         kind: MetadataKind::Ours,
         compression: Some(request.compression.format),
@@ -175,13 +175,12 @@ fn manifest_of(
 ) -> Manifest {
     let (outcome, attachments) = (&ready.outcome, ready.attachments.clone());
     let stored_bytes = pieces.iter().map(|piece| piece.size_bytes).sum();
-    let encryption =
-        request.encryption.as_ref().zip(plan.mac.as_ref()).map(|(options, mac)| EncryptionRecord {
-            cipher: options.cipher,
-            chunk_size_bytes: options.cipher.chunk_bytes(),
-            derivation: options.derivation,
-            mac: mac.parameters.clone(),
-        });
+    let encryption = plan.encryption.as_ref().zip(plan.mac.as_ref()).map(|(options, mac)| EncryptionRecord {
+        cipher: options.cipher,
+        chunk_size_bytes: options.cipher.chunk_bytes(),
+        derivation: options.derivation,
+        mac: mac.parameters.clone(),
+    });
     Manifest {
         version: Manifest::version_for(encryption.as_ref()),
         tool: concat!("freezer ", env!("CARGO_PKG_VERSION")).into(),

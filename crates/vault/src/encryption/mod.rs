@@ -50,8 +50,11 @@ pub struct EncryptionOptions {
     pub cipher: Cipher,
     /// [`KeyDerivation::EvpSha256`] is what upstream's agent and a bare `openssl enc -d` can read.
     pub derivation: KeyDerivation,
+    /// A level on top of another takes that one's derivation instead, so that whoever reads a chain goes on reading it.
+    pub keeps_derivation: bool,
     pub mac_iterations: u32,
     /// Encrypt the snapshot file of the tar engine too, which holds all names. Upstream's agent cannot continue the chain then.
+    /// Where upstream's agent cannot read the backup in any case, because of `derivation`, that is done unasked.
     pub hides_names: bool,
 }
 
@@ -62,9 +65,20 @@ impl EncryptionOptions {
             pass_phrase,
             cipher: Cipher::default(),
             derivation: KeyDerivation::EvpSha256,
+            keeps_derivation: false,
             mac_iterations: USUAL_MAC_ITERATIONS,
             hides_names: false,
         }
+    }
+
+    /// What holds of one level, built on one of the derivation `base`; `None`: on none.
+    pub(crate) fn of_level(&self, base: Option<KeyDerivation>) -> Self {
+        let kept = base.filter(|_| self.keeps_derivation);
+        Self { derivation: kept.unwrap_or(self.derivation), ..self.clone() }
+    }
+
+    pub(crate) fn encrypts_names(&self) -> bool {
+        self.hides_names || matches!(self.derivation, KeyDerivation::Pbkdf2Sha256 { .. })
     }
 }
 
