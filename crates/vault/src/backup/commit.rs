@@ -8,7 +8,7 @@ use super::upload::place_pieces;
 use super::work::{Outcome, Settings};
 use crate::VaultError;
 use crate::catalogue::mark;
-use crate::encryption::{EncryptionOptions, MacKey};
+use crate::encryption::{Beside, EncryptionOptions, MacKey};
 use crate::layout::{CONTENTS, ENGINE_METADATA, INDEX, MANIFEST};
 use crate::manifest::{
     Attachment, EncryptionRecord, Manifest, Metadata, MetadataKind, SourceRecord, Totals, seal,
@@ -46,8 +46,16 @@ pub(super) async fn prepare(
 ) -> Result<Ready, VaultError> {
     // A payload that is read in one go has no stretches, and needs no table of contents.
     let contents = outcome.members_list.take().zip(sealed.stretches);
+    let beside = match (&plan.encryption, &plan.mac) {
+        (Some(options), Some(mac)) => Some(options.beside(&mac.key)?),
+        (None, _) => None,
+        (Some(_), None) => {
+            let cause = "there is no authentication key".to_owned();
+            return Err(VaultError::Internal { what: "encryption", cause });
+        }
+    };
     let (SmallObjects { engine_metadata, index, contents }, outcome) =
-        small_objects(outcome, contents, plan.encryption.clone(), packs_metadata).await?;
+        small_objects(outcome, contents, beside, packs_metadata).await?;
     let metadata = Metadata {
         kind: MetadataKind::Ours,
         compression: Some(request.compression.format),
@@ -179,6 +187,7 @@ fn manifest_of(
         cipher: options.cipher,
         chunk_size_bytes: options.cipher.chunk_bytes(),
         derivation: options.derivation,
+        beside: Beside::of(options.derivation),
         mac: mac.parameters.clone(),
     });
     Manifest {

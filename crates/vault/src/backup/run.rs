@@ -171,14 +171,14 @@ async fn transfer<W: Work>(
 ) -> Result<(Outcome, Sealed), VaultError> {
     let (compressor, packed) = start_compressor(&request.compression)?;
     let (parts, incoming) = mpsc::channel(WAITING_PARTS);
-    let encryption = match &plan.encryption {
-        Some(options) => Some(start_encryption(options).await?),
-        None => None,
-    };
     let key = plan.mac.as_ref().map(|mac| mac.key.clone());
     let sizes = (request.max_segment_size_bytes, W::piece_bytes(plan.id.level));
-    let sealer = Sealer::new(encryption, key, sizes, parts, W::LISTS_MEMBERS)?;
-    let sealing = spawn_blocking(move || sealer.run(packed));
+    let options = plan.encryption.clone();
+    let sealing = spawn_blocking(move || {
+        // Slow with a slow derivation; the source is being read meanwhile.
+        let encryption = options.as_ref().map(StreamSealer::start).transpose()?;
+        Sealer::new(encryption, key, sizes, parts, W::LISTS_MEMBERS)?.run(packed)
+    });
     let watch = monitor.clone();
     let writing = spawn_blocking(move || work.write(base, compressor, watch));
 
@@ -192,12 +192,6 @@ async fn transfer<W: Work>(
     }
     let written = written?;
     Ok((written, sealed?))
-}
-
-async fn start_encryption(options: &EncryptionOptions) -> Result<StreamSealer, VaultError> {
-    let options = options.clone();
-    let start = spawn_blocking(move || StreamSealer::start(&options));
-    join("deriving a key", start).await
 }
 
 async fn join<T>(what: &'static str, task: JoinHandle<Result<T, VaultError>>) -> Result<T, VaultError> {

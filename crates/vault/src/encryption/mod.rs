@@ -19,8 +19,8 @@ mod seal;
 pub(crate) use authenticate::MacState;
 pub use authenticate::{MacKey, MacParameters};
 pub(crate) use cfb8::Cfb8Decryptor;
-pub use choice::Cipher;
 pub(crate) use choice::Scheme;
+pub use choice::{Beside, Cipher};
 pub(crate) use chunks::ChunkGrid;
 pub use chunks::{CHUNK_HEADER_BYTES, ChunkOpener, ChunkSealer, TAG_BYTES};
 pub(crate) use cipher::{BLOCK_BYTES, PartDecryptor};
@@ -30,6 +30,8 @@ pub(crate) use key_ring::KeyRing;
 pub(crate) use open::{open_all, open_stream};
 pub use pass_phrase::PassPhrase;
 pub(crate) use seal::{StreamSealer, seal_all};
+
+use crate::VaultError;
 
 /// First bytes of everything `openssl enc` writes with a salt.
 pub const SALTED_MAGIC: &[u8; 8] = b"Salted__";
@@ -78,7 +80,18 @@ impl EncryptionOptions {
     }
 
     pub(crate) fn encrypts_names(&self) -> bool {
-        self.hides_names || matches!(self.derivation, KeyDerivation::Pbkdf2Sha256 { .. })
+        self.hides_names || self.derivation.is_slow()
+    }
+
+    /// What holds of the objects beside the payload; `key` is the authentication key. See [`Beside`].
+    pub(crate) fn beside(&self, key: &MacKey) -> Result<Self, VaultError> {
+        match Beside::of(self.derivation) {
+            None => Ok(self.clone()),
+            Some(Beside::MacKey) => {
+                let (pass_phrase, derivation) = (key.pass_phrase_beside()?, Beside::DERIVATION);
+                Ok(Self { pass_phrase, derivation, ..self.clone() })
+            }
+        }
     }
 }
 
