@@ -188,6 +188,18 @@ async fn encrypted_chains_and_blocks_of_rsync_come_back() {
     assert_eq!(host.restore("xz", &secret).await, 2);
     host.same("source", "xz");
 
+    // A chain of ours that is meant for it, too: how its keys are made is said once, and kept.
+    let source = host.text("source");
+    let save = [&["--action", "backup", "--incremental", "--path-to-backup", &source][..], &secret].concat();
+    let full = host.ours(&[&save[..], &["--encryption-kdf", "openssl"]].concat()).await;
+    assert_eq!(full["curr_backup_level"], 0, "{full}");
+    std::fs::write(host.path("source/ours"), "added here\n").unwrap();
+    let increment = host.ours(&save).await;
+    assert_eq!(increment["curr_backup_level"], 1, "{increment}");
+    let there = host.text("there");
+    host.theirs(&[&["--action", "restore", "--restore-abs-path", &there][..], &secret].concat()).await;
+    host.same("source", "there");
+
     // Under Python 3 that engine of theirs saves, and never restores.
     let host = Host::new();
     host.save(&["--engine", "rsyncv2", "--compression", "bzip2"]).await;

@@ -320,12 +320,14 @@ pub(crate) fn encryption(options: &ActionOptions) -> Result<Option<EncryptionOpt
     let mut encryption = EncryptionOptions::new(pass_phrase);
     encryption.cipher = options.encryption_cipher;
     // Nobody gains by keys that are fast to guess where no other program reads the backup.
-    let is_slow = options.encryption_kdf == "pbkdf2" || encryption.cipher == Cipher::Aes256Gcm;
-    if is_slow {
+    let is_sealed = encryption.cipher == Cipher::Aes256Gcm;
+    let said = options.encryption_kdf.as_deref();
+    if is_sealed || said != Some("openssl") {
         encryption.derivation = KeyDerivation::Pbkdf2Sha256 { iterations: PBKDF2_ITERATIONS };
     }
-    // Whoever can read the snapshot file cannot read the backup in any case with this derivation.
-    encryption.hides_names = options.encrypt_names || is_slow;
+    // Freezer in Python may read a chain that it could read until now.
+    encryption.keeps_derivation = !is_sealed && said.is_none();
+    encryption.hides_names = options.encrypt_names;
     Ok(Some(encryption))
 }
 

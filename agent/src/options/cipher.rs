@@ -55,20 +55,29 @@ mod tests {
         assert!(read(unknown, backup).unwrap_err().to_string().contains("aes-256-gcm"));
     }
     #[test]
-    fn sealed_chunks_come_with_slow_keys_and_hidden_names() {
+    fn keys_are_slow_unless_the_chain_or_the_job_says_otherwise() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pass");
         std::fs::write(&file, "secret words\n").unwrap();
-        for (name, is_slow) in [("aes-256-cfb", false), ("aes-256-gcm", true)] {
+        let slow = KeyDerivation::Pbkdf2Sha256 { iterations: 600_000 };
+        for (name, said, derivation, keeps) in [
+            ("aes-256-cfb", json!(null), slow, true),
+            ("aes-256-cfb", json!(""), slow, true),
+            ("aes-256-cfb", json!("pbkdf2"), slow, false),
+            ("aes-256-cfb", json!("openssl"), KeyDerivation::EvpSha256, false),
+            // Nobody else reads them, whatever their chain is.
+            ("aes-256-gcm", json!(null), slow, false),
+            ("aes-256-gcm", json!("openssl"), slow, false),
+        ] {
             let mut values = Values::default();
             let options = json!({"action": "backup", "storage": "local", "container": "/store", "path_to_backup": "/data",
-                "encrypt_pass_file": file, CIPHER: name});
+                "encrypt_pass_file": file, CIPHER: name, "encryption_kdf": said});
             values.fill(options.as_object().unwrap());
             let options = ActionOptions::from_values(&values, "host").unwrap();
             let encryption = crate::actions::backup::encryption(&options).unwrap().unwrap();
-            assert_eq!((encryption.cipher.name(), encryption.hides_names), (name, is_slow));
-            let is_pbkdf2 = encryption.derivation == KeyDerivation::Pbkdf2Sha256 { iterations: 600_000 };
-            assert_eq!(is_pbkdf2, is_slow);
+            assert_eq!(encryption.cipher.name(), name);
+            let found = (encryption.derivation, encryption.keeps_derivation);
+            assert_eq!(found, (derivation, keeps), "{name} {said}");
         }
     }
 }

@@ -202,7 +202,8 @@ pub struct ActionOptions {
     /// What it holds, once it was fetched.
     pub secret: Option<PassPhrase>,
     pub encryption_cipher: Cipher,
-    pub encryption_kdf: String,
+    /// Nothing said: that of the chain.
+    pub encryption_kdf: Option<String>,
     pub encrypt_names: bool,
     pub max_segment_size_bytes: u64,
     pub restore_abs_path: Option<PathBuf>,
@@ -320,7 +321,7 @@ impl ActionOptions {
             encrypt_secret: secret_id(values)?,
             secret: None,
             encryption_cipher: cipher(values, action)?,
-            encryption_kdf: text("encryption_kdf")?.unwrap_or_default(),
+            encryption_kdf: text("encryption_kdf")?,
             encrypt_names: values.flag("encrypt_names")?,
             max_segment_size_bytes: values
                 .int("max_segment_size", 65_536..=5_368_709_120)?

@@ -112,8 +112,8 @@ async fn levels_of_both_ciphers_are_one_chain() {
         let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
         assert_eq!(manifest["encryption"]["cipher"], cipher.name());
         let is_sealed = cipher == Cipher::Aes256Gcm;
-        // Programs that know of no sealed chunks refuse them by the version.
-        assert_eq!(manifest["version"], if is_sealed { 2 } else { 1 });
+        // Programs that know of no sealed chunks, or of no pass phrase beside the payload's, refuse them by the version.
+        assert_eq!((&manifest["version"], &manifest["encryption"]["beside"]), (&json!(3), &json!("mac-key")));
         let data = std::fs::read(room.object(&format!("/{round}_{now}/data"))).unwrap();
         assert_eq!(
             (data.starts_with(b"FZSEAL\0\x01"), data.starts_with(b"Salted__")),

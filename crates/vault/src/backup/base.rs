@@ -4,7 +4,7 @@ use super::index::load;
 use super::work::{Settings, Work};
 use crate::VaultError;
 use crate::catalogue::{Catalogue, Chain, Level, check_presence};
-use crate::encryption::{KeyRing, MacKey, MacParameters};
+use crate::encryption::{KeyDerivation, KeyRing, MacKey, MacParameters};
 use crate::layout::LevelId;
 use crate::levels::{Candidate, LevelChoice, choose};
 use crate::manifest::ParentLink;
@@ -18,6 +18,8 @@ pub(super) struct Parent {
     pub link: ParentLink,
     /// As in the manifest: of the level to build on and all below it.
     pub ancestors_sha256: Option<String>,
+    /// How its keys came from the pass phrase; nothing when it is not encrypted.
+    pub derivation: Option<KeyDerivation>,
 }
 
 pub(super) struct Base<I> {
@@ -126,7 +128,7 @@ async fn base_in<W: Work>(
                 let manifest_sha256 = level.sealed.as_ref().map(|sealed| sealed.sha256.clone());
                 let link =
                     ParentLink { level: level.id.level, timestamp: level.id.timestamp, manifest_sha256 };
-                let parent = Parent { link, ancestors_sha256: None };
+                let parent = Parent { link, ancestors_sha256: None, derivation: derivation(level) };
                 return Ok((choice, Some(Base { parent, identity: identity(level), index })));
             }
             Err((timestamp, cause)) => {
@@ -142,6 +144,12 @@ pub(super) fn identity(level: &Level) -> Option<String> {
     let manifest = level.manifest()?;
     let (index, metadata) = (&manifest.index.sha256, &manifest.engine_metadata.sha256);
     Some(format!("{index} {metadata} {}", manifest.totals.stored_bytes))
+}
+
+/// As the manifest says, which [`unlock`] has proved.
+pub(super) fn derivation(level: &Level) -> Option<KeyDerivation> {
+    let record = level.manifest()?.encryption.as_ref()?;
+    Some(record.derivation)
 }
 
 pub(super) fn candidate(id: &LevelId) -> Candidate {

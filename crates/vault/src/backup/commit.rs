@@ -8,7 +8,7 @@ use super::upload::place_pieces;
 use super::work::{Outcome, Settings};
 use crate::VaultError;
 use crate::catalogue::mark;
-use crate::encryption::{EncryptionOptions, MacKey};
+use crate::encryption::{Beside, EncryptionOptions, MacKey};
 use crate::layout::{CONTENTS, ENGINE_METADATA, INDEX, MANIFEST};
 use crate::manifest::{
     Attachment, EncryptionRecord, Manifest, Metadata, MetadataKind, SourceRecord, Totals, seal,
@@ -46,8 +46,16 @@ pub(super) async fn prepare(
 ) -> Result<Ready, VaultError> {
     // A payload that is read in one go has no stretches, and needs no table of contents.
     let contents = outcome.members_list.take().zip(sealed.stretches);
+    let beside = match (&plan.encryption, &plan.mac) {
+        (Some(options), Some(mac)) => Some(options.beside(&mac.key)?),
+        (None, _) => None,
+        (Some(_), None) => {
+            let cause = "there is no authentication key".to_owned();
+            return Err(VaultError::Internal { what: "encryption", cause });
+        }
+    };
     let (SmallObjects { engine_metadata, index, contents }, outcome) =
-        small_objects(outcome, contents, request.encryption.clone(), packs_metadata).await?;
+        small_objects(outcome, contents, beside, packs_metadata).await?;
     let metadata = Metadata {
         kind: MetadataKind::Ours,
         compression: Some(request.compression.format),
@@ -170,13 +178,13 @@ fn manifest_of(
 ) -> Manifest {
     let (outcome, attachments) = (&ready.outcome, ready.attachments.clone());
     let stored_bytes = pieces.iter().map(|piece| piece.size_bytes).sum();
-    let encryption =
-        request.encryption.as_ref().zip(plan.mac.as_ref()).map(|(options, mac)| EncryptionRecord {
-            cipher: options.cipher,
-            chunk_size_bytes: options.cipher.chunk_bytes(),
-            derivation: options.derivation,
-            mac: mac.parameters.clone(),
-        });
+    let encryption = plan.encryption.as_ref().zip(plan.mac.as_ref()).map(|(options, mac)| EncryptionRecord {
+        cipher: options.cipher,
+        chunk_size_bytes: options.cipher.chunk_bytes(),
+        derivation: options.derivation,
+        beside: Beside::of(options.derivation),
+        mac: mac.parameters.clone(),
+    });
     Manifest {
         version: Manifest::version_for(encryption.as_ref()),
         tool: concat!("freezer ", env!("CARGO_PKG_VERSION")).into(),

@@ -4,7 +4,7 @@ use super::work::{StoredIndex, Work};
 use crate::VaultError;
 use crate::catalogue::{Level, read_whole};
 use crate::codecs::{Compression, compress_all, decompress_all};
-use crate::encryption::{EncryptionOptions, MacKey, PassPhrase, open_all, seal_all};
+use crate::encryption::{Beside, EncryptionOptions, MacKey, PassPhrase, Scheme, open_all, seal_all};
 use crate::layout::{ENGINE_METADATA, Hbn, INDEX};
 use crate::manifest::{Attachment, Manifest};
 use base64::Engine;
@@ -78,22 +78,33 @@ pub(super) fn seal_packed(
 pub(crate) fn unpack(
     body: Vec<u8>,
     manifest: &Manifest,
-    pass: Option<&PassPhrase>,
+    secret: (Option<&PassPhrase>, Option<&MacKey>),
 ) -> Result<Vec<u8>, VaultError> {
-    decompress_all(Compression::Zstd, decrypt(body, manifest, pass)?, MOST_INDEX_BYTES)
+    decompress_all(Compression::Zstd, decrypt(body, manifest, secret)?, MOST_INDEX_BYTES)
 }
 
-/// Still compressed.
+/// Still compressed. Without the authentication key slow where it is needed.
 pub(crate) fn decrypt(
     body: Vec<u8>,
     manifest: &Manifest,
-    pass: Option<&PassPhrase>,
+    (pass, key): (Option<&PassPhrase>, Option<&MacKey>),
 ) -> Result<Vec<u8>, VaultError> {
     let Some(record) = &manifest.encryption else { return Ok(body) };
     let pass = pass.ok_or_else(|| VaultError::PassPhraseMissing { backup: manifest.hbn.clone() })?;
     let backup =
         || format!("{}, level {} of {}", manifest.hbn, manifest.level, time_text(manifest.timestamp));
-    open_all(body, record.scheme(), pass).map_err(|cause| VaultError::Unreadable { backup: backup(), cause })
+    let opened = match record.beside {
+        None => open_all(body, record.scheme(), pass),
+        Some(Beside::MacKey) => {
+            let scheme = Scheme { derivation: Beside::DERIVATION, ..record.scheme() };
+            let own = match key {
+                Some(key) => key.pass_phrase_beside()?,
+                None => MacKey::derive(pass, &record.mac)?.pass_phrase_beside()?,
+            };
+            open_all(body, scheme, &own)
+        }
+    };
+    opened.map_err(|cause| VaultError::Unreadable { backup: backup(), cause })
 }
 
 /// The index as the manifest holds it, when it does. What cannot be read is empty, and does not fit its hash.
@@ -146,7 +157,7 @@ pub(super) async fn load<W: Work>(
                 match fault.map_err(|error| error.to_string())? {
                     Some(fault) => Err(fault),
                     None => {
-                        let clear = unpack(body, &sealed.manifest, pass.as_ref());
+                        let clear = unpack(body, &sealed.manifest, (pass.as_ref(), key.as_ref()));
                         W::read_index(StoredIndex::Ours(clear.map_err(|error| error.to_string())?))
                     }
                 }

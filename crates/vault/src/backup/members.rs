@@ -7,6 +7,7 @@ use super::upload::Destination;
 use super::work::Settings;
 use crate::VaultError;
 use crate::catalogue::{Memory, Tree};
+use crate::encryption::KeyDerivation;
 use crate::layout::{DATA, Hbn, LevelId};
 use crate::lock::{Lock, present_secs};
 use crate::manifest::ParentLink;
@@ -176,6 +177,12 @@ impl Members {
     pub(super) fn parent(&self) -> Option<ParentLink> {
         let sound = self.0.iter().find(|member| member.failure.is_none())?;
         sound.parent.as_ref().map(|parent| parent.link.clone())
+    }
+
+    /// How the keys of that came from the pass phrase. It is the same on all of them, as it is of one run.
+    pub(super) fn derivation(&self) -> Option<KeyDerivation> {
+        let sound = self.0.iter().find(|member| member.failure.is_none())?;
+        sound.parent.as_ref()?.derivation
     }
 
     /// An error when all have failed: that of the only one, or one that names all.

@@ -5,7 +5,7 @@
 //! with stamps by which nobody has written to their manifests since.
 //! Whatever is not as usual is left to the full search, which reads everything and finds the cause.
 
-use super::base::{Base, Found, Parent, candidate, identity, unlock};
+use super::base::{Base, Found, Parent, candidate, derivation, identity, unlock};
 use super::index::load;
 use super::work::{Settings, Work};
 use crate::VaultError;
@@ -53,7 +53,8 @@ pub(super) async fn choose_base<W: Work>(
     let link = ParentLink { level: base.level, timestamp: base.timestamp, manifest_sha256 };
     let mac =
         level.manifest().and_then(|manifest| manifest.encryption.as_ref()).map(|record| record.mac.clone());
-    let parent = Parent { link, ancestors_sha256: tree.listing_sha256(&lineage) };
+    let ancestors_sha256 = tree.listing_sha256(&lineage);
+    let parent = Parent { link, ancestors_sha256, derivation: derivation(level) };
     Ok(Some(Found {
         choice,
         base: Some(Base { parent, identity: identity(level), index }),

@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub reason: String,
     pub warnings: Vec<String>,
     pub mac: Option<NewMac>,
+    /// As it is asked for, with the derivation that was decided.
+    pub encryption: Option<EncryptionOptions>,
     /// Mark of clear backups of the same source.
     pub succeeds: Option<String>,
 }
@@ -111,12 +113,14 @@ async fn plan<W: Work>(
         }
         _ => None,
     };
+    let base = members.derivation();
+    let encryption = request.encryption.as_ref().map(|options| options.of_level(base));
     let id = LevelId { chain_timestamp, timestamp, level: choice.level };
     tracing::info!(%hbn, level = id.level, timestamp, reason = %choice.reason, "backup planned");
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    Ok((Plan { hbn, id, reason: choice.reason, warnings, mac, succeeds }, index))
+    Ok((Plan { hbn, id, reason: choice.reason, warnings, mac, encryption, succeeds }, index))
 }
 
 async fn transfer_and_commit<W: Work>(
@@ -146,7 +150,7 @@ async fn transfer_and_commit<W: Work>(
         return Ok(report);
     }
     let packs_metadata =
-        W::PACKS_METADATA || request.encryption.as_ref().is_some_and(|options| options.hides_names);
+        W::PACKS_METADATA || plan.encryption.as_ref().is_some_and(EncryptionOptions::encrypts_names);
     match prepare(request, plan, (outcome, sealed), packs_metadata).await {
         Ok(ready) => commit_all(members, request, plan, &ready).await?,
         Err(error) => {
@@ -167,14 +171,14 @@ async fn transfer<W: Work>(
 ) -> Result<(Outcome, Sealed), VaultError> {
     let (compressor, packed) = start_compressor(&request.compression)?;
     let (parts, incoming) = mpsc::channel(WAITING_PARTS);
-    let encryption = match &request.encryption {
-        Some(options) => Some(start_encryption(options).await?),
-        None => None,
-    };
     let key = plan.mac.as_ref().map(|mac| mac.key.clone());
     let sizes = (request.max_segment_size_bytes, W::piece_bytes(plan.id.level));
-    let sealer = Sealer::new(encryption, key, sizes, parts, W::LISTS_MEMBERS)?;
-    let sealing = spawn_blocking(move || sealer.run(packed));
+    let options = plan.encryption.clone();
+    let sealing = spawn_blocking(move || {
+        // Slow with a slow derivation; the source is being read meanwhile.
+        let encryption = options.as_ref().map(StreamSealer::start).transpose()?;
+        Sealer::new(encryption, key, sizes, parts, W::LISTS_MEMBERS)?.run(packed)
+    });
     let watch = monitor.clone();
     let writing = spawn_blocking(move || work.write(base, compressor, watch));
 
@@ -188,12 +192,6 @@ async fn transfer<W: Work>(
     }
     let written = written?;
     Ok((written, sealed?))
-}
-
-async fn start_encryption(options: &EncryptionOptions) -> Result<StreamSealer, VaultError> {
-    let options = options.clone();
-    let start = spawn_blocking(move || StreamSealer::start(&options));
-    join("deriving a key", start).await
 }
 
 async fn join<T>(what: &'static str, task: JoinHandle<Result<T, VaultError>>) -> Result<T, VaultError> {

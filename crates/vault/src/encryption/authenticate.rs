@@ -4,10 +4,12 @@ use super::{LEAST_MAC_ITERATIONS, MOST_ITERATIONS, PassPhrase, random_bytes};
 use crate::VaultError;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 const MAC_SALT_BYTES: usize = 16;
+/// What the key is hashed behind for [`MacKey::pass_phrase_beside`]. No code of anything is made so.
+const BESIDE: &[u8] = b"freezer: objects beside the payload";
 
 /// How the authentication key comes from the pass phrase; recorded in the manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +60,15 @@ impl MacKey {
             Ok(state) => Ok(MacState(state)),
             Err(error) => Err(VaultError::Internal { what: "authentication", cause: error.to_string() }),
         }
+    }
+    /// What the objects beside a payload are encrypted with where deriving a key of its own for each would take long. Nobody
+    /// guesses it, so that a fast derivation does.
+    pub(crate) fn pass_phrase_beside(&self) -> Result<PassPhrase, VaultError> {
+        let mut hash = Sha256::new();
+        hash.update(BESIDE);
+        hash.update(self.0.as_slice());
+        let digest: Zeroizing<[u8; 32]> = Zeroizing::new(hash.finalize().into());
+        PassPhrase::new(hex::encode(digest.as_slice()))
     }
     /// The code of `data`, hexadecimal.
     pub fn code_of(&self, data: &[u8]) -> Result<String, VaultError> {

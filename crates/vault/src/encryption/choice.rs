@@ -58,6 +58,24 @@ impl TryFrom<String> for Cipher {
     }
 }
 
+/// Where the pass phrase of the objects beside a payload comes from, when it is not the payload's. Each object has a salt of its
+/// own, and so has each its own key: where that is slow to derive, a backup would take as long as it has objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Beside {
+    /// Of the authentication key (`MacKey::pass_phrase_beside`), which was slow to derive, once for all levels of a chain.
+    MacKey,
+}
+
+impl Beside {
+    pub(crate) const DERIVATION: KeyDerivation = KeyDerivation::EvpSha256;
+
+    /// Of a new backup.
+    pub(crate) fn of(derivation: KeyDerivation) -> Option<Self> {
+        derivation.is_slow().then_some(Self::MacKey)
+    }
+}
+
 /// What else than the pass phrase is needed to read something encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scheme {

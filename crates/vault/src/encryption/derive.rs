@@ -36,6 +36,11 @@ impl KeyAndIv {
 }
 
 impl KeyDerivation {
+    /// Whether it takes a while, and is to be done as seldom as can be.
+    pub(crate) fn is_slow(self) -> bool {
+        matches!(self, Self::Pbkdf2Sha256 { .. })
+    }
+
     /// Of a stream that begins with `header`; `None` when that is no header of `openssl enc`.
     pub(crate) fn derive_for(self, pass: &PassPhrase, header: &[u8; HEADER_BYTES]) -> Option<KeyAndIv> {
         let salt = header.strip_prefix(SALTED_MAGIC.as_slice())?.first_chunk::<SALT_BYTES>()?;

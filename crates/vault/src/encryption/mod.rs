@@ -19,8 +19,8 @@ mod seal;
 pub(crate) use authenticate::MacState;
 pub use authenticate::{MacKey, MacParameters};
 pub(crate) use cfb8::Cfb8Decryptor;
-pub use choice::Cipher;
 pub(crate) use choice::Scheme;
+pub use choice::{Beside, Cipher};
 pub(crate) use chunks::ChunkGrid;
 pub use chunks::{CHUNK_HEADER_BYTES, ChunkOpener, ChunkSealer, TAG_BYTES};
 pub(crate) use cipher::{BLOCK_BYTES, PartDecryptor};
@@ -30,6 +30,8 @@ pub(crate) use key_ring::KeyRing;
 pub(crate) use open::{open_all, open_stream};
 pub use pass_phrase::PassPhrase;
 pub(crate) use seal::{StreamSealer, seal_all};
+
+use crate::VaultError;
 
 /// First bytes of everything `openssl enc` writes with a salt.
 pub const SALTED_MAGIC: &[u8; 8] = b"Salted__";
@@ -50,8 +52,11 @@ pub struct EncryptionOptions {
     pub cipher: Cipher,
     /// [`KeyDerivation::EvpSha256`] is what upstream's agent and a bare `openssl enc -d` can read.
     pub derivation: KeyDerivation,
+    /// A level on top of another takes that one's derivation instead, so that whoever reads a chain goes on reading it.
+    pub keeps_derivation: bool,
     pub mac_iterations: u32,
     /// Encrypt the snapshot file of the tar engine too, which holds all names. Upstream's agent cannot continue the chain then.
+    /// Where upstream's agent cannot read the backup in any case, because of `derivation`, that is done unasked.
     pub hides_names: bool,
 }
 
@@ -62,8 +67,30 @@ impl EncryptionOptions {
             pass_phrase,
             cipher: Cipher::default(),
             derivation: KeyDerivation::EvpSha256,
+            keeps_derivation: false,
             mac_iterations: USUAL_MAC_ITERATIONS,
             hides_names: false,
+        }
+    }
+
+    /// What holds of one level, built on one of the derivation `base`; `None`: on none.
+    pub(crate) fn of_level(&self, base: Option<KeyDerivation>) -> Self {
+        let kept = base.filter(|_| self.keeps_derivation);
+        Self { derivation: kept.unwrap_or(self.derivation), ..self.clone() }
+    }
+
+    pub(crate) fn encrypts_names(&self) -> bool {
+        self.hides_names || self.derivation.is_slow()
+    }
+
+    /// What holds of the objects beside the payload; `key` is the authentication key. See [`Beside`].
+    pub(crate) fn beside(&self, key: &MacKey) -> Result<Self, VaultError> {
+        match Beside::of(self.derivation) {
+            None => Ok(self.clone()),
+            Some(Beside::MacKey) => {
+                let (pass_phrase, derivation) = (key.pass_phrase_beside()?, Beside::DERIVATION);
+                Ok(Self { pass_phrase, derivation, ..self.clone() })
+            }
         }
     }
 }

@@ -130,7 +130,7 @@ async fn facts_of(
     if let Some(fault) = fault {
         return Err(unreadable(format!("{name}: {fault}")));
     }
-    let clear = unpack(body.unwrap_or_default(), manifest, pass)?;
+    let clear = unpack(body.unwrap_or_default(), manifest, (pass, key))?;
     serde_json::from_slice(&clear).map_err(|error| unreadable(format!("{name}: {error}")))
 }
 

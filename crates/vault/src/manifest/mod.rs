@@ -12,14 +12,14 @@ pub(crate) use seal::{Sealed, seal};
 
 use crate::VaultError;
 use crate::codecs::Compression;
-use crate::encryption::{ChunkGrid, Cipher, KeyDerivation, MacParameters, Scheme};
+use crate::encryption::{Beside, ChunkGrid, Cipher, KeyDerivation, MacParameters, Scheme};
 use crate::layout::{Engine, Hbn, LevelId};
 use crate::problem::FileProblem;
 use serde::{Deserialize, Serialize};
 
 /// Newest version of the manifest that this program reads.
-pub const MANIFEST_VERSION: u32 = 2;
-/// Version of most manifests. What needs a newer program says so: sealed chunks are read since version 2.
+pub const MANIFEST_VERSION: u32 = 3;
+/// Version of most manifests. What needs a newer program says so: sealed chunks are read since version 2, `beside` since version 3.
 const USUAL_VERSION: u32 = 1;
 
 /// Longest piece that has hashes of its own, in bytes: what a restore holds in memory before using it.
@@ -79,7 +79,7 @@ pub struct Attachment {
     pub hmac: Option<String>,
 }
 
-/// How payload and index are encrypted.
+/// How payload and objects beside it are encrypted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EncryptionRecord {
     /// `aes-256-cfb`, in the framing of `openssl enc`, or `aes-256-gcm`, in sealed chunks.
@@ -88,6 +88,9 @@ pub struct EncryptionRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk_size_bytes: Option<u32>,
     pub derivation: KeyDerivation,
+    /// Nothing when the objects beside the payload are encrypted with the same pass phrase as that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
     pub mac: MacParameters,
 }
 
@@ -190,9 +193,10 @@ impl Manifest {
     }
     /// The version that a manifest needs.
     pub(crate) fn version_for(encryption: Option<&EncryptionRecord>) -> u32 {
-        match encryption.map(|record| record.cipher) {
-            Some(Cipher::Aes256Gcm) => 2,
-            Some(Cipher::Aes256Cfb) | None => USUAL_VERSION,
+        match encryption.map(|record| (record.beside, record.cipher)) {
+            Some((Some(_), _)) => 3,
+            Some((None, Cipher::Aes256Gcm)) => 2,
+            Some((None, Cipher::Aes256Cfb)) | None => USUAL_VERSION,
         }
     }
 

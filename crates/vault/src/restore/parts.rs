@@ -65,7 +65,7 @@ pub(super) async fn find(
             return Err(fault);
         }
         let Some((manifest, body)) = level.manifest().zip(body) else { return Ok(None) };
-        let packed = decrypt(body, manifest, pass.as_ref()).map_err(text)?;
+        let packed = decrypt(body, manifest, (pass.as_ref(), key.as_ref())).map_err(text)?;
         let cipher = manifest.encryption.as_ref().map(|record| record.cipher);
         locate(Cursor::new(packed), &mut wants, &manifest.totals, cipher).map(Some)
     };
