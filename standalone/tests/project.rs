@@ -9,7 +9,7 @@ mod proxy;
 
 use cloud::detour::keystone_with;
 use cloud::left::goes_with_the_next;
-use cloud::one_shot::{Said, at_work, quota};
+use cloud::one_shot::{Said, at_work, quota, without_files};
 use cloud::project::{CINDER, Hands, NEUTRON, NOVA, Project, content, scribble};
 use cloud::servers::{resources, servers_allowed};
 use cloud::service::Service;
@@ -32,6 +32,8 @@ async fn reset(volume: &str, status: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_comes_back_equal() {
     let stage = Stage::new().await;
+    let friends = Project::create().await;
+    let_in(&stage.project, &friends).await;
     stage.hands.furnish().await;
     let before = stage.hands.facts().await;
     let full = stage.save().await.document();
@@ -56,6 +58,8 @@ async fn everything_comes_back_equal() {
     assert!(neutron(&stage.hands, "/networks", "networks").await.is_empty());
     assert!(volumes(&stage.hands).await.is_empty());
 
+    parts_of_several_services_come_back(&stage).await;
+    // The rest, with what the parts lacked.
     let restored = stage.run("restore", &[]).await.document();
     assert_eq!((count(&restored, "failed"), count(&restored, "notes")), (0, 0), "{restored:#}");
     assert_eq!(stage.hands.facts().await, before);
@@ -63,7 +67,57 @@ async fn everything_comes_back_equal() {
     let repeated = stage.run("restore", &[]).await.document();
     assert_eq!(count(&repeated, "made"), 0, "{repeated:#}");
     assert_eq!(stage.hands.facts().await, before);
+    everything_comes_back_elsewhere_without_files(&stage, &friends, &before).await;
     stage.hands.clear().await;
+}
+
+/// Of a set, with what they need and nothing else, when nothing of the project is there.
+async fn parts_of_several_services_come_back(stage: &Stage) {
+    let select = ["--project-select", "router/gate,container/photos,image/gold"];
+    let part = stage.run("restore", &select).await.document_of(PARTIAL);
+    let made: Vec<(&str, &str)> = part["made"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["kind"].as_str().unwrap(), row["name"].as_str().unwrap()))
+        .collect();
+    let wanted = [
+        ("network", "net"),
+        ("subnet", "sub"),
+        ("router", "gate"),
+        ("image", "gold"),
+        ("container", "photos"),
+    ];
+    assert_eq!(made, wanted, "{part:#}");
+    // Of one object the parts were in a container that nobody asked for.
+    let notes = part["notes"].as_array().unwrap();
+    assert!(notes.len() == 1 && notes[0].as_str().unwrap().contains("object photos/slo"), "{part:#}");
+    assert_eq!(count(&part, "failed"), 0, "{part:#}");
+    let hands = &stage.hands;
+    assert!(volumes(hands).await.is_empty());
+    assert!(neutron(hands, "/ports", "ports").await.iter().all(|port| port["name"] != "eth"));
+    let images = hands.images().await;
+    assert_eq!((images.len(), &images[0]["name"]), (1, &json!("gold")));
+    let listed = hands.swift(Method::GET, "", &[], Vec::new()).await.text().await.unwrap();
+    assert_eq!(listed, "photos\n");
+}
+
+/// From and to Swift by an agent that may not write a byte to any file, and leaves none without bytes either; into another project.
+async fn everything_comes_back_elsewhere_without_files(stage: &Stage, friends: &Project, facts: &Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = async |action: &str, more: &[&str]| {
+        let streamed = ["--storage", "swift", "--container", "streamed", "--metadata-out", "-"];
+        let command = stage.command(action, &[&streamed[..], more].concat());
+        Said::by(without_files(&command, folder.path())).await.document()
+    };
+    let saved = run("backup", &[]).await;
+    assert_eq!((count(&saved, "missing"), count(&saved, "members")), (0, 4), "{saved:#}");
+    let restored = run("restore", &["--project-restore-to", &friends.id]).await;
+    assert_eq!((count(&restored, "failed"), count(&restored, "notes")), (0, 0), "{restored:#}");
+    assert_eq!((&restored["project_id"], count(&restored, "refused")), (&json!(friends.id), 0));
+    let theirs = Hands { login: login(&stage.project.user, &friends.name).await };
+    assert_eq!(&theirs.facts().await, facts);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
