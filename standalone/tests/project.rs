@@ -19,8 +19,9 @@ use cloud::{adopted, login};
 use freezer_testkit::random_name;
 use proxy::{Action, Proxy};
 use reqwest::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use tokio::sync::Barrier;
 
@@ -447,6 +448,12 @@ async fn servers_come_back_in_another_project_with_what_they_are_connected_with(
     assert_eq!(servers(&stage.hands).await.iter().filter(|row| row["id"] == *db).count(), 1);
 }
 
+/// An agent is told to stop, and does.
+fn stops(mut child: Child) {
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_that_fail_or_are_interrupted_leave_nothing_and_no_doubles() {
     let stage = Stage::new().await;
@@ -473,6 +480,12 @@ async fn servers_that_fail_or_are_interrupted_leave_nothing_and_no_doubles() {
     }
     let next = async || drop(stage.agent("backup", &["--dry-run"]).await);
     goes_with_the_next(&before, async || resources(hands).await, next).await;
+    // Told to stop, it tidies up itself.
+    stops(stage.under_way(("backup", &[]), hands, |found| images(found) >= 2).await);
+    assert_eq!(resources(hands).await, before);
+    for server in servers(hands).await {
+        hands.server_rests(server["id"].as_str().unwrap()).await;
+    }
 
     let url = format!("{NOVA}/servers/{bad}/action");
     as_admin(Method::POST, &url, json!({"os-resetState": {"state": "error"}})).await;
@@ -485,18 +498,26 @@ async fn servers_that_fail_or_are_interrupted_leave_nothing_and_no_doubles() {
 
     let to = ["--project-restore-to", friends.id.as_str()];
     let theirs = Hands { login: login(&stage.project.user, &friends.name).await };
-    // Nova has been asked for one server and does not get to hear of the other: nothing comes any more when the agent is dead.
     let nova = Proxy::http("127.0.0.1:8774".to_owned()).await;
-    let keystone = keystone_with(&[(8774, nova.port)]).await;
+    let glance = Proxy::http("127.0.0.1:9292".to_owned()).await;
+    let keystone = keystone_with(&[(8774, nova.port), (9292, glance.port)]).await;
+    let restoring = || {
+        let mut command = stage.command("restore", &to);
+        command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
+        command
+    };
+    // Told to stop while the disks of both are on their way. What was whole by then stays.
+    glance.rule("PUT", "/file", 2, Action::Stall);
+    stops(at_work(restoring(), "two uploads", async || glance.unused_rules() == 0).await);
+    assert_eq!(resources(&theirs).await, ["volumes data"]);
+    // Nova has been asked for one server and does not get to hear of the other: nothing comes any more when the agent is dead.
     nova.rule("POST", "/servers", 1, Action::Meet(Arc::new(Barrier::new(1))));
     nova.rule("POST", "/servers", 1, Action::Stall);
     let is_one_asked_for = async || {
         let found = resources(&theirs).await;
         found.iter().any(|row| row.starts_with("servers ")) && nova.unused_rules() == 0
     };
-    let mut command = stage.command("restore", &to);
-    command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
-    let mut child = at_work(command, "the first of two servers", is_one_asked_for).await;
+    let mut child = at_work(restoring(), "the first of two servers", is_one_asked_for).await;
     child.kill().unwrap();
     child.wait().unwrap();
     let restored = stage.run("restore", &to).await.document_of(PARTIAL);
