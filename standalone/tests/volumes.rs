@@ -12,7 +12,7 @@ mod proxy;
 use cloud::admin::VolumeType;
 use cloud::detour::keystone_with;
 use cloud::left::goes_with_the_next;
-use cloud::one_shot::{CEPH, Said, agent_of, at_work, heard_at_work, quota};
+use cloud::one_shot::{CEPH, Said, agent_of, at_work, heard_at_work, quota, without_files};
 use cloud::project::{CINDER, Hands, Project, content, scribble};
 use cloud::servers::{has_temporary, resources};
 use cloud::service::Service;
@@ -179,7 +179,10 @@ async fn comes_back(stage: &Stage, states: &[(Value, String); 2]) {
     let keystone = keystone_with(&[(8776, cinder.port)]).await;
     let mut command = stage.command("restore", &["--restore-name", "again"]);
     command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
-    let restored = Said::by(command).await.document();
+    // Nothing is put down on the way.
+    let nowhere = tempfile::tempdir().unwrap();
+    let restored = Said::by(without_files(&command, nowhere.path())).await.document();
+    assert_eq!(std::fs::read_dir(nowhere.path()).unwrap().count(), 0);
     let new = restored["volume_id"].as_str().unwrap();
     assert_eq!(&content(new), second);
     let (old, shown) = (stage.shown(&stage.volume).await, stage.shown(new).await);
