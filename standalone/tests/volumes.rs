@@ -465,7 +465,8 @@ async fn under_way(stage: &Stage, (action, more): (&str, &[&str]), kinds: &[&str
 async fn killed_or_aborted_it_leaves_nothing_for_long() {
     let stage = Stage::new("[DEFAULT]\n").await;
     let backup: (&str, &[&str]) = ("backup", &["--cinder-vol-id", &stage.volume]);
-    for kinds in [&["snapshots"][..], &["snapshots", "volumes"], &["snapshots", "volumes", "images"]] {
+    let steps = [&["snapshots"][..], &["snapshots", "volumes"], &["snapshots", "volumes", "images"]];
+    for kinds in steps {
         let mut child = under_way(&stage, backup, kinds).await;
         child.kill().unwrap();
         child.wait().unwrap();
@@ -474,10 +475,12 @@ async fn killed_or_aborted_it_leaves_nothing_for_long() {
     // The next agent finds what the dead ones left.
     stage.next_removes_all_but(&["volumes data".to_owned()]).await;
     // One that is told to stop tidies up itself.
-    let mut child = under_way(&stage, backup, &["snapshots"]).await;
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(143));
-    assert_eq!(stage.resources().await, ["volumes data"]);
+    for kinds in steps {
+        let mut child = under_way(&stage, backup, kinds).await;
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(143));
+        assert_eq!(stage.resources().await, ["volumes data"], "{kinds:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
