@@ -12,7 +12,7 @@ use cloud::one_shot::CEPH;
 use cloud::project::{Hands, Project, call, content, scribble};
 use cloud::secrets::Secrets;
 use cloud::servers::resources;
-use cloud::{Cloud, LOOK, PATIENCE, Parts, User, login};
+use cloud::{Cloud, LOOK, PATIENCE, Parts, User, login, step};
 use freezer_testkit::{TestDatabase, TestVhost, random_name, services};
 use proxy::{Action, Proxy};
 use reqwest::Method;
@@ -44,17 +44,19 @@ async fn servers_and_projects_are_saved_and_restored_under_the_trust_of_the_job(
         agent_login: ("freezer", "service"),
     };
     let cinder = Proxy::http("127.0.0.1:8776".to_owned()).await;
-    let keystone = format!("http://127.0.0.1:{}/v3", keystone_with(&[(8776, cinder.port)]).await);
-    let central = cloud::central::start_with(work.path(), &parts, &keystone, "amqp", CEPH);
+    let glance = Proxy::http("127.0.0.1:9292".to_owned()).await;
+    let detours = [(8776, cinder.port), (9292, glance.port)];
+    let keystone = format!("http://127.0.0.1:{}/v3", keystone_with(&detours).await);
+    let mut central = cloud::central::start_with(work.path(), &parts, &keystone, "amqp", CEPH);
     let user = User::new(central.api_port, &hands.login);
     central.wait_for_agent(&user).await;
-    let container = format!("saved-{}", random_name());
+    let (container, client_id) = (format!("saved-{}", random_name()), central.client_id.clone());
     let run = async |mut action: Value, more: Value| {
         let fields = action.as_object_mut().unwrap();
         fields.extend(more.as_object().unwrap().clone());
         fields.extend([("storage".to_owned(), json!("swift")), ("container".to_owned(), json!(container))]);
         let actions = json!([{"freezer_action": action, "max_retries": 0}]);
-        let job = json!({"client_id": central.client_id, "job_schedule": {}, "job_actions": actions});
+        let job = json!({"client_id": client_id, "job_schedule": {}, "job_actions": actions});
         let made = user.post("/jobs", &job).await;
         user.finished_run(made["job_id"].as_str().unwrap(), 1).await
     };
@@ -65,9 +67,16 @@ async fn servers_and_projects_are_saved_and_restored_under_the_trust_of_the_job(
     let plain = json!({"mode": "nova", "engine_name": "nova", "backup_name": "web", "nova_inst_id": server});
     let mut nova = plain.clone();
     nova["encrypt_secret_ref"] = json!(secret);
-    let saved = run(nova.clone(), json!({"action": "backup"})).await;
+    let saving = run(nova.clone(), json!({"action": "backup"}));
+    let (saved, ()) = tokio::join!(saving, dies_at_the_disk(&mut central, &glance));
     assert_eq!(saved["state"], "success", "{saved:#}");
     assert_eq!(resources(&hands).await, before);
+    // What the dead one left, its successor has removed under the trust, and tells: nobody was told of its making.
+    let told = &saved["steps"].as_array().unwrap().last().unwrap()["result"]["temporaries"];
+    for (row, is_made) in [(&told[0], false), (&told[1], true)] {
+        assert_eq!((&row["kind"], &row["error"]), (&json!("image"), &Value::Null), "{saved:#}");
+        assert_eq!((row["made"].is_i64(), row["removed"].is_i64()), (is_made, true), "{saved:#}");
+    }
     let all = json!({"mode": "project", "engine_name": "set", "backup_name": "all"});
     let saved = run(all.clone(), json!({"action": "backup", "incremental": true})).await;
     assert_eq!(saved["state"], "success", "{saved:#}");
@@ -119,6 +128,17 @@ async fn servers_and_projects_are_saved_and_restored_under_the_trust_of_the_job(
     assert_eq!(resources(&Hands::of(&other).await).await, Vec::<String>::new());
     secrets.remove_all().await;
     a_trust_that_ends_meanwhile((&central, &user), &hands, (&cinder, &data)).await;
+}
+
+/// The agent dies, with its step, when that downloads the server's disk and no service works any more; and begins again.
+async fn dies_at_the_disk(central: &mut Cloud, glance: &Proxy) {
+    glance.rule("GET", "/file", 1, Action::Stall);
+    let end = Instant::now() + PATIENCE;
+    while glance.unused_rules() > 0 {
+        assert!(Instant::now() < end, "the disk was never asked for");
+        tokio::time::sleep(LOOK).await;
+    }
+    step::dies_with_its_daemon(&mut central.agent);
 }
 
 /// A running server with a key and with this volume as its second disk.

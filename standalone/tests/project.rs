@@ -9,7 +9,7 @@ mod proxy;
 
 use cloud::detour::keystone_with;
 use cloud::left::goes_with_the_next;
-use cloud::one_shot::{Said, at_work, quota};
+use cloud::one_shot::{Said, at_work, quota, without_files};
 use cloud::project::{CINDER, Hands, NEUTRON, NOVA, Project, content, scribble};
 use cloud::servers::{resources, servers_allowed};
 use cloud::service::Service;
@@ -19,8 +19,9 @@ use cloud::{adopted, login};
 use freezer_testkit::random_name;
 use proxy::{Action, Proxy};
 use reqwest::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use tokio::sync::Barrier;
 
@@ -32,6 +33,8 @@ async fn reset(volume: &str, status: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_comes_back_equal() {
     let stage = Stage::new().await;
+    let friends = Project::create().await;
+    let_in(&stage.project, &friends).await;
     stage.hands.furnish().await;
     let before = stage.hands.facts().await;
     let full = stage.save().await.document();
@@ -56,6 +59,8 @@ async fn everything_comes_back_equal() {
     assert!(neutron(&stage.hands, "/networks", "networks").await.is_empty());
     assert!(volumes(&stage.hands).await.is_empty());
 
+    parts_of_several_services_come_back(&stage).await;
+    // The rest, with what the parts lacked.
     let restored = stage.run("restore", &[]).await.document();
     assert_eq!((count(&restored, "failed"), count(&restored, "notes")), (0, 0), "{restored:#}");
     assert_eq!(stage.hands.facts().await, before);
@@ -63,7 +68,57 @@ async fn everything_comes_back_equal() {
     let repeated = stage.run("restore", &[]).await.document();
     assert_eq!(count(&repeated, "made"), 0, "{repeated:#}");
     assert_eq!(stage.hands.facts().await, before);
+    everything_comes_back_elsewhere_without_files(&stage, &friends, &before).await;
     stage.hands.clear().await;
+}
+
+/// Of a set, with what they need and nothing else, when nothing of the project is there.
+async fn parts_of_several_services_come_back(stage: &Stage) {
+    let select = ["--project-select", "router/gate,container/photos,image/gold"];
+    let part = stage.run("restore", &select).await.document_of(PARTIAL);
+    let made: Vec<(&str, &str)> = part["made"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["kind"].as_str().unwrap(), row["name"].as_str().unwrap()))
+        .collect();
+    let wanted = [
+        ("network", "net"),
+        ("subnet", "sub"),
+        ("router", "gate"),
+        ("image", "gold"),
+        ("container", "photos"),
+    ];
+    assert_eq!(made, wanted, "{part:#}");
+    // Of one object the parts were in a container that nobody asked for.
+    let notes = part["notes"].as_array().unwrap();
+    assert!(notes.len() == 1 && notes[0].as_str().unwrap().contains("object photos/slo"), "{part:#}");
+    assert_eq!(count(&part, "failed"), 0, "{part:#}");
+    let hands = &stage.hands;
+    assert!(volumes(hands).await.is_empty());
+    assert!(neutron(hands, "/ports", "ports").await.iter().all(|port| port["name"] != "eth"));
+    let images = hands.images().await;
+    assert_eq!((images.len(), &images[0]["name"]), (1, &json!("gold")));
+    let listed = hands.swift(Method::GET, "", &[], Vec::new()).await.text().await.unwrap();
+    assert_eq!(listed, "photos\n");
+}
+
+/// From and to Swift by an agent that may not write a byte to any file, and leaves none without bytes either; into another project.
+async fn everything_comes_back_elsewhere_without_files(stage: &Stage, friends: &Project, facts: &Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = async |action: &str, more: &[&str]| {
+        let streamed = ["--storage", "swift", "--container", "streamed", "--metadata-out", "-"];
+        let command = stage.command(action, &[&streamed[..], more].concat());
+        Said::by(without_files(&command, folder.path())).await.document()
+    };
+    let saved = run("backup", &[]).await;
+    assert_eq!((count(&saved, "missing"), count(&saved, "members")), (0, 4), "{saved:#}");
+    let restored = run("restore", &["--project-restore-to", &friends.id]).await;
+    assert_eq!((count(&restored, "failed"), count(&restored, "notes")), (0, 0), "{restored:#}");
+    assert_eq!((&restored["project_id"], count(&restored, "refused")), (&json!(friends.id), 0));
+    let theirs = Hands { login: login(&stage.project.user, &friends.name).await };
+    assert_eq!(&theirs.facts().await, facts);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -393,6 +448,12 @@ async fn servers_come_back_in_another_project_with_what_they_are_connected_with(
     assert_eq!(servers(&stage.hands).await.iter().filter(|row| row["id"] == *db).count(), 1);
 }
 
+/// An agent is told to stop, and does.
+fn stops(mut child: Child) {
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_that_fail_or_are_interrupted_leave_nothing_and_no_doubles() {
     let stage = Stage::new().await;
@@ -419,6 +480,12 @@ async fn servers_that_fail_or_are_interrupted_leave_nothing_and_no_doubles() {
     }
     let next = async || drop(stage.agent("backup", &["--dry-run"]).await);
     goes_with_the_next(&before, async || resources(hands).await, next).await;
+    // Told to stop, it tidies up itself.
+    stops(stage.under_way(("backup", &[]), hands, |found| images(found) >= 2).await);
+    assert_eq!(resources(hands).await, before);
+    for server in servers(hands).await {
+        hands.server_rests(server["id"].as_str().unwrap()).await;
+    }
 
     let url = format!("{NOVA}/servers/{bad}/action");
     as_admin(Method::POST, &url, json!({"os-resetState": {"state": "error"}})).await;
@@ -431,18 +498,26 @@ async fn servers_that_fail_or_are_interrupted_leave_nothing_and_no_doubles() {
 
     let to = ["--project-restore-to", friends.id.as_str()];
     let theirs = Hands { login: login(&stage.project.user, &friends.name).await };
-    // Nova has been asked for one server and does not get to hear of the other: nothing comes any more when the agent is dead.
     let nova = Proxy::http("127.0.0.1:8774".to_owned()).await;
-    let keystone = keystone_with(&[(8774, nova.port)]).await;
+    let glance = Proxy::http("127.0.0.1:9292".to_owned()).await;
+    let keystone = keystone_with(&[(8774, nova.port), (9292, glance.port)]).await;
+    let restoring = || {
+        let mut command = stage.command("restore", &to);
+        command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
+        command
+    };
+    // Told to stop while the disks of both are on their way. What was whole by then stays.
+    glance.rule("PUT", "/file", 2, Action::Stall);
+    stops(at_work(restoring(), "two uploads", async || glance.unused_rules() == 0).await);
+    assert_eq!(resources(&theirs).await, ["volumes data"]);
+    // Nova has been asked for one server and does not get to hear of the other: nothing comes any more when the agent is dead.
     nova.rule("POST", "/servers", 1, Action::Meet(Arc::new(Barrier::new(1))));
     nova.rule("POST", "/servers", 1, Action::Stall);
     let is_one_asked_for = async || {
         let found = resources(&theirs).await;
         found.iter().any(|row| row.starts_with("servers ")) && nova.unused_rules() == 0
     };
-    let mut command = stage.command("restore", &to);
-    command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
-    let mut child = at_work(command, "the first of two servers", is_one_asked_for).await;
+    let mut child = at_work(restoring(), "the first of two servers", is_one_asked_for).await;
     child.kill().unwrap();
     child.wait().unwrap();
     let restored = stage.run("restore", &to).await.document_of(PARTIAL);

@@ -6,10 +6,12 @@ mod cloud;
 
 use cloud::admin::{External, Flavor, VolumeType};
 use cloud::heat::stack;
-use cloud::project::{Hands, content, scribble};
+use cloud::login;
+use cloud::one_shot::Said;
+use cloud::project::{Hands, Project, content, scribble};
 use cloud::servers::resources;
 use cloud::stage::{PARTIAL, Stage, count};
-use cloud::whole::{neutron, volumes};
+use cloud::whole::{let_in, neutron, volumes};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -96,6 +98,8 @@ async fn connections(hands: &Hands) -> Value {
 async fn gateways_floating_addresses_and_groups_of_servers_come_back() {
     let external = External::create("172.30.7.0/24").await;
     let stage = Stage::new().await;
+    let friends = Project::create().await;
+    let_in(&stage.project, &friends).await;
     let hands = &stage.hands;
     two_homed(hands, &external).await;
     let (before, everything) = (connections(hands).await, resources(hands).await);
@@ -108,11 +112,22 @@ async fn gateways_floating_addresses_and_groups_of_servers_come_back() {
     );
     assert_eq!(resources(hands).await, everything);
 
+    // Into another project, beside the old ones.
+    let theirs = Hands { login: login(&stage.project.user, &friends.name).await };
+    let said = stage.run("restore", &["--project-restore-to", &friends.id]).await;
+    have_come_back(&said, &theirs, &old, &before).await;
+    assert_eq!(resources(hands).await, everything);
+
     let web = text(named(&servers(hands).await, "web"), "id").to_owned();
     hands.delete_server(&web).await;
     hands.clear_groups().await;
     hands.clear().await;
     let said = stage.run("restore", &[]).await;
+    have_come_back(&said, hands, &old, &before).await;
+}
+
+/// The restore says so, and what is connected with what in the project of `hands` is as it was. `old` was the floating address.
+async fn have_come_back(said: &Said, hands: &Hands, old: &Value, connected: &Value) {
     let new = neutron(hands, "/floatingips", "floatingips").await.remove(0);
     // A tenant may not choose it: another one is told, and makes the restore partial.
     let is_same = new["floating_ip_address"] == old["floating_ip_address"];
@@ -120,9 +135,9 @@ async fn gateways_floating_addresses_and_groups_of_servers_come_back() {
     assert_eq!((count(&restored, "failed"), count(&restored, "skipped")), (0, 0), "{restored:#}");
     assert_eq!(count(&restored, "notes"), usize::from(!is_same), "{restored:#}");
     let words =
-        format!("is {} and was {}", text(&new, "floating_ip_address"), text(&old, "floating_ip_address"));
+        format!("is {} and was {}", text(&new, "floating_ip_address"), text(old, "floating_ip_address"));
     assert!(is_same || restored["notes"][0].as_str().unwrap().contains(&words), "{restored:#}");
-    assert_eq!(connections(hands).await, before);
+    assert_eq!(&connections(hands).await, connected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@ use cloud::project::{Hands, Project, content, scribble};
 use cloud::servers::resources;
 use cloud::{LOOK, PATIENCE};
 use reqwest::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::path::Path;
 use std::process::Command;
@@ -85,12 +86,17 @@ async fn volumes_of_a_group_are_taken_by_one_snapshot_of_it_and_nothing_of_it_st
         snapshots.chain(resources(&hands).await).collect::<Vec<String>>()
     };
 
-    // Killed while the snapshot is there: the next one removes it, and does its own.
-    let killed = command(&project, folder.path(), "backup", &known);
-    let is_there = async || !hands.group_snapshots().await.is_empty();
-    let mut child = at_work(killed, "a snapshot of the group", is_there).await;
-    child.kill().unwrap();
-    child.wait().unwrap();
+    // Told to stop while the snapshot is there, it removes it itself; killed, the next one does, and its own.
+    for signal in [Signal::TERM, Signal::KILL] {
+        let ended = command(&project, folder.path(), "backup", &known);
+        let is_there = async || !hands.group_snapshots().await.is_empty();
+        let mut child = at_work(ended, "a snapshot of the group", is_there).await;
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let code = child.wait().unwrap().code();
+        if signal == Signal::TERM {
+            assert_eq!((code, all().await), (Some(143), before.clone()));
+        }
+    }
     let next = async || {
         let saved = run("backup", &known).await.document();
         assert_eq!(saved["consistency"], "crash-consistent", "{saved}");

@@ -14,7 +14,7 @@ mod proxy;
 use cloud::admin::VolumeType;
 use cloud::detour::keystone_with;
 use cloud::left::goes_with_the_next;
-use cloud::one_shot::{CEPH, Said, agent_of, at_work, heard_at_work, quota};
+use cloud::one_shot::{CEPH, Said, agent_of, at_work, heard_at_work, quota, without_files};
 use cloud::project::{CINDER, Hands, Project, content, scribble};
 use cloud::servers::{has_temporary, resources};
 use cloud::service::Service;
@@ -181,7 +181,10 @@ async fn comes_back(stage: &Stage, states: &[(Value, String); 2]) {
     let keystone = keystone_with(&[(8776, cinder.port)]).await;
     let mut command = stage.command("restore", &["--restore-name", "again"]);
     command.env("OS_AUTH_URL", format!("http://127.0.0.1:{keystone}/v3"));
-    let restored = Said::by(command).await.document();
+    // Nothing is put down on the way.
+    let nowhere = tempfile::tempdir().unwrap();
+    let restored = Said::by(without_files(&command, nowhere.path())).await.document();
+    assert_eq!(std::fs::read_dir(nowhere.path()).unwrap().count(), 0);
     let new = restored["volume_id"].as_str().unwrap();
     assert_eq!(&content(new), second);
     let (old, shown) = (stage.shown(&stage.volume).await, stage.shown(new).await);
@@ -464,7 +467,8 @@ async fn under_way(stage: &Stage, (action, more): (&str, &[&str]), kinds: &[&str
 async fn killed_or_aborted_it_leaves_nothing_for_long() {
     let stage = Stage::new("[DEFAULT]\n").await;
     let backup: (&str, &[&str]) = ("backup", &["--cinder-vol-id", &stage.volume]);
-    for kinds in [&["snapshots"][..], &["snapshots", "volumes"], &["snapshots", "volumes", "images"]] {
+    let steps = [&["snapshots"][..], &["snapshots", "volumes"], &["snapshots", "volumes", "images"]];
+    for kinds in steps {
         let mut child = under_way(&stage, backup, kinds).await;
         child.kill().unwrap();
         child.wait().unwrap();
@@ -473,10 +477,12 @@ async fn killed_or_aborted_it_leaves_nothing_for_long() {
     // The next agent finds what the dead ones left.
     stage.next_removes_all_but(&["volumes data".to_owned()]).await;
     // One that is told to stop tidies up itself.
-    let mut child = under_way(&stage, backup, &["snapshots"]).await;
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(143));
-    assert_eq!(stage.resources().await, ["volumes data"]);
+    for kinds in steps {
+        let mut child = under_way(&stage, backup, kinds).await;
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(143));
+        assert_eq!(stage.resources().await, ["volumes data"], "{kinds:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

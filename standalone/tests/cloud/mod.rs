@@ -18,6 +18,7 @@ pub mod secrets;
 pub mod servers;
 pub mod service;
 pub mod stage;
+pub mod step;
 pub mod tls;
 pub mod whole;
 

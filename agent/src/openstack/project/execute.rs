@@ -1,7 +1,7 @@
 //! Doing what a plan says, kind by kind in its order. What needs something that failed is passed over and told; what was made
 //! stays, and is listed.
 
-use super::container::{PartsList, store_lists};
+use super::container::{PartsLists, store_lists};
 use super::make;
 use super::marks::Mark;
 use super::members::{Restored, Work};
@@ -89,7 +89,7 @@ pub struct Execution<'a> {
     pub timestamp: i64,
     pub parallel: usize,
     new: Mapping,
-    lists: Vec<PartsList>,
+    lists: Vec<PartsLists>,
     outcome: Outcome,
 }
 

@@ -4,7 +4,7 @@
 //! Each resource has a chain of its own, named after the set, so that each is incremental for itself: a volume keeps its chain
 //! whichever server it is attached to.
 
-use super::container::{self, Lost, PartsList};
+use super::container::{self, Lost, PartsLists};
 use super::marks::Mark;
 use super::requests::Mapping;
 use super::servers;
@@ -79,7 +79,7 @@ pub struct Restored {
     pub notes: Vec<String>,
     /// What is otherwise than it was, and as good.
     pub remarks: Vec<String>,
-    pub lists: Vec<PartsList>,
+    pub lists: Option<PartsLists>,
 }
 
 impl Work<'_> {
@@ -189,10 +189,16 @@ impl Work<'_> {
                 container::restore(options, cloud, &self.store, name, &lost).await?
             }
         };
-        // What has failed may be tried again by the next restore; then it is not whole.
-        if notes.is_empty() {
-            containers::create(cloud, name, &mark.headers(false)).await?;
-        }
+        // What has failed may be tried again by the next restore; then it is not whole. Nor is it before its lists of parts are there.
+        let whole = notes.is_empty().then(|| mark.headers(false));
+        let lists = match (lists.is_empty(), whole) {
+            (true, None) => None,
+            (true, Some(whole)) => {
+                containers::create(cloud, name, &whole).await?;
+                None
+            }
+            (false, whole) => Some(PartsLists { container: name.to_owned(), whole, lists }),
+        };
         Ok(Restored { id: name.to_owned(), notes, lists, ..Restored::default() })
     }
 

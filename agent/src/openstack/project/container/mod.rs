@@ -5,5 +5,5 @@ mod layout;
 mod restore;
 mod save;
 
-pub use restore::{PartsList, restore, store_lists};
+pub use restore::{PartsLists, restore, store_lists};
 pub use save::{Lost, save};

@@ -5,6 +5,7 @@ use crate::actions::ActionError;
 use crate::openstack::cloud::Cloud;
 use crate::openstack::error::CloudError;
 use crate::openstack::pipe;
+use crate::openstack::swift::containers;
 use crate::openstack::swift::objects::{self, Facts};
 use crate::openstack::volume::{feed, restore_request};
 use crate::options::typed::ActionOptions;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use freezer_storage::Store;
 use freezer_vault::image::{self, ImageOutput};
 use futures_util::{Stream, StreamExt};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::io;
 use std::pin::Pin;
@@ -24,10 +25,17 @@ const PIECES: usize = 4;
 /// Swift takes no longer list.
 const MOST_LIST_BYTES: u64 = 16 << 20;
 
-/// An object that consists of others, to be stored when all of those are there.
+/// Objects of one container that consist of others, to be stored when all of those are there.
+#[derive(Debug)]
+pub struct PartsLists {
+    pub container: String,
+    /// Headers that say that the container is whole, unless something else of it has failed.
+    pub whole: Option<Map<String, Value>>,
+    pub lists: Vec<PartsList>,
+}
+
 #[derive(Debug)]
 pub struct PartsList {
-    pub container: String,
     name: String,
     facts: Facts,
     body: Bytes,
@@ -58,14 +66,23 @@ pub async fn restore(
     Ok((filling.problems, filling.lists))
 }
 
-/// Stores the lists of parts; answers what could not be.
-pub async fn store_lists(cloud: &Cloud, lists: Vec<PartsList>) -> Vec<String> {
+/// Stores the lists of parts; answers what could not be. Only then a container is whole: what is missing is tried again by the next
+/// restore.
+pub async fn store_lists(cloud: &Cloud, waiting: Vec<PartsLists>) -> Vec<String> {
     let mut problems = Vec::new();
-    for PartsList { container, name, facts, body } in lists {
-        let body = for_swift(&body).unwrap_or(body);
-        let facts = Facts { bytes: body.len() as u64, ..facts };
-        if let Err(error) = objects::put(cloud, &container, &name, &facts, body.into()).await {
-            problems.push(format!("object {container}/{name}: {error}"));
+    for PartsLists { container, whole, lists } in waiting {
+        let known = problems.len();
+        for PartsList { name, facts, body } in lists {
+            let body = for_swift(&body).unwrap_or(body);
+            let facts = Facts { bytes: body.len() as u64, ..facts };
+            if let Err(error) = objects::put(cloud, &container, &name, &facts, body.into()).await {
+                problems.push(format!("object {container}/{name}: {error}"));
+            }
+        }
+        if let Some(whole) = whole.filter(|_| problems.len() == known)
+            && let Err(error) = containers::create(cloud, &container, &whole).await
+        {
+            problems.push(format!("container {container}: {error}"));
         }
     }
     problems
@@ -117,8 +134,8 @@ impl Filling<'_> {
         while (body.len() as u64) < entry.facts.bytes.min(MOST_LIST_BYTES) {
             body.extend_from_slice(&self.source.piece(entry.facts.bytes - body.len() as u64).await?);
         }
-        let (container, name) = (self.container.to_owned(), entry.listed.name.clone());
-        self.lists.push(PartsList { container, name, facts: entry.facts.clone(), body: body.into() });
+        let (name, facts) = (entry.listed.name.clone(), entry.facts.clone());
+        self.lists.push(PartsList { name, facts, body: body.into() });
         Ok(())
     }
 
