@@ -437,3 +437,25 @@ pub(crate) fn people(bytes: u64) -> String {
     let name = UNITS.get(unit).copied().unwrap_or("B");
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {name}") }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::options::Values;
+
+    /// What is on the disk already looks the same whether it was flushed or not: the kernel does it sooner or later.
+    #[test]
+    fn file_systems_are_flushed_unless_told_otherwise() {
+        for (said, is_flushed) in
+            [(json!({}), true), (json!({"sync": true}), true), (json!({"sync": false}), false)]
+        {
+            let mut values = Values::default();
+            values.fill(said.as_object().unwrap());
+            values.fill(json!({"storage": "local", "path_to_backup": "/srv"}).as_object().unwrap());
+            let options = ActionOptions::from_values(&values, "own").unwrap();
+            let request = request(&options, &Surroundings::default(), None).unwrap();
+            assert_eq!(request.source.sync, is_flushed, "{said}");
+        }
+    }
+}
