@@ -8,6 +8,7 @@ use freezer_testkit::bank::{SETUP, ask, checked, moved, write_on};
 use freezer_testkit::private::PrivateMariadb;
 use serde_json::Value;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 async fn agent(work: &Path, arguments: &[&str]) -> Said {
@@ -17,6 +18,22 @@ async fn agent(work: &Path, arguments: &[&str]) -> Said {
 /// The rights that the documentation names.
 const RIGHTS: &str = "CREATE USER backup@127.0.0.1 IDENTIFIED BY 'se\"cret'; \
     GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR, REPLICATION SLAVE ON *.* TO backup@127.0.0.1";
+
+/// Where the files of level 0 stand in the binary log, as the backup says: log, position, GTID.
+fn position(work: &Path) -> [String; 3] {
+    let line = "gzip -dc store/data/tar/h_db/*/0_*/data | tar --extract --to-stdout ./position.json";
+    let output =
+        Command::new("bash").current_dir(work).args(["-o", "pipefail", "-c", line]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let parts: Vec<String> = document["binlog"].as_str().unwrap().split('\'').map(str::to_owned).collect();
+    assert_eq!(parts.len(), 7, "{document}");
+    [1, 3, 5].map(|part| parts[part].clone())
+}
+
+/// mariadb-backup of another release, which has other words for the place in the log.
+const OTHER_WORDS: &str = "#!/bin/bash\nset -o pipefail\n\
+    { mariadb-backup \"$@\" 2>&1 >&3 | sed 's/binlog position:/place in the log:/' >&2; } 3>&1\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_of_a_server_come_back_at_any_moment() {
@@ -30,7 +47,7 @@ async fn files_of_a_server_come_back_at_any_moment() {
     ask(port, RIGHTS);
     let conf = work.join("mysql.conf");
     let text = format!("[default]\nhost = 127.0.0.1\nport = {port}\nuser = backup\npassword = se\"cret\n");
-    std::fs::write(&conf, text).unwrap();
+    std::fs::write(&conf, &text).unwrap();
     let conf = conf.display().to_string();
     let backup = async || {
         let physical = ["--mysql-form", "physical", "--incremental", "--mysql-conf", &conf];
@@ -53,6 +70,9 @@ async fn files_of_a_server_come_back_at_any_moment() {
     let levels = [&base["curr_backup_level"], &log["curr_backup_level"]];
     assert_eq!(levels, [&Value::from(0), &Value::from(1)], "{base} {log}");
 
+    let [file, offset, gtid] = position(work);
+    assert!(file.starts_with("log.") && gtid.starts_with("0-7-"), "{file} {offset} {gtid}");
+
     // A moment that is known, and what comes after it.
     ask(port, "CREATE USER later@localhost IDENTIFIED BY 'x'");
     let then = moved(port);
@@ -73,7 +93,9 @@ async fn files_of_a_server_come_back_at_any_moment() {
         let target = work.join(name);
         let place = target.display().to_string();
         let what = ["--action", "restore", "--restore-abs-path", &place];
-        Said::by_agent(mode, &work.join("store"), &[], &[&what[..], more].concat()).await.document();
+        let said = Said::by_agent(mode, &work.join("store"), &[], &[&what[..], more].concat()).await;
+        let told = said.document()["warnings"].to_string();
+        assert!(told.contains(&format!("the files are of {file}:{offset}, GTID {gtid}")), "{told}");
         let run = work.join(format!("{name}.run"));
         std::fs::create_dir(&run).unwrap();
         PrivateMariadb::start_on(&run, &target, &[])
@@ -110,4 +132,17 @@ async fn files_of_a_server_come_back_at_any_moment() {
     // Logs that begin anew are not taken for those that were to come.
     ask(port, "RESET MASTER");
     assert_eq!(backup().await["curr_backup_level"], 0);
+
+    // Where nobody says how the files stand in the logs, the run says that.
+    let program = work.join("other-words");
+    std::fs::write(&program, OTHER_WORDS).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let other = work.join("other.conf").display().to_string();
+    std::fs::write(&other, format!("{text}backup_program = {}\n", program.display())).unwrap();
+    let whole = ["--action", "backup", "--mysql-form", "physical", "--mysql-conf"];
+    for (conf, is_told) in [(&conf, false), (&other, true)] {
+        let said = agent(work, &[&whole[..], &[conf.as_str()]].concat()).await;
+        assert_eq!(said.document()["is_partial"], false);
+        assert_eq!(said.err.contains("did not say where in the binary log"), is_told, "{}", said.err);
+    }
 }

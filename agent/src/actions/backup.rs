@@ -54,7 +54,7 @@ pub(super) async fn read(
     let mut request = request(options, around, held)?;
     let warnings = vendors(options, around, &mut request, &monitor).await?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let cluster = feed(options, around, &mut request, &monitor).await?;
+    let server = feed(options, around, &mut request, &monitor).await?;
     let Targets { stores, mut failed, opened } = Targets::open(options, around).await?;
     let checksum = checksum(options, held).await;
     let mut report = match freezer_vault::backup::backup_to_all(stores, request, monitor.clone()).await {
@@ -64,11 +64,8 @@ pub(super) async fn read(
     };
     let holders = holders(opened, &report, &mut failed);
     report.warnings.extend(warnings);
-    if let Some(cluster) = cluster {
-        report.warnings.extend(cluster.warning());
-        if !report.dry_run {
-            report.warnings.extend(cluster.release().await);
-        }
+    if let Some(server) = server {
+        report.warnings.extend(server.end(report.dry_run).await);
     }
     let mut done = match holders.first().filter(|_| !options.storages.is_empty()) {
         // The record is of a storage that holds the backup.
@@ -166,28 +163,56 @@ async fn vendors(
     }
 }
 
-/// What gives the content when it is no folder. A cluster wants to know when its backup is committed.
+/// A server that has something to say of its backup when that is over.
+enum Server {
+    /// Wants to know when its backup is committed.
+    Postgresql(Arc<Cluster>),
+    Mariadb(Arc<Files>),
+}
+
+impl Server {
+    /// The backup is committed, or would have been; answers what is worth a warning.
+    async fn end(self, is_dry: bool) -> Vec<String> {
+        match self {
+            Self::Postgresql(cluster) => {
+                let mut warnings: Vec<String> = cluster.warning().into_iter().collect();
+                if !is_dry {
+                    warnings.extend(cluster.release().await);
+                }
+                warnings
+            }
+            Self::Mariadb(files) => {
+                let warnings = files.warnings();
+                warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                warnings
+            }
+        }
+    }
+}
+
+/// What gives the content when it is no folder.
 async fn feed(
     options: &ActionOptions,
     around: &Surroundings,
     request: &mut BackupRequest,
     monitor: &Arc<Monitor>,
-) -> Result<Option<Arc<Cluster>>, ActionError> {
+) -> Result<Option<Server>, ActionError> {
     if let (Medium::Postgresql, Some(file)) = (&options.medium, &options.postgresql_conf) {
         let conf = PostgresqlConf::read(file).map_err(ActionError::Failed)?;
         let (name, now) = (&options.backup_name, around.now_secs);
         let cluster = Cluster::look(conf, name, options.incremental, now, monitor).await;
         let cluster = Arc::new(cluster.map_err(ActionError::Failed)?);
         request.feed = Some(cluster.clone());
-        return Ok(Some(cluster));
+        return Ok(Some(Server::Postgresql(cluster)));
     }
     if let (Medium::MysqlFiles, Some(file)) = (&options.medium, &options.mysql_conf) {
         let conf = ControlPlaneConf::of_server(file).map_err(ActionError::Failed)?;
         let missing = || ActionError::Failed("mysql_conf names no server".to_owned());
         let conf = conf.databases.ok_or_else(missing)?;
         let files = Files::look(conf, options.incremental, around.now_secs, monitor).await;
-        request.feed = Some(Arc::new(files.map_err(ActionError::Failed)?));
-        return Ok(None);
+        let files = Arc::new(files.map_err(ActionError::Failed)?);
+        request.feed = Some(files.clone());
+        return Ok(Some(Server::Mariadb(files)));
     }
     let feed: Arc<dyn Feed> = match (&options.medium, &options.cloud_conf, &options.mysql_conf) {
         (Medium::ControlPlane, Some(file), _) => {
@@ -434,4 +459,26 @@ pub(crate) fn people(bytes: u64) -> String {
     }
     let name = UNITS.get(unit).copied().unwrap_or("B");
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {name}") }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::options::Values;
+
+    /// What is on the disk already looks the same whether it was flushed or not: the kernel does it sooner or later.
+    #[test]
+    fn file_systems_are_flushed_unless_told_otherwise() {
+        for (said, is_flushed) in
+            [(json!({}), true), (json!({"sync": true}), true), (json!({"sync": false}), false)]
+        {
+            let mut values = Values::default();
+            values.fill(said.as_object().unwrap());
+            values.fill(json!({"storage": "local", "path_to_backup": "/srv"}).as_object().unwrap());
+            let options = ActionOptions::from_values(&values, "own").unwrap();
+            let request = request(&options, &Surroundings::default(), None).unwrap();
+            assert_eq!(request.source.sync, is_flushed, "{said}");
+        }
+    }
 }

@@ -231,7 +231,7 @@ pub const KEYS: &[Key] = &[
     key(CLOUD, "project_restore_to", Kind::Text, "Id of another project to restore a project into (the user needs a role there)"),
     key(CLOUD, "temp_resource_prefix", Kind::Text, "Prefix of temporary resources").or("freezer_"),
     key(HOST, "cloud_conf", Kind::Text, "File that says what the control plane consists of (mode cloud)"),
-    key(HOST, "mysql_conf", Kind::Text, "Access file of MariaDB or MySQL (mode mysql): host, port or socket, user, password; names, exclude"),
+    key(HOST, "mysql_conf", Kind::Text, "Access file of MariaDB or MySQL (mode mysql): host, port or socket, user, password; names, exclude, one_transaction"),
     key(HOST, "mysql_form", Kind::Choice(FORMS), "Mode mysql saves dumps of databases, or the server's files with mariadb-backup and its binary logs as increments (physical)").or("dump"),
     key(HOST, "recovery_target_binlog", Kind::Text, "Place FILE:POSITION in MariaDB's binary logs to which a restored server is brought (mysql_form physical; restore_from_date brings it to a time)"),
     key(HOST, "postgresql_conf", Kind::Text, "Access file of PostgreSQL (mode postgresql): host, port, user, passfile or service; slot, checkpoint, bin_dir"),

@@ -17,7 +17,7 @@ use support::*;
 struct Made<'a> {
     engine: &'a str,
     codec: &'a str,
-    /// A pass phrase file and `cfb8` or `cfb128-6`.
+    /// A pass phrase file and `cfb8`, `cfb128-6` or `cfb128-7`.
     cipher: Option<(PathBuf, &'a str)>,
 }
 
@@ -145,7 +145,7 @@ async fn chains_restore() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn encrypted_chains_restore() {
-    for (engine, cipher) in [("v1", "cfb8"), ("v2", "cfb128-6")] {
+    for (engine, cipher) in [("v1", "cfb8"), ("v2", "cfb128-6"), ("v1", "cfb128-7"), ("v2", "cfb128-7")] {
         for word in ["with an end of line\n", "without"] {
             let room = Room::new();
             std::fs::write(room.path("pass"), word).unwrap();
@@ -167,6 +167,30 @@ async fn encrypted_chains_restore() {
             assert!(!room.path("none").exists());
         }
     }
+}
+
+/// Release 7 begins its encryption anew with each piece: where bzip2 was used, only segments tell where that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn bzip2_of_release_7_needs_its_segments() {
+    let room = Room::new();
+    std::fs::write(room.path("pass"), "word\n").unwrap();
+    plant_blocks(&room.source());
+    // Several blocks of bzip2.
+    std::fs::write(room.source().join("sub/large"), noise(31, 3_000_000)).unwrap();
+    let made = Made { engine: "v2", codec: "bzip2", cipher: Some((room.path("pass"), "cfb128-7")) };
+    made.level(&room, 0);
+    let first = kept(&room.source());
+    change_blocks(&room.source(), 1);
+    made.level(&room, 1);
+    let with = |target: &str| RestoreRequest { pass_phrase: Some(pass("word")), ..room.to(target) };
+    expect(&room, RestoreRequest { not_after_secs: Some(T0), ..with("before") }, &first).await;
+    expect(&room, with("restored"), &kept(&room.source())).await;
+
+    std::fs::remove_dir_all(folder(&room, "data", 0).join("segments")).unwrap();
+    let request = RestoreRequest { not_after_secs: Some(T0), ..with("without") };
+    let report = room.restore(request).await.unwrap();
+    let is_lost = |path: &str| report.problems.iter().any(|problem| problem.path == path);
+    assert!(report.is_partial && is_lost("sub/large"), "{:?}", report.problems);
 }
 
 /// Release 6 of the first engine loses the last bytes of what it encrypts.

@@ -47,6 +47,10 @@ impl Server {
         }
     }
 
+    pub fn has_log(&self) -> Result<bool, String> {
+        Ok(self.ask("SELECT @@log_bin")?.trim() == "1")
+    }
+
     /// Its binary logs, oldest first.
     pub fn logs(&self) -> Result<Vec<Log>, String> {
         let answer = self.ask("SHOW BINARY LOGS")?;

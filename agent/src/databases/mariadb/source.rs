@@ -8,7 +8,7 @@ use freezer_vault::backup::{Feed, Members, Owner, TarError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Folder of the stream's parts.
 pub(super) const BASE: &str = "base";
@@ -32,6 +32,8 @@ pub struct Files {
     now_secs: i64,
     /// Set when there are to be increments.
     going_on: Option<GoingOn>,
+    /// What whoever asked for the backup should know of it.
+    doubts: Mutex<Vec<String>>,
 }
 
 struct GoingOn {
@@ -62,7 +64,12 @@ impl Files {
             Ok(Some(GoingOn { identity: asked.identity()?, logs: asked.logs()? }))
         };
         let going_on = tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())??;
-        Ok(Self { server, now_secs, going_on })
+        Ok(Self { server, now_secs, going_on, doubts: Mutex::default() })
+    }
+
+    /// What was found while the backup was made.
+    pub fn warnings(&self) -> Vec<String> {
+        self.doubts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn owner(&self) -> Owner {
@@ -95,9 +102,26 @@ impl Files {
         if !said.contains("completed OK!") {
             return Err(TarError::Stream("mariadb-backup does not say that it is complete".to_owned()));
         }
-        let line = said.lines().find_map(|line| line.split_once("binlog position: ")).map(|(_, place)| place);
+        let line = position(&said);
+        if line.is_none() {
+            let doubts = self.doubt_position();
+            self.doubts.lock().unwrap_or_else(PoisonError::into_inner).extend(doubts);
+        }
         let document = serde_json::to_vec(&json!({"binlog": line})).unwrap_or_default();
         members.document(POSITION, self.owner(), &document)
+    }
+
+    /// Nobody said where the files stand in the log: nothing to worry about where the server keeps none.
+    fn doubt_position(&self) -> Option<String> {
+        let why = match self.server.has_log() {
+            Ok(false) => return None,
+            Ok(true) => String::new(),
+            Err(cause) => format!(" (whether the server keeps one could not be asked: {cause})"),
+        };
+        Some(format!(
+            "mariadb-backup did not say where in the binary log the files are{why}, so {POSITION} does not know it; a \
+             restore looks for it in the files themselves, and says what it found: try one before you rely on the logs"
+        ))
     }
 
     fn log(&self, log: &Log, members: &mut Members<'_>) -> Result<(), TarError> {
@@ -112,6 +136,11 @@ impl Files {
         });
         self.ended(saved, program).map(drop)
     }
+}
+
+/// Where the files stand in the log, as mariadb-backup says it at its end.
+fn position(said: &str) -> Option<&str> {
+    said.lines().find_map(|line| line.split_once("binlog position: ")).map(|(_, place)| place.trim())
 }
 
 impl Feed for Files {

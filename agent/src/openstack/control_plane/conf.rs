@@ -18,6 +18,8 @@ pub struct DatabaseConf {
     /// Empty: all but the server's own.
     pub names: Vec<String>,
     pub exclude: Vec<String>,
+    /// All are dumped in one transaction, into one part.
+    pub one_transaction: bool,
     pub dump_program: String,
     pub client_program: String,
     pub backup_program: String,
@@ -114,6 +116,14 @@ impl ControlPlaneConf {
             let text = get(key).unwrap_or_default();
             text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
         };
+        let one_transaction =
+            match get("one_transaction").map(|text| text.trim().to_ascii_lowercase()).as_deref() {
+                None | Some("false") => false,
+                Some("true") => true,
+                Some(other) => {
+                    return Err(named(&format!("one_transaction: '{other}' is neither true nor false")));
+                }
+            };
         let port = get("port").map(|text| text.trim().parse::<u16>()).transpose();
         let socket = get("socket");
         let databases = DatabaseConf {
@@ -124,6 +134,7 @@ impl ControlPlaneConf {
             password: get("password").map(Zeroizing::new),
             names: list("names"),
             exclude: list("exclude"),
+            one_transaction,
             dump_program: get("dump_program").unwrap_or_else(|| "mariadb-dump".to_owned()),
             client_program: get("client_program").unwrap_or_else(|| "mariadb".to_owned()),
             backup_program: get("backup_program").unwrap_or_else(|| BACKUP_PROGRAM.to_owned()),
@@ -134,7 +145,7 @@ impl ControlPlaneConf {
     }
 }
 
-const SERVER_KEYS: [&str; 11] = [
+const SERVER_KEYS: [&str; 12] = [
     "host",
     "port",
     "socket",
@@ -142,6 +153,7 @@ const SERVER_KEYS: [&str; 11] = [
     "password",
     "names",
     "exclude",
+    "one_transaction",
     "dump_program",
     "client_program",
     "backup_program",
@@ -195,6 +207,8 @@ fn databases(config: &Config) -> Result<Option<DatabaseConf>, String> {
         password: get("password").map(Zeroizing::new),
         names: config.list("database", "names"),
         exclude: config.list("database", "exclude"),
+        // Each service's is restored by itself.
+        one_transaction: false,
         dump_program: get("dump_program").unwrap_or_default(),
         client_program: get("client_program").unwrap_or_default(),
         backup_program: BACKUP_PROGRAM.to_owned(),

@@ -1,5 +1,5 @@
-//! Databases of MariaDB or MySQL as streams: one consistent transaction each, with the position of the binary log at its
-//! start. The server's own programs are used; their login goes to them through a pipe, never in arguments or on disk.
+//! Databases of MariaDB or MySQL as streams: a consistent transaction for each, or one for all of them, with the position of the
+//! binary log at its start. The server's own programs are used; their login goes to them through a pipe, never in arguments or on disk.
 
 use super::conf::DatabaseConf;
 use serde_json::{Value, json};
@@ -54,8 +54,8 @@ impl DatabaseConf {
         Ok(text)
     }
 
-    /// Starts the dump of one database.
-    pub fn dump(&self, name: &str, has_log: bool) -> Result<Dump, String> {
+    /// Starts the dump of these databases, in one transaction.
+    pub fn dump(&self, names: &[String], has_log: bool) -> Result<Dump, String> {
         let mut command = self.command(&self.dump_program);
         command.args([
             "--single-transaction",
@@ -69,7 +69,7 @@ impl DatabaseConf {
         if has_log {
             command.args(["--master-data=2", "--gtid"]);
         }
-        command.args(["--databases", name]);
+        command.arg("--databases").args(names);
         let mut child = self.start(&mut command)?;
         let output = child.stdout.take().ok_or("no output")?;
         let complaints = listen(&mut child);

@@ -16,6 +16,9 @@ pub const DOCUMENT: &str = "control-plane.json";
 /// The same of a database server's backup.
 pub const SERVER_DOCUMENT: &str = "databases.json";
 
+/// Where databases are that were dumped in one transaction.
+const TOGETHER: &str = "databases/together";
+
 pub struct Parts {
     pub conf: ControlPlaneConf,
     pub small: Vec<Small>,
@@ -75,21 +78,25 @@ impl Parts {
                 return Ok(());
             }
         };
-        for name in names {
-            parts.push(self.database(conf, &name, has_log, members)?);
+        // Not side by side: a dump that waits for its turn is given up by the server after net_write_timeout.
+        let at_once = if conf.one_transaction { names.len().max(1) } else { 1 };
+        for names in names.chunks(at_once) {
+            parts.push(self.dumped(conf, names, has_log, members)?);
         }
         Ok(())
     }
 
-    fn database(
+    /// Databases that are dumped in one transaction.
+    fn dumped(
         &self,
         conf: &DatabaseConf,
-        name: &str,
+        names: &[String],
         has_log: bool,
         members: &mut Members<'_>,
     ) -> Result<Value, TarError> {
-        let member = format!("databases/{name}");
-        let outcome = match conf.dump(name, has_log) {
+        let name = names.join(",");
+        let member = if names.len() > 1 { TOGETHER.to_owned() } else { format!("databases/{name}") };
+        let outcome = match conf.dump(names, has_log) {
             Ok(mut dump) => {
                 let streamed = members.stream(&member, Owner::private(self.now_secs), &mut dump)?;
                 streamed.map_err(|error| error.to_string()).and_then(|streamed| Ok((streamed, dump.end()?)))

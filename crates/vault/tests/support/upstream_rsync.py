@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Writes one level as Freezer's engines rsync (v1) and rsyncv2 (v2) write it, from their description.
 
-    upstream_rsync.py v1|v2 SOURCE BASE|- DATA ENGINE_METADATA gzip|bzip2 [PASS_FILE cfb8|cfb128-6]
+    upstream_rsync.py v1|v2 SOURCE BASE|- DATA ENGINE_METADATA gzip|bzip2 [PASS_FILE cfb8|cfb128-6|cfb128-7]
 
-Python 3 and openssl only: MessagePack is written by hand.
+With cfb128-7 of the second engine there are segments beside DATA, as on Swift. Python 3 and openssl only: MessagePack is written by
+hand.
 """
 
 import bz2
@@ -19,6 +20,8 @@ import sys
 import zlib
 
 BLOCK = 4096
+# So much is given to the compressor of the second engine at once (max_segment_size).
+PIECE = 60000
 
 
 # MessagePack, as Python 2's library writes it (texts are raw) and where it is longer as Python 3's does.
@@ -315,21 +318,33 @@ def level_v1(base, codec):
     return stream, one_shot(codec, json.dumps(meta).encode())
 
 
-def stored(stream, codec, engine, pass_file, cipher):
+def bursts(stream, codec, engine):
+    """What the compressor gives for each call."""
+    if engine == 'v2':
+        whole = b''.join(stream)
+        stream = [whole[at:at + PIECE] for at in range(0, len(whole), PIECE)]
     packer = compressor(codec)
+    return [packer.compress(piece) for piece in stream] + [packer.flush()]
+
+
+def stored(stream, codec, engine, pass_file, cipher):
+    pieces = bursts(stream, codec, engine)
+    packed = b''.join(pieces)
     if not pass_file:
-        return b''.join([packer.compress(piece) for piece in stream] + [packer.flush()])
+        return [packed]
     key = key_of(pass_file, b'saltsalt')
-    packed = b''.join([packer.compress(piece) for piece in stream] + [packer.flush()])
     if cipher == 'cfb8':
-        return key[0] + encrypt(key, 'cfb8', packed)
+        return [key[0], encrypt(key, 'cfb8', packed)]
+    if cipher == 'cfb128-7':
+        # Release 7 begins anew with each piece.
+        return [key[0]] + [encrypt(key, 'cfb', piece) if piece else b'' for piece in pieces]
     # Release 6 holds back to whole blocks: the second engine fills the last one up, the first loses it.
     over = len(packed) % 16
     if engine == 'v2':
         packed += b'p' * (16 - over if over else 0)
     else:
         packed = packed[:len(packed) - over]
-    return key[0] + encrypt(key, 'cfb', packed)
+    return [key[0], encrypt(key, 'cfb', packed)]
 
 
 def main():
@@ -338,8 +353,15 @@ def main():
     before = open(base, 'rb').read() if base != '-' else None
     os.chdir(source)
     stream, engine_metadata = (level_v1 if engine == 'v1' else level_v2)(before, codec)
+    pieces = stored(stream, codec, engine, pass_file, cipher)
     with open(data, 'wb') as out:
-        out.write(stored(stream, codec, engine, pass_file, cipher))
+        out.write(b''.join(pieces))
+    if (engine, cipher) == ('v2', 'cfb128-7'):
+        folder = os.path.join(os.path.dirname(data), 'segments')
+        os.makedirs(folder)
+        for number, piece in enumerate(pieces):
+            with open(os.path.join(folder, '%08d' % number), 'wb') as out:
+                out.write(piece)
     with open(meta, 'wb') as out:
         out.write(engine_metadata)
 

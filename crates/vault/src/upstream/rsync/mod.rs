@@ -15,6 +15,7 @@ mod msgpack;
 mod open;
 mod output;
 mod patch;
+mod pieces;
 mod records;
 mod replay;
 mod signatures;

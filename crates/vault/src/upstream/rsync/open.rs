@@ -1,10 +1,11 @@
 //! From the stored bytes of a level to its stream: which engine, which cipher, which compression.
 //!
 //! The key is always derived with MD5, and the pass phrase is the first line of its file with the end of that line, if it has
-//! one. Freezer 4 and 5 wrote CFB8, 6 CFB128, 7 CFB128 that begins anew at places only a search finds
-//! ([`super::unchain`]; in streams of zlib only).
+//! one. Freezer 4 and 5 wrote CFB8, 6 CFB128, 7 CFB128 that begins anew at places that a search finds in streams of zlib
+//! ([`super::unchain`]), and that segments on Swift tell in those of bzip2 ([`super::pieces`]).
 
 use super::Flavour;
+use super::pieces;
 use super::unchain::Unchained;
 use crate::VaultError;
 use crate::catalogue::Level;
@@ -26,6 +27,8 @@ pub(crate) struct Opening {
     pub(super) flavour: Flavour,
     codec: Codec,
     cipher: Option<Cipher>,
+    /// Lengths of what was encrypted piece by piece; empty where nothing tells them.
+    pieces: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +88,22 @@ impl Opening {
         let Some(cipher) = &self.cipher else { return Ok(self.codec.reader(stored)) };
         let mut header = [0; HEADER_BYTES];
         stored.read_exact(&mut header)?;
-        let no_header = || io::Error::other("it has no encryption header");
         if (self.codec, cipher.mode) == (Codec::Zlib, Mode::Cfb128) {
             return Ok(Box::new(Unchained::new(stored, &cipher.pass, &header).ok_or_else(no_header)?));
         }
-        let decrypting = cipher.start(&header).ok_or_else(no_header)?;
-        Ok(self.codec.reader(Box::new(Decrypting { inner: stored, decryptor: decrypting })))
+        let decryptor = cipher.start(&header).ok_or_else(no_header)?;
+        let pieces = (!self.pieces.is_empty()).then(|| Pieces {
+            cipher: cipher.clone(),
+            header,
+            left: 0,
+            following: self.pieces.clone().into_iter(),
+        });
+        Ok(self.codec.reader(Box::new(Decrypting { inner: stored, decryptor, pieces })))
     }
+}
+
+fn no_header() -> io::Error {
+    io::Error::other("it has no encryption header")
 }
 
 impl Cipher {
@@ -126,12 +138,42 @@ impl AnyDecryptor {
 struct Decrypting {
     inner: Box<dyn Read + Send>,
     decryptor: AnyDecryptor,
+    pieces: Option<Pieces>,
+}
+
+/// What was encrypted from the beginning again and again.
+struct Pieces {
+    cipher: Cipher,
+    header: [u8; HEADER_BYTES],
+    /// Bytes of the piece that is read.
+    left: u64,
+    following: std::vec::IntoIter<u64>,
+}
+
+impl Decrypting {
+    /// How many bytes the decryption that has begun is good for.
+    fn good_for(&mut self) -> io::Result<u64> {
+        let Some(pieces) = &mut self.pieces else { return Ok(u64::MAX) };
+        if pieces.left == 0
+            && let Some(length) = pieces.following.next()
+        {
+            self.decryptor = pieces.cipher.start(&pieces.header).ok_or_else(no_header)?;
+            pieces.left = length;
+        }
+        // Behind the last one there is nothing.
+        Ok(if pieces.left == 0 { u64::MAX } else { pieces.left })
+    }
 }
 
 impl Read for Decrypting {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(out)?;
-        self.decryptor.decrypt(out.get_mut(..count).unwrap_or_default());
+        let most = usize::try_from(self.good_for()?).unwrap_or(usize::MAX).min(out.len());
+        let part = out.get_mut(..most).unwrap_or_default();
+        let count = self.inner.read(part)?;
+        self.decryptor.decrypt(part.get_mut(..count).unwrap_or_default());
+        if let Some(pieces) = &mut self.pieces {
+            pieces.left = pieces.left.saturating_sub(count as u64);
+        }
         Ok(count)
     }
 }
@@ -157,7 +199,7 @@ pub(crate) async fn sniff(
             let codec = Codec::sniff(&head).ok_or_else(|| {
                 unreadable(format!("{name} begins neither like zlib nor like bzip2 (byte 0)"))
             })?;
-            return Ok(Opening { flavour, codec, cipher: None });
+            return Ok(Opening { flavour, codec, cipher: None, pieces: Vec::new() });
         }
     };
     let Some(pass) = pass else { return Err(VaultError::PassPhraseMissing { backup }) };
@@ -170,7 +212,13 @@ pub(crate) async fn sniff(
                 decryptor.decrypt(&mut clear);
             }
             if let Some(codec) = Codec::sniff(&clear).filter(|codec| is_best(*codec, &clear)) {
-                return Ok(Opening { flavour, codec, cipher: Some(cipher) });
+                let pieces = match (flavour, codec, mode) {
+                    (Flavour::V2 { .. }, Codec::Bzip2, Mode::Cfb128) => {
+                        pieces::lengths(store, hbn, level).await?
+                    }
+                    _ => Vec::new(),
+                };
+                return Ok(Opening { flavour, codec, cipher: Some(cipher), pieces });
             }
         }
     }
