@@ -58,9 +58,9 @@ pub fn a_trust_is_given_up_by_its_last_job_and_never_taken_again(place: &Place) 
         let claimed = tx.trusts().claim(&p("q"), &trust("t2"))?;
         tx.trusts().release(&p("q"), &trust("t2"), NOW).map(|_| claimed)
     };
-    assert!(begin_to_use(place, "four", "t2"));
+    assert!(begin_to_use(place, "of p", "t2"));
     assert!(!place.db.transaction(others).unwrap());
-    assert!(begin_to_use(place, "five", "t2"), "it was not given up by that");
+    assert!(begin_to_use(place, "of p, too", "t2"), "it was not given up by that");
     assert_eq!(to_end("ann"), [trust("t")]);
 
     let ended = |at: Timestamp| place.db.transaction(|tx| tx.trusts().ended("t", at)).unwrap();

@@ -255,6 +255,13 @@ async fn serve(mut client: TcpStream, upstream: &str, shared: &Shared) -> std::i
             while client.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
             Ok(())
         }
+        // A body without a length comes and goes as it is made.
+        None if head.headers.get("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) => {
+            let mut server = TcpStream::connect(upstream).await?;
+            server.write_all(head.text.replacen("\r\n", "\r\nConnection: close\r\n", 1).as_bytes()).await?;
+            server.write_all(&head.rest).await?;
+            tokio::io::copy_bidirectional(&mut client, &mut server).await.map(|_| ())
+        }
         action => {
             let mut body = read_body(&mut client, head.rest, length).await?;
             if head.headers.get("content-type").is_some_and(|kind| kind.starts_with("application/json")) {
