@@ -28,6 +28,14 @@ fn give_to(user: &str, folder: &Path) {
     assert!(status.is_ok_and(|status| status.success()), "chown {}", folder.display());
 }
 
+/// Where a server has its temporary tables. As it starts, it removes all that it finds there: not in a folder of several.
+fn temporary(folder: &Path) -> PathBuf {
+    let temporary = folder.join("mariadb-temporary");
+    std::fs::create_dir_all(&temporary).expect("a folder");
+    give_to("mysql", &temporary);
+    temporary
+}
+
 /// `mariadbd` with an empty database `freezer` for user and password `freezer`. Durable: a kill loses
 /// nothing that was committed.
 pub struct PrivateMariadb {
@@ -47,7 +55,9 @@ impl PrivateMariadb {
         std::fs::create_dir_all(&data).expect("a folder");
         give_to("mysql", &data);
         let datadir = format!("--datadir={}", data.display());
+        let temporary = temporary(folder);
         let install = Command::new("mariadb-install-db")
+            .env("TMPDIR", &temporary)
             .args([
                 "--no-defaults",
                 &datadir,
@@ -74,9 +84,11 @@ impl PrivateMariadb {
         let datadir = format!("--datadir={}", data.display());
         let socket = format!("--socket={}", data.join("s").display());
         let pid = format!("--pid-file={}", data.join("pid").display());
+        let tmpdir = format!("--tmpdir={}", temporary(folder).display());
         let arguments = [
             "--no-defaults",
             &datadir,
+            &tmpdir,
             &socket,
             &pid,
             "--user=mysql",

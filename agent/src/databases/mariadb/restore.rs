@@ -164,7 +164,9 @@ impl Work<'_> {
         command.arg(format!("--datadir={}", self.data.display()));
         command
             .arg(format!("--socket={}", socket.display()))
-            .arg(format!("--pid-file={}", run.join("pid").display()));
+            .arg(format!("--pid-file={}", run.join("pid").display()))
+            // As it starts, a server removes the temporary tables in this folder, whose ever they are.
+            .arg(format!("--tmpdir={}", run.display()));
         command.args(["--skip-networking", "--skip-grant-tables", "--skip-log-bin", "--skip-slave-start"]);
         if rustix::process::geteuid().is_root() {
             command.arg(format!("--user={ACCOUNT}"));
