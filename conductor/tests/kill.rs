@@ -147,8 +147,8 @@ async fn beat(agent: Arc<Agent>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_conductor_loses_and_doubles_nothing() {
-    /// A kill may come when nothing is under way to the broker; not so often.
-    const FURTHER_ROUNDS: usize = 20;
+    /// Two kills of three come when nothing is under way to the broker; not so many in a row.
+    const FURTHER_ROUNDS: usize = 60;
     let jobs = setting("FREEZER_TEST_KILL_JOBS", 300);
     let rounds = setting("FREEZER_TEST_KILL_ROUNDS", 2);
     // Beside all other tests nobody is quick.
