@@ -11,6 +11,7 @@ mod effect;
 pub mod ftp;
 mod holding;
 pub mod ini;
+mod keeping;
 pub mod keys;
 pub mod medium;
 pub mod mirror;

@@ -6,6 +6,7 @@ use super::date;
 use super::effect;
 use super::ftp::FtpOptions;
 use super::holding::Holding;
+use super::keeping::keep_each;
 use super::medium::{self, ImagePick, Medium, Pick, ServerPick};
 use super::mirror::Place;
 use super::name::{self, Name};
@@ -582,15 +583,6 @@ fn exec_timeout(values: &Values) -> Result<Option<u64>, OptionsError> {
         None => Some(USUAL_EXEC_SECS),
         Some(seconds) => u64::try_from(seconds).ok().filter(|seconds| *seconds > 0),
     })
-}
-
-fn keep_each(values: &Values) -> Result<[Option<u32>; Period::ALL.len()], OptionsError> {
-    let mut counts = [None; Period::ALL.len()];
-    for (count, period) in counts.iter_mut().zip(Period::ALL) {
-        let said = values.int(period.option(), 0..=1_000_000)?;
-        *count = said.and_then(|said| u32::try_from(said).ok()).filter(|said| *said > 0);
-    }
-    Ok(counts)
 }
 
 pub(super) fn expand_home(text: &str) -> PathBuf {
