@@ -181,6 +181,9 @@ impl LargeWriter for CountedWriter {
         self.counts.call(Method::EndSegment);
         self.inner.end_segment().await
     }
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        self.inner.settle().await
+    }
     async fn finish(self: Box<Self>) -> Result<Vec<ObjectName>, StoreError> {
         self.counts.call(Method::Finish);
         self.inner.finish().await

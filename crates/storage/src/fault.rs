@@ -231,6 +231,9 @@ impl LargeWriter for FaultyWriter {
         self.inner.end_segment().await?;
         self.plan.answer(kind, &self.name, ())
     }
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        self.inner.settle().await
+    }
     async fn finish(self: Box<Self>) -> Result<Vec<ObjectName>, StoreError> {
         let kind = self.plan.enter(Method::Finish, &self.name).await?;
         let names = self.inner.finish().await?;

@@ -166,6 +166,12 @@ pub trait LargeWriter: Send {
     /// Ends the current segment. A segment without bytes is not written.
     async fn end_segment(&mut self) -> Result<(), StoreError>;
 
+    /// After the last piece, and before [`LargeWriter::finish`]: waits until the store has acknowledged what it was given, so that
+    /// hardly any of it is kept in memory any more. A store that keeps nothing has nothing to wait for.
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Ends the last segment, waits for everything, makes the object visible. Answers the names of the
     /// segment objects in order, or an empty list when the store keeps the object in one piece.
     async fn finish(self: Box<Self>) -> Result<Vec<ObjectName>, StoreError>;

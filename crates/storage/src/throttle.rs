@@ -355,6 +355,9 @@ impl LargeWriter for ThrottledWriter {
     async fn end_segment(&mut self) -> Result<(), StoreError> {
         self.inner.end_segment().await
     }
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        self.inner.settle().await
+    }
     async fn finish(self: Box<Self>) -> Result<Vec<ObjectName>, StoreError> {
         self.inner.finish().await
     }

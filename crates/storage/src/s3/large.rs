@@ -129,10 +129,7 @@ impl S3Writer {
             let (store, key) = (&self.store, &self.key);
             return store.retry.run(|| store.put_object(key, pieces.clone())).await;
         }
-        if self.current_bytes > 0 {
-            self.begin_part().await?;
-        }
-        while self.wait_for_one().await? {}
+        self.settle().await?;
         let upload_id = self.upload_id().await?;
         let retry = self.store.retry.clone();
         retry.run(|| self.complete(&upload_id)).await
@@ -205,6 +202,15 @@ impl LargeWriter for S3Writer {
 
     /// Parts have sizes of their own.
     async fn end_segment(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// What fits one part waits for [`Self::finish`]: a plain object is seen as soon as it is sent.
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        if self.upload_id.is_some() && self.current_bytes > 0 {
+            self.begin_part().await?;
+        }
+        while self.wait_for_one().await? {}
         Ok(())
     }
 

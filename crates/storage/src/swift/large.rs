@@ -136,6 +136,11 @@ impl LargeWriter for SwiftWriter {
         Ok(())
     }
 
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        self.end_segment().await?;
+        self.drain().await
+    }
+
     async fn finish(mut self: Box<Self>) -> Result<Vec<ObjectName>, StoreError> {
         self.end_segment().await?;
         self.drain().await?;

@@ -5,7 +5,7 @@ use super::members::{Member, Members};
 use super::run::Plan;
 use super::stages::{HashedPiece, Sealed};
 use super::upload::place_pieces;
-use super::work::{Outcome, Settings};
+use super::work::{Made, Outcome, Settings};
 use crate::VaultError;
 use crate::catalogue::mark;
 use crate::encryption::{Beside, EncryptionOptions, MacKey};
@@ -153,12 +153,13 @@ async fn small_objects(
     packs_metadata: bool,
 ) -> Result<(SmallObjects, Outcome), VaultError> {
     let work = move || -> Result<_, VaultError> {
-        let metadata = std::mem::take(&mut outcome.engine_metadata);
+        let mut beside = std::mem::replace(&mut outcome.beside, Box::new(Made::default()));
+        let index = pack(beside.index(), encryption.as_ref())?;
+        let metadata = beside.engine_metadata();
         let engine_metadata = match packs_metadata {
             true => pack(metadata, encryption.as_ref())?,
             false => Bytes::from(metadata),
         };
-        let index = pack(std::mem::take(&mut outcome.index), encryption.as_ref())?;
         let contents = contents.map(|(mut members, stretches)| {
             members.extend_from_slice(&stretches);
             seal_packed(members, encryption.as_ref())

@@ -3,7 +3,7 @@
 
 use super::folder::outcome;
 use super::stages::archive_feed;
-use super::work::{Outcome, StoredIndex, Work};
+use super::work::{Made, Outcome, StoredIndex, Work};
 use crate::VaultError;
 use crate::codecs::Compressor;
 use crate::manifest::MOST_PIECE_BYTES;
@@ -50,6 +50,7 @@ impl Work for FedWork {
         monitor: Arc<Monitor>,
     ) -> Result<Outcome, VaultError> {
         let (fed, members_list) = archive_feed(&*self.feed, base.as_deref(), out, monitor)?;
-        Ok(Outcome { index: [NOTE, &fed.note].concat(), ..outcome(&fed.written, members_list) })
+        let made = Made { index: [NOTE, &fed.note].concat(), engine_metadata: fed.written.index.to_snar() };
+        Ok(Outcome { beside: Box::new(made), ..outcome(fed.written, members_list) })
     }
 }

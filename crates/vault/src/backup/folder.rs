@@ -2,7 +2,7 @@
 
 use super::fed::FedWork;
 use super::stages::archive;
-use super::work::{Outcome, Settings, StoredIndex, Work};
+use super::work::{BesidePayload, Outcome, Settings, StoredIndex, Work};
 use super::{BackupReport, BackupRequest, run, scan};
 use crate::VaultError;
 use crate::catalogue::source_of_path;
@@ -100,29 +100,37 @@ impl Work for Folder {
         if let Some(scanning) = scanning {
             scanning.stop();
         }
-        // Of a large tree it takes as much memory as the new index, of which two more forms are made now.
+        // Of a large tree it takes as much memory as the new index.
         drop(base);
         let (written, members_list) = written?;
         if let Some(snapshot) = &self.source.snapshot {
             snapshot.witness.vouch().map_err(|cause| VaultError::Source { cause })?;
         }
-        let mut outcome = outcome(&written, members_list);
+        let mut outcome = outcome(written, members_list);
         let leaves_out = !self.source.excludes.is_empty() || !self.source.rules.is_empty();
         outcome.problems.leaves_out = Some(leaves_out);
         Ok(outcome)
     }
 }
 
-/// Snapshot file and index take a while for large trees.
-pub(super) fn outcome(written: &Written, members_list: Option<Vec<u8>>) -> Outcome {
+impl BesidePayload for Index {
+    fn index(&mut self) -> Vec<u8> {
+        self.to_bytes()
+    }
+
+    fn engine_metadata(self: Box<Self>) -> Vec<u8> {
+        self.to_snar()
+    }
+}
+
+pub(super) fn outcome(written: Written, members_list: Option<Vec<u8>>) -> Outcome {
     Outcome {
         members: written.members,
         content_bytes: written.content_bytes,
         archive_bytes: written.archive_bytes,
-        problems: summarise(written),
+        problems: summarise(&written),
         is_partial: written.is_partial(),
-        engine_metadata: written.index.to_snar(),
-        index: written.index.to_bytes(),
+        beside: Box::new(written.index),
         members_list,
         image_bytes: None,
         set_members: Vec::new(),

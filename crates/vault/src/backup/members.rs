@@ -132,6 +132,13 @@ impl Member {
         }
     }
 
+    async fn settle(&mut self) {
+        let Some(destination) = &mut self.destination else { return };
+        if let Err(error) = destination.settle().await {
+            self.fail(error);
+        }
+    }
+
     /// Waits until what had to be removed is, and frees the name.
     async fn close(&mut self) {
         if let Some(tidying) = self.tidying.take()
@@ -225,6 +232,12 @@ impl Members {
     /// Hands a part to all at the same time; answers when each has taken it or failed.
     pub(super) async fn take(&mut self, part: &Part) -> Result<(), VaultError> {
         join_all(self.sound_mut().map(|member| member.take(part.clone()))).await;
+        self.any_left()
+    }
+
+    /// Waits until each has stored what it was handed or failed.
+    pub(super) async fn settle(&mut self) -> Result<(), VaultError> {
+        join_all(self.sound_mut().map(Member::settle)).await;
         self.any_left()
     }
 

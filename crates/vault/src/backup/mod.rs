@@ -26,7 +26,7 @@ pub(crate) use index::{attachment_fault, contents_within, decrypt, index_within,
 pub use members::StorageCopy;
 pub(crate) use run::course;
 pub(crate) use stages::MonitorWatch;
-pub(crate) use work::{Outcome, Settings, StoredIndex, Work};
+pub(crate) use work::{BesidePayload, Made, Outcome, Settings, StoredIndex, Work};
 
 use crate::codecs::{Compression, CompressionOptions};
 use crate::encryption::EncryptionOptions;

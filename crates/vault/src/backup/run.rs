@@ -190,8 +190,10 @@ async fn transfer<W: Work>(
     if monitor.is_cancelled() {
         return Err(VaultError::Cancelled);
     }
-    let written = written?;
-    Ok((written, sealed?))
+    let (written, sealed) = (written?, sealed?);
+    // Before index and snapshot file are made: of a large tree they take as much memory as the segments that are on their way.
+    monitor.token().run_until_cancelled(members.settle()).await.unwrap_or(Err(VaultError::Cancelled))?;
+    Ok((written, sealed))
 }
 
 async fn join<T>(what: &'static str, task: JoinHandle<Result<T, VaultError>>) -> Result<T, VaultError> {

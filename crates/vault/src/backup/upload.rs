@@ -55,6 +55,14 @@ impl Destination {
         Ok(())
     }
 
+    /// When all has been taken: waits until the store has it, and nothing of it is in memory any more.
+    pub(super) async fn settle(&mut self) -> Result<(), VaultError> {
+        match &mut self.writer {
+            Some(writer) => Ok(writer.settle().await?),
+            None => Ok(()),
+        }
+    }
+
     /// Makes a long payload visible, and hands over a short one.
     pub(super) async fn finish(self) -> Result<Finished, VaultError> {
         match (self.writer, self.place) {

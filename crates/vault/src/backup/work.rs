@@ -53,6 +53,30 @@ pub(crate) enum StoredIndex {
     Upstream(Vec<u8>),
 }
 
+/// What is stored beside the payload: made when that has been sent, because of a large tree each takes much memory.
+pub(crate) trait BesidePayload: Send + Sync {
+    /// What the next level compares with; not packed yet. Is asked for first, and once.
+    fn index(&mut self) -> Vec<u8>;
+    fn engine_metadata(self: Box<Self>) -> Vec<u8>;
+}
+
+/// Both, as they are.
+#[derive(Default)]
+pub(crate) struct Made {
+    pub index: Vec<u8>,
+    pub engine_metadata: Vec<u8>,
+}
+
+impl BesidePayload for Made {
+    fn index(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.index)
+    }
+
+    fn engine_metadata(self: Box<Self>) -> Vec<u8> {
+        self.engine_metadata
+    }
+}
+
 /// What was written.
 pub(crate) struct Outcome {
     pub members: u64,
@@ -62,9 +86,7 @@ pub(crate) struct Outcome {
     pub archive_bytes: u64,
     pub problems: ProblemSummary,
     pub is_partial: bool,
-    pub engine_metadata: Vec<u8>,
-    /// Not packed yet.
-    pub index: Vec<u8>,
+    pub beside: Box<dyn BesidePayload>,
     /// Where the members lie, packed; see [`crate::contents`].
     pub members_list: Option<Vec<u8>>,
     /// Length of a disk image.

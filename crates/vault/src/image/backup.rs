@@ -6,7 +6,7 @@ use super::index::{ImageIndex, region_bytes_for};
 use super::whole::{output, write_whole};
 use super::{Facts, ImageBase, ImageInput, ImageRequest, OpenImage, OpenedImage};
 use crate::VaultError;
-use crate::backup::{BackupReport, Outcome, Settings, StoredIndex, Work, course};
+use crate::backup::{BackupReport, BesidePayload, Outcome, Settings, StoredIndex, Work, course};
 use crate::codecs::Compressor;
 use crate::layout::{Engine, Hbn};
 use crate::manifest::ProblemSummary;
@@ -113,6 +113,22 @@ impl Work for Image {
     }
 }
 
+/// What an image leaves beside its payload.
+struct Beside {
+    index: Option<ImageIndex>,
+    facts: Vec<u8>,
+}
+
+impl BesidePayload for Beside {
+    fn index(&mut self) -> Vec<u8> {
+        self.index.take().map(ImageIndex::into_bytes).unwrap_or_default()
+    }
+
+    fn engine_metadata(self: Box<Self>) -> Vec<u8> {
+        self.facts
+    }
+}
+
 fn outcome(
     index: ImageIndex,
     description: Value,
@@ -128,8 +144,7 @@ fn outcome(
         archive_bytes,
         problems: ProblemSummary::default(),
         is_partial: false,
-        engine_metadata: facts,
-        index: index.into_bytes(),
+        beside: Box::new(Beside { index: Some(index), facts }),
         members_list: None,
         image_bytes: Some(size_bytes),
         set_members: Vec::new(),

@@ -56,12 +56,12 @@ impl Payload {
         monitor: &Monitor,
     ) -> Result<(), VaultError> {
         for piece in &manifest.pieces {
+            // Room first: what is fetched may be as long as a segment, and beside it is the one that is being read.
+            let Ok(room) = arrivals.reserve().await else { return Ok(()) };
             let fetched = fetch_piece(&self.store, &self.hbn, &self.level.id, piece, self.level.key.as_ref());
             let bytes = fetched.await.map_err(|error| name_chunks(error, manifest, piece))?;
             monitor.add_stored(piece.size_bytes);
-            if arrivals.send(Arrival::Bytes(bytes)).await.is_err() {
-                return Ok(());
-            }
+            room.send(Arrival::Bytes(bytes));
         }
         // A closed channel means that the reading side failed, and says why itself.
         let _ = arrivals.send(Arrival::End).await;

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Pieces waiting for the reading thread, beside the one it works on and the one being fetched.
+/// Pieces that were fetched or are being fetched, beside the one that the reading thread works on.
 const WAITING_PIECES: usize = 1;
 /// Blocks of the tar stream waiting for the extracting thread.
 const WAITING_BLOCKS: usize = 4;

@@ -2,7 +2,7 @@
 
 use super::{Document, Member, NewMember, SetRequest};
 use crate::VaultError;
-use crate::backup::{BackupReport, Outcome, Settings, StoredIndex, USUAL_SEGMENT_BYTES, Work, course};
+use crate::backup::{BackupReport, Made, Outcome, Settings, StoredIndex, USUAL_SEGMENT_BYTES, Work, course};
 use crate::catalogue::read_level;
 use crate::codecs::{Compression, CompressionOptions, Compressor};
 use crate::layout::{Engine, Hbn};
@@ -106,8 +106,7 @@ impl Work for Set {
                 first: self.problems.into_iter().take(MOST_PROBLEMS).collect(),
                 leaves_out: None,
             },
-            engine_metadata: b"{}".to_vec(),
-            index: Vec::new(),
+            beside: Box::new(Made { index: Vec::new(), engine_metadata: b"{}".to_vec() }),
             members_list: None,
             image_bytes: None,
             set_members: links,
