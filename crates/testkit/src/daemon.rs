@@ -60,10 +60,9 @@ impl Daemon {
 
     /// SIGTERM; answers how it ended, or kills it after `patience`.
     pub fn stop(&mut self, patience: Duration) -> Option<ExitStatus> {
+        self.child.as_ref()?;
+        self.signal(rustix::process::Signal::TERM);
         let mut child = self.child.take()?;
-        let pid =
-            i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let end = Instant::now() + patience;
         while Instant::now() < end {
             if let Ok(Some(status)) = child.try_wait() {
@@ -74,6 +73,21 @@ impl Daemon {
         let _ = child.kill();
         let _ = child.wait();
         None
+    }
+
+    /// SIGSTOP: it holds still where it is.
+    pub fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT: it goes on.
+    pub fn resume(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = self.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+        let _ = rustix::process::kill_process(pid.expect("a process that runs"), signal);
     }
 
     pub fn pid(&self) -> Option<u32> {
