@@ -4,7 +4,7 @@
 mod support;
 
 use freezer_vault::codecs::{
-    Compression, CompressionOptions, Compressor, compress_all, decompress_all, decompressor,
+    Compression, CompressionOptions, Compressor, decompress_all, decompressor, zstd_of,
 };
 use std::io::{Cursor, ErrorKind, Read, Write};
 use support::{noise, pipe};
@@ -158,8 +158,10 @@ fn damage_is_noticed_by_the_formats_themselves() {
 fn small_things_in_one_go() {
     let data = mixed(100_000);
     for format in Compression::ALL {
-        let packed = compress_all(format, &data).unwrap();
+        let packed = compress(CompressionOptions::of(format), &data);
         assert!(decompress_all(format, packed.clone(), 100_000).unwrap() == data);
         assert!(decompress_all(format, packed, 99_999).is_err(), "{format}: the limit holds");
     }
+    let packed = zstd_of(|out| data.chunks(1000).try_for_each(|piece| out.write_all(piece))).unwrap();
+    assert!(decompress_all(Compression::Zstd, packed, 100_000).unwrap() == data);
 }

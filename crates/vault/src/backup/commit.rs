@@ -154,10 +154,10 @@ async fn small_objects(
 ) -> Result<(SmallObjects, Outcome), VaultError> {
     let work = move || -> Result<_, VaultError> {
         let mut beside = std::mem::replace(&mut outcome.beside, Box::new(Made::default()));
-        let index = pack(beside.index(), encryption.as_ref())?;
+        let index = pack(|out| beside.write_index(out), encryption.as_ref())?;
         let metadata = beside.engine_metadata();
         let engine_metadata = match packs_metadata {
-            true => pack(metadata, encryption.as_ref())?,
+            true => pack(|out| out.write_all(&metadata), encryption.as_ref())?,
             false => Bytes::from(metadata),
         };
         let contents = contents.map(|(mut members, stretches)| {

@@ -13,6 +13,7 @@ use crate::monitor::Monitor;
 use crate::problem::FileProblem;
 use crate::tar::{Index, Source, Written};
 use freezer_storage::Store;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 /// So many problems are kept in the manifest.
@@ -114,8 +115,8 @@ impl Work for Folder {
 }
 
 impl BesidePayload for Index {
-    fn index(&mut self) -> Vec<u8> {
-        self.to_bytes()
+    fn write_index(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.write_to(out)
     }
 
     fn engine_metadata(self: Box<Self>) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use super::work::{StoredIndex, Work};
 use crate::VaultError;
 use crate::catalogue::{Level, read_whole};
-use crate::codecs::{Compression, compress_all, decompress_all};
+use crate::codecs::{Compression, decompress_all, zstd_of};
 use crate::encryption::{Beside, EncryptionOptions, MacKey, PassPhrase, Scheme, open_all, seal_all};
 use crate::layout::{ENGINE_METADATA, Hbn, INDEX};
 use crate::manifest::{Attachment, Manifest};
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use freezer_model::clock::time_text;
 use freezer_storage::Store;
 use sha2::{Digest, Sha256};
+use std::io::{self, Write};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -57,12 +58,12 @@ pub(crate) fn attachment_fault(
     Ok(None)
 }
 
-/// The object to store.
-pub(super) fn pack(clear: Vec<u8>, encryption: Option<&EncryptionOptions>) -> Result<Bytes, VaultError> {
-    let packed = compress_all(Compression::Zstd, &clear)?;
-    // Sealing takes as much memory again, and the index of an image is long.
-    drop(clear);
-    seal_packed(packed, encryption)
+/// The object to store, of what `write` writes.
+pub(super) fn pack(
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    encryption: Option<&EncryptionOptions>,
+) -> Result<Bytes, VaultError> {
+    seal_packed(zstd_of(write)?, encryption)
 }
 
 /// The same of what is compressed already.

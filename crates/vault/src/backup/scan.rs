@@ -4,7 +4,8 @@
 //! patterns or followed links it would be a wrong one, so there is none.
 
 use crate::monitor::Monitor;
-use crate::tar::{Dereference, Index, Source, Stamp};
+use crate::tar::{Dereference, Index, KnownFolder, Source, Stamp};
+use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -67,6 +68,7 @@ impl Counter {
         let mut waiting = vec![self.root.clone()];
         while let Some(folder) = waiting.pop() {
             let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            let before = self.before(&folder);
             for entry in entries.flatten() {
                 if self.stopped.load(Ordering::Relaxed) {
                     return None;
@@ -81,7 +83,7 @@ impl Counter {
                     if !self.one_file_system || facts.dev() == root.dev() {
                         waiting.push(path);
                     }
-                } else if self.is_new(&path, &facts) {
+                } else if before.as_ref().is_none_or(|before| is_new(before, &entry.file_name(), &facts)) {
                     files += 1;
                     bytes += if facts.is_file() { facts.len() } else { 0 };
                 }
@@ -90,13 +92,17 @@ impl Counter {
         Some((bytes, files))
     }
 
-    /// Whether the base does not have it as it is now.
-    fn is_new(&self, path: &Path, facts: &Metadata) -> bool {
-        let Some(base) = &self.base else { return true };
-        let Ok(relative) = path.strip_prefix(&self.root) else { return true };
-        let Some(kept) = base.find(relative.as_os_str().as_bytes()) else { return true };
-        let mtime = Stamp::new(facts.mtime(), facts.mtime_nsec());
-        let ctime = Stamp::new(facts.ctime(), facts.ctime_nsec());
-        kept.inode != facts.ino() || kept.size != facts.len() || kept.mtime != mtime || kept.ctime != ctime
+    /// What the base knows of a folder.
+    fn before(&self, folder: &Path) -> Option<KnownFolder<'_>> {
+        let relative = folder.strip_prefix(&self.root).ok()?;
+        self.base.as_ref()?.folder(relative.as_os_str().as_bytes())
     }
+}
+
+/// Whether the base does not have it as it is now.
+fn is_new(before: &KnownFolder<'_>, name: &OsStr, facts: &Metadata) -> bool {
+    let Some(kept) = before.find(name.as_bytes()) else { return true };
+    let mtime = Stamp::new(facts.mtime(), facts.mtime_nsec());
+    let ctime = Stamp::new(facts.ctime(), facts.ctime_nsec());
+    kept.inode != facts.ino() || kept.size != facts.len() || kept.mtime != mtime || kept.ctime != ctime
 }

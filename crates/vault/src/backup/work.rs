@@ -8,6 +8,7 @@ use crate::levels::LevelPolicy;
 use crate::manifest::{MemberLink, ProblemSummary};
 use crate::monitor::Monitor;
 use std::future::Future;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,8 +56,8 @@ pub(crate) enum StoredIndex {
 
 /// What is stored beside the payload: made when that has been sent, because of a large tree each takes much memory.
 pub(crate) trait BesidePayload: Send + Sync {
-    /// What the next level compares with; not packed yet. Is asked for first, and once.
-    fn index(&mut self) -> Vec<u8>;
+    /// Writes what the next level compares with; not packed yet. Comes first, and once.
+    fn write_index(&mut self, out: &mut dyn Write) -> io::Result<()>;
     fn engine_metadata(self: Box<Self>) -> Vec<u8>;
 }
 
@@ -68,8 +69,8 @@ pub(crate) struct Made {
 }
 
 impl BesidePayload for Made {
-    fn index(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.index)
+    fn write_index(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&self.index)
     }
 
     fn engine_metadata(self: Box<Self>) -> Vec<u8> {

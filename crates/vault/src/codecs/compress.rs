@@ -293,8 +293,14 @@ fn compress_block(format: Compression, level: u32, input: &[u8]) -> io::Result<V
     Ok(packed)
 }
 
-/// Compresses something small in one go.
-pub fn compress_all(format: Compression, data: &[u8]) -> Result<Vec<u8>, VaultError> {
-    let level = CompressionOptions::of(format).checked_level()?;
-    compress_block(format, level, data).map_err(codec_error)
+/// Compresses with zstd what `write` writes, which is never whole in memory.
+pub fn zstd_of(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Vec<u8>, VaultError> {
+    let level = CompressionOptions::of(Compression::Zstd).checked_level()?;
+    let packed = || {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), i32::try_from(level).unwrap_or(3))?;
+        encoder.include_checksum(true)?;
+        write(&mut encoder)?;
+        encoder.finish()
+    };
+    packed().map_err(codec_error)
 }

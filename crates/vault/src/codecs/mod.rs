@@ -7,7 +7,7 @@ mod compress;
 mod decompress;
 mod probe;
 
-pub use compress::{Compressor, Frame, Packed, compress_all};
+pub use compress::{Compressor, Frame, Packed, zstd_of};
 pub use decompress::{decompress_all, decompressor};
 
 use serde::{Deserialize, Serialize};

@@ -13,6 +13,7 @@ use crate::manifest::ProblemSummary;
 use crate::monitor::Monitor;
 use freezer_storage::Store;
 use serde_json::Value;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 /// All levels of a chain are read at once, and what each of them holds in memory is a few pieces: those of increments, of
@@ -120,8 +121,9 @@ struct Beside {
 }
 
 impl BesidePayload for Beside {
-    fn index(&mut self) -> Vec<u8> {
-        self.index.take().map(ImageIndex::into_bytes).unwrap_or_default()
+    fn write_index(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let bytes = self.index.take().map(ImageIndex::into_bytes).unwrap_or_default();
+        out.write_all(&bytes)
     }
 
     fn engine_metadata(self: Box<Self>) -> Vec<u8> {

@@ -34,7 +34,7 @@ pub(crate) use descent::Descent;
 pub use error::TarError;
 pub use facts::Kind;
 pub use feed::{Fed, Feed, Members, Owner, Streamed, write_feed};
-pub use index::{Index, Kept};
+pub use index::{Index, Kept, KnownFolder};
 pub use left_out::LeftOut;
 pub use owner_map::OwnerMap;
 pub use problem::{Problem, ProblemKind, Severity};

@@ -4,6 +4,7 @@ use super::entry::{put, put_bytes, put_time, take, take_bytes, take_time};
 use super::{Index, Row};
 use crate::tar::TarError;
 use sha2::{Digest, Sha256};
+use std::io::{self, Write};
 
 /// The last byte is the version.
 const MAGIC: &[u8; 9] = b"FZTARIDX\x01";
@@ -15,27 +16,34 @@ impl Index {
         bytes.starts_with(MAGIC.split_last().map_or(&[], |(_, name)| name))
     }
 
-    /// The stored form; not compressed.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.blob.len() + self.rows.len() * 64 + 64);
-        out.extend_from_slice(MAGIC);
-        out.push(u8::from(self.single));
-        put_time(&mut out, self.started_at);
-        put(&mut out, self.rows.len() as u64);
+    /// Writes the stored form, not compressed, piece by piece: of a large tree it is as long as the index itself.
+    pub fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut sum = Sha256::new();
+        let mut pass = |bytes: &[u8]| {
+            sum.update(bytes);
+            out.write_all(bytes)
+        };
+        let mut head = MAGIC.to_vec();
+        head.push(u8::from(self.single));
+        put_time(&mut head, self.started_at);
+        put(&mut head, self.rows.len() as u64);
+        pass(&head)?;
         for row in &self.rows {
-            put_bytes(&mut out, &row.path);
-            put(&mut out, row.dev);
-            put(&mut out, row.ino);
-            put_time(&mut out, row.mtime);
-            out.push(u8::from(row.network));
-            put_bytes(&mut out, self.blob.get(row.start..row.end).unwrap_or_default());
+            let entries = self.blob.get(row.start..row.end).unwrap_or_default();
+            head.clear();
+            put_bytes(&mut head, &row.path);
+            put(&mut head, row.dev);
+            put(&mut head, row.ino);
+            put_time(&mut head, row.mtime);
+            head.push(u8::from(row.network));
+            put(&mut head, entries.len() as u64);
+            pass(&head)?;
+            pass(entries)?;
         }
-        let sum = Sha256::digest(&out);
-        out.extend_from_slice(&sum);
-        out
+        out.write_all(&sum.finalize())
     }
 
-    /// The reverse of [`Index::to_bytes`]; damage of any kind is an error.
+    /// The reverse of [`Index::write_to`]; damage of any kind is an error.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TarError> {
         let damaged = || TarError::Index("it is damaged".into());
         if !Self::recognises(bytes) {

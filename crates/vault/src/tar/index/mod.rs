@@ -46,6 +46,28 @@ pub(super) struct Row {
 const FINE_CLOCK: Duration = Duration::from_millis(50);
 const COARSE_CLOCK: Duration = Duration::from_secs(2);
 
+/// The entries of one directory. Whoever asks for each of a million must not read all before it each time.
+pub struct KnownFolder<'a> {
+    entries: &'a [u8],
+    /// Where every so many-th entry lies.
+    marks: Vec<usize>,
+}
+
+const ENTRIES_A_MARK: usize = 64;
+
+impl KnownFolder<'_> {
+    pub fn find(&self, name: &[u8]) -> Option<Kept> {
+        let from = |at: usize| {
+            let mut rest = self.entries.get(at..).unwrap_or_default();
+            std::iter::from_fn(move || Entry::decode(&mut rest))
+        };
+        let after = self.marks.partition_point(|&at| from(at).next().is_some_and(|entry| entry.name <= name));
+        let start = *self.marks.get(after.checked_sub(1)?)?;
+        let found = from(start).find(|entry| entry.name >= name)?;
+        (found.name == name).then(|| found.kept())
+    }
+}
+
 /// Orders paths by component: `a` < `a/b` < `a.b`.
 pub(super) fn compare_paths(left: &[u8], right: &[u8]) -> Ordering {
     left.iter()
@@ -71,8 +93,21 @@ impl Index {
             Some(at) => (path.get(..at)?, path.get(at + 1..)?),
             None => (&b""[..], path),
         };
-        let row = self.row(parent)?;
-        self.entries(row).find(|entry| entry.name == name).map(|entry| entry.kept())
+        self.folder(parent)?.find(name)
+    }
+
+    /// To look for many entries of one directory.
+    pub fn folder(&self, path: &[u8]) -> Option<KnownFolder<'_>> {
+        let row = self.row(path)?;
+        let entries = self.blob.get(row.start..row.end)?;
+        let (mut rest, mut marks) = (entries, Vec::new());
+        while !rest.is_empty() {
+            marks.push(entries.len() - rest.len());
+            for _ in 0..ENTRIES_A_MARK {
+                Entry::decode(&mut rest);
+            }
+        }
+        Some(KnownFolder { entries, marks })
     }
 
     /// Shows every entry with its path, parents before children.
