@@ -77,10 +77,9 @@ fn kill_at_it(stage: &Stage, one: &mut Daemon, is_last_chance: bool) -> Option<H
     Some(left)
 }
 
-/// Takes orders until so many runs have ended, several at a time as a busy agent does. From so many orders on each of them calls `kill`,
-/// until it has killed; it must when an eighth of all has come since.
+/// Takes orders until so many runs have ended, several at a time as a busy agent does. From so many orders on every so many-th of them
+/// calls `kill`, twenty times at most, until it has killed; the last time it must.
 async fn work(
-    stage: &Stage,
     agent: &Arc<Agent>,
     count: usize,
     kill_at: usize,
@@ -88,6 +87,7 @@ async fn work(
 ) -> Seen {
     let (mut seen, mut ended, mut came) = (Seen::default(), 0, 0);
     let mut killed: Option<(Instant, HashSet<RunId>)> = None;
+    let step = (count / 160).max(1);
     let room = Arc::new(Semaphore::new(16));
     let mut steps = JoinSet::new();
     let beats = tokio::spawn(beat(agent.clone()));
@@ -95,8 +95,8 @@ async fn work(
         tokio::select! {
             order = agent.order() => {
                 came += 1;
-                if killed.is_none() && came >= kill_at {
-                    killed = kill(came >= kill_at + count / 8).map(|left| (Instant::now(), left));
+                if killed.is_none() && came >= kill_at && (came - kill_at).is_multiple_of(step) {
+                    killed = kill(came >= kill_at + 19 * step).map(|left| (Instant::now(), left));
                 }
                 if let Some((at, left)) = &mut killed
                     && left.remove(&order.run_id)
@@ -203,7 +203,7 @@ async fn kill_one_of_two(round: usize, jobs: usize) -> Option<Duration> {
     stage.eventually("the other one listens", |_| two.log().contains("is at work")).await;
     put_many(&stage, jobs);
     let kill_at = (jobs * (1 + round % 6) / 8).max(1);
-    let seen = work(&stage, &agent, jobs, kill_at, |last| kill_at_it(&stage, &mut one, last)).await;
+    let seen = work(&agent, jobs, kill_at, |last| kill_at_it(&stage, &mut one, last)).await;
     println!(
         "round {round}: killed after {kill_at} orders or some more; what it had not sent came {:?} later",
         seen.taken_over
