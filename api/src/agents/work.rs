@@ -9,17 +9,15 @@ use crate::error::ApiError;
 use actix_web::HttpResponse;
 use freezer_database::{HandedRun, Tx};
 use freezer_model::rpc::{AbortRun, HeldStep, Reporter, RunAction, WorkReply, WorkRequest};
-use freezer_model::{Link, ProjectId, Run};
+use freezer_model::{Link, ProjectId, Run, RunState};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Longest wait: proxies cut what is silent for a minute.
 const WAIT_SECS_MAX: u64 = 50;
-/// Orders of one answer; the next poll gets those that follow. Actions are long: a thousand of them would be an answer of hundreds of
-/// megabytes.
+/// Orders of one answer; the next poll gets those that follow. Actions may be long: a thousand could be hundreds of megabytes.
 const ORDERS_MAX: usize = 32;
-
 /// A waiting request looks for itself after this time, in case the word that there is work was lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -88,7 +86,9 @@ async fn look(call: &Call, agent: Reporter, known: WorkRequest) -> Result<WorkRe
                 News::Order => {}
             }
         }
-        for run in tx.runs().without_steps(&new)? {
+        // What has been taken back since is none any more.
+        let orders = tx.runs().without_steps(&new)?.into_iter();
+        for run in orders.filter(|run| run.state == RunState::Dispatched) {
             let trust_id = if client.is_central { trust_of(tx, &run)? } else { None };
             reply.run_action.extend(RunAction::of(&run, trust_id));
         }
