@@ -1,6 +1,7 @@
 //! Reading request bodies: any content type, chunked or not, up to a size and a depth.
 
 use crate::error::ApiError;
+use crate::room::{Place, Room, SMALL_BYTES};
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_LENGTH;
@@ -33,24 +34,40 @@ impl JsonBody {
     }
 }
 
-/// Reads and parses the body, whatever its content type says. A sender that dawdles does not hold its connection for ever.
+/// How much of a body is taken, and how long that may take.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub bytes: usize,
+    pub patience: Duration,
+}
+
+/// Reads and parses the body, whatever its content type says. A sender that dawdles does not hold its connection for ever. A large
+/// body comes with the place that it takes in the room of its project, to be held as long as the body.
 pub async fn take(
     request: &HttpRequest,
     payload: Payload,
-    limit: usize,
-    patience: Duration,
-) -> Result<JsonBody, ApiError> {
-    let arrived = tokio::time::timeout(patience, collect(request, payload, limit)).await;
-    arrived.unwrap_or_else(|_| Err(ApiError::too_slow(patience)))
+    limits: Limits,
+    (room, project): (&Room, &str),
+) -> Result<(JsonBody, Option<Place>), ApiError> {
+    let collected = collect(request, payload, limits, (room, project));
+    let arrived = tokio::time::timeout(limits.patience, collected).await;
+    arrived.unwrap_or_else(|_| Err(ApiError::too_slow(limits.patience)))
 }
 
-async fn collect(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<JsonBody, ApiError> {
+async fn collect(
+    request: &HttpRequest,
+    mut payload: Payload,
+    limits: Limits,
+    (room, project): (&Room, &str),
+) -> Result<(JsonBody, Option<Place>), ApiError> {
+    let limit = limits.bytes;
     let announced = request
         .headers()
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<usize>().ok());
     let mut body = BytesMut::new();
+    let mut place = None;
     let mut seen = 0_usize;
     let mut is_too_large = announced.is_some_and(|length| length > limit);
     while let Some(chunk) = payload.next().await {
@@ -59,12 +76,21 @@ async fn collect(request: &HttpRequest, mut payload: Payload, limit: usize) -> R
         seen = seen.saturating_add(chunk.len());
         is_too_large |= seen > limit;
         if !is_too_large {
+            if seen > SMALL_BYTES && place.is_none() {
+                // Half of the time, so that it is not the sender who is told that he is slow.
+                let entered = room.enter(project, announced.unwrap_or(limit).min(limit));
+                let entered = tokio::time::timeout(limits.patience / 2, entered).await;
+                place = Some(entered.ok().flatten().ok_or_else(ApiError::no_room)?);
+            }
             body.extend_from_slice(&chunk);
         } else if seen > DRAINED_BYTES {
             break;
         }
     }
-    if is_too_large { Err(ApiError::too_large(limit)) } else { parse(&body).map(JsonBody) }
+    if is_too_large {
+        return Err(ApiError::too_large(limit));
+    }
+    Ok((parse(&body).map(JsonBody)?, place))
 }
 
 fn parse(body: &[u8]) -> Result<Option<Value>, ApiError> {

@@ -10,6 +10,7 @@ use crate::error::ApiError;
 use crate::patience::is_unavailable;
 use crate::policy;
 use crate::query::Query;
+use crate::room::Place;
 use crate::state::ApiState;
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
@@ -31,6 +32,8 @@ pub struct Call {
     credentials: Credentials,
     request: HttpRequest,
     payload: Payload,
+    /// Of a large body, for as long as the call takes.
+    _place: Option<Place>,
 }
 
 impl FromRequest for Call {
@@ -58,6 +61,7 @@ impl Call {
             project,
             request: request.clone(),
             payload: payload.take(),
+            _place: None,
         })
     }
 
@@ -98,7 +102,12 @@ impl Call {
     pub async fn json_up_to(&mut self, bytes: usize) -> Result<JsonBody, ApiError> {
         let payload = std::mem::replace(&mut self.payload, Payload::None);
         let options = &self.state.options;
-        body::take(&self.request, payload, options.max_body_bytes.max(bytes), options.body_timeout).await
+        let limits =
+            body::Limits { bytes: options.max_body_bytes.max(bytes), patience: options.body_timeout };
+        let room = (&self.state.room, self.project.as_str());
+        let (body, place) = body::take(&self.request, payload, limits, room).await?;
+        self._place = place;
+        Ok(body)
     }
 
     /// The body as the object it must be, once.

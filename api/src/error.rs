@@ -12,7 +12,7 @@ use freezer_model::search::SearchError;
 use serde_json::{Map, Value, json};
 use std::fmt;
 
-/// Seconds after which a client may try again when a part behind this service is away.
+/// Seconds after which a client may try again when a part behind this service is away, or has no room.
 pub const RETRY_AFTER_SECS: u64 = 10;
 
 #[derive(Debug)]
@@ -102,6 +102,12 @@ impl ApiError {
     pub fn too_slow(patience: std::time::Duration) -> Self {
         let text = format!("The body did not arrive within {} seconds", patience.as_secs());
         Self::new(StatusCode::REQUEST_TIMEOUT, "Request Timeout", text)
+    }
+
+    /// Others' large bodies are in the way.
+    pub fn no_room() -> Self {
+        let text = "Too many large bodies are being sent at the moment; try again later.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests", text)
     }
 
     pub fn unprocessable(description: impl Into<String>) -> Self {
@@ -197,7 +203,7 @@ impl ResponseError for ApiError {
         if let Some(allow) = &self.allow {
             response.insert_header((ALLOW, allow.as_str()));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.insert_header((RETRY_AFTER, RETRY_AFTER_SECS));
         }
         if self.is_bare {

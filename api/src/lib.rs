@@ -19,6 +19,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod query;
 pub mod quotas;
+pub mod room;
 pub mod routes;
 pub mod serve;
 pub mod state;

@@ -4,6 +4,7 @@ use crate::notices::Notices;
 use crate::patience::Patience;
 use crate::pipeline::{accept, announce, front, health, metrics};
 use crate::policy::Policy;
+use crate::room::Room;
 use crate::state::{ApiOptions, ApiState};
 use crate::together::Together;
 use crate::trusts::Trustees;
@@ -152,6 +153,7 @@ pub fn listen(parts: ApiParts) -> Result<Listening, ServeError> {
     }
     let state = ApiState {
         patience: Patience::new(options.database_timeout, db.max_connections()),
+        room: Room::default(),
         insertions: Together::new(&db).map_err(ServeError::Run)?,
         db,
         policy,

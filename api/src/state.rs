@@ -5,6 +5,7 @@ use crate::patience::Patience;
 use crate::pipeline::health::HealthOptions;
 use crate::pipeline::metrics::Metrics;
 use crate::policy::Policy;
+use crate::room::Room;
 use crate::together::Together;
 use crate::trusts::Trustees;
 use crate::work_signals::WorkSignals;
@@ -19,6 +20,8 @@ pub struct ApiState {
     pub db: Database,
     /// How long requests wait for it.
     pub patience: Patience,
+    /// What large bodies share.
+    pub room: Room,
     /// Where insertions line up for the database.
     pub insertions: Together,
     pub policy: Policy,

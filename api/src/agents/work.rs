@@ -7,15 +7,17 @@ use super::{holder, read};
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
-use freezer_database::Tx;
+use freezer_database::{HandedRun, Tx};
 use freezer_model::rpc::{AbortRun, HeldStep, Reporter, RunAction, WorkReply, WorkRequest};
-use freezer_model::{Link, Run, RunState};
+use freezer_model::{Link, ProjectId, Run, RunState};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Longest wait: proxies cut what is silent for a minute.
 const WAIT_SECS_MAX: u64 = 50;
+/// Orders of one answer; the next poll gets those that follow. Actions may be long: a thousand could be hundreds of megabytes.
+const ORDERS_MAX: usize = 32;
 /// A waiting request looks for itself after this time, in case the word that there is work was lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -72,49 +74,53 @@ async fn look(call: &Call, agent: Reporter, known: WorkRequest) -> Result<WorkRe
             return Err(ApiError::conflict(text));
         }
         let project = (!client.is_central).then_some(&agent.project_id);
-        let runs = tx.runs().handed_to(project, &agent.client_id)?;
-        let mut reply = WorkReply::default();
-        for run in runs {
-            if client.is_central && !is_seen_as(tx, &run, &agent)? {
+        let (mut reply, mut new) = (WorkReply::default(), Vec::new());
+        for run in tx.runs().handed_to(project, &agent.client_id)? {
+            let Some(news) = News::of(&run, &known) else { continue };
+            if client.is_central && !is_seen_as(tx, &run.project_id, &agent)? {
                 continue;
             }
-            add(tx, &mut reply, &run, client.is_central, &known)?;
+            match news {
+                News::Abort => reply.abort_run.push(AbortRun { run_id: run.run_id, epoch: run.epoch }),
+                News::Order if new.len() < ORDERS_MAX => new.push(run.run_id),
+                News::Order => {}
+            }
+        }
+        // What has been taken back since is none any more.
+        let orders = tx.runs().without_steps(&new)?.into_iter();
+        for run in orders.filter(|run| run.state == RunState::Dispatched) {
+            let trust_id = if client.is_central { trust_of(tx, &run)? } else { None };
+            reply.run_action.extend(RunAction::of(&run, trust_id));
         }
         Ok(reply)
     })
     .await
 }
 
-/// Whether the run's project means this central client by the name it gave.
-fn is_seen_as(tx: &mut Tx, run: &Run, agent: &Reporter) -> Result<bool, ApiError> {
-    let seen = tx.clients().get(&run.project_id, &run.client_id)?;
+/// What the agent does not know of a run.
+enum News {
+    Order,
+    Abort,
+}
+
+impl News {
+    fn of(run: &HandedRun, known: &WorkRequest) -> Option<Self> {
+        let step = HeldStep { run_id: run.run_id.clone(), epoch: run.epoch };
+        let is_held = known.held.contains(&step);
+        if run.abort_requested {
+            return (is_held && !known.ending.contains(&step)).then_some(Self::Abort);
+        }
+        (run.is_to_begin && !is_held).then_some(Self::Order)
+    }
+}
+
+/// Whether the project means this central client by the name it gave.
+fn is_seen_as(tx: &mut Tx, project: &ProjectId, agent: &Reporter) -> Result<bool, ApiError> {
+    let seen = tx.clients().get(project, &agent.client_id)?;
     Ok(seen.is_some_and(|client| client.project_id == agent.project_id))
 }
 
-/// Adds what the agent does not know about this run.
-fn add(
-    tx: &mut Tx,
-    reply: &mut WorkReply,
-    run: &Run,
-    is_central: bool,
-    known: &WorkRequest,
-) -> Result<(), ApiError> {
-    let step = HeldStep { run_id: run.run_id.clone(), epoch: run.epoch };
-    let is_held = known.held.contains(&step);
-    if run.abort_requested {
-        if is_held && !known.ending.contains(&step) {
-            reply.abort_run.push(AbortRun { run_id: step.run_id, epoch: step.epoch });
-        }
-        return Ok(());
-    }
-    if is_held || run.state != RunState::Dispatched {
-        return Ok(());
-    }
-    let mut trust_id = None;
-    if is_central {
-        let job = tx.jobs().get(&run.project_id, &run.job_id)?;
-        trust_id = job.and_then(|job| job.credentials).map(|trust| trust.trust_id);
-    }
-    reply.run_action.extend(RunAction::of(run, trust_id));
-    Ok(())
+fn trust_of(tx: &mut Tx, run: &Run) -> Result<Option<String>, ApiError> {
+    let job = tx.jobs().get(&run.project_id, &run.job_id)?;
+    Ok(job.and_then(|job| job.credentials).map(|trust| trust.trust_id))
 }

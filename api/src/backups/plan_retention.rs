@@ -4,6 +4,7 @@ use super::recorded::{self, Place, Recorded};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::validate::names::TEXT_MAX;
+use crate::validate::object::bytes_of;
 use crate::validate::{Object, Refusal};
 use actix_web::HttpResponse;
 use freezer_database::{BackupFilter, Cursor, Page, ShownBackup, Tx};
@@ -11,7 +12,7 @@ use freezer_model::clock::time_text;
 use freezer_model::retention::Period;
 use freezer_model::{Backup, Job, JobId, ProjectId, Retention};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const RULES: [&str; 8] = [
     "remove_older_than",
@@ -23,6 +24,14 @@ const RULES: [&str; 8] = [
     "keep_monthly",
     "keep_yearly",
 ];
+
+/// So much of records is held for one plan, as JSON: of tens of thousands.
+const HELD_BYTES: usize = 32 << 20;
+/// What a record takes beside its metadata.
+const RECORD_BYTES: usize = 256;
+
+/// Names that are looked for in one statement.
+const NAMES_AT_A_TIME: usize = 500;
 
 /// Which backups are meant, and the rules if they are not the job's own.
 struct Question {
@@ -61,15 +70,74 @@ pub async fn plan_retention(mut call: Call) -> Result<HttpResponse, ApiError> {
 
 /// The records that are meant, with no more of each than the plan looks at: documents may be large, and many.
 fn asked_for(tx: &mut Tx, project: &ProjectId, question: &Question) -> Result<Vec<Backup>, ApiError> {
-    let mut found = Vec::new();
+    let mut held = Held { backups: Vec::new(), bytes_left: HELD_BYTES };
+    match names_of_job(tx, project, question)? {
+        None => held.add(tx, project, &question.filter, question.storage.as_deref())?,
+        Some(names) => {
+            for names in names.chunks(NAMES_AT_A_TIME) {
+                let filter = BackupFilter { backup_names: names.to_vec(), ..question.filter.clone() };
+                held.add(tx, project, &filter, question.storage.as_deref())?;
+            }
+        }
+    }
+    Ok(held.backups)
+}
+
+struct Held {
+    backups: Vec<Backup>,
+    bytes_left: usize,
+}
+
+impl Held {
+    fn add(
+        &mut self,
+        tx: &mut Tx,
+        project: &ProjectId,
+        filter: &BackupFilter,
+        storage: Option<&str>,
+    ) -> Result<(), ApiError> {
+        let mut cursor = Cursor::of(Page::ALL);
+        while !cursor.is_over() {
+            tx.backups().advance(project, filter, None, &mut cursor, &mut |record| {
+                let Some(backup) = looked_at(record, storage) else { return Ok(()) };
+                let left = self.bytes_left.checked_sub(RECORD_BYTES + bytes_of(&backup.metadata));
+                self.bytes_left = left.ok_or_else(too_many)?;
+                self.backups.push(backup);
+                Ok::<(), ApiError>(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn too_many() -> ApiError {
+    ApiError::bad_request(
+        "There are more records than one plan looks at: name a job, a 'container', a 'hostname' or a 'backup_name'",
+    )
+}
+
+/// The names under which the job has backups, when the question is about a job: whoever else has added to its chains has used them, too.
+/// `None` when names say nothing.
+fn names_of_job(
+    tx: &mut Tx,
+    project: &ProjectId,
+    question: &Question,
+) -> Result<Option<Vec<String>>, ApiError> {
+    let (Some(job), None) = (&question.job_id, &question.filter.backup_name) else { return Ok(None) };
+    let filter = BackupFilter { job_id: Some(job.clone()), ..question.filter.clone() };
+    let mut names = BTreeSet::new();
     let mut cursor = Cursor::of(Page::ALL);
     while !cursor.is_over() {
-        tx.backups().advance(project, &question.filter, None, &mut cursor, &mut |record| {
-            found.extend(looked_at(record, question.storage.as_deref()));
+        tx.backups().advance(project, &filter, None, &mut cursor, &mut |record| {
+            // One that cannot be read is left out of the plan, which says so in the log.
+            if let Ok(metadata) = record.metadata.to_map() {
+                let name = metadata.get("backup_name").and_then(Value::as_str).unwrap_or_default();
+                names.insert(name.to_owned());
+            }
             Ok::<(), ApiError>(())
         })?;
     }
-    Ok(found)
+    Ok((!names.contains("")).then(|| names.into_iter().collect()))
 }
 
 /// What the plan looks at of a record, if that is on the storage.

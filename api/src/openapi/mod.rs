@@ -22,7 +22,7 @@ use operation::Operation;
 use serde_json::{Map, Value, json};
 
 /// What each documented refusal means.
-const REFUSALS: [(u16, &str); 10] = [
+const REFUSALS: [(u16, &str); 11] = [
     (400, "The request is badly formed; the description names the field"),
     (401, "No token, or not a good one"),
     (403, "Policy does not allow this"),
@@ -35,6 +35,7 @@ const REFUSALS: [(u16, &str); 10] = [
     (409, "The id is taken, or the state does not allow this"),
     (413, "The body is too large"),
     (422, "Well formed, but something it names is missing or cannot do this"),
+    (429, "Too many large bodies at the moment; Retry-After says when to come again"),
     (503, "A part behind the service is away; Retry-After says when to come again"),
 ];
 

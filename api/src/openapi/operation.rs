@@ -131,7 +131,7 @@ impl Operation {
         let mut errors = vec![401, 403, 404, 406, 503];
         errors.extend(self.errors);
         if self.request.is_some() {
-            errors.extend([400, 408, 413]);
+            errors.extend([400, 408, 413, 429]);
         }
         if !self.query.is_empty() {
             errors.push(400);

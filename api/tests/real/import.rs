@@ -90,7 +90,7 @@ INSERT INTO job_actions (deleted, id, job_id, action_id, position) VALUES
  (0, 'l6', 'j1', 'a5', 5), (0, 'l7', 'j1', 'a1', 6), (0, 'l8', 'j4', 'a1', 0), (0, 'l9', 'J5', 'a5', 0), (0, 'la', 'j3', 'a1', 0);
 INSERT INTO user_credentials (created_at, deleted, id, job_id, trust_id, trustor_user_id) VALUES
  ('2026-01-01 00:00:00', 0, 'u1', 'j2', 'older', 'U64'), ('2026-01-02 00:00:00', 0, 'u2', 'j2', 'newest', 'U64'), ('2026-01-03 00:00:00', 1, 'u3', 'j2', 'gone', 'U64'),
- ('2026-01-04 00:00:00', 0, 'u4', 'j2', 'disputed', 'U64'), ('2026-01-04 00:00:00', 0, 'u5', 'J5', 'disputed', 'U64');
+ ('2026-01-04 00:00:00', 0, 'u4', 'j2', 'disputed', 'U64'), ('2026-01-04 00:00:00', 0, 'u5', 'J5', 'DISPUTED ', 'U64');
 INSERT INTO sessions (created_at, deleted, id, project_id, user_id, session_tag, schedule, job, status, result) VALUES
  ('2026-01-01 00:00:00', 0, 's1', 'P', 'U64', 1, '{"schedule_interval": "1 days"}', 'null', 'active', NULL),
  ('2026-01-01 00:00:01', 1, 's2', 'P', 'U64', 1, '{}', NULL, 'active', NULL),

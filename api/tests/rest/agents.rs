@@ -295,6 +295,27 @@ async fn orders_are_what_the_agent_does_not_know() {
     assert!(ids(&orders, "abort_run").is_empty());
 }
 
+/// An answer has a part of them, oldest first; the others come when the agent holds those.
+#[tokio::test]
+async fn many_orders_come_in_parts() {
+    const PART: usize = 32;
+    const ORDERS: usize = 80;
+    let bench = Bench::start().await;
+    client(&bench.api, Link::Http, false, "p1");
+    for n in 0..ORDERS {
+        put(&bench.api, &run(&format!("r{n:02}"), "p1", "j", RunState::Dispatched, NOW + n as i64));
+    }
+    let mut held: Vec<String> = Vec::new();
+    for part in [PART, PART, ORDERS - 2 * PART, 0] {
+        let known: Vec<Value> = held.iter().map(|id| json!({"run_id": id, "epoch": 1})).collect();
+        let orders = bench.say(ALICE, "work", json!({"held": known})).await.expect(200);
+        let new = ids(&orders, "run_action");
+        assert_eq!(new.len(), part);
+        held.extend(new);
+    }
+    assert_eq!(held, (0..ORDERS).map(|n| format!("r{n:02}")).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn a_central_agent_works_for_whoever_means_it() {
     let bench = Bench::start().await;

@@ -170,3 +170,46 @@ async fn many_records_are_read_with_few_statements() {
     let count = |key: &str| told[key].as_array().unwrap().len();
     assert_eq!((count("remove"), count("keep")), (2990, 10));
 }
+
+/// What a project has recorded is not all held for one plan; what is asked for is planned, however much else there is.
+#[tokio::test]
+async fn more_than_one_plan_looks_at_is_refused() {
+    let api = Api::start().await;
+    api.client(ALICE, "node1").await;
+    let job = api.job(ALICE, json!({})).await;
+    for name in ["etc", "var"] {
+        record(&api, name, 0, (2, 2), json!({"job_id": job})).await;
+        record(&api, name, 0, (1, 1), json!({"job_id": "another"})).await;
+    }
+    let long = "x".repeat(64_000);
+    let large = |n: i64| {
+        let metadata = json!({"container": "vault", "hostname": "h", "backup_name": "large", "storage": "ssh", "mode": "fs",
+            "ssh_host": long, "curr_backup_level": 0, "time_stamp": NOW - n});
+        Backup {
+            project_id: ProjectId::from("p1"),
+            backup_id: BackupId::from(format!("large{n}")),
+            user_id: UserId::from("alice"),
+            job_id: None,
+            status: BackupStatus::Available,
+            status_is_explicit: false,
+            metadata: metadata.as_object().unwrap().clone(),
+            created_at: Timestamp::from_secs(NOW),
+        }
+    };
+    let records: Vec<Backup> = (0..600).map(large).collect();
+    for records in records.chunks(100) {
+        api.db.transaction(|tx| -> Result<(), DbError> { tx.backups().insert_many(records) }).unwrap();
+    }
+    let refused = api.call(ALICE, "POST", "/backups/retention-plan", json!({"keep_last": 1})).await;
+    refused.expect_refusal("name a job, a 'container', a 'hostname' or a 'backup_name'");
+    for (body, places) in
+        [(json!({"job_id": job, "keep_last": 1}), 2), (json!({"backup_name": "etc", "keep_last": 1}), 1)]
+    {
+        let answer = plan(&api, body).await;
+        let backups = answer["backups"].as_array().unwrap();
+        assert_eq!(backups.len(), places, "{answer:#}");
+        for place in backups {
+            assert_eq!((days(&place["remove"]), days(&place["keep"])), (vec![2], vec![1]), "{place:#}");
+        }
+    }
+}

@@ -112,3 +112,39 @@ async fn odd_heads_are_refused_and_head_has_no_body() {
     }
     api.get(ALICE, "/backups").await.expect(200);
 }
+
+/// What is held of bodies is bounded: who sends many large ones at once, and ends none, is refused the next; others are served.
+#[tokio::test]
+async fn large_bodies_that_do_not_end_are_in_nobody_elses_way() {
+    /// The room of one project, as [`freezer_api::room`] has it, in bodies of the usual limit.
+    const ROOM_OF_PROJECT: usize = 16;
+    let patient = |options: &mut freezer_api::ApiOptions| options.body_timeout = Duration::from_secs(10);
+    let api = Api::start_with(patient, Notices::default()).await;
+    let length = freezer_api::ApiOptions::default().max_body_bytes;
+    let head = format!("POST /v2/p1/backups HTTP/1.1\r\n{CALLER}Content-Length: {length}\r\n\r\n");
+    let mut held = Vec::new();
+    for _ in 0..ROOM_OF_PROJECT {
+        held.push(begun(&api, &format!("{head}{{\"container\": \"{}", "x".repeat(100 << 10))).await);
+    }
+    // Too long for a record: 400 says that all of it was read.
+    let large = serde_json::json!({"backup_metadata": {"text": "x".repeat(100 << 10)}});
+    let send = async |who: Who| api.call(who, "POST", "/backups", large.clone()).await;
+    // Until all of those are being read.
+    let mut refused = send(ALICE).await;
+    for _ in 0..100 {
+        if refused.status == 429 {
+            break;
+        }
+        assert_eq!(refused.status, 400, "{}", refused.text);
+        refused = send(ALICE).await;
+    }
+    assert_eq!(refused.header("retry-after"), "10");
+    let text = "Too many large bodies are being sent at the moment; try again later.";
+    refused.expect_error(429, "Too Many Requests", text);
+    send(OTTO).await.expect(400);
+    let small = serde_json::json!({"freezer_action": {"action": "backup"}});
+    api.call(ALICE, "POST", "/actions", small).await.expect(201);
+    // What breaks off gives its room back.
+    drop(held);
+    send(ALICE).await.expect(400);
+}

@@ -2,7 +2,7 @@
 
 use crate::stage::*;
 use async_trait::async_trait;
-use freezer_database::{BackupFilter, Page};
+use freezer_database::{BackupFilter, DbError, Page, Tx};
 use freezer_model::rpc::*;
 use freezer_model::*;
 use oslo_messaging::{
@@ -61,12 +61,17 @@ async fn guest(stage: &Stage, project: &str, client: &str) -> Agent {
 
 /// What the REST service reads for it.
 fn orders(stage: &Stage, project: &str) -> Vec<RunAction> {
-    let (project, client) = (ProjectId::from(project), ClientId::from("node1"));
-    let runs = stage.db.read(|tx| tx.runs().handed_to(Some(&project), &client)).unwrap();
-    runs.iter()
-        .filter(|run| run.state == RunState::Dispatched)
-        .filter_map(|run| RunAction::of(run, None))
-        .collect()
+    orders_of(stage, Some(&ProjectId::from(project)), "node1")
+}
+
+fn orders_of(stage: &Stage, project: Option<&ProjectId>, client: &str) -> Vec<RunAction> {
+    let to_begin = |tx: &mut Tx| -> Result<Vec<Run>, DbError> {
+        let handed = tx.runs().handed_to(project, &ClientId::from(client))?.into_iter();
+        let ids: Vec<RunId> = handed.filter(|run| run.is_to_begin).map(|run| run.run_id).collect();
+        tx.runs().without_steps(&ids)
+    };
+    let runs = stage.db.read(to_begin).unwrap();
+    runs.iter().filter_map(|run| RunAction::of(run, None)).collect()
 }
 
 fn ready() -> WorkReady {
@@ -155,10 +160,8 @@ async fn central_runs_are_the_central_agents(stage: &Stage, neighbour: &Agent) {
         json!({"schedule_date": "2026-01-01T00:00:00"}),
         &[action("c", 0, false)],
     );
-    let dispatched = |stage: &Stage| -> Option<RunAction> {
-        let runs = stage.db.read(|tx| tx.runs().handed_to(None, &ClientId::from("hub"))).unwrap();
-        RunAction::of(runs.iter().find(|run| run.state == RunState::Dispatched)?, None)
-    };
+    let dispatched =
+        |stage: &Stage| -> Option<RunAction> { orders_of(stage, None, "hub").into_iter().next() };
     stage.eventually("it is handed out", |stage| dispatched(stage).is_some()).await;
     let order = dispatched(stage).unwrap();
     let forger = guest(stage, "p", "hub").await;

@@ -55,6 +55,7 @@ pub use outbox::{Letter, Outbox};
 pub use page::{Cursor, Page, Residual};
 pub use purge::PurgePlan;
 pub use quotas::Quotas;
+pub use run_lists::HandedRun;
 pub use runs::{RunFilter, Runs};
 pub use sessions::{SessionFilter, Sessions};
 pub use set_aside::Claimed;

@@ -2,14 +2,25 @@
 
 use crate::connect::AnyConnection;
 use crate::page::{Cursor, Cut, Piece, Place, Rows, advance, collect};
-use crate::runs::{HELD, NOUN, RunFilter, RunRow, models};
+use crate::runs::{HELD, NOUN, RunFilter, RunRow};
 use crate::schema::runs;
 use crate::{DbError, Page, Residual, Runs, Tx, json};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
-use freezer_model::{ClientId, ProjectId, Run, RunSummary};
+use freezer_model::{ClientId, Epoch, ProjectId, Run, RunId, RunState, RunSummary};
 use std::collections::HashMap;
+
+/// What an agent's poll looks at of a run that is handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedRun {
+    pub run_id: RunId,
+    pub project_id: ProjectId,
+    pub epoch: Epoch,
+    /// Nobody has reported its beginning under this epoch.
+    pub is_to_begin: bool,
+    pub abort_requested: bool,
+}
 
 /// The columns of a [`RunRow`] with something in the place of the actions and of the steps.
 macro_rules! columns {
@@ -180,12 +191,16 @@ impl Runs<'_> {
         advance(&mut Listed { tx: self.tx, sought: Sought { project, filter } }, cursor, residual, take)
     }
 
-    /// Runs that are handed to the client of that id, oldest first, without their steps; those of one project, or of any for a
+    /// Runs that are handed to the client of that id, oldest first, without what may be large; those of one project, or of any for a
     /// central client.
-    pub fn handed_to(&mut self, project: Option<&ProjectId>, client: &ClientId) -> Result<Vec<Run>, DbError> {
-        let rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {
+    pub fn handed_to(
+        &mut self,
+        project: Option<&ProjectId>,
+        client: &ClientId,
+    ) -> Result<Vec<HandedRun>, DbError> {
+        let rows: Vec<(String, String, i64, String, bool)> = self.tx.run(NOUN, "", |conn| {
             let mut query = runs::table
-                .select(columns!(runs::actions))
+                .select((runs::run_id, runs::project_id, runs::epoch, runs::state, runs::abort_requested))
                 .filter(runs::client_id.eq(client.as_str()))
                 .filter(runs::state.eq_any(HELD))
                 .into_boxed();
@@ -194,6 +209,30 @@ impl Runs<'_> {
             }
             query.order((runs::created_at, runs::run_id)).load(conn)
         })?;
-        models(rows)
+        let handed = rows.into_iter().map(|(run_id, project_id, epoch, state, abort_requested)| HandedRun {
+            run_id: RunId::from(run_id),
+            project_id: ProjectId::from(project_id),
+            epoch: Epoch(epoch),
+            is_to_begin: state == RunState::Dispatched.as_str(),
+            abort_requested,
+        });
+        Ok(handed.collect())
+    }
+
+    /// Those of the runs that can be read, in that order, without their steps. One that cannot costs the others nothing: it is told in
+    /// the log, and found by the conductors when its lease ends.
+    pub fn without_steps(&mut self, ids: &[RunId]) -> Result<Vec<Run>, DbError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted: Vec<String> = ids.iter().map(RunId::to_string).collect();
+        let mut rows: Vec<RunRow> = self.tx.run(NOUN, "", |conn| {
+            let query = runs::table.select(columns!(runs::actions)).into_boxed();
+            query.filter(runs::run_id.eq_any(&wanted)).load(conn)
+        })?;
+        rows.sort_by_cached_key(|row| wanted.iter().position(|id| *id == row.run_id));
+        let read = rows.into_iter().map(RunRow::into_model);
+        let told = |error: &DbError| tracing::warn!("left out of an agent's orders: {error}");
+        Ok(read.filter_map(|run| run.inspect_err(told).ok()).collect())
     }
 }

@@ -139,10 +139,6 @@ fn is_ready(run: &Run) -> bool {
     run.state == RunState::Queued && run.attention_at.is_none()
 }
 
-pub(crate) fn models(rows: Vec<RunRow>) -> Result<Vec<Run>, DbError> {
-    rows.into_iter().map(RunRow::into_model).collect()
-}
-
 /// One statement for all rows. They exist, so that nothing is inserted; the table has no other unique key.
 #[cfg(feature = "mysql")]
 fn overwrite(mysql: &mut diesel::MysqlConnection, rows: &[RunRow]) -> diesel::QueryResult<usize> {

@@ -10,7 +10,7 @@ use crate::{Database, DbError, connect::refuse_without_build};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The only version of upstream's schema that is known here.
@@ -156,9 +156,31 @@ struct Id {
 }
 
 #[derive(QueryableByName)]
+struct NamedTrust {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = Text)]
+    project: String,
+}
+
+#[derive(QueryableByName)]
 struct Count {
     #[diesel(sql_type = BigInt)]
     rows: i64,
+}
+
+/// Trusts that several projects name.
+pub struct DisputedTrusts(HashSet<String>);
+
+impl DisputedTrusts {
+    pub fn contains(&self, trust_id: &str) -> bool {
+        self.0.contains(&Self::key(trust_id))
+    }
+
+    /// To a Keystone on MySQL letters are the same in either case, and blanks at the end are nothing.
+    fn key(trust_id: &str) -> String {
+        trust_id.trim().to_lowercase()
+    }
 }
 
 /// An open snapshot of upstream's database.
@@ -265,11 +287,17 @@ impl Upstream {
     }
 
     /// Trusts that jobs of more than one project name. Keystone makes each for one: whoever else names it made it up.
-    pub fn disputed_trusts(&mut self) -> Result<HashSet<String>, DbError> {
-        let sql = "SELECT its.trust_id AS id FROM user_credentials AS its JOIN jobs ON jobs.id = its.job_id \
-                   GROUP BY its.trust_id HAVING COUNT(DISTINCT COALESCE(jobs.project_id, '')) > 1";
-        let found = self.ask::<Id>(sql).map_err(|error| translate(UpstreamCredentials::TABLE, "", error))?;
-        Ok(found.into_iter().map(|row| row.id).collect())
+    pub fn disputed_trusts(&mut self) -> Result<DisputedTrusts, DbError> {
+        let sql = "SELECT DISTINCT its.trust_id AS id, COALESCE(jobs.project_id, '') AS project \
+                   FROM user_credentials AS its JOIN jobs ON jobs.id = its.job_id";
+        let found = self.ask::<NamedTrust>(sql);
+        let found = found.map_err(|error| translate(UpstreamCredentials::TABLE, "", error))?;
+        let mut projects: HashMap<String, HashSet<String>> = HashMap::new();
+        for named in found {
+            projects.entry(DisputedTrusts::key(&named.id)).or_default().insert(named.project);
+        }
+        let disputed = projects.into_iter().filter(|(_, projects)| projects.len() > 1);
+        Ok(DisputedTrusts(disputed.map(|(key, _)| key).collect()))
     }
 
     fn page<R: UpstreamRow>(&mut self, condition: &str) -> Result<Vec<R>, DbError> {
@@ -309,4 +337,4 @@ macro_rules! from_both {
         }
     )+};
 }
-from_both!(Id, Count);
+from_both!(Id, NamedTrust, Count);

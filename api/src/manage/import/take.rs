@@ -3,12 +3,12 @@
 use super::convert;
 use super::report::{Fate, Report, Table};
 use freezer_database::upstream::{
-    Upstream, UpstreamAction, UpstreamBackup, UpstreamClient, UpstreamCredentials, UpstreamJob,
-    UpstreamJobAction, UpstreamRow, UpstreamSession,
+    DisputedTrusts, Upstream, UpstreamAction, UpstreamBackup, UpstreamClient, UpstreamCredentials,
+    UpstreamJob, UpstreamJobAction, UpstreamRow, UpstreamSession,
 };
 use freezer_database::{DbError, Tx};
 use freezer_model::{ActionId, Client, Job, JobId, ProjectId, Session, TrustCredentials, UserId};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 pub(super) fn everything(upstream: &mut Upstream, tx: &mut Tx) -> Result<Report, DbError> {
     let mut report = Report::default();
@@ -138,7 +138,7 @@ fn jobs(upstream: &mut Upstream, tx: &mut Tx) -> Result<[Table; 3], DbError> {
 /// Freezer in Python stored whatever trust a tenant named: the database cannot tell whose it is when two projects name one.
 fn undisputed(
     stored: Vec<UpstreamCredentials>,
-    disputed: &HashSet<String>,
+    disputed: &DisputedTrusts,
     table: &mut Table,
 ) -> Vec<UpstreamCredentials> {
     let (refused, kept): (Vec<_>, Vec<_>) =

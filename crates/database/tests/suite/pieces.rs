@@ -127,8 +127,19 @@ pub fn runs_are_listed_without_what_is_large(place: &Place) {
     let whole = Run { state: handed, ..large };
     db.transaction(|tx| tx.runs().save(&whole)).unwrap();
     let found = db.read(|tx| tx.runs().handed_to(Some(&p("a")), &whole.client_id)).unwrap();
+    let head = HandedRun {
+        run_id: whole.run_id.clone(),
+        project_id: whole.project_id.clone(),
+        epoch: whole.epoch,
+        is_to_begin: true,
+        abort_requested: whole.abort_requested,
+    };
+    assert_eq!(found, [head]);
+    let ids = [small.run_id.clone(), RunId::from("none"), whole.run_id.clone()];
+    let found = db.read(|tx| tx.runs().without_steps(&ids)).unwrap();
     let steps = Vec::new();
-    assert_eq!(found, [Run { steps, ..whole }]);
+    assert_eq!(found, [Run { steps: steps.clone(), ..small }, Run { steps, ..whole }]);
+    assert!(db.read(|tx| tx.runs().without_steps(&[])).unwrap().is_empty());
 }
 
 pub fn a_job_that_became_too_long_is_found(place: &Place) {

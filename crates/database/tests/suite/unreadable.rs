@@ -68,6 +68,8 @@ pub fn lists_leave_out_what_cannot_be_read(place: &Place) {
             );
             let runs = tx.runs().list(&project, &RunFilter::default(), None, Page::ALL)?;
             assert_eq!(runs.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), ["cat", "ant"]);
+            let orders = tx.runs().without_steps(&["cat", "bad", "ant"].map(RunId::from))?;
+            assert_eq!(orders.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), ["cat", "ant"]);
             let backups = tx.backups().list(&project, &BackupFilter::default(), None, Page::ALL)?;
             assert_eq!(backups.iter().map(|one| one.backup_id.as_str()).collect::<Vec<_>>(), ["ant", "cat"]);
             Ok(())
