@@ -353,3 +353,46 @@ async fn check_scope(session: &Session, trust: Option<&str>, project: &str) -> R
         "the token is not good for project {project} under the trust of the job"
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::options::Values;
+    use serde_json::{Value, json};
+
+    fn options(said: Value) -> ActionOptions {
+        let mut values = Values::default();
+        values.fill(said.as_object().unwrap());
+        values.fill(json!({"action": "info", "container": "/srv"}).as_object().unwrap());
+        ActionOptions::from_values(&values, "own").unwrap()
+    }
+
+    #[test]
+    fn each_direction_has_its_own_rate() {
+        let options = options(json!({"storage": "local", "upload_limit": "1M", "download_limit": "2M"}));
+        let rates = OwnRates::of(&options);
+        let found = || (rates.upload.rate(), rates.download.rate());
+        assert_eq!(found(), (Some(1 << 20), Some(2 << 20)));
+        rates.set(&RateLimits { upload_limit: None, download_limit: Some(7) });
+        assert_eq!(found(), (Some(1 << 20), Some(7)));
+        rates.set(&RateLimits { upload_limit: Some(-1), download_limit: None });
+        assert_eq!(found(), (None, Some(7)));
+    }
+
+    #[test]
+    fn what_is_said_of_s3_is_what_is_opened() {
+        let keys = json!({"storage": "s3", "endpoint": "https://store.example", "access_key": "a", "secret_key": "s"});
+        let config_of = |more: Value| {
+            let mut said = keys.as_object().unwrap().clone();
+            said.extend(more.as_object().unwrap().clone());
+            let options = options(Value::Object(said));
+            let StorageOptions::S3(s3) = &options.storage else { panic!("{:?}", options.storage) };
+            let config = s3_config(&options, s3, &Surroundings::default(), None).unwrap();
+            (config.region, config.has_bucket_in_host, config.part_bytes, config.insecure)
+        };
+        assert_eq!(config_of(json!({})), ("us-east-1".to_owned(), false, 32 << 20, false));
+        let said = json!({"s3_region": "eu", "s3_bucket_in_host": true, "max_segment_size": 65536, "insecure": true});
+        assert_eq!(config_of(said), ("eu".to_owned(), true, 65536, true));
+    }
+}

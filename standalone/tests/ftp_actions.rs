@@ -1,5 +1,5 @@
-//! Actions over storages that a password opens, ftp, ftps and ssh: a backup, its increment, a check and a restore by the agent's
-//! program.
+//! Actions over storages that a password or a key opens, ftp, ftps and ssh: a backup, its increment, a check and a restore by the
+//! agent's program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use freezer_testkit::{PasswordSshd, Said, program, services};
@@ -171,4 +171,44 @@ async fn a_folder_goes_over_ssh_by_a_password_and_comes_back() {
     assert_eq!(restored.status, Some(0), "{}", restored.err);
     let read = |folder: &Path| std::fs::read(folder.join("file")).unwrap();
     assert!(read(&source) == read(&target), "it comes back as it was");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_ssh_hosts_are_known_and_locked_keys_are_opened() {
+    let work = tempfile::tempdir().unwrap();
+    let path = |name: &str| work.path().join(name).display().to_string();
+    let (key, phrase, store) = (path("key"), path("phrase"), path("store"));
+    // The key that the server takes, under a pass phrase.
+    std::fs::copy(variable("FREEZER_TEST_SSH_KEY", "/var/lib/minicloud/ssh/id_ed25519"), &key).unwrap();
+    let locked =
+        Command::new("ssh-keygen").args(["-q", "-p", "-P", "", "-N", "open sesame", "-f", &key]).output();
+    assert!(locked.unwrap().status.success());
+    std::fs::write(&phrase, "open sesame\n").unwrap();
+    std::fs::create_dir(&store).unwrap();
+    let known = variable("FREEZER_TEST_SSH_KNOWN_HOSTS", "/var/lib/minicloud/ssh/known_hosts");
+    let address = variable("FREEZER_TEST_SSH", "127.0.0.1:2222");
+    let (host, port) = address.rsplit_once(':').expect("host:port");
+    let user = variable("FREEZER_TEST_SSH_USER", "root");
+    let run = async |known_hosts: &str, more: &[&str]| {
+        let mut command = Command::new(program("freezer-agent"));
+        command.env_clear().envs([("PATH", "/usr/bin:/bin"), ("HOME", "/nonexistent")]);
+        command.args(["--storage", "ssh", "--ssh-host", host, "--ssh-port", port, "--ssh-username", &user]);
+        command.args(["--ssh-known-hosts", known_hosts, "--ssh-key", &key, "--container", &store]);
+        command.args(["--action", "info"]).args(more);
+        Said::by(command).await
+    };
+    let opened = ["--ssh-key-passphrase-file", &phrase];
+    run(&known, &[]).await.fails_with(&["has a passphrase"]);
+    let nobody = path("known_hosts");
+    run(&nobody, &opened).await.fails_with(&["the host is unknown", "ssh-keyscan", &nobody]);
+    let told = "insecure: neither certificates nor host keys";
+    let said = run(&known, &opened).await;
+    assert_eq!(said.status, Some(0), "{}", said.err);
+    for words in ["open sesame", told] {
+        assert!(!said.out.contains(words) && !said.err.contains(words), "{}{}", said.out, said.err);
+    }
+    // Who asks for it gets it, and is told.
+    let insecure = run(&nobody, &[&opened[..], &["--insecure"]].concat()).await;
+    assert_eq!(insecure.status, Some(0), "{}", insecure.err);
+    assert!(insecure.out.contains(told), "{}", insecure.out);
 }

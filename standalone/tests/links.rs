@@ -40,7 +40,8 @@ macro_rules! link_suite {
 
 link_suite! {
     a_job_runs_to_its_end, an_abort_ends_the_step, more_steps_than_slots_wait,
-    fresh_options_are_told, a_run_is_let_go_while_it_crawls, a_conductor_that_was_away_is_found_again
+    fresh_options_are_told, a_run_is_let_go_while_it_crawls, a_restore_is_let_go_while_it_crawls,
+    a_conductor_that_was_away_is_found_again
 }
 
 /// Service and agent of one test.
@@ -129,7 +130,7 @@ impl Place {
 
     /// An agent that a conductor has answered.
     async fn agent(&self) -> Agent {
-        let options = self.options("exec,backup");
+        let options = self.options("exec,backup,restore");
         let mut agent = match self.link {
             Link::Http => {
                 let auth = [("OS_AUTH_TYPE", "none"), ("OS_USERNAME", "guest"), ("OS_PROJECT_ID", "p")];
@@ -156,6 +157,13 @@ impl Place {
         let action = json!({"action": "exec", "command": line, "exec_shell": true});
         let body = json!({"job_id": id, "client_id": "node1", "job_schedule": {}, "job_actions": [{"freezer_action": action, "max_retries": 0}]});
         self.post("/jobs", body).await;
+    }
+
+    async fn limit(&self, run: &Run, limits: Value) {
+        let url = format!("{}/v2/p/runs/{}", self.url, run.run_id);
+        let request = self.http.patch(url).header("X-Auth-Token", "user:p");
+        let answer = request.json(&limits).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     }
 
     async fn run_that(&self, job: &str, fits: impl Fn(&Run) -> bool) -> Run {
@@ -243,16 +251,44 @@ async fn a_run_is_let_go_while_it_crawls(mut place: Place) {
     assert!(bytes_below(&store) < 1 << 20);
     // Half of what is left until the next report, as the last one has just come.
     let end = Instant::now() + Duration::from_secs(15);
-    let url = format!("{}/v2/p/runs/{}", place.url, run.run_id);
-    let request = place.http.patch(url).header("X-Auth-Token", "user:p");
-    let answer = request.json(&json!({"upload_limit": null})).send().await.unwrap();
-    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    place.limit(&run, json!({"upload_limit": null})).await;
     while place.link == Link::Amqp && bytes_below(&store) < 1 << 20 {
         assert!(Instant::now() < end, "the new limit is not obeyed yet");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let run = place.ended("crawls").await;
     assert_eq!((run.state, run.steps.len()), (RunState::Success, 1), "{run:#?}");
+    agent.stop().await;
+}
+
+/// As long as it crawls it has taken little from the storage, and has not ended.
+async fn a_restore_is_let_go_while_it_crawls(place: Place) {
+    let agent = place.agent().await;
+    let (source, store, target) = (place.file("source"), place.file("store"), place.file("target"));
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("data"), vec![7; 8 << 20]).unwrap();
+    let start = async |job: &str, options: Value| {
+        let mut action = json!({"mode": "fs", "storage": "local", "container": store, "backup_name": "b"});
+        action.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let body = json!({"job_id": job, "client_id": "node1", "job_schedule": {},
+            "job_actions": [{"freezer_action": action, "max_retries": 0}]});
+        place.post("/jobs", body).await;
+    };
+    // What comes from the storage is counted segment by segment.
+    let saved = json!({"action": "backup", "path_to_backup": source, "compression": "none", "max_segment_size": 65536});
+    start("saved", saved).await;
+    let run = place.ended("saved").await;
+    assert_eq!(run.state, RunState::Success, "{run:#?}");
+
+    let slow = json!({"action": "restore", "restore_abs_path": target, "download_limit": "16K"});
+    start("crawls", slow).await;
+    let is_crawling = |run: &Run| run.state == RunState::Running && run.progress.bytes_stored > 0;
+    let run = place.run_that("crawls", is_crawling).await;
+    assert!(run.progress.bytes_stored < 1 << 20, "{run:#?}");
+    place.limit(&run, json!({"download_limit": null})).await;
+    let run = place.ended("crawls").await;
+    assert_eq!((run.state, run.steps.len()), (RunState::Success, 1), "{run:#?}");
+    assert!(std::fs::read(target.join("data")).unwrap() == std::fs::read(source.join("data")).unwrap());
     agent.stop().await;
 }
 
