@@ -41,7 +41,7 @@ macro_rules! link_suite {
 link_suite! {
     a_job_runs_to_its_end, an_abort_ends_the_step, more_steps_than_slots_wait,
     fresh_options_are_told, a_run_is_let_go_while_it_crawls, a_restore_is_let_go_while_it_crawls,
-    a_conductor_that_was_away_is_found_again
+    what_hooks_said_is_in_the_run, a_conductor_that_was_away_is_found_again
 }
 
 /// Service and agent of one test.
@@ -159,6 +159,16 @@ impl Place {
         self.post("/jobs", body).await;
     }
 
+    /// A job that starts at once, of the backup `b` of a folder.
+    async fn action(&self, job: &str, options: Value) {
+        let mut action =
+            json!({"mode": "fs", "storage": "local", "container": self.file("store"), "backup_name": "b"});
+        action.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let body = json!({"job_id": job, "client_id": "node1", "job_schedule": {},
+            "job_actions": [{"freezer_action": action, "max_retries": 0}]});
+        self.post("/jobs", body).await;
+    }
+
     async fn limit(&self, run: &Run, limits: Value) {
         let url = format!("{}/v2/p/runs/{}", self.url, run.run_id);
         let request = self.http.patch(url).header("X-Auth-Token", "user:p");
@@ -264,24 +274,17 @@ async fn a_run_is_let_go_while_it_crawls(mut place: Place) {
 /// As long as it crawls it has taken little from the storage, and has not ended.
 async fn a_restore_is_let_go_while_it_crawls(place: Place) {
     let agent = place.agent().await;
-    let (source, store, target) = (place.file("source"), place.file("store"), place.file("target"));
+    let (source, target) = (place.file("source"), place.file("target"));
     std::fs::create_dir(&source).unwrap();
     std::fs::write(source.join("data"), vec![7; 8 << 20]).unwrap();
-    let start = async |job: &str, options: Value| {
-        let mut action = json!({"mode": "fs", "storage": "local", "container": store, "backup_name": "b"});
-        action.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
-        let body = json!({"job_id": job, "client_id": "node1", "job_schedule": {},
-            "job_actions": [{"freezer_action": action, "max_retries": 0}]});
-        place.post("/jobs", body).await;
-    };
     // What comes from the storage is counted segment by segment.
     let saved = json!({"action": "backup", "path_to_backup": source, "compression": "none", "max_segment_size": 65536});
-    start("saved", saved).await;
+    place.action("saved", saved).await;
     let run = place.ended("saved").await;
     assert_eq!(run.state, RunState::Success, "{run:#?}");
 
     let slow = json!({"action": "restore", "restore_abs_path": target, "download_limit": "16K"});
-    start("crawls", slow).await;
+    place.action("crawls", slow).await;
     let is_crawling = |run: &Run| run.state == RunState::Running && run.progress.bytes_stored > 0;
     let run = place.run_that("crawls", is_crawling).await;
     assert!(run.progress.bytes_stored < 1 << 20, "{run:#?}");
@@ -289,6 +292,33 @@ async fn a_restore_is_let_go_while_it_crawls(place: Place) {
     let run = place.ended("crawls").await;
     assert_eq!((run.state, run.steps.len()), (RunState::Success, 1), "{run:#?}");
     assert!(std::fs::read(target.join("data")).unwrap() == std::fs::read(source.join("data")).unwrap());
+    agent.stop().await;
+}
+
+async fn what_hooks_said_is_in_the_run(place: Place) {
+    let agent = place.agent().await;
+    let source = place.file("source");
+    std::fs::create_dir(&source).unwrap();
+    let backup = async |job: &str, before: &str| {
+        let options = json!({"action": "backup", "path_to_backup": source, "exec_shell": true, "hook_before": before,
+            "hook_after": "echo $FREEZER_OUTCOME"});
+        place.action(job, options).await;
+        let mut run = place.ended(job).await;
+        let hooks = run.steps[0].result.remove("hooks");
+        (run, hooks.unwrap())
+    };
+    let (run, hooks) = backup("good", "seq 1 9999; echo quiet >&2").await;
+    assert_eq!(run.state, RunState::Success, "{run:#?}");
+    let told = hooks["before"]["stdout"].as_str().unwrap();
+    assert!(told.ends_with("\n9998\n9999\n") && told.len() <= 8192, "{hooks}");
+    assert_eq!((&hooks["before"]["stderr"], &hooks["before"]["exit_code"]), (&json!("quiet\n"), &json!(0)));
+    assert_eq!(hooks["after"]["stdout"], "success\n");
+
+    let (run, hooks) = backup("bad", "echo busy >&2; exit 3").await;
+    assert_eq!(run.state, RunState::Fail, "{run:#?}");
+    assert!(run.error.as_ref().unwrap().contains("hook_before ended with status 3"), "{run:#?}");
+    assert_eq!((&hooks["before"]["stderr"], &hooks["before"]["exit_code"]), (&json!("busy\n"), &json!(3)));
+    assert_eq!(hooks["after"]["stdout"], "fail\n");
     agent.stop().await;
 }
 
