@@ -216,3 +216,21 @@ async fn what_cannot_be_meant_is_refused() {
         .fails_with(&["load_into_server"]);
     assert!(!scene.at("peer/calls").exists(), "nobody was asked");
 }
+
+#[tokio::test]
+async fn each_of_several_storages_has_the_dump() {
+    let scene = Scene::new("ok");
+    let place = |name: &str| serde_json::json!({"storage": "local", "container": scene.at(name)});
+    let both = serde_json::json!([place("one"), place("two")]).to_string();
+    let conf = scene.at("mongo.conf").display().to_string();
+    let saved =
+        scene.agent(&["--action", "backup", "--mongo-conf", &conf, "--storages", &both]).await.document();
+    assert_eq!(saved["storages"].as_array().unwrap().len(), 2, "{saved}");
+    for name in ["one", "two"] {
+        let alone = serde_json::json!([place(name)]).to_string();
+        scene.load(&["--storages", &alone]).await.document();
+        let read = |name: &str| std::fs::read(scene.at(name)).unwrap();
+        assert!(read("peer/loaded") == read("peer/dumped"), "{name}");
+        std::fs::remove_file(scene.at("peer/loaded")).unwrap();
+    }
+}

@@ -213,6 +213,25 @@ async fn databases_and_their_logs_come_back_at_any_moment() {
 }
 
 #[tokio::test]
+async fn each_of_several_storages_has_the_databases() {
+    let scene = Scene::new();
+    let place = |name: &str| json!({"storage": "local", "container": scene.at(name)});
+    let both = json!([place("one"), place("two")]).to_string();
+    for (level, value) in [(0, 10), (1, 11)] {
+        scene.write(value);
+        let saved = scene.backup(&["--incremental", "--storages", &both]).await.document();
+        assert_eq!(saved["curr_backup_level"], level, "{saved}");
+        assert_eq!(saved["storages"].as_array().unwrap().len(), 2, "{saved}");
+    }
+    for name in ["one", "two"] {
+        scene.server("new", &json!([]));
+        let alone = json!([place(name)]).to_string();
+        scene.load(&["--storages", &alone]).await.document();
+        assert_eq!(values(&scene.look("new"), "bank"), [1, 2, 10, 11], "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_log_with_a_gap_begins_a_new_chain() {
     let scene = Scene::new();
     let level =

@@ -289,6 +289,9 @@ async fn lost_databases_of_keystone_and_cinder_come_back() {
          --encryption-cipher aes-256-gcm $STORAGE",
         &variables,
     );
+    let records = bash("freezer-agent --action adopt --metadata-out - $STORAGE", &variables);
+    let records: Value = serde_json::from_str(&records).unwrap();
+    assert_eq!((records.as_array().unwrap().len(), &records[0]["mode"]), (1, &json!("cloud")), "{records:#}");
     // Nothing of it lies readable in the storage.
     let store = [("STORAGE_FOLDER", path("store"))];
     bash("! grep -rl 'INSERT INTO' \"${STORAGE_FOLDER}\"", &store);

@@ -77,8 +77,8 @@ impl ActionOptions {
             || matches!(options.action, ActionKind::Info | ActionKind::Adopt | ActionKind::Exec);
         if !is_for_several {
             let text = format!(
-                "storages is of modes fs, mysql, postgresql, cloud and stream, not of {}: make a job for each storage, or let the \
-                 storage copy itself",
+                "storages is of modes fs, mysql, postgresql, mongo, sqlserver, cloud and stream, not of {}: make a job for each \
+                 storage, or let the storage copy itself",
                 options.medium.mode()
             );
             return Err(OptionsError::Conflict(text));
@@ -222,5 +222,12 @@ mod tests {
         let error =
             read(json!({"mode": "cinder", "cinder_vol_id": "v", "storages": two})).unwrap_err().to_string();
         assert!(error.contains("not of cinder"), "{error}");
+        // It names those that can have several.
+        let (_, named) = error.split_once("of modes ").unwrap();
+        let (named, _) = named.split_once(", not of").unwrap();
+        for mode in named.split(", ").flat_map(|words| words.split(" and ")) {
+            let read = read(json!({"action": "verify", "mode": mode, "storages": two})).unwrap();
+            assert_eq!(read.storages.len(), 2, "{mode}");
+        }
     }
 }
