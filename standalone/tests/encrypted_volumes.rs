@@ -4,12 +4,14 @@
 mod cloud;
 
 use cloud::admin::VolumeType;
-use cloud::one_shot::{CEPH, Said, agent_of};
+use cloud::left::goes_with_the_next;
+use cloud::one_shot::{CEPH, Said, agent_of, at_work};
 use cloud::project::{Hands, Project, content};
 use cloud::secrets::Secrets;
 use cloud::servers::resources;
 use cloud::stage::{PARTIAL, count};
 use reqwest::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -36,23 +38,30 @@ impl Stage {
         Self { project, hands, secrets, folder, volume }
     }
 
-    /// An action of a mode, whose backups have a name of their own.
-    async fn run_in(&self, (mode, name): (&str, &str), action: &str, more: &[&str]) -> Said {
+    fn command(&self, (mode, name): (&str, &str), action: &str, more: &[&str]) -> Command {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let mut command = agent_of(&self.project, &self.project.user);
         command.args(["--config-file", &path("agent.conf"), "--action", action, "--mode", mode]);
         command.args(["--storage", "local", "--container", &path("store"), "--backup-name", name]);
         command.args(["--metadata-out", "-"]).args(more);
-        Said::by(command).await
+        command
+    }
+
+    /// An action of a mode, whose backups have a name of their own.
+    async fn run_in(&self, backup: (&str, &str), action: &str, more: &[&str]) -> Said {
+        Said::by(self.command(backup, action, more)).await
     }
 
     async fn run(&self, action: &str, more: &[&str]) -> Said {
         self.run_in(("cinder", "b"), action, more).await
     }
 
+    fn pass(&self) -> String {
+        self.folder.path().join("pass").display().to_string()
+    }
+
     async fn sealed_in(&self, backup: (&str, &str), action: &str, more: &[&str]) -> Said {
-        let pass = self.folder.path().join("pass").display().to_string();
-        self.run_in(backup, action, &[&["--encrypt-pass-file", &pass], more].concat()).await
+        self.run_in(backup, action, &[&["--encrypt-pass-file", &self.pass()], more].concat()).await
     }
 
     async fn sealed(&self, action: &str, more: &[&str]) -> Said {
@@ -135,6 +144,39 @@ fn rbd(verb: &str, volume: &str, file: &Path) {
     assert!(output.status.success(), "{output:?}");
 }
 
+/// Restores that end when the key is there which they need for a while. Told to stop, one removes it; killed, the next agent does, and
+/// leaves the one that the old volume has.
+async fn leaves_no_key(stage: &Stage) {
+    let all = async || {
+        let ends = stage.secrets.ends().await;
+        let keys = ends.iter().map(|end| format!("key that ends: {}", !end.is_null()));
+        resources(&stage.hands).await.into_iter().chain(keys).collect::<Vec<String>>()
+    };
+    let before = all().await;
+    for signal in [Signal::TERM, Signal::KILL] {
+        let pass = stage.pass();
+        let more = ["--encrypt-pass-file", pass.as_str(), "--restore-name", "ended"];
+        let restoring = stage.command(("cinder", "b"), "restore", &more);
+        let is_there = async || stage.secrets.ends().await.iter().any(|end| !end.is_null());
+        let mut child = at_work(restoring, "the key", is_there).await;
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let code = child.wait().unwrap().code();
+        if signal == Signal::TERM {
+            assert_eq!((code, all().await), (Some(143), before.clone()));
+        }
+    }
+    assert!(
+        stage.secrets.ends().await.iter().any(|end| !end.is_null()),
+        "something must be there to be found"
+    );
+    let nobodys = uuid::Uuid::new_v4().to_string();
+    let next = async || {
+        stage.run("backup", &["--cinder-vol-id", &nobodys]).await.fails_with(&["no volume"]);
+    };
+    goes_with_the_next(&before, all, next).await;
+    stage.has(&stage.volume, PLAIN).await;
+}
+
 async fn comes_back(agent_conf: &str, way: &str) {
     let kind = VolumeType::encrypted().await;
     let stage = Stage::new(&kind, agent_conf).await;
@@ -159,6 +201,7 @@ async fn comes_back(agent_conf: &str, way: &str) {
         over.fails_with(&["is encrypted", "once more", "into a new volume"]);
         stage.hands.volume_is(&stage.volume, "available").await;
     }
+    leaves_no_key(&stage).await;
     // The key of the old one goes with it.
     let old = stage.shown(&stage.volume).await;
     let was = content(&stage.volume);

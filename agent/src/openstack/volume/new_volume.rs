@@ -83,7 +83,7 @@ impl NewVolume {
     /// Cinder gives a volume the key that the image names which it is made from. The content follows through the cluster, where
     /// this host reaches it.
     async fn encrypted(&self, name: &str, key: &Key) -> Result<(String, ImageReport), ActionError> {
-        let secret = barbican::create(&self.cloud, &format!("key of volume {}", self.saved.id), key).await?;
+        let secret = barbican::create(&self.cloud, &self.ledger.key_name(&self.saved.id), key).await?;
         self.ledger.note(Temporary::Secret(secret.clone()));
         let named = json!({ key::PROPERTY: secret });
         let Some(ceph) = &self.ceph else { return self.through_image(name, named).await };
