@@ -13,7 +13,7 @@ use freezer_storage::{
     SshConfig, Store, StoreConfig, StoreError, SwiftConfig, open_with,
 };
 use freezer_vault::present_secs;
-use keystone::Session;
+use keystone::{Auth, Session};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -319,6 +319,9 @@ pub async fn cloud_session(options: &ActionOptions, around: &Surroundings) -> Re
     if let Some(project) = &around.acts_for {
         check_scope(&session, options.trust_id.as_deref(), project).await?;
     }
+    if let (None, Some(project)) = (&options.trust_id, &options.project_id) {
+        check_credential(&session, project).await?;
+    }
     Ok(session)
 }
 
@@ -330,6 +333,21 @@ async fn swift(options: &ActionOptions, around: &Surroundings) -> Result<SwiftCo
         .buffer_bytes
         .max(usize::try_from(options.max_segment_size_bytes).unwrap_or(usize::MAX).saturating_mul(2));
     Ok(config)
+}
+
+/// An application credential is good for one project: Keystone gives a token for that, whichever is asked for.
+async fn check_credential(session: &Session, project: &str) -> Result<(), StorageError> {
+    if !matches!(session.options().auth, Auth::ApplicationCredential { .. }) {
+        return Ok(());
+    }
+    let own = session.project_id().await.map_err(|error| StorageError::Login(error.to_string()))?;
+    if own.as_deref() == Some(project) {
+        return Ok(());
+    }
+    Err(StorageError::Login(format!(
+        "an application credential is for one project, and that of this agent is not for project {project}; use one of that project, or a \
+         login by user name and password"
+    )))
 }
 
 /// A token for another project would put one tenant's data into another's account.

@@ -4,6 +4,7 @@
 
 mod cloud;
 
+use cloud::credential::Credential;
 use cloud::ground::Ground;
 use cloud::restored::restores;
 use cloud::tls::TlsFront;
@@ -13,65 +14,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// An application credential of the user `demo`; deleted with [`Credential::delete`].
-struct Credential {
-    url: String,
-    id: String,
-    secret: String,
-}
-
-impl Credential {
-    async fn create(login: &Login) -> Self {
-        Self::create_for(login, Value::Null).await
-    }
-
-    /// Good only for what the access rules name, if there are any.
-    async fn create_for(login: &Login, rules: Value) -> Self {
-        let keystone = services::keystone_url();
-        let shown = http().get(format!("{keystone}/auth/tokens")).header("X-Auth-Token", &login.token);
-        let token: Value =
-            shown.header("X-Subject-Token", &login.token).send().await.unwrap().json().await.unwrap();
-        let user = token["token"]["user"]["id"].as_str().unwrap();
-        let url = format!("{keystone}/users/{user}/application_credentials");
-        let mut wanted = json!({"application_credential": {"name": format!("freezer-test-{}", random_name()), "roles": [{"name": "member"}]}});
-        if !rules.is_null() {
-            wanted["application_credential"]["access_rules"] = rules;
-        }
-        let made: Value = http()
-            .post(&url)
-            .header("X-Auth-Token", &login.token)
-            .json(&wanted)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
-        let text = |key: &str| made["application_credential"][key].as_str().unwrap().to_owned();
-        Self { url: format!("{url}/{}", text("id")), id: text("id"), secret: text("secret") }
-    }
-
-    async fn token(&self) -> String {
-        let used = json!({"id": self.id, "secret": self.secret});
-        let body = json!({"auth": {"identity": {"methods": ["application_credential"], "application_credential": used}}});
-        let url = format!("{}/auth/tokens", services::keystone_url());
-        // Keystone 22 shows the rules of a token only to services that say they know them.
-        let answer = http()
-            .post(&url)
-            .header("OpenStack-Identity-Access-Rules", "1.0")
-            .json(&body)
-            .send()
-            .await
-            .unwrap();
-        answer.headers()["x-subject-token"].to_str().unwrap().to_owned()
-    }
-
-    async fn delete(self, login: &Login) {
-        let gone = http().delete(&self.url).header("X-Auth-Token", &login.token).send().await.unwrap();
-        assert!(gone.status().is_success(), "{}", gone.status());
-    }
-}
 
 /// Nothing of the broker, and no project: the credential has one.
 fn guest_conf(folder: &Path, client_id: &str, api_port: u16, credential: &Credential) -> String {

@@ -18,7 +18,7 @@ use cloud::detour::{keystone_with, revoke_token_after};
 use cloud::left::goes_with_the_next;
 use cloud::one_shot::{CEPH, Said, agent_of, at_work, heard_at_work, quota, without_files};
 use cloud::project::{Hands, Project, content, scribble};
-use cloud::servers::{has_temporary, resources, servers_allowed};
+use cloud::servers::{resources, servers_allowed};
 use cloud::service::Service;
 use cloud::stage::PARTIAL;
 use freezer_testkit::random_name;
@@ -316,18 +316,6 @@ async fn volumes_of_a_server_come_back_in_another_project() {
     assert_eq!(content(&root), originals.0, "the old server is not touched");
 }
 
-/// Starts a backup and answers it when the project holds a temporary resource of each of `kinds`.
-async fn under_way(
-    project: &Project,
-    hands: &Hands,
-    folder: &Path,
-    server: &str,
-    kinds: &[&str],
-) -> std::process::Child {
-    let command = command(project, folder, "backup", &["--nova-inst-id", server]);
-    at_work(command, &format!("{kinds:?}"), async || has_temporary(hands, kinds).await).await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_goes_wrong_is_said_and_leaves_nothing() {
     let (project, other) = (Project::create().await, Project::create().await);
@@ -369,21 +357,7 @@ async fn what_goes_wrong_is_said_and_leaves_nothing() {
     run("restore", &[]).await.fails_with(&["no complete backup"]);
     quota(&project, json!({"snapshots": 10, "volumes": 10})).await;
 
-    // Killed, the next agent removes what it left; told to stop, it tidies up itself.
-    for kinds in [&["images"][..], &["images", "snapshots"], &["images", "snapshots", "volumes"]] {
-        let mut child = under_way(&project, &hands, folder.path(), &server, kinds).await;
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-    assert!(resources(&hands).await.len() > before.len(), "something must be there to be found");
-    hands.server_rests(&server).await;
-    let next = async || run("backup", &["--nova-inst-id", &nobodys]).await.fails_with(&["no server"]);
-    goes_with_the_next(&before, async || resources(&hands).await, next).await;
-    let mut child = under_way(&project, &hands, folder.path(), &server, &["images", "snapshots"]).await;
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(143));
-    assert_eq!(resources(&hands).await, before);
+    ended::at_each_step_of_a_backup(&project, &hands, folder.path(), &server).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,8 @@ mod exchange;
 #[allow(dead_code)]
 #[path = "../../crates/storage/tests/support/proxy.rs"]
 mod proxy;
+#[path = "volumes/put_back.rs"]
+mod put_back;
 
 use cloud::admin::VolumeType;
 use cloud::detour::keystone_with;
@@ -326,16 +328,18 @@ async fn through_glance() {
     let tokens: BTreeSet<String> = cinder.tokens().into_iter().collect();
     assert!(cinder.unused_rules() == 0 && tokens.len() > 2, "{} tokens", tokens.len());
     comes_back(&stage, &states).await;
-    for signal in [Signal::KILL, Signal::TERM] {
-        a_restore_that_is_ended_leaves_nothing(&stage, signal).await;
+    for kinds in [&["images"][..], &["images", "volumes"]] {
+        for signal in [Signal::KILL, Signal::TERM] {
+            a_restore_that_is_ended_leaves_nothing(&stage, kinds, signal).await;
+        }
     }
     breaks_off_at_cinder(&stage, &states[0]).await;
 }
 
-/// While the content is being uploaded: after a kill until the next agent comes, else by itself.
-async fn a_restore_that_is_ended_leaves_nothing(stage: &Stage, signal: Signal) {
+/// While the content is being uploaded, or Cinder makes a volume of that: after a kill until the next agent comes, else by itself.
+async fn a_restore_that_is_ended_leaves_nothing(stage: &Stage, kinds: &[&str], signal: Signal) {
     let before = stage.resources().await;
-    let mut child = under_way(stage, ("restore", &["--restore-name", "ended"]), &["images"]).await;
+    let mut child = under_way(stage, ("restore", &["--restore-name", "ended"]), kinds).await;
     kill_process(Pid::from_child(&child), signal).unwrap();
     let code = child.wait().unwrap().code();
     assert_eq!(code, if signal == Signal::KILL { None } else { Some(143) });

@@ -15,9 +15,13 @@ const SERVICE: Service = Service::Barbican;
 const RAW: &str = "application/octet-stream";
 /// Longer secrets are no keys.
 const BYTES_MAX: usize = 4096;
-/// What a killed restore leaves is gone after so many days. It cannot be found by its name: Cinder gives the name to the copy that
-/// the restored volume needs.
+/// What a killed restore leaves and no agent removes is gone after so many days. That it ends also tells it from the copy that the
+/// restored volume needs: Cinder gives that the same name, and no end.
 const LIFETIME_DAYS: i64 = 7;
+/// Before any key ends.
+const LONG_AGO: &str = "gt:2000-01-01T00:00:00";
+/// More rows are not answered at a time.
+const PAGE: &str = "100";
 
 /// A symmetric key. It stands in encrypted backups only.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
@@ -88,6 +92,29 @@ pub async fn create(cloud: &Cloud, name: &str, key: &Key) -> Result<String, Clou
     let answer = cloud.post(SERVICE, "/secrets", &body, "to keep the key of a volume").await;
     let answer = answer.map_err(without_words)?;
     id_of(&text_at(SERVICE, &answer, "/secret_ref")?)
+}
+
+/// The secrets of the project that end some day, with their ids.
+pub async fn list_ending(cloud: &Cloud) -> Result<Vec<Value>, CloudError> {
+    let (mut found, mut seen) = (Vec::new(), 0_usize);
+    loop {
+        let offset = seen.to_string();
+        let query = [("expiration", LONG_AGO), ("limit", PAGE), ("offset", offset.as_str())];
+        let answer = cloud.get(SERVICE, "/secrets", &query, "the list of secrets").await?;
+        let rows = answer.get("secrets").and_then(Value::as_array).cloned().unwrap_or_default();
+        seen += rows.len();
+        let is_last = rows.is_empty() || answer.get("next").is_none_or(Value::is_null);
+        for mut row in rows.into_iter().filter(|row| row.get("expiration").is_some_and(Value::is_string)) {
+            let id = id_of(&text_at(SERVICE, &row, "/secret_ref")?)?;
+            if let Some(fields) = row.as_object_mut() {
+                fields.insert("id".to_owned(), Value::String(id));
+            }
+            found.push(row);
+        }
+        if is_last {
+            return Ok(found);
+        }
+    }
 }
 
 /// A refusal may quote what it refuses.

@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod adopted;
 pub mod central;
+pub mod credential;
 pub mod cut;
 pub mod detour;
 pub mod ec2;

@@ -1,13 +1,14 @@
 //! Agents that end while they work on servers: told to stop, and killed under a daemon.
 
 use super::cloud::detour::keystone_with;
+use super::cloud::left::goes_with_the_next;
 use super::cloud::one_shot::at_work;
 use super::cloud::project::{Hands, Project};
-use super::cloud::servers::resources;
+use super::cloud::servers::{has_temporary, resources};
 use super::cloud::service::Service;
 use super::cloud::{LOOK, PATIENCE, step};
-use super::command;
 use super::proxy::{Action, Proxy};
+use super::{agent, command};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -30,6 +31,36 @@ pub async fn told_to_stop_at_the_end(project: &Project, hands: &Hands, folder: &
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert_eq!(resources(hands).await, before);
+}
+
+/// Backups of a server with a volume, through Glance, that end when there is an image, a snapshot too, and a copy of the volume as well.
+/// Killed, the next agent removes what they left; told to stop, they tidy up themselves.
+pub async fn at_each_step_of_a_backup(project: &Project, hands: &Hands, folder: &Path, server: &str) {
+    let before = resources(hands).await;
+    let steps = [&["images"][..], &["images", "snapshots"], &["images", "snapshots", "volumes"]];
+    let under_way = async |kinds: &[&str]| {
+        let command = command(project, folder, "backup", &["--nova-inst-id", server]);
+        at_work(command, &format!("{kinds:?}"), async || has_temporary(hands, kinds).await).await
+    };
+    for kinds in steps {
+        let mut child = under_way(kinds).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(resources(hands).await.len() > before.len(), "something must be there to be found");
+    hands.server_rests(server).await;
+    let nobodys = uuid::Uuid::new_v4().to_string();
+    let next = async || {
+        agent(project, folder, "backup", &["--nova-inst-id", &nobodys]).await.fails_with(&["no server"]);
+    };
+    goes_with_the_next(&before, async || resources(hands).await, next).await;
+    for kinds in steps {
+        let mut child = under_way(kinds).await;
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(143));
+        assert_eq!(resources(hands).await, before, "{kinds:?}");
+        hands.server_rests(server).await;
+    }
 }
 
 /// A job's run whose step is killed each time when the image of the server is there and no service works: once with its daemon, once

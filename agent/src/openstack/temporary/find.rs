@@ -1,7 +1,8 @@
 //! Temporary resources of a project, whoever they are of: what is found by its tag.
 
 use super::tag::{MARK, Process, age_secs, parts_in, process_of, text};
-use super::{Temporary, written_over};
+use super::{KEYS, Temporary, written_over};
+use crate::openstack::barbican;
 use crate::openstack::cinder::{groups, snapshots, volumes};
 use crate::openstack::cloud::{Cloud, Service};
 use crate::openstack::error::CloudError;
@@ -25,8 +26,12 @@ pub(super) async fn find(
         let process = process_of(row, tags, prefix)?;
         fits(&process, age_secs(row, now)).then(|| text(row, "id").to_owned())
     };
+    let wanted_key = |row: &Value| {
+        let process = process_of(row, &Map::new(), KEYS)?;
+        fits(&process, age_secs(row, now)).then(|| text(row, "id").to_owned())
+    };
     let of_images = [("owner", project.as_str()), ("visibility", "private")];
-    let (servers, ports, images, backups, volumes, snapshots, of_groups) = tokio::join!(
+    let (servers, ports, images, backups, volumes, snapshots, of_groups, keys) = tokio::join!(
         of_servers(cloud, &project, &wanted),
         of_ports(cloud, &project),
         images::list(cloud, &of_images),
@@ -34,6 +39,7 @@ pub(super) async fn find(
         volumes::list(cloud),
         snapshots::list(cloud),
         of_groups(cloud, &wanted),
+        of_keys(cloud, wanted_key),
     );
     let volumes = volumes?;
     let goes = |row: &Value, tags: &Map<String, Value>| {
@@ -68,6 +74,7 @@ pub(super) async fn find(
         let tags = row.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
         found.extend(wanted(&row, &tags).map(Temporary::Snapshot));
     }
+    found.extend(keys);
     Ok(found)
 }
 
@@ -102,6 +109,17 @@ async fn of_groups(
         }
         Err(error) => {
             not_seen("snapshots of groups", &error);
+            Vec::new()
+        }
+    }
+}
+
+/// Keys that were made for volumes that should come back. One without an end is Cinder's, whatever its name is: a volume needs it.
+async fn of_keys(cloud: &Cloud, wanted: impl Fn(&Value) -> Option<String>) -> Vec<Temporary> {
+    match barbican::list_ending(cloud).await {
+        Ok(rows) => rows.iter().filter_map(wanted).map(Temporary::Secret).collect(),
+        Err(error) => {
+            not_seen("keys", &error);
             Vec::new()
         }
     }

@@ -110,6 +110,10 @@ impl fmt::Display for Temporary {
     }
 }
 
+/// What the names of keys begin with that are made for volumes that come back. Not as those of other temporary resources: Cinder gives
+/// the name to the key that the volume has in the end.
+const KEYS: &str = "key of volume ";
+
 /// The temporary resources of one action.
 pub struct Ledger {
     cloud: Cloud,
@@ -133,6 +137,11 @@ impl Ledger {
     /// Name of a temporary resource, with the tag in it: `freezer_backup_<id>~<process>`.
     pub fn name(&self, what: &str) -> String {
         tagged(&self.prefix, what, &self.process)
+    }
+
+    /// Name of a key that is made for a volume that comes back.
+    pub fn key_name(&self, volume_id: &str) -> String {
+        tagged(KEYS, volume_id, &self.process)
     }
 
     pub fn metadata(&self) -> Value {

@@ -83,7 +83,7 @@ impl NewVolume {
     /// Cinder gives a volume the key that the image names which it is made from. The content follows through the cluster, where
     /// this host reaches it.
     async fn encrypted(&self, name: &str, key: &Key) -> Result<(String, ImageReport), ActionError> {
-        let secret = barbican::create(&self.cloud, &format!("key of volume {}", self.saved.id), key).await?;
+        let secret = barbican::create(&self.cloud, &self.ledger.key_name(&self.saved.id), key).await?;
         self.ledger.note(Temporary::Secret(secret.clone()));
         let named = json!({ key::PROPERTY: secret });
         let Some(ceph) = &self.ceph else { return self.through_image(name, named).await };
@@ -173,7 +173,17 @@ impl NewVolume {
             // It came with the image; the volume has a key of its own.
             volume_actions::unset_image_metadata(&self.cloud, id, key::PROPERTY).await?;
         }
+        self.strip(id, &self.saved.image_metadata).await?;
         self.flag(id, self.saved.is_bootable, self.saved.image_metadata.clone()).await
+    }
+
+    /// Takes from a volume what else Cinder tells of the image that it was made of, or that was written over it.
+    pub async fn strip(&self, id: &str, wanted: &Map<String, Value>) -> Result<(), CloudError> {
+        let now = volumes::show(&self.cloud, id).await?.map("volume_image_metadata");
+        for key in now.keys().filter(|key| !wanted.contains_key(*key)) {
+            volume_actions::unset_image_metadata(&self.cloud, id, key).await?;
+        }
+        Ok(())
     }
 
     /// Has a volume boot or not, and adds metadata of images.

@@ -255,10 +255,7 @@ impl Restore {
             Some(_) => (saved.is_bootable, saved.image_metadata.clone()),
         };
         let work = async {
-            let now = volumes::show(&self.cloud, id).await?.map("volume_image_metadata");
-            for key in now.keys().filter(|key| !wanted.contains_key(*key)) {
-                volume_actions::unset_image_metadata(&self.cloud, id, key).await?;
-            }
+            self.new.strip(id, &wanted).await?;
             self.new.flag(id, is_bootable, wanted.clone()).await
         };
         work.await.map_err(|error: CloudError| match error {
