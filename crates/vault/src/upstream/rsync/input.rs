@@ -3,6 +3,8 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 const BUFFER_BYTES: usize = 256 * 1024;
+/// A block of bzip2 holds 900,000 bytes, of which five may stand for 259.
+const MOST_BLOCK_BYTES: u64 = 48 << 20;
 
 /// The stream is not what it should be from this byte on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,11 +17,13 @@ pub(super) struct Damage {
 pub(super) struct Input {
     inner: BufReader<Box<dyn Read + Send>>,
     at: u64,
+    /// The compressed stream has told an error, and has no more to tell.
+    is_broken: bool,
 }
 
 impl Input {
     pub(super) fn new(inner: Box<dyn Read + Send>) -> Self {
-        Self { inner: BufReader::with_capacity(BUFFER_BYTES, inner), at: 0 }
+        Self { inner: BufReader::with_capacity(BUFFER_BYTES, inner), at: 0, is_broken: false }
     }
 
     /// Bytes read so far.
@@ -31,7 +35,8 @@ impl Input {
         Damage { at: self.at, cause: cause.into() }
     }
 
-    fn broken(&self, error: &io::Error) -> Damage {
+    fn broken(&mut self, error: &io::Error) -> Damage {
+        self.is_broken = true;
         self.damage(if error.kind() == io::ErrorKind::UnexpectedEof {
             "it ends too early".to_owned()
         } else {
@@ -90,8 +95,17 @@ impl Input {
 
     /// Reads to the end, which also proves the checksum of the compressed stream.
     pub(super) fn finish(&mut self) -> Result<u64, Damage> {
+        self.read_on(u64::MAX)
+    }
+
+    /// Reads so far on that a compressed block that has begun is checked: bzip2 gives a block's bytes before it has its checksum.
+    pub(super) fn finish_block(&mut self) -> Result<(), Damage> {
+        if self.is_broken { Ok(()) } else { self.read_on(MOST_BLOCK_BYTES).map(|_| ()) }
+    }
+
+    fn read_on(&mut self, most: u64) -> Result<u64, Damage> {
         let mut left = 0;
-        loop {
+        while left < most {
             match self.inner.fill_buf() {
                 Ok([]) => return Ok(left),
                 Ok(rest) => {
@@ -103,6 +117,7 @@ impl Input {
                 Err(error) => return Err(self.broken(&error)),
             }
         }
+        Ok(left)
     }
 }
 

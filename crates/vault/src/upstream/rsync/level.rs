@@ -63,6 +63,8 @@ pub(super) struct Level<'a> {
     pub chain: &'a mut Replay,
     /// Files whose turn has come.
     pub seen: HashSet<Vec<u8>>,
+    /// Whether it told of anything at all.
+    pub has_begun: bool,
     /// The last thing that was read whole, for messages.
     pub last: Vec<u8>,
 }
@@ -116,6 +118,7 @@ impl Level<'_> {
 
     /// Does what needs no content; gives back what does.
     fn take(&mut self, step: Step) -> Result<Option<(PlainMember, Content)>, Stop> {
+        self.has_begun = true;
         let safe = |path: &[u8]| {
             safe_path(path).map_err(|reason| {
                 let (member, offset) = (path.escape_ascii().to_string(), 0);

@@ -156,6 +156,7 @@ pub(crate) fn replay(
         signatures,
         chain,
         seen: HashSet::new(),
+        has_begun: false,
         last: Vec::new(),
     };
     // A dry run reads and compares everything and writes nothing.
@@ -196,11 +197,13 @@ fn report_unseen(level: &mut Level<'_>) {
 
 /// Says where a level is damaged, and what is lost by that. Without anything read it is an error.
 fn report_damage(level: &mut Level<'_>, object: &str, damage: Damage) -> Result<(), VaultError> {
-    let place = format!("{object}, byte {} of what it unpacks to", damage.at);
-    if damage.at == 0 {
+    if !level.has_begun {
         let place = Place { object: object.to_owned(), level: level.number, offset_bytes: 0 };
-        return Err(VaultError::Damaged { place, cause: damage.cause });
+        // What was read may be of a block whose own checksum would have told more.
+        let cause = level.input.finish_block().err().map_or(damage.cause, |damage| damage.cause);
+        return Err(VaultError::Damaged { place, cause });
     }
+    let place = format!("{object}, byte {} of what it unpacks to", damage.at);
     level.chain.listed_folders = None;
     let after = match readable(&level.last) {
         last if last.is_empty() => "everything in it".to_owned(),
