@@ -28,20 +28,19 @@ pub async fn run(matches: &ArgMatches) -> ExitCode {
     let done = perform(&options, &around, monitor).await;
     ending.abort();
     drawing.abort();
-    match done {
-        Ok(done) => finish(&options, &done),
-        Err(ActionError::Aborted) => fail("aborted; nothing was committed", EXIT_ABORTED as u8),
-        Err(ActionError::Damaged(damage)) => {
-            let Damage { text, summary, result } = *damage;
-            // Where the result is looked for there is none.
-            if shows_summary(&options) {
-                summary.iter().for_each(|line| eprintln!("{line}"));
-            }
-            let told = finish(&options, &Done { result, summary: Vec::new(), partial: false });
-            if told == ExitCode::SUCCESS { fail(&text, 1) } else { told }
-        }
-        Err(error) => fail(&error.to_string(), 1),
+    let hooks = around.trail.told().remove("hooks");
+    let Damage { text, summary, result } = match done {
+        Ok(done) => return finish(&options, &done, hooks),
+        Err(ActionError::Aborted) => return fail("aborted; nothing was committed", EXIT_ABORTED as u8),
+        Err(ActionError::Damaged(damage)) => *damage,
+        Err(error) => Damage { text: error.to_string(), summary: Vec::new(), result: Map::new() },
+    };
+    // Where the result is looked for there is none.
+    if shows_summary(&options) {
+        summary.iter().for_each(|line| eprintln!("{line}"));
     }
+    let told = finish(&options, &Done { result, summary: Vec::new(), partial: false }, hooks);
+    if told == ExitCode::SUCCESS { fail(&text, 1) } else { told }
 }
 
 fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String> {
@@ -143,11 +142,14 @@ fn watch_signals(monitor: Arc<Monitor>) -> tokio::task::JoinHandle<()> {
     })
 }
 
-fn finish(options: &ActionOptions, done: &Done) -> ExitCode {
-    let whole = Value::Object(done.result.clone());
+/// What hooks said is written where there is nothing else, or all there is.
+fn finish(options: &ActionOptions, done: &Done, hooks: Option<Value>) -> ExitCode {
+    let mut whole = done.result.clone();
+    whole.extend(hooks.clone().map(|said| ("hooks".to_owned(), said)));
+    let whole = Value::Object(whole);
     let document = match done.result.get("backup_metadata") {
         None if !options.storages.is_empty() => Some(&whole),
-        metadata => metadata.or_else(|| done.result.values().next()),
+        metadata => metadata.or_else(|| done.result.values().next()).or(hooks.as_ref()),
     };
     let written = match (options.metadata_out.as_deref(), document) {
         (Some("-"), Some(document)) => writeln!(std::io::stdout(), "{document}"),

@@ -104,7 +104,7 @@ async fn work(
     status
 }
 
-/// With what the trail tells of the cloud, also of an action that failed.
+/// With what the trail tells of the cloud and of hooks, also of an action that failed.
 fn tell_end(done: Result<Done, ActionError>, told: Map<String, Value>) -> ExitCode {
     match done {
         Ok(mut done) => {

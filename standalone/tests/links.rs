@@ -319,6 +319,21 @@ async fn what_hooks_said_is_in_the_run(place: Place) {
     assert!(run.error.as_ref().unwrap().contains("hook_before ended with status 3"), "{run:#?}");
     assert_eq!((&hooks["before"]["stderr"], &hooks["before"]["exit_code"]), (&json!("busy\n"), &json!(3)));
     assert_eq!(hooks["after"]["stdout"], "fail\n");
+
+    let begun = place.file("begun");
+    let command = format!("touch {}; sleep 1000", begun.display());
+    let options = json!({"action": "exec", "command": command, "exec_shell": true, "hook_before": "echo begins",
+        "hook_after": "echo $FREEZER_OUTCOME"});
+    place.action("endless", options).await;
+    place.run_that("endless", |_| begun.exists()).await;
+    place.post("/jobs/endless/event", json!({"abort": null})).await;
+    let run = place.ended("endless").await;
+    assert_eq!(run.state, RunState::Aborted, "{run:#?}");
+    let hooks = &run.steps[0].result["hooks"];
+    assert_eq!(
+        (&hooks["before"]["stdout"], &hooks["after"]["stdout"]),
+        (&json!("begins\n"), &json!("aborted\n"))
+    );
     agent.stop().await;
 }
 

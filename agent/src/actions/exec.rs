@@ -9,6 +9,9 @@ use freezer_vault::Monitor;
 use serde_json::{Map, json};
 use std::time::Duration;
 
+/// Longer than it takes to handle a signal that has arrived.
+const HEARD: Duration = Duration::from_secs(1);
+
 pub async fn exec(
     options: &ActionOptions,
     around: &Surroundings,
@@ -20,6 +23,10 @@ pub async fn exec(
     let limit = options.exec_timeout_secs.map(Duration::from_secs);
     let group = if around.is_step { Group::Callers } else { Group::Own };
     let ended = commands::run(&stages, &[], limit, group, monitor.token()).await?;
+    if around.is_step && ended.code.is_none() && !ended.is_late {
+        // A signal for the step goes to its whole group: this process hears of it, too, if a moment later.
+        let _ = tokio::time::timeout(HEARD, monitor.token().cancelled()).await;
+    }
     let mut result = Map::new();
     let told = json!({"exit_code": ended.code, "stdout": ended.stdout, "stderr": ended.stderr});
     result.insert("exec".into(), told);

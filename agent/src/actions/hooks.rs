@@ -2,10 +2,11 @@
 //! action did is hidden by a hook that fails.
 
 use super::commands::{self, Ending, Group};
-use super::{ActionError, Damage, Done};
+use super::{ActionError, Done};
+use crate::openstack::trail::Trail;
 use crate::options::typed::ActionOptions;
 use freezer_vault::{Monitor, Phase};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::future::Future;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -26,10 +27,10 @@ const AFTER_ABORT: Duration = Duration::from_secs(15);
 /// How a hook ended.
 type Ran = Result<Ending, ActionError>;
 
-/// Does `action` between its hooks.
+/// Does `action` between its hooks; what they said goes into the trail.
 pub async fn around(
     options: &ActionOptions,
-    monitor: &Monitor,
+    (monitor, trail): (&Monitor, &Trail),
     action: impl Future<Output = Result<Done, ActionError>>,
 ) -> Result<Done, ActionError> {
     let hooks = &options.hooks;
@@ -37,8 +38,7 @@ pub async fn around(
         return action.await;
     }
     let limit = Duration::from_secs(hooks.timeout_secs);
-    let mut told = Map::new();
-    let (mut done, early) = after_the_first(options, monitor, action, &mut told).await;
+    let (mut done, early) = after_the_first(options, (monitor, trail), action).await;
     // Also what came to its end all the same has no more time after an abort.
     let limit = if monitor.is_cancelled() { limit.min(AFTER_ABORT) } else { limit };
     if let Some(line) = &hooks.after {
@@ -47,6 +47,8 @@ pub async fn around(
             Ok(done) if done.partial => ("partial", limit),
             Ok(_) => ("success", limit),
             Err(ActionError::Aborted) => ("aborted", limit.min(AFTER_ABORT)),
+            // A command that the abort's own signal has ended fails.
+            Err(_) if monitor.is_cancelled() => ("aborted", limit),
             Err(_) => ("fail", limit),
         };
         let ran = match early {
@@ -55,7 +57,7 @@ pub async fn around(
         };
         let trouble = match ran {
             Ok(ending) => {
-                told.insert("after".to_owned(), shown(&ending));
+                trail.hooked("after", shown(&ending));
                 (!ending.is_success()).then(|| ending.trouble("hook_after", Some(limit)))
             }
             Err(error) => Some(format!("hook_after: {error}")),
@@ -65,22 +67,21 @@ pub async fn around(
             done = blamed(done, trouble);
         }
     }
-    with_hooks(done, told)
+    done
 }
 
 /// The hook before, and the action if it may be done; also what came of the hook after, if that could not wait for the action's end.
 async fn after_the_first(
     options: &ActionOptions,
-    monitor: &Monitor,
+    (monitor, trail): (&Monitor, &Trail),
     action: impl Future<Output = Result<Done, ActionError>>,
-    told: &mut Map<String, Value>,
 ) -> (Result<Done, ActionError>, Option<Ran>) {
     let hooks = &options.hooks;
     let limit = Duration::from_secs(hooks.timeout_secs);
     if let Some(line) = &hooks.before {
         match run(options, line, "", limit, monitor.token()).await {
             Ok(ending) => {
-                told.insert("before".to_owned(), shown(&ending));
+                trail.hooked("before", shown(&ending));
                 if !ending.is_success() {
                     let trouble = ending.trouble("hook_before", Some(limit));
                     let error = ActionError::Failed(format!("{trouble}; the action was not done"));
@@ -166,25 +167,6 @@ fn blamed(done: Result<Done, ActionError>, trouble: String) -> Result<Done, Acti
         }
         Err(ActionError::Aborted) => Err(ActionError::Aborted),
         Err(error) => Err(ActionError::Failed(format!("{error}; {trouble}"))),
-    }
-}
-
-fn with_hooks(done: Result<Done, ActionError>, told: Map<String, Value>) -> Result<Done, ActionError> {
-    match done {
-        Ok(mut done) => {
-            done.result.insert("hooks".to_owned(), Value::Object(told));
-            Ok(done)
-        }
-        Err(ActionError::Aborted) => Err(ActionError::Aborted),
-        Err(ActionError::Damaged(mut damage)) => {
-            damage.result.insert("hooks".to_owned(), Value::Object(told));
-            Err(ActionError::Damaged(damage))
-        }
-        Err(error) => {
-            let (text, mut result) = (error.to_string(), Map::new());
-            result.insert("hooks".to_owned(), Value::Object(told));
-            Err(ActionError::Damaged(Box::new(Damage { text, summary: Vec::new(), result })))
-        }
     }
 }
 

@@ -131,7 +131,8 @@ pub async fn perform(
         }
         _ => options,
     };
-    let mut done = hooks::around(options, &monitor, act(options, surroundings, monitor.clone())).await;
+    let action = act(options, surroundings, monitor.clone());
+    let mut done = hooks::around(options, (&monitor, &surroundings.trail), action).await;
     if let (Ok(done), false) = (&mut done, options.notes.is_empty()) {
         done.summary.extend(options.notes.iter().map(|note| format!("WARNING      {note}")));
         done.result.insert("warnings".into(), json!(options.notes));

@@ -11,6 +11,8 @@ pub struct Trail {
     entries: Mutex<Vec<Entry>>,
     /// Exchanges of volumes that others had begun, and what became of them.
     exchanges: Mutex<Vec<Value>>,
+    /// What the commands around the action said.
+    hooks: Mutex<Map<String, Value>>,
 }
 
 struct Entry {
@@ -51,14 +53,24 @@ impl Trail {
         self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).push(row);
     }
 
-    /// What the record of the run tells beside the result: `temporaries` ([`Trail::document`]) and `exchanges`
-    /// (`[{"server_id", "old_volume_id", "new_volume_id", "outcome", "why"}]`), each where there were some.
+    /// `which` is `before` or `after`.
+    pub fn hooked(&self, which: &str, said: Value) {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner).insert(which.to_owned(), said);
+    }
+
+    /// What the record of the run tells beside the result: `temporaries` ([`Trail::document`]), `exchanges`
+    /// (`[{"server_id", "old_volume_id", "new_volume_id", "outcome", "why"}]`) and `hooks`
+    /// (`{"before" | "after": {"exit_code", "is_late", "stdout", "stderr"}}`), each where there were some.
     pub fn told(&self) -> Map<String, Value> {
         let mut told = Map::new();
         told.extend(self.document().map(|rows| ("temporaries".to_owned(), rows)));
         let exchanges = self.exchanges.lock().unwrap_or_else(PoisonError::into_inner);
         if !exchanges.is_empty() {
             told.insert("exchanges".to_owned(), Value::Array(exchanges.clone()));
+        }
+        let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
+        if !hooks.is_empty() {
+            told.insert("hooks".to_owned(), Value::Object(hooks.clone()));
         }
         told
     }
@@ -103,5 +115,7 @@ mod tests {
         assert_eq!(trail.told(), Map::from_iter([("temporaries".to_owned(), document)]));
         trail.exchanged(json!({"server_id": "s"}));
         assert_eq!(trail.told().get("exchanges"), Some(&json!([{"server_id": "s"}])));
+        trail.hooked("before", json!({"exit_code": 0}));
+        assert_eq!(trail.told().get("hooks"), Some(&json!({"before": {"exit_code": 0}})));
     }
 }
