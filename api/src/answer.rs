@@ -2,7 +2,8 @@
 //!
 //! A list is read and written piece by piece. One that is not over after the first bytes is sent while it is read, as fast as the
 //! caller takes it: neither its rows nor a connection to the database are held meanwhile, so that no list, however large its rows
-//! are, takes more memory than a piece of it.
+//! are, takes more memory than a piece of it. What a large page of jobs has beyond that waits in a temporary file
+//! (`freezer_database::Database::advance_jobs`).
 
 use crate::call::Call;
 use crate::error::ApiError;

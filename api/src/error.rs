@@ -128,6 +128,13 @@ impl ApiError {
         Self { next_step: Some(next_step.into()), ..error }
     }
 
+    /// What was read of a list cannot be had back from its temporary file.
+    fn no_temporary_file(next_step: impl Into<String>) -> Self {
+        let text = "The service cannot read its temporary files at the moment; try again later.";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", text);
+        Self { next_step: Some(next_step.into()), ..error }
+    }
+
     /// Nobody decides at the moment.
     pub fn no_conductor(next_step: impl Into<String>) -> Self {
         let text = "No conductor answers at the moment; try again later.";
@@ -236,6 +243,7 @@ impl From<DbError> for ApiError {
             }
             DbError::Missing { noun, id } => Self::not_found(&title_case(noun), id),
             DbError::Corrupt { .. } => Self::unreadable(&error),
+            DbError::Spool { .. } => Self::no_temporary_file(error.to_string()),
             DbError::Connect { .. } => Self::unavailable(error.to_string()),
             _ if error.is_transient() => Self::unavailable(error.to_string()),
             _ => Self::storage(&error),

@@ -5,7 +5,7 @@ use crate::answer;
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
-use freezer_database::{JobFilter, Scope, SeenJob};
+use freezer_database::{JobFilter, JobList, Scope, SeenJob};
 use freezer_model::search::Search;
 use freezer_model::{ClientId, JobEvent, JobId, JobStatus, ProjectId};
 
@@ -26,18 +26,20 @@ pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
             viewer.document(&seen.job, pid).to_value().is_ok_and(|document| search.matches(&document))
         };
         let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&SeenJob) -> bool);
-        let shown = db.read(|tx| {
-            let mut jobs = Vec::new();
-            tx.jobs().advance(scope, &filter, viewer.project.as_ref(), residual, cursor, &mut |seen| {
-                jobs.push(seen);
-                Ok::<(), ApiError>(())
-            })?;
-            let new = if is_poll { tx.jobs().new_events(&pending_events(&jobs))? } else { Vec::new() };
-            for seen in &jobs {
-                items.add(|out| viewer.answer(seen).write(out))?;
-            }
-            Ok::<_, ApiError>(new)
+        let listed = JobList { scope, filter: &filter, viewer: viewer.project.as_ref() };
+        let mut jobs = Vec::new();
+        db.advance_jobs(listed, residual, cursor, &mut |seen| {
+            jobs.push(seen);
+            Ok::<(), ApiError>(())
         })?;
+        let pending = if is_poll { pending_events(&jobs) } else { Vec::new() };
+        let shown = match pending.as_slice() {
+            [] => Vec::new(),
+            pending => db.read(|tx| tx.jobs().new_events(pending))?,
+        };
+        for seen in &jobs {
+            items.add(|out| viewer.answer(seen).write(out))?;
+        }
         if !shown.is_empty() {
             db.transaction(|tx| Ok::<(), ApiError>(tx.jobs().events_are_shown(&shown)?))?;
         }

@@ -50,6 +50,10 @@ async fn make(stage: &Stage, who: &Person) {
     }
 }
 
+/// Beside the pieces of several lists at once there is one page of jobs, 25 MiB here, that the client library of MySQL held: its
+/// allocator may keep that for the next one.
+const KEPT_KIB: u64 = (64 + 32) << 10;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_of_large_rows_take_no_more_memory_than_a_piece() {
     let stage = Stage::set("[api]\nsend_timeout = 5\n");
@@ -75,10 +79,46 @@ async fn lists_of_large_rows_take_no_more_memory_than_a_piece() {
     let (peak, now) = (memory_kib(&stage, "VmHWM"), memory_kib(&stage, "VmRSS"));
     println!("before {before} KiB, peak {peak} KiB, afterwards {now} KiB");
     assert!(peak - before < 96 << 10, "peak {peak} KiB, before {before} KiB");
-    assert!(now.saturating_sub(before) < 64 << 10, "now {now} KiB, before {before} KiB");
+    assert!(now.saturating_sub(before) < KEPT_KIB, "now {now} KiB, before {before} KiB");
     those_who_do_not_read_are_ended(&stage, &demo).await;
     let now = memory_kib(&stage, "VmRSS");
-    assert!(now.saturating_sub(before) < 64 << 10, "now {now} KiB, before {before} KiB");
+    assert!(now.saturating_sub(before) < KEPT_KIB, "now {now} KiB, before {before} KiB");
+    large_pages_of_jobs_do_not_add_up(&stage, &demo).await;
+}
+
+/// A hundred jobs with twenty actions each, 25 MiB: eight such lists at once have 200 MiB.
+async fn large_pages_of_jobs_do_not_add_up(stage: &Stage, who: &Person) {
+    stage.call(who, "POST", "/clients", json!({"client_id": "node2"})).await.expect(201);
+    for number in 0..20 {
+        let options = json!({"action": "backup", "excluded": fill(12_500)});
+        let action = json!({"freezer_action": options});
+        stage.call(who, "POST", &format!("/actions/many{number}"), action).await.expect(201);
+    }
+    let actions: Vec<Value> = (0..20).map(|n| json!({"action_id": format!("many{n}")})).collect();
+    for number in 0..100 {
+        let job = json!({"client_id": "node2", "job_actions": actions});
+        stage.call(who, "POST", &format!("/jobs/many{number:02}"), job).await.expect(201);
+    }
+    let before = memory_kib(stage, "VmRSS");
+    let all = futures_util::future::join_all((0..8).map(|_| is_whole_large_page(stage, who))).await;
+    assert_eq!(all, [true; 8]);
+    let peak = memory_kib(stage, "VmHWM");
+    println!("before {before} KiB, peak {peak} KiB with eight large pages at once");
+    assert!(peak - before < 64 << 10, "peak {peak} KiB, before {before} KiB");
+}
+
+async fn is_whole_large_page(stage: &Stage, who: &Person) -> bool {
+    let search = json!({"match": [{"client_id": "node2"}]});
+    let page = stage.call(who, "GET", "/jobs?limit=100", search).await.expect(200);
+    assert!(page.text.len() > 100 * 20 * 12_000, "something of it was left out");
+    let page = page.json();
+    let jobs = page["jobs"].as_array().unwrap();
+    let is_whole = |job: &Value| {
+        let actions = job["job_actions"].as_array().unwrap();
+        let ids = actions.iter().filter_map(|action| action["action_id"].as_str());
+        ids.eq((0..20).map(|number| format!("many{number}")))
+    };
+    jobs.len() == 100 && jobs.iter().all(is_whole)
 }
 
 /// Whether the server still has its end of a connection from this port.

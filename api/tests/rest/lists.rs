@@ -2,6 +2,8 @@
 
 use crate::harness::*;
 use crate::runs::run;
+use freezer_api::notices::Notices;
+use freezer_database::{Database, DatabaseOptions, DbError};
 use freezer_model::RunState;
 use serde_json::{Value, json};
 
@@ -185,4 +187,69 @@ async fn a_large_projects_list_costs_no_more(api: &Api) {
     let (jobs, cost) = list(ALICE, "&offset=33").await;
     assert_eq!((jobs[99]["job_actions"].as_array().unwrap().len(), cost), (9, 3));
     assert!(serde_json::to_string(&jobs).unwrap().len() > 512 << 10, "too little text to tell");
+}
+
+/// A hundred jobs with twenty long actions each: a quarter of a MiB a job, as much as one may have.
+async fn large_jobs(api: &Api) {
+    api.client(ALICE, "node1").await;
+    let template = api.job(ALICE, json!({})).await;
+    api.db
+        .transaction(|tx| {
+            let mut job = tx.jobs().get(&"p1".into(), &template.as_str().into())?.unwrap();
+            tx.jobs().delete(&job.project_id, &job.job_id)?;
+            let action = job.actions[0].clone();
+            for number in 0..100 {
+                job.job_id = format!("large{:02}", (number * 37) % 100).into();
+                job.actions.clear();
+                for position in 0..20 {
+                    let mut action = action.clone();
+                    action.action_id = format!("a{number}-{position}").into();
+                    let excluded = vec![format!("\u{e9}\"{number}"); 1400];
+                    action.freezer_action.insert("excluded".to_owned(), json!(excluded));
+                    tx.actions().insert(&action)?;
+                    job.actions.push(action);
+                }
+                tx.jobs().insert(&job)?;
+            }
+            Ok::<(), DbError>(())
+        })
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_large_page_of_jobs_arrives_whole_and_costs_three_statements() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:///{}/freezer.sqlite", folder.path().display());
+    let open = |spool_bytes: u64| {
+        let options = DatabaseOptions { counts_statements: true, spool_bytes, ..DatabaseOptions::new(&url) };
+        Database::connect(&options).unwrap()
+    };
+    let (db, without_room) = (open(1 << 30), open(0));
+    db.sync().unwrap();
+    let api = Api::over(db, folder, |_| {}, Notices::default()).await;
+    large_jobs(&api).await;
+    let list = async |api: &Api| {
+        let answer = api.get(ALICE, "/jobs?limit=100").await.expect(200);
+        assert!(answer.text.len() > 20 << 20, "{} bytes are too few to tell", answer.text.len());
+        answer.json()["jobs"].as_array().unwrap().clone()
+    };
+    let before = api.db.statements();
+    let jobs = list(&api).await;
+    assert_eq!(api.db.statements() - before, 3);
+    assert_eq!(jobs.len(), 100);
+    for (number, listed) in jobs.iter().enumerate() {
+        assert_eq!(listed["job_id"], format!("large{number:02}"));
+        let alone = api.get(ALICE, &format!("/jobs/large{number:02}")).await.expect(200).json();
+        assert_eq!(&alone, listed);
+    }
+    let before = api.db.statements();
+    let (one, other) = tokio::join!(list(&api), list(&api));
+    assert_eq!(api.db.statements() - before, 6);
+    assert!(one == jobs && other == jobs);
+    // Without room for it: in pieces, as large lists come.
+    let elsewhere = Api::over(without_room, tempfile::tempdir().unwrap(), |_| {}, Notices::default()).await;
+    let before = elsewhere.db.statements();
+    let (one, other) = tokio::join!(list(&elsewhere), list(&elsewhere));
+    assert!(elsewhere.db.statements() - before > 12, "it was not read in pieces");
+    assert!(one == jobs && other == jobs);
 }

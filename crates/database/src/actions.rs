@@ -12,6 +12,7 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text};
 use freezer_model::{Action, ActionId, JobId, ProjectId, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
 
 const NOUN: &str = "action";
 
@@ -20,7 +21,7 @@ pub struct Actions<'t> {
     pub(crate) tx: &'t mut Tx,
 }
 
-#[derive(Queryable, Selectable, Insertable, AsChangeset, Clone)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset, Clone, Serialize, Deserialize)]
 #[diesel(table_name = actions, primary_key(project_id, action_id), treat_none_as_null = true)]
 pub(crate) struct ActionRow {
     pub project_id: String,
@@ -48,6 +49,11 @@ impl ActionRow {
             mandatory: action.mandatory,
             created_at: action.created_at.0,
         })
+    }
+
+    /// The text that may be long.
+    pub(crate) fn options_text(&mut self) -> &mut String {
+        &mut self.freezer_action
     }
 
     pub(crate) fn into_model<D: Stored>(self) -> Result<Action<D>, DbError> {

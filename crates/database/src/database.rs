@@ -7,12 +7,14 @@ use crate::connect::{
     AnyConnection, Connector, Purpose, Refusal, begin, commit, end_reading, refuse_without_build, rollback,
 };
 use crate::error::translate;
+use crate::spool::{Spools, usual_folder};
 use crate::target::{Target, without_secrets};
 use crate::{
     Actions, Backups, Clients, DbError, Imported, Jobs, Outbox, Quotas, Runs, Sessions, Shares, Trusts,
 };
 use diesel::QueryResult;
 use diesel::r2d2::{Pool, PooledConnection};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -37,6 +39,10 @@ pub struct DatabaseOptions {
     /// After so long without a statement the server ends a transaction, so that a program that lost its way to the
     /// database keeps nothing locked. MariaDB only; MySQL notices when the connection does.
     pub idle_transaction_timeout: Duration,
+    /// Most bytes of the temporary files for large pages of lists, together. Pages for which there is no room are read piece by piece.
+    pub spool_bytes: u64,
+    /// Where those files are; they have no names there.
+    pub spool_folder: PathBuf,
 }
 
 impl DatabaseOptions {
@@ -51,6 +57,8 @@ impl DatabaseOptions {
             deadlock_retries: 20,
             counts_statements: false,
             idle_transaction_timeout: Duration::from_secs(20),
+            spool_bytes: 1 << 30,
+            spool_folder: usual_folder(),
         }
     }
 }
@@ -82,6 +90,7 @@ pub struct Database {
     pool_timeout: Duration,
     deadlock_retries: u32,
     place: Arc<str>,
+    pub(crate) spools: Arc<Spools>,
 }
 
 impl std::fmt::Debug for Database {
@@ -131,6 +140,7 @@ impl Database {
             pool_timeout: options.pool_timeout,
             deadlock_retries: options.deadlock_retries,
             place: place.into(),
+            spools: Arc::new(Spools::new(options.spool_folder.clone(), options.spool_bytes)),
         })
     }
 

@@ -42,6 +42,9 @@ pub enum DbError {
     Corrupt { noun: &'static str, id: String, field: &'static str, reason: String },
     #[error("database migration failed: {reason}; repair the cause and run the sync again")]
     Migration { reason: String },
+    /// What a list was to be taken from, after it was read.
+    #[error("a list's temporary file cannot be read: {reason}; check the disk of TMPDIR, or /var/tmp")]
+    Spool { reason: String },
     #[error("database statement on {noun} failed: {reason}")]
     Statement { noun: &'static str, reason: String },
 }

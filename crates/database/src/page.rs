@@ -4,6 +4,7 @@
 //! must not hide all others of its project. Whoever asks for that very row is told.
 
 use crate::DbError;
+use crate::jobs::SpooledJobs;
 use std::collections::VecDeque;
 
 /// Which part of a list is wanted. The order of every list is total and stable.
@@ -60,7 +61,7 @@ impl<T> Piece<T> {
     }
 }
 
-fn readable<T>(row: Result<T, DbError>) -> Option<T> {
+pub(crate) fn readable<T>(row: Result<T, DbError>) -> Option<T> {
     row.inspect_err(|error| tracing::warn!("left out of a list: {error}; repair or delete the row")).ok()
 }
 
@@ -123,13 +124,68 @@ pub struct Cursor {
     /// No row comes after the weighed ones.
     is_last: bool,
     is_over: bool,
+    whole: Whole,
+    /// What was read as a whole: it comes from there.
+    pub(crate) spooled: Option<SpooledJobs>,
+}
+
+/// Whether a page of few rows that turns out large is to be read with one statement, row by row, by somebody who has a place for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whole {
+    No,
+    /// As soon as it is weighed, it is left to whoever reads it.
+    Wanted,
+    /// It was weighed, and has about so many bytes.
+    Weighed(u64),
 }
 
 impl Cursor {
     pub fn of(page: Page) -> Self {
         let left = page.limit.unwrap_or(u64::MAX);
-        let weighed = VecDeque::new();
-        Self { to_skip: page.offset, left, after: None, weighed, is_last: false, is_over: left == 0 }
+        Self {
+            to_skip: page.offset,
+            left,
+            after: None,
+            weighed: VecDeque::new(),
+            is_last: false,
+            is_over: left == 0,
+            whole: Whole::No,
+            spooled: None,
+        }
+    }
+
+    /// From its beginning on the page is to be left to the caller once it is weighed, see [`Self::take_whole`].
+    pub(crate) fn prefer_whole(&mut self) {
+        if self.after.is_none() && self.weighed.is_empty() {
+            self.whole = Whole::Wanted;
+        }
+    }
+
+    /// The bytes of a page that was left to the caller. Asked again, it is read piece by piece.
+    pub(crate) fn take_whole(&mut self) -> Option<u64> {
+        let Whole::Weighed(bytes) = self.whole else { return None };
+        self.whole = Whole::No;
+        Some(bytes)
+    }
+
+    /// All rows that were weighed.
+    pub(crate) fn all_weighed(&self) -> Cut<'_> {
+        self.cut(self.weighed.len() as u64)
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    /// After weighing: whether the rows are left to the caller. Those that fit into one piece cost no more as one.
+    fn leaves_to_caller(&mut self, is_few: bool) -> bool {
+        let is_wanted = std::mem::replace(&mut self.whole, Whole::No) == Whole::Wanted;
+        let bytes = self.weighed.iter().fold(0_i64, |sum, size| sum.saturating_add(*size));
+        if !is_wanted || !is_few || bytes <= SHOWN_BYTES {
+            return false;
+        }
+        self.whole = Whole::Weighed(bytes.unsigned_abs());
+        true
     }
 
     /// Whether everything was read.
@@ -190,7 +246,7 @@ pub(crate) fn advance<R: Rows, E: From<DbError>>(
     if residual.is_some() {
         to_skip = std::mem::take(&mut cursor.to_skip);
     }
-    let (piece, asked) = next(rows, cursor, residual.is_some())?;
+    let Some((piece, asked)) = next(rows, cursor, residual.is_some())? else { return Ok(()) };
     cursor.is_over = (piece.len() as u64) < asked || (cursor.is_last && cursor.weighed.is_empty());
     if let Some(last) = piece.last() {
         cursor.after = Some(R::place(last));
@@ -221,32 +277,34 @@ pub(crate) fn advance<R: Rows, E: From<DbError>>(
     Ok(())
 }
 
-/// The rows of the next piece, and how many were asked for.
+/// The rows of the next piece, and how many were asked for; none when they are left to the caller.
 fn next<R: Rows>(
     rows: &mut R,
     cursor: &mut Cursor,
     is_searched: bool,
-) -> Result<(Vec<R::Row>, u64), DbError> {
+) -> Result<Option<(Vec<R::Row>, u64)>, DbError> {
     let wanted = if is_searched { BATCH as u64 } else { cursor.left.min(BATCH as u64) };
     // What is searched is always weighed.
-    if !is_searched
-        && cursor.after.is_none()
+    let is_few = !is_searched && cursor.after.is_none() && (1..=R::UNWEIGHED).contains(&wanted);
+    if is_few
         && cursor.weighed.is_empty()
-        && (1..=R::UNWEIGHED).contains(&wanted)
         && let Some(piece) = rows.cut_unweighed(&cursor.cut(wanted))?
     {
-        return Ok((piece, wanted));
+        return Ok(Some((piece, wanted)));
     }
     if cursor.weighed.is_empty() {
         let weighed = rows.weigh(&cursor.cut(wanted))?;
         cursor.is_last = (weighed.len() as u64) < wanted;
         cursor.weighed = weighed.into();
+        if cursor.leaves_to_caller(is_few) {
+            return Ok(None);
+        }
     }
     if cursor.weighed.is_empty() {
-        return Ok((Vec::new(), 1));
+        return Ok(Some((Vec::new(), 1)));
     }
     let fitting = cursor.that_fit(if is_searched { SEARCHED_BYTES } else { SHOWN_BYTES });
     let piece = rows.cut(&cursor.cut(fitting))?;
     cursor.weighed.drain(..(piece.len()).min(cursor.weighed.len()));
-    Ok((piece, fitting))
+    Ok(Some((piece, fitting)))
 }

@@ -54,7 +54,7 @@ conformance_suite! {
     unreadable:
         lists_leave_out_what_cannot_be_read, whoever_asks_for_an_unreadable_row_is_told;
     pieces:
-        pieces_of_records, pieces_of_jobs, runs_are_listed_without_what_is_large, a_job_that_became_too_long_is_found,
+        pieces_of_records, pieces_of_jobs, a_large_page_of_jobs_costs_three_statements, runs_are_listed_without_what_is_large, a_job_that_became_too_long_is_found,
         impossible_times_are_shown_as_possible_ones, however_many_are_named;
     values:
         four_byte_text_and_odd_ids, too_long_is_told_by_field, large_documents, ids_are_case_sensitive,

@@ -2,20 +2,25 @@
 
 use super::read::{Line, LinesOf, SeenJob, WholeRow, columns, looking, together};
 use super::row::JobRow;
+use super::whole::Sorted;
 use super::{JobFilter, Jobs, NOUN, Scope};
 use crate::actions::ActionRow;
 use crate::connect::{AnyConnection, either};
 use crate::page::{Cursor, Cut, Piece, Place, Rows, advance, collect};
 use crate::schema::{clients, job_actions, jobs};
 use crate::{DbError, Page, Residual, Tx};
+use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use freezer_model::{Job, JobStatus, ProjectId};
+use std::io;
 
 /// Lines of rows that nobody has weighed: each action of a job is one. A page of a hundred jobs with three actions each stays below;
 /// more lines, each as long as an action may be, would be too much memory.
 const LINES_UNWEIGHED: i64 = 300;
+/// Bytes of an action's options that such a line has at most.
+const LONGEST_UNWEIGHED: i64 = 8 << 10;
 
 /// What a job takes: each of its actions comes with the job's row once more.
 const SIZE: &str = "CAST(1000 + (SELECT COALESCE(SUM(1000 + LENGTH(jobs.plan) + LENGTH(one.freezer_action)), 0) FROM job_actions AS its \
@@ -31,12 +36,13 @@ impl Jobs<'_> {
         residual: Residual<'_, Job>,
         page: Page,
     ) -> Result<Vec<Job>, DbError> {
-        let mut listed = Listed { tx: self.tx, sought: Sought { scope, filter, viewer: None } };
+        let mut listed = Listed { tx: self.tx, sought: JobList { scope, filter, viewer: None } };
         collect(page, residual, |cut| Ok(Piece::of(listed.cut(&cut)?, place, WholeRow::read)))
     }
 
     /// Reads the next piece of the list, to be shown to the project `viewer`; see [`Cursor`]. A hundred jobs with 300 actions together
-    /// cost one statement; with more of them three, and one more for each 2 MiB of their text.
+    /// cost one statement, if none has options of more than 8 KiB; else three, and one more for each 2 MiB of their text, which
+    /// [`Database::advance_jobs`](crate::Database::advance_jobs) spares.
     pub fn advance<E: From<DbError>>(
         &mut self,
         scope: Scope<'_>,
@@ -46,15 +52,23 @@ impl Jobs<'_> {
         cursor: &mut Cursor,
         take: &mut dyn FnMut(SeenJob) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut listed = Listed { tx: self.tx, sought: Sought { scope, filter, viewer } };
-        advance(&mut listed, cursor, residual, take)
+        Listed { tx: self.tx, sought: JobList { scope, filter, viewer } }.advance(residual, cursor, take)
     }
 }
 
+/// Which jobs a list shows, and to whom.
+#[derive(Clone, Copy, Debug)]
+pub struct JobList<'t> {
+    pub scope: Scope<'t>,
+    pub filter: &'t JobFilter,
+    /// Whose clients are looked for.
+    pub viewer: Option<&'t ProjectId>,
+}
+
 /// The rows of one list.
-struct Listed<'t> {
-    tx: &'t mut Tx,
-    sought: Sought<'t>,
+pub(super) struct Listed<'t> {
+    pub tx: &'t mut Tx,
+    pub sought: JobList<'t>,
 }
 
 /// Those jobs, as many as `$cut` says, with `$columns` of each.
@@ -93,25 +107,41 @@ macro_rules! page {
     }};
 }
 
+/// The lines of those jobs, one after the other.
+macro_rules! lines {
+    ($conn:ident, $sought:expr, $cut:expr, $most:expr, $longest:expr) => {{
+        let page = page!($sought, $cut, (jobs::project_id, jobs::job_id));
+        let viewer = looking($sought.viewer).to_owned();
+        let lines = LinesOf { columns: columns!(), page, viewer, most: $most, longest: $longest };
+        lines.load_iter::<Line, DefaultLoadingMode>($conn)
+    }};
+}
+
 impl Listed<'_> {
-    fn lines(&mut self, cut: &Cut<'_>, most: i64) -> Result<Vec<Line>, DbError> {
+    pub fn advance<E: From<DbError>>(
+        &mut self,
+        residual: Residual<'_, SeenJob>,
+        cursor: &mut Cursor,
+        take: &mut dyn FnMut(SeenJob) -> Result<(), E>,
+    ) -> Result<(), E> {
+        advance(self, cursor, residual, take)
+    }
+
+    /// Puts the rows into a file as they come. SQLite gives them one by one; the client library of MySQL has all of them first, and
+    /// none is copied in memory once more.
+    pub fn spool(&mut self, cut: &Cut<'_>, into: &mut Sorted) -> Result<io::Result<()>, DbError> {
         let sought = self.sought;
         self.tx.run(NOUN, "", |conn| {
             either!(conn => {
-                let page = page!(sought, cut, (jobs::project_id, jobs::job_id));
-                let viewer = looking(sought.viewer).to_owned();
-                LinesOf { columns: columns!(), page, viewer, most }.load(conn)
+                for line in lines!(conn, sought, cut, i64::MAX, i64::MAX)? {
+                    if let Err(error) = into.add(line?) {
+                        return Ok(Err(error));
+                    }
+                }
+                Ok(Ok(()))
             })
         })
     }
-}
-
-/// What a list asks for.
-#[derive(Clone, Copy)]
-struct Sought<'t> {
-    scope: Scope<'t>,
-    filter: &'t JobFilter,
-    viewer: Option<&'t ProjectId>,
 }
 
 fn place(row: &WholeRow) -> Place {
@@ -129,13 +159,30 @@ impl Rows for Listed<'_> {
     }
 
     fn cut(&mut self, cut: &Cut<'_>) -> Result<Vec<WholeRow>, DbError> {
-        Ok(together(self.lines(cut, i64::MAX)?))
+        let sought = self.sought;
+        let lines: Vec<Line> = self.tx.run(
+            NOUN,
+            "",
+            |conn| either!(conn => lines!(conn, sought, cut, i64::MAX, i64::MAX)?.collect()),
+        )?;
+        Ok(together(lines))
     }
 
     fn cut_unweighed(&mut self, cut: &Cut<'_>) -> Result<Option<Vec<WholeRow>>, DbError> {
-        let lines = self.lines(cut, LINES_UNWEIGHED + 1)?;
-        let is_all = lines.len() as i64 <= LINES_UNWEIGHED;
-        Ok(is_all.then(|| together(lines)))
+        let sought = self.sought;
+        let is_all = |count: usize| count as i64 <= LINES_UNWEIGHED;
+        let is_long = |(_, position, action, _): &Line| position.is_some() && action.is_none();
+        let lines: Option<Vec<Line>> = self.tx.run(NOUN, "", |conn| {
+            either!(conn => {
+                let lines = lines!(conn, sought, cut, LINES_UNWEIGHED + 1, LONGEST_UNWEIGHED)?;
+                // MySQL knows beforehand how many there are: those that are too many are not copied.
+                if !is_all(lines.size_hint().0) {
+                    return Ok(None);
+                }
+                lines.collect::<QueryResult<Vec<Line>>>().map(Some)
+            })
+        })?;
+        Ok(lines.filter(|lines| is_all(lines.len()) && !lines.iter().any(is_long)).map(together))
     }
 
     fn place(row: &WholeRow) -> Place {

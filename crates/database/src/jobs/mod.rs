@@ -7,11 +7,14 @@ mod attention;
 mod list;
 mod read;
 mod row;
+mod whole;
 mod write;
 
 pub(crate) use attention::CANDIDATES_FOR_ONE;
 pub use freezer_model::planning::{DueJob, Planning};
+pub use list::JobList;
 pub use read::{SeenJob, ShownJob};
+pub(crate) use whole::SpooledJobs;
 
 use crate::actions::ActionRow;
 use crate::schema::{actions, job_actions, jobs};

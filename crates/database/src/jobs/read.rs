@@ -61,6 +61,8 @@ pub(super) struct LinesOf<C, P> {
     pub viewer: String,
     /// Most lines; more than that come from jobs with very many actions.
     pub most: i64,
+    /// Actions whose options have more than about so many bytes are left out; their positions are not.
+    pub longest: i64,
 }
 
 impl<C: Expression, P> Query for LinesOf<C, P> {
@@ -93,8 +95,10 @@ where
             " AND (clients.project_id = jobs.project_id OR clients.is_central = TRUE) \
              LEFT JOIN job_actions ON job_actions.project_id = page.project_id AND job_actions.job_id = page.job_id \
              LEFT JOIN actions ON actions.project_id = job_actions.project_id AND actions.action_id = job_actions.action_id \
-             LIMIT ",
+             AND LENGTH(actions.freezer_action) <= ",
         );
+        out.push_bind_param::<BigInt, _>(&self.longest)?;
+        out.push_sql(" LIMIT ");
         out.push_bind_param::<BigInt, _>(&self.most)?;
         Ok(())
     }
@@ -104,7 +108,7 @@ where
 macro_rules! load {
     ($conn:ident, $page:expr, $viewer:expr) => {{
         let viewer = looking($viewer).to_owned();
-        LinesOf { columns: columns!(), page: $page, viewer, most: i64::MAX }.load($conn)
+        LinesOf { columns: columns!(), page: $page, viewer, most: i64::MAX, longest: i64::MAX }.load($conn)
     }};
 }
 

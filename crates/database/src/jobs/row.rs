@@ -10,8 +10,9 @@ use freezer_model::{
     Action, ClientId, Job, JobEvent, JobId, JobResult, JobState, JobStatus, ProjectId, SessionId, Timestamp,
     TrustCredentials, UserId,
 };
+use serde::{Deserialize, Serialize};
 
-#[derive(Queryable, Selectable, Insertable, AsChangeset, Clone)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset, Clone, Serialize, Deserialize)]
 #[diesel(table_name = jobs, primary_key(project_id, job_id), treat_none_as_null = true)]
 // An insert is the same statement then, whatever is none.
 #[diesel(treat_none_as_default_value = false)]
@@ -46,6 +47,11 @@ impl JobRow {
     /// Where it stands in the order of lists.
     pub(super) fn place(&self) -> (i64, &str, &str) {
         (self.created_at, &self.job_id, &self.project_id)
+    }
+
+    /// The text that may be long.
+    pub(super) fn plan_text(&mut self) -> &mut String {
+        &mut self.plan
     }
 
     pub(super) fn of(job: &Job) -> Result<Self, DbError> {

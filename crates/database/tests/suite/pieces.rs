@@ -90,6 +90,104 @@ pub fn pieces_of_jobs(place: &Place) {
     }
 }
 
+/// A hundred jobs with twenty long actions each, thirty MiB together, in an order that no key has.
+fn large_jobs(db: &Database) {
+    for number in 0..100 {
+        db.transaction(|tx| -> Result<(), DbError> {
+            let mut large = job("a", &format!("j{number:03}"), &[]);
+            large.created_at = Timestamp(5_000 + (number * 37) % 100);
+            for position in 0..20 {
+                let mut one = action("a", &format!("x{number}-{}", (position * 7) % 20));
+                one.freezer_action.insert("é\"".to_owned(), json!(format!("{number} ").repeat(5_000)));
+                tx.actions().insert(&one)?;
+                large.actions.push(one);
+            }
+            tx.jobs().insert(&large)
+        })
+        .unwrap();
+    }
+}
+
+/// The documents of a list, and what it cost.
+fn large_list(db: &Database, page: Page) -> (Vec<String>, u64) {
+    let (project, filter) = (p("a"), JobFilter::default());
+    let list = JobList { scope: Scope::Project(&project), filter: &filter, viewer: None };
+    let (before, mut cursor, mut all) = (db.statements(), Cursor::of(page), Vec::new());
+    while !cursor.is_over() {
+        db.advance_jobs(list, None, &mut cursor, &mut |seen| {
+            all.push(document_of(&seen.job));
+            Ok::<(), DbError>(())
+        })
+        .unwrap();
+    }
+    (all, db.statements() - before)
+}
+
+pub fn a_large_page_of_jobs_costs_three_statements(place: &Place) {
+    let db = &place.db;
+    large_jobs(db);
+    let (project, filter) = (p("a"), JobFilter::default());
+    let scope = Scope::Project(&project);
+    let all = db.read(|tx| tx.jobs().list(scope, &filter, None, Page::ALL)).unwrap();
+    let expected: Vec<String> = all.iter().map(document_of).collect();
+    drop(all);
+    assert!(expected.iter().map(String::len).sum::<usize>() > 20 << 20, "too little text to tell");
+    let is_whole =
+        |found: (Vec<String>, u64), from: usize, to: usize, cost: std::ops::RangeInclusive<u64>| {
+            assert!(found.0.iter().eq(&expected[from..to]), "{} of {from}..{to}", found.0.len());
+            assert!(cost.contains(&found.1), "{} statements, not {cost:?}", found.1);
+        };
+    let piece_by_piece = 10..=30;
+    let page = |offset, limit| Page { offset, limit: Some(limit) };
+    is_whole(large_list(db, Page::first(100)), 0, 100, 3..=3);
+    is_whole(large_list(db, page(30, 100)), 30, 100, 3..=3);
+    is_whole(large_list(db, page(30, 50)), 30, 80, 3..=3);
+    is_whole(large_list(db, page(0, 101)), 0, 100, piece_by_piece.clone());
+    // At once, they take turns.
+    std::thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| is_whole(large_list(db, Page::first(100)), 0, 100, 3..=6));
+        }
+    });
+    // No room for files, or nowhere to put them.
+    let full = place.again(|options| options.spool_bytes = 1 << 20);
+    is_whole(large_list(&full, Page::first(100)), 0, 100, piece_by_piece.clone());
+    let nowhere = place.again(|options| options.spool_folder = "/dev/null".into());
+    is_whole(large_list(&nowhere, Page::first(100)), 0, 100, piece_by_piece.clone());
+    while_somebody_takes_it_slowly(place, is_whole);
+}
+
+/// The room of a page that is being taken is not another one's; no connection is held for it, and what comes is what was there.
+fn while_somebody_takes_it_slowly(
+    place: &Place,
+    is_whole: impl Fn((Vec<String>, u64), usize, usize, std::ops::RangeInclusive<u64>),
+) {
+    let db = place.again(|options| {
+        (options.spool_bytes, options.max_pool_size, options.max_overflow) = (48 << 20, 1, 0);
+    });
+    let (project, filter) = (p("a"), JobFilter::default());
+    let list = JobList { scope: Scope::Project(&project), filter: &filter, viewer: None };
+    let (mut cursor, mut all) = (Cursor::of(Page::first(100)), Vec::new());
+    let mut some = |all: &mut Vec<String>| {
+        db.advance_jobs(list, None, &mut cursor, &mut |seen| {
+            all.push(document_of(&seen.job));
+            Ok::<(), DbError>(())
+        })
+        .unwrap();
+        cursor.is_over()
+    };
+    while all.is_empty() {
+        some(&mut all);
+    }
+    assert!(all.len() < 100, "all of it came at once");
+    is_whole(large_list(&db, Page::first(100)), 0, 100, 10..=30);
+    assert!(db.transaction(|tx| tx.jobs().delete(&p("a"), &JobId::from("j000"))).unwrap());
+    while !some(&mut all) {}
+    is_whole((all, 3), 0, 100, 3..=3);
+    let (left, cost) = large_list(&db, Page::first(100));
+    assert_eq!((left.len(), cost), (99, 3), "the room was given back");
+}
+
 pub fn runs_are_listed_without_what_is_large(place: &Place) {
     let db = &place.db;
     let mut large = run("a", "j", "r1");

@@ -1,11 +1,14 @@
 //! A database for one test.
 
 use freezer_database::*;
+use freezer_model::document::{Entries, JobDocument, PidShown, TrustShown};
 use freezer_model::*;
 use serde_json::{Map, Value, json};
 
 pub struct Place {
     pub db: Database,
+    /// As the service is told it.
+    address: String,
     url: String,
     _folder: Option<tempfile::TempDir>,
     #[cfg(feature = "mysql")]
@@ -16,9 +19,10 @@ impl Place {
     pub fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:///{}", folder.path().join("freezer.sqlite").display());
-        let db = open(&url);
+        let db = open(&url, |_| {});
         Self {
             db,
+            address: url,
             url: folder.path().join("freezer.sqlite").display().to_string(),
             _folder: Some(folder),
             #[cfg(feature = "mysql")]
@@ -33,9 +37,15 @@ impl Place {
         let name = format!("freezer_test_{}", uuid::Uuid::new_v4().simple());
         let plain = format!("mysql://{}", server.split_once("://").expect("a URL in FREEZER_TEST_MYSQL").1);
         execute(&plain, &format!("CREATE DATABASE {name}"));
-        let db = open(&format!("{}/{name}?charset=utf8", server.trim_end_matches('/')));
+        let address = format!("{}/{name}?charset=utf8", server.trim_end_matches('/'));
+        let db = open(&address, |_| {});
         let url = format!("{}/{name}", plain.trim_end_matches('/'));
-        Self { db, url, _folder: None, drop_url: Some((plain, format!("DROP DATABASE {name}"))) }
+        Self { db, address, url, _folder: None, drop_url: Some((plain, format!("DROP DATABASE {name}"))) }
+    }
+
+    /// The same rows through another pool.
+    pub fn again(&self, change: impl FnOnce(&mut DatabaseOptions)) -> Database {
+        open(&self.address, change)
     }
 
     /// The statements of a migration, as this database gets them.
@@ -60,8 +70,8 @@ impl Place {
     }
 }
 
-fn open(url: &str) -> Database {
-    let options = DatabaseOptions {
+fn open(url: &str, change: impl FnOnce(&mut DatabaseOptions)) -> Database {
+    let mut options = DatabaseOptions {
         max_pool_size: 4,
         max_overflow: 12,
         max_retries: 0,
@@ -69,6 +79,7 @@ fn open(url: &str) -> Database {
         counts_statements: true,
         ..DatabaseOptions::new(url)
     };
+    change(&mut options);
     let db = Database::connect(&options).unwrap();
     db.sync().unwrap();
     db
@@ -192,6 +203,13 @@ pub fn backup(project: &str, id: &str, at: i64) -> Backup {
         ),
         created_at: Timestamp(at * 1000),
     }
+}
+
+/// A document of a job to be shown, as its text.
+pub fn document_of<D: Entries>(job: &Job<D>) -> String {
+    let mut text = Vec::new();
+    JobDocument { job, pid: PidShown::Yes, trust: TrustShown::Yes }.write(&mut text).unwrap();
+    String::from_utf8(text).unwrap()
 }
 
 /// A list of jobs to be shown, read piece by piece.

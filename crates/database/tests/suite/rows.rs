@@ -2,7 +2,6 @@
 
 use crate::place::*;
 use freezer_database::*;
-use freezer_model::document::{Entries, JobDocument, PidShown, TrustShown};
 use freezer_model::*;
 use serde_json::json;
 
@@ -147,16 +146,11 @@ pub fn jobs_round_trip(place: &Place) {
 
 /// The stored text makes the same document, to the letter, as what was written.
 fn shown_as_it_is_read(db: &Database, j: &Job) {
-    fn text<D: Entries>(job: &Job<D>) -> String {
-        let mut text = Vec::new();
-        JobDocument { job, pid: PidShown::Yes, trust: TrustShown::Yes }.write(&mut text).unwrap();
-        String::from_utf8(text).unwrap()
-    }
     let one = db.read(|tx| tx.jobs().show(&j.project_id, &j.job_id, None)).unwrap().unwrap();
-    assert_eq!(text(&one.job), text(j));
+    assert_eq!(document_of(&one.job), document_of(j));
     let scope = Scope::Project(&j.project_id);
     let listed = db.read(|tx| shown(tx, scope, &JobFilter::default(), None, None, Page::ALL)).unwrap();
-    assert_eq!(listed.iter().map(|seen| text(&seen.job)).collect::<Vec<_>>(), [text(j)]);
+    assert_eq!(listed.iter().map(|seen| document_of(&seen.job)).collect::<Vec<_>>(), [document_of(j)]);
 }
 
 pub fn job_lists(place: &Place) {
