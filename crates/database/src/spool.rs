@@ -20,6 +20,8 @@ use std::time::Duration;
 const PAGE_BYTES: u64 = 80 << 20;
 /// So long a page waits for the one that is being read, which takes a fraction of a second.
 const TURN_PATIENCE: Duration = Duration::from_secs(10);
+/// More do not wait, as each keeps one of the few threads that callers share; their pages are read piece by piece.
+const MOST_WAITING: u32 = 3;
 const WRITTEN_AT_ONCE: usize = 64 << 10;
 
 /// The temporary files of one pool, and the room for them.
@@ -39,6 +41,8 @@ struct Now {
     bytes: u64,
     /// Somebody reads a page into a file.
     is_reading: bool,
+    /// Those who wait for that.
+    waiting: u32,
 }
 
 /// A row as files hold it: its long text stands beside the rest, as it is.
@@ -77,8 +81,13 @@ impl Spools {
         if bytes > PAGE_BYTES {
             return None;
         }
-        let waited = self.is_read.wait_timeout_while(self.now(), TURN_PATIENCE, |now| now.is_reading);
-        let (mut now, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.now();
+        if now.is_reading && now.waiting < MOST_WAITING {
+            now.waiting += 1;
+            let waited = self.is_read.wait_timeout_while(now, TURN_PATIENCE, |now| now.is_reading);
+            (now, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            now.waiting -= 1;
+        }
         if now.is_reading {
             return None;
         }
@@ -274,7 +283,24 @@ mod tests {
             drop(first);
             assert!(second.join().unwrap());
         });
-        assert!(!spools.now().is_reading);
+        assert!(!spools.now().is_reading && spools.now().waiting == 0);
+    }
+
+    #[test]
+    fn few_wait() {
+        let spools = spools(Path::new("/"), 0);
+        let first = spools.turn(1).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..MOST_WAITING {
+                scope.spawn(|| assert!(spools.turn(1).is_some()));
+            }
+            while spools.now().waiting < MOST_WAITING {
+                std::thread::yield_now();
+            }
+            assert!(spools.turn(1).is_none(), "one more waited");
+            drop(first);
+        });
+        assert_eq!(spools.now().waiting, 0);
     }
 
     #[test]
