@@ -39,8 +39,9 @@ pub async fn run(matches: &ArgMatches) -> ExitCode {
     if shows_summary(&options) {
         summary.iter().for_each(|line| eprintln!("{line}"));
     }
+    let failed = fail(&text, 1);
     let told = finish(&options, &Done { result, summary: Vec::new(), partial: false }, hooks);
-    if told == ExitCode::SUCCESS { fail(&text, 1) } else { told }
+    if told == ExitCode::SUCCESS { failed } else { told }
 }
 
 fn prepare(matches: &ArgMatches) -> Result<(ActionOptions, Surroundings), String> {
@@ -146,8 +147,10 @@ fn watch_signals(monitor: Arc<Monitor>) -> tokio::task::JoinHandle<()> {
 fn finish(options: &ActionOptions, done: &Done, hooks: Option<Value>) -> ExitCode {
     let mut whole = done.result.clone();
     whole.extend(hooks.clone().map(|said| ("hooks".to_owned(), said)));
+    let is_empty = whole.is_empty();
     let whole = Value::Object(whole);
     let document = match done.result.get("backup_metadata") {
+        None if is_empty => None,
         None if !options.storages.is_empty() => Some(&whole),
         metadata => metadata.or_else(|| done.result.values().next()).or(hooks.as_ref()),
     };
@@ -157,7 +160,7 @@ fn finish(options: &ActionOptions, done: &Done, hooks: Option<Value>) -> ExitCod
         _ => Ok(()),
     };
     if let Err(error) = written {
-        return fail(&format!("the action is done, but its result could not be written: {error}"), 1);
+        return fail(&format!("the action has ended, but its result could not be written: {error}"), 1);
     }
     if shows_summary(options) {
         for line in &done.summary {

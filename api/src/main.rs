@@ -15,6 +15,7 @@ use oslo_config::{Config, LoadArgs};
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Freezer's REST API.
 #[derive(Parser)]
@@ -80,7 +81,10 @@ fn print(text: &str) -> Result<(), Box<dyn Error>> {
 }
 
 async fn serve(config: Config, guard: oslo_log::Guard) -> Result<(), Box<dyn Error>> {
-    let database = DatabaseOptions::from_config(&config);
+    let mut database = DatabaseOptions::from_config(&config);
+    // Whoever waits for a turn is answered in time all the same.
+    let timeout = Duration::from_secs(config.int("api", "database_timeout").unsigned_abs());
+    database.spool_patience = database.spool_patience.min(timeout / 3);
     let db = tokio::task::spawn_blocking(move || open(&database)).await??;
     let transport = match config.opt_str("DEFAULT", "transport_url").filter(|url| !url.is_empty()) {
         Some(_) => Some(oslo_messaging::config::connect_service(&config)?),

@@ -5,7 +5,7 @@ use crate::answer;
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
-use freezer_database::{JobFilter, JobList, Scope, SeenJob};
+use freezer_database::{JobFilter, JobList, Scope, SeenJob, ShownJob};
 use freezer_model::search::Search;
 use freezer_model::{ClientId, JobEvent, JobId, JobStatus, ProjectId};
 
@@ -27,19 +27,17 @@ pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
         };
         let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&SeenJob) -> bool);
         let listed = JobList { scope, filter: &filter, viewer: viewer.project.as_ref() };
-        let mut jobs = Vec::new();
+        let mut pending = Vec::new();
         db.advance_jobs(listed, residual, cursor, &mut |seen| {
-            jobs.push(seen);
-            Ok::<(), ApiError>(())
+            if is_poll {
+                pending.extend(pending_event(&seen.job));
+            }
+            items.add(|out| viewer.answer(&seen).write(out))
         })?;
-        let pending = if is_poll { pending_events(&jobs) } else { Vec::new() };
         let shown = match pending.as_slice() {
             [] => Vec::new(),
             pending => db.read(|tx| tx.jobs().new_events(pending))?,
         };
-        for seen in &jobs {
-            items.add(|out| viewer.answer(seen).write(out))?;
-        }
         if !shown.is_empty() {
             db.transaction(|tx| Ok::<(), ApiError>(tx.jobs().events_are_shown(&shown)?))?;
         }
@@ -55,9 +53,9 @@ fn is_poll(call: &Call, filter: &JobFilter) -> bool {
     asks && (call.enforce("jobs:update").is_ok() || call.is_allowed_everywhere(ALL_PROJECTS))
 }
 
-fn pending_events(jobs: &[SeenJob]) -> Vec<(ProjectId, JobId, JobEvent)> {
-    let pending = jobs.iter().map(|seen| &seen.job).filter(|job| job.state.event != JobEvent::None);
-    pending.map(|job| (job.project_id.clone(), job.job_id.clone(), job.state.event)).collect()
+fn pending_event(job: &ShownJob) -> Option<(ProjectId, JobId, JobEvent)> {
+    let is_pending = job.state.event != JobEvent::None;
+    is_pending.then(|| (job.project_id.clone(), job.job_id.clone(), job.state.event))
 }
 
 /// The conditions that columns decide.

@@ -99,12 +99,15 @@ async fn large_pages_of_jobs_do_not_add_up(stage: &Stage, who: &Person) {
         let job = json!({"client_id": "node2", "job_actions": actions});
         stage.call(who, "POST", &format!("/jobs/many{number:02}"), job).await.expect(201);
     }
+    // The peak is that of the process's whole life; here it begins anew.
+    std::fs::write(format!("/proc/{}/clear_refs", stage.daemon.pid().unwrap()), "5").unwrap();
     let before = memory_kib(stage, "VmRSS");
     let all = futures_util::future::join_all((0..8).map(|_| is_whole_large_page(stage, who))).await;
     assert_eq!(all, [true; 8]);
     let peak = memory_kib(stage, "VmHWM");
     println!("before {before} KiB, peak {peak} KiB with eight large pages at once");
-    assert!(peak - before < 64 << 10, "peak {peak} KiB, before {before} KiB");
+    // One page as a whole, some piece by piece; all of them would be 200 MiB.
+    assert!(peak - before < 128 << 10, "peak {peak} KiB, before {before} KiB");
 }
 
 async fn is_whole_large_page(stage: &Stage, who: &Person) -> bool {

@@ -43,6 +43,8 @@ pub struct DatabaseOptions {
     pub spool_bytes: u64,
     /// Where those files are; they have no names there.
     pub spool_folder: PathBuf,
+    /// So long a large page waits for another one that is being read; then it is read piece by piece.
+    pub spool_patience: Duration,
 }
 
 impl DatabaseOptions {
@@ -59,6 +61,7 @@ impl DatabaseOptions {
             idle_transaction_timeout: Duration::from_secs(20),
             spool_bytes: 1 << 30,
             spool_folder: usual_folder(),
+            spool_patience: Duration::from_secs(10),
         }
     }
 }
@@ -140,7 +143,11 @@ impl Database {
             pool_timeout: options.pool_timeout,
             deadlock_retries: options.deadlock_retries,
             place: place.into(),
-            spools: Arc::new(Spools::new(options.spool_folder.clone(), options.spool_bytes)),
+            spools: Arc::new(Spools::new(
+                options.spool_folder.clone(),
+                options.spool_bytes,
+                options.spool_patience,
+            )),
         })
     }
 

@@ -16,10 +16,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Most bytes of one page. The client library of MySQL holds all rows of a statement until the last one is taken, so this is what the
-/// one page that is read at a time may take of the memory. A hundred jobs with as many and as long actions as jobs may have weigh less.
+/// one page that is read at a time may take of the memory. A hundred jobs with as long actions as jobs may have weigh less; with hundreds
+/// of actions each they may weigh more, as each line of the answer has its job once more.
 const PAGE_BYTES: u64 = 80 << 20;
-/// So long a page waits for the one that is being read, which takes a fraction of a second.
-const TURN_PATIENCE: Duration = Duration::from_secs(10);
 /// More do not wait, as each keeps one of the few threads that callers share; their pages are read piece by piece.
 const MOST_WAITING: u32 = 3;
 const WRITTEN_AT_ONCE: usize = 64 << 10;
@@ -29,6 +28,8 @@ const WRITTEN_AT_ONCE: usize = 64 << 10;
 pub(crate) struct Spools {
     folder: PathBuf,
     most_bytes: u64,
+    /// So long a page waits for the one that is being read, which takes a fraction of a second.
+    patience: Duration,
     now: Mutex<Now>,
     is_read: Condvar,
     has_warned: AtomicBool,
@@ -60,11 +61,12 @@ pub(crate) fn usual_folder() -> PathBuf {
 }
 
 impl Spools {
-    pub fn new(folder: PathBuf, most_bytes: u64) -> Self {
+    pub fn new(folder: PathBuf, most_bytes: u64, patience: Duration) -> Self {
         let (now, is_read) = (Mutex::default(), Condvar::new());
         Self {
             folder,
             most_bytes,
+            patience,
             now,
             is_read,
             has_warned: AtomicBool::new(false),
@@ -84,7 +86,7 @@ impl Spools {
         let mut now = self.now();
         if now.is_reading && now.waiting < MOST_WAITING {
             now.waiting += 1;
-            let waited = self.is_read.wait_timeout_while(now, TURN_PATIENCE, |now| now.is_reading);
+            let waited = self.is_read.wait_timeout_while(now, self.patience, |now| now.is_reading);
             (now, _) = waited.unwrap_or_else(PoisonError::into_inner);
             now.waiting -= 1;
         }
@@ -238,7 +240,7 @@ mod tests {
     }
 
     fn spools(folder: &Path, most_bytes: u64) -> Arc<Spools> {
-        Arc::new(Spools::new(folder.to_owned(), most_bytes))
+        Arc::new(Spools::new(folder.to_owned(), most_bytes, Duration::from_secs(60)))
     }
 
     #[test]

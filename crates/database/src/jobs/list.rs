@@ -176,10 +176,15 @@ impl Rows for Listed<'_> {
             either!(conn => {
                 let lines = lines!(conn, sought, cut, LINES_UNWEIGHED + 1, LONGEST_UNWEIGHED)?;
                 // MySQL knows beforehand how many there are: those that are too many are not copied.
-                if !is_all(lines.size_hint().0) {
+                let known = lines.size_hint().0;
+                if !is_all(known) {
                     return Ok(None);
                 }
-                lines.collect::<QueryResult<Vec<Line>>>().map(Some)
+                let mut all = Vec::with_capacity(known);
+                for line in lines {
+                    all.push(line?);
+                }
+                Ok(Some(all))
             })
         })?;
         Ok(lines.filter(|lines| is_all(lines.len()) && !lines.iter().any(is_long)).map(together))

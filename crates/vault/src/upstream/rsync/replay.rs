@@ -196,12 +196,15 @@ fn report_unseen(level: &mut Level<'_>) {
 }
 
 /// Says where a level is damaged, and what is lost by that. Without anything read it is an error.
-fn report_damage(level: &mut Level<'_>, object: &str, damage: Damage) -> Result<(), VaultError> {
+fn report_damage(level: &mut Level<'_>, object: &str, mut damage: Damage) -> Result<(), VaultError> {
     if !level.has_begun {
-        let place = Place { object: object.to_owned(), level: level.number, offset_bytes: 0 };
         // What was read may be of a block whose own checksum would have told more.
-        let cause = level.input.finish_block().err().map_or(damage.cause, |damage| damage.cause);
-        return Err(VaultError::Damaged { place, cause });
+        damage.cause = level.input.finish_block().err().map_or(damage.cause, |worse| worse.cause);
+        // What the levels before a later one hold stands.
+        if level.number == 0 || damage.at == 0 {
+            let place = Place { object: object.to_owned(), level: level.number, offset_bytes: 0 };
+            return Err(VaultError::Damaged { place, cause: damage.cause });
+        }
     }
     let place = format!("{object}, byte {} of what it unpacks to", damage.at);
     level.chain.listed_folders = None;
