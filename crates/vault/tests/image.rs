@@ -5,7 +5,7 @@ mod support;
 
 use freezer_vault::codecs::{Compression, CompressionOptions};
 use freezer_vault::image::{
-    self, ImageBase, ImageInput, ImageOutput, ImageRequest, ImageRestoreRequest, OpenImage,
+    self, ImageBase, ImageInput, ImageOutput, ImageRequest, ImageRestoreRequest, OpenImage, OpenedImage,
 };
 use freezer_vault::levels::LevelPolicy;
 use freezer_vault::prune::{self, PruneRequest, Retention};
@@ -14,6 +14,7 @@ use freezer_vault::{Engine, Hbn, Monitor, VaultError};
 use proptest::prelude::*;
 use serde_json::json;
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use support::images::*;
 use support::*;
@@ -328,6 +329,30 @@ async fn a_source_that_fails_leaves_nothing_behind() {
     assert_eq!(error.to_string(), "no such volume");
     assert_eq!(images.room.objects(), sound);
     images.expect(&images.newest(), &image).await;
+}
+
+/// Who orders a snapshot must hear what was made, to remove it.
+#[tokio::test]
+async fn what_opens_the_source_hears_its_answer_after_a_cancel() {
+    let images = Images::new();
+    let monitor = Arc::new(Monitor::new());
+    let has_heard = Arc::new(AtomicBool::new(false));
+    let (token, hears) = (monitor.token().clone(), has_heard.clone());
+    let open: OpenImage = Box::new(move |_| {
+        Box::pin(async move {
+            token.cancel();
+            // Whatever else waits for the cancel has its turn.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            hears.store(true, Ordering::Relaxed);
+            Ok(OpenedImage { input: whole(b"content"), source: json!({}), description: json!({}) })
+        })
+    });
+    let saved = image::backup(images.room.store.clone(), images.request(T0), open, monitor).await;
+    assert!(matches!(saved, Err(VaultError::Cancelled)), "{saved:?}");
+    assert!(has_heard.load(Ordering::Relaxed));
+    assert!(images.room.objects().is_empty());
 }
 
 #[tokio::test]

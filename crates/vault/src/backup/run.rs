@@ -69,13 +69,13 @@ async fn save<W: Work>(
     if !settings.dry_run {
         members.lock(settings).await?;
     }
-    let planning = async {
-        let (plan, base) = plan(members, settings, &mut work).await?;
-        work.open(base.as_ref()).await?;
-        Ok((plan, base))
-    };
-    let planned = monitor.token().run_until_cancelled(planning).await;
+    let planned = monitor.token().run_until_cancelled(plan(members, settings, &mut work)).await;
     let (plan, base) = planned.unwrap_or(Err(VaultError::Cancelled))?;
+    // Not dropped: a service may be making something for it, and only who hears the answer can remove that.
+    work.open(base.as_ref()).await?;
+    if monitor.is_cancelled() {
+        return Err(VaultError::Cancelled);
+    }
     transfer_and_commit(members, settings, &plan, (work, base), monitor).await
 }
 

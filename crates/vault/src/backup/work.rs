@@ -34,7 +34,7 @@ pub(crate) trait Work: Send + 'static {
         None
     }
 
-    /// Opens the source, when the level is decided and nothing is stored yet.
+    /// Opens the source, when the level is decided and nothing is stored yet. Ends by itself soon after the monitor is cancelled.
     fn open(&mut self, base: Option<&Self::Index>) -> impl Future<Output = Result<(), VaultError>> + Send;
 
     /// Writes the payload and finishes `out`. Runs in a thread that may block; stops soon after the monitor is cancelled.

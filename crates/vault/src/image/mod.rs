@@ -76,7 +76,8 @@ pub struct ImageBase {
     pub size_bytes: u64,
 }
 
-/// Opens the source once it is known what the backup is built on; `None` for a level 0.
+/// Opens the source once it is known what the backup is built on; `None` for a level 0. It is not dropped when the monitor is
+/// cancelled, and must end by itself then: it may have to hear what it asked others to make.
 pub type OpenImage =
     Box<dyn FnOnce(Option<ImageBase>) -> BoxFuture<'static, Result<OpenedImage, VaultError>> + Send>;
 
