@@ -5,7 +5,7 @@ use crate::answer;
 use crate::call::Call;
 use crate::error::ApiError;
 use actix_web::HttpResponse;
-use freezer_database::{JobFilter, JobList, Scope, SeenJob, ShownJob};
+use freezer_database::{JobFilter, JobList, LargePage, Scope, SeenJob, ShownJob};
 use freezer_model::search::Search;
 use freezer_model::{ClientId, JobEvent, JobId, JobStatus, ProjectId};
 
@@ -19,16 +19,17 @@ pub async fn list(mut call: Call) -> Result<HttpResponse, ApiError> {
     let filter = filter(&mut search);
     let is_poll = is_poll(&call, &filter);
     let project = call.project.clone();
+    let mut large = LargePage::default();
     answer::list(&call, "jobs", page, move |db, cursor, items| {
         let scope = if is_everything { Scope::All } else { Scope::Project(&project) };
         let pid = viewer.pid_in_search();
         let wanted = |seen: &SeenJob| {
-            viewer.document(&seen.job, pid).to_value().is_ok_and(|document| search.matches(&document))
+            viewer.document(seen, pid).to_value().is_ok_and(|document| search.matches(&document))
         };
         let residual = search.has_conditions().then_some(&wanted as &dyn Fn(&SeenJob) -> bool);
         let listed = JobList { scope, filter: &filter, viewer: viewer.project.as_ref() };
         let mut pending = Vec::new();
-        db.advance_jobs(listed, residual, cursor, &mut |seen| {
+        db.advance_jobs(listed, residual, (cursor, &mut large), &mut |seen| {
             if is_poll {
                 pending.extend(pending_event(&seen.job));
             }

@@ -1,6 +1,6 @@
 //! Jobs as this caller may see them: the process id is for those who run the client.
 
-use freezer_database::{SeenJob, ShownJob};
+use freezer_database::SeenJob;
 use freezer_model::ProjectId;
 use freezer_model::document::{JobDocument, PidShown, StoredObject, TrustShown};
 
@@ -25,14 +25,15 @@ impl Viewer {
     }
 
     /// The document of a job, for searches.
-    pub fn document<'a>(&self, job: &'a ShownJob, pid: PidShown) -> ShownDocument<'a> {
+    pub fn document<'a>(&self, seen: &'a SeenJob, pid: PidShown) -> ShownDocument<'a> {
         let sees = self.is_privileged || self.sees_trusts;
-        JobDocument { job, pid, trust: if sees { TrustShown::Yes } else { TrustShown::No } }
+        let trust = if sees { TrustShown::Yes } else { TrustShown::No };
+        JobDocument { job: &seen.job, actions: seen.actions.as_deref(), pid, trust }
     }
 
     /// The document of a job for the answer: with the process id, where the viewer or its project runs the client.
     pub fn answer<'a>(&self, seen: &'a SeenJob) -> ShownDocument<'a> {
         let visible = self.is_privileged || seen.has_own_client;
-        self.document(&seen.job, if visible { PidShown::Yes } else { PidShown::No })
+        self.document(seen, if visible { PidShown::Yes } else { PidShown::No })
     }
 }

@@ -1,6 +1,7 @@
 //! Saved actions.
 
 use crate::connect::{AnyConnection, either};
+use crate::jobs::shown;
 use crate::json::Stored;
 use crate::limits::{self, fits};
 use crate::page::{Cursor, Cut, Piece, Place, Rows, advance, collect};
@@ -49,6 +50,10 @@ impl ActionRow {
             mandatory: action.mandatory,
             created_at: action.created_at.0,
         })
+    }
+
+    pub(crate) fn is(&self, project: &str, id: &str) -> bool {
+        self.action_id == id && self.project_id == project
     }
 
     /// The text that may be long.
@@ -154,17 +159,20 @@ impl Actions<'_> {
 
     /// As [`Self::get`], and keeps others from changing the row until the transaction ends.
     pub fn get_for_update(&mut self, project: &ProjectId, id: &ActionId) -> Result<Option<Action>, DbError> {
+        self.hold(project, id)?.map(ActionRow::into_model).transpose()
+    }
+
+    pub(crate) fn hold(&mut self, project: &ProjectId, id: &ActionId) -> Result<Option<ActionRow>, DbError> {
         macro_rules! one {
             () => {
                 actions::table.find((project.as_str(), id.as_str())).select(ActionRow::as_select())
             };
         }
-        let row = self.tx.run(NOUN, id.as_str(), |conn| match conn {
+        self.tx.run(NOUN, id.as_str(), |conn| match conn {
             #[cfg(feature = "mysql")]
             AnyConnection::Mysql(mysql) => one!().for_update().first(mysql).optional(),
             AnyConnection::Sqlite(sqlite) => one!().first(sqlite).optional(),
-        })?;
-        row.map(ActionRow::into_model).transpose()
+        })
     }
 
     /// Oldest first. One statement, or one for each 1000 rows looked at with a residual condition.
@@ -195,8 +203,9 @@ impl Actions<'_> {
         self.tx.run(
             NOUN,
             action.action_id.as_str(),
-            |conn| either!(conn => diesel::insert_into(actions::table).values(row).execute(conn)),
+            |conn| either!(conn => diesel::insert_into(actions::table).values(&row).execute(conn)),
         )?;
+        self.tx.held_actions.push(row);
         Ok(())
     }
 
@@ -213,6 +222,7 @@ impl Actions<'_> {
                     first.action_id.as_str(),
                     |conn| either!(conn => diesel::insert_into(actions::table).values(&rows).execute(conn)),
                 )?;
+                self.tx.held_actions.extend(rows);
             }
         }
         Ok(())
@@ -223,11 +233,14 @@ impl Actions<'_> {
         let row = ActionRow::of(action)?;
         let (project, id) = (row.project_id.clone(), row.action_id.clone());
         let changed = self.tx.run(NOUN, &id, |conn| {
-            diesel::update(actions::table.find((project, id.as_str()))).set(row).execute(conn)
+            diesel::update(actions::table.find((project, id.as_str()))).set(&row).execute(conn)
         })?;
         if changed == 0 {
             return Err(DbError::Missing { noun: NOUN, id });
         }
+        shown::forget(self.tx, &row.project_id, &id, shown::text_of(vec![row.clone()]))?;
+        self.tx.held_actions.retain(|held| !held.is(&row.project_id, &row.action_id));
+        self.tx.held_actions.push(row);
         Ok(())
     }
 
@@ -252,6 +265,12 @@ impl Actions<'_> {
 
     /// Deletes an action and takes it out of this project's jobs. Returns whether it was there.
     pub fn delete(&mut self, project: &ProjectId, id: &ActionId) -> Result<bool, DbError> {
+        // Whoever is putting it into a job has done so before, or does not find it afterwards.
+        if self.hold(project, id)?.is_none() {
+            return Ok(false);
+        }
+        shown::forget(self.tx, project.as_str(), id.as_str(), shown::text_of(Vec::new()))?;
+        self.tx.held_actions.retain(|held| !held.is(project.as_str(), id.as_str()));
         let deleted = self.tx.run(NOUN, id.as_str(), |conn| {
             diesel::delete(
                 job_actions::table

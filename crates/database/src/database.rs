@@ -3,6 +3,7 @@
 //! A write transaction that loses a deadlock is run again from its start, with a growing random wait; its closure must
 //! therefore not do anything that a second run would do twice.
 
+use crate::actions::ActionRow;
 use crate::connect::{
     AnyConnection, Connector, Purpose, Refusal, begin, commit, end_reading, refuse_without_build, rollback,
 };
@@ -234,7 +235,7 @@ impl Database {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let error = match self.pool.get_timeout(left.min(WAIT_STEP)) {
-                Ok(pooled) => return Ok(Tx { pooled, lost_deadlock: false }),
+                Ok(pooled) => return Ok(Tx { pooled, lost_deadlock: false, held_actions: Vec::new() }),
                 Err(error) => error,
             };
             let reason = if self.refusal.is_standing() {
@@ -282,6 +283,8 @@ pub struct Tx {
     pooled: PooledConnection<Connector>,
     /// The database has chosen this transaction as a deadlock's victim.
     lost_deadlock: bool,
+    /// Actions as they are stored, which nobody else can change before this transaction ends.
+    pub(crate) held_actions: Vec<ActionRow>,
 }
 
 impl Tx {

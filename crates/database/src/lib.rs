@@ -51,7 +51,7 @@ pub use database::{Database, DatabaseOptions, Tx};
 pub use dispatch::{ActiveRuns, Occupied, Shares, Worker, Workers};
 pub use error::DbError;
 pub use imported::Imported;
-pub use jobs::{DueJob, JobFilter, JobList, Jobs, Planning, Scope, SeenJob, ShownJob};
+pub use jobs::{DueJob, JobFilter, JobList, Jobs, LargePage, Planning, Scope, SeenJob, ShownJob};
 pub use options::{default_limits, options, quota_options};
 pub use outbox::{Letter, Outbox};
 pub use page::{Cursor, Page, Residual};

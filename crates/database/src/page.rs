@@ -4,7 +4,6 @@
 //! must not hide all others of its project. Whoever asks for that very row is told.
 
 use crate::DbError;
-use crate::jobs::SpooledJobs;
 use std::collections::VecDeque;
 
 /// Which part of a list is wanted. The order of every list is total and stable.
@@ -125,8 +124,6 @@ pub struct Cursor {
     is_last: bool,
     is_over: bool,
     whole: Whole,
-    /// What was read as a whole: it comes from there.
-    pub(crate) spooled: Option<SpooledJobs>,
 }
 
 /// Whether a page of few rows that turns out large is to be read with one statement, row by row, by somebody who has a place for it.
@@ -150,7 +147,6 @@ impl Cursor {
             is_last: false,
             is_over: left == 0,
             whole: Whole::No,
-            spooled: None,
         }
     }
 

@@ -58,6 +58,7 @@ diesel::table! {
         attention_at -> Nullable<BigInt>,
         event_is_new -> Bool,
         heard_at -> Nullable<BigInt>,
+        shown_actions -> Nullable<Text>,
     }
 }
 

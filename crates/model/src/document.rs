@@ -8,7 +8,7 @@ mod job;
 mod object;
 mod size;
 
-pub use job::{JobDocument, PidShown, TrustShown, write_action};
+pub use job::{JobDocument, PidShown, TrustShown, write_action, write_actions};
 use object::Object;
 pub use object::{Entries, StoredObject};
 pub use size::{shorten, shorten_text, text_bytes};

@@ -2,6 +2,7 @@
 
 use super::read::{Line, LinesOf, SeenJob, WholeRow, columns, looking, together};
 use super::row::JobRow;
+use super::shown::{ShownLine, ShownRow, shown_columns, with_clients};
 use super::whole::Sorted;
 use super::{JobFilter, Jobs, NOUN, Scope};
 use crate::actions::ActionRow;
@@ -15,12 +16,6 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use freezer_model::{Job, JobStatus, ProjectId};
 use std::io;
-
-/// Lines of rows that nobody has weighed: each action of a job is one. A page of a hundred jobs with three actions each stays below;
-/// more lines, each as long as an action may be, would be too much memory.
-const LINES_UNWEIGHED: i64 = 300;
-/// Bytes of an action's options that such a line has at most.
-const LONGEST_UNWEIGHED: i64 = 8 << 10;
 
 /// What a job takes: each of its actions comes with the job's row once more.
 const SIZE: &str = "CAST(1000 + (SELECT COALESCE(SUM(1000 + LENGTH(jobs.plan) + LENGTH(one.freezer_action)), 0) FROM job_actions AS its \
@@ -37,22 +32,9 @@ impl Jobs<'_> {
         page: Page,
     ) -> Result<Vec<Job>, DbError> {
         let mut listed = Listed { tx: self.tx, sought: JobList { scope, filter, viewer: None } };
-        collect(page, residual, |cut| Ok(Piece::of(listed.cut(&cut)?, place, WholeRow::read)))
-    }
-
-    /// Reads the next piece of the list, to be shown to the project `viewer`; see [`Cursor`]. A hundred jobs with 300 actions together
-    /// cost one statement, if none has options of more than 8 KiB; else three, and one more for each 2 MiB of their text, which
-    /// [`Database::advance_jobs`](crate::Database::advance_jobs) spares.
-    pub fn advance<E: From<DbError>>(
-        &mut self,
-        scope: Scope<'_>,
-        filter: &JobFilter,
-        viewer: Option<&ProjectId>,
-        residual: Residual<'_, SeenJob>,
-        cursor: &mut Cursor,
-        take: &mut dyn FnMut(SeenJob) -> Result<(), E>,
-    ) -> Result<(), E> {
-        Listed { tx: self.tx, sought: JobList { scope, filter, viewer } }.advance(residual, cursor, take)
+        collect(page, residual, |cut| {
+            Ok(Piece::of(listed.whole(&cut)?, |row| place(&row.job), WholeRow::read))
+        })
     }
 }
 
@@ -71,11 +53,14 @@ pub(super) struct Listed<'t> {
     pub sought: JobList<'t>,
 }
 
-/// Those jobs, as many as `$cut` says, with `$columns` of each.
+/// Those jobs of `$from`, as many as `$cut` says, with `$columns` of each.
 macro_rules! page {
-    ($sought:expr, $cut:expr, $columns:expr) => {{
+    ($sought:expr, $cut:expr, $columns:expr) => {
+        page!($sought, $cut, $columns, jobs::table)
+    };
+    ($sought:expr, $cut:expr, $columns:expr, $from:expr) => {{
         let (filter, cut) = ($sought.filter, $cut);
-        let mut page = jobs::table.select($columns).into_boxed();
+        let mut page = $from.select($columns).into_boxed();
         if let Scope::Project(project) = $sought.scope {
             page = page.filter(jobs::project_id.eq(project.as_str()));
         }
@@ -109,10 +94,10 @@ macro_rules! page {
 
 /// The lines of those jobs, one after the other.
 macro_rules! lines {
-    ($conn:ident, $sought:expr, $cut:expr, $most:expr, $longest:expr) => {{
+    ($conn:ident, $sought:expr, $cut:expr) => {{
         let page = page!($sought, $cut, (jobs::project_id, jobs::job_id));
         let viewer = looking($sought.viewer).to_owned();
-        let lines = LinesOf { columns: columns!(), page, viewer, most: $most, longest: $longest };
+        let lines = LinesOf { columns: columns!(), page, viewer };
         lines.load_iter::<Line, DefaultLoadingMode>($conn)
     }};
 }
@@ -127,13 +112,20 @@ impl Listed<'_> {
         advance(self, cursor, residual, take)
     }
 
+    fn whole(&mut self, cut: &Cut<'_>) -> Result<Vec<WholeRow>, DbError> {
+        let sought = self.sought;
+        let lines: Vec<Line> =
+            self.tx.run(NOUN, "", |conn| either!(conn => lines!(conn, sought, cut)?.collect()))?;
+        Ok(together(lines))
+    }
+
     /// Puts the rows into a file as they come. SQLite gives them one by one; the client library of MySQL has all of them first, and
     /// none is copied in memory once more.
     pub fn spool(&mut self, cut: &Cut<'_>, into: &mut Sorted) -> Result<io::Result<()>, DbError> {
         let sought = self.sought;
         self.tx.run(NOUN, "", |conn| {
             either!(conn => {
-                for line in lines!(conn, sought, cut, i64::MAX, i64::MAX)? {
+                for line in lines!(conn, sought, cut)? {
                     if let Err(error) = into.add(line?) {
                         return Ok(Err(error));
                     }
@@ -144,13 +136,27 @@ impl Listed<'_> {
     }
 }
 
-fn place(row: &WholeRow) -> Place {
-    let job = &row.job;
+/// One of a list.
+pub(super) enum Listable {
+    Whole(WholeRow),
+    Shown(ShownRow),
+}
+
+impl Listable {
+    fn seen(self) -> Result<SeenJob, DbError> {
+        match self {
+            Self::Whole(row) => row.seen(),
+            Self::Shown(row) => row.seen(),
+        }
+    }
+}
+
+fn place(job: &JobRow) -> Place {
     Place { created_at: job.created_at, id: job.job_id.clone(), project: job.project_id.clone() }
 }
 
 impl Rows for Listed<'_> {
-    type Row = WholeRow;
+    type Row = Listable;
     type Item = SeenJob;
 
     fn weigh(&mut self, cut: &Cut<'_>) -> Result<Vec<i64>, DbError> {
@@ -158,43 +164,27 @@ impl Rows for Listed<'_> {
         self.tx.run(NOUN, "", |conn| either!(conn => page!(sought, cut, sql::<BigInt>(SIZE)).load(conn)))
     }
 
-    fn cut(&mut self, cut: &Cut<'_>) -> Result<Vec<WholeRow>, DbError> {
-        let sought = self.sought;
-        let lines: Vec<Line> = self.tx.run(
-            NOUN,
-            "",
-            |conn| either!(conn => lines!(conn, sought, cut, i64::MAX, i64::MAX)?.collect()),
-        )?;
-        Ok(together(lines))
+    fn cut(&mut self, cut: &Cut<'_>) -> Result<Vec<Listable>, DbError> {
+        Ok(self.whole(cut)?.into_iter().map(Listable::Whole).collect())
     }
 
-    fn cut_unweighed(&mut self, cut: &Cut<'_>) -> Result<Option<Vec<WholeRow>>, DbError> {
+    /// None when one of them has no text.
+    fn cut_unweighed(&mut self, cut: &Cut<'_>) -> Result<Option<Vec<Listable>>, DbError> {
         let sought = self.sought;
-        let is_all = |count: usize| count as i64 <= LINES_UNWEIGHED;
-        let is_long = |(_, position, action, _): &Line| position.is_some() && action.is_none();
-        let lines: Option<Vec<Line>> = self.tx.run(NOUN, "", |conn| {
-            either!(conn => {
-                let lines = lines!(conn, sought, cut, LINES_UNWEIGHED + 1, LONGEST_UNWEIGHED)?;
-                // MySQL knows beforehand how many there are: those that are too many are not copied.
-                let known = lines.size_hint().0;
-                if !is_all(known) {
-                    return Ok(None);
-                }
-                let mut all = Vec::with_capacity(known);
-                for line in lines {
-                    all.push(line?);
-                }
-                Ok(Some(all))
-            })
+        let lines: Vec<ShownLine> = self.tx.run(NOUN, "", |conn| {
+            either!(conn => page!(sought, cut, shown_columns!(), with_clients!(looking(sought.viewer))).load(conn))
         })?;
-        Ok(lines.filter(|lines| is_all(lines.len()) && !lines.iter().any(is_long)).map(together))
+        Ok(lines.into_iter().map(|line| ShownRow::of(line).map(Listable::Shown)).collect())
     }
 
-    fn place(row: &WholeRow) -> Place {
-        place(row)
+    fn place(row: &Listable) -> Place {
+        match row {
+            Listable::Whole(row) => place(&row.job),
+            Listable::Shown(row) => place(&row.job),
+        }
     }
 
-    fn read(row: WholeRow) -> Result<SeenJob, DbError> {
+    fn read(row: Listable) -> Result<SeenJob, DbError> {
         row.seen()
     }
 }

@@ -1,12 +1,14 @@
 //! Jobs, with the actions they list.
 //!
-//! A `Job` is read with one statement, or where its row is held with two: the row, then its actions. The conductor's own bookkeeping
+//! A `Job` is read with one statement, or where its row is held with two: the row, then its actions. One that is only shown is read
+//! from its row alone, see `shown.rs`. The conductor's own bookkeeping
 //! (`planned_version`, `attention_at`, `heard_at`) is not part of the model's `Job`; [`DueJob`] carries it.
 
 mod attention;
 mod list;
 mod read;
 mod row;
+pub(crate) mod shown;
 mod whole;
 mod write;
 
@@ -14,7 +16,7 @@ pub(crate) use attention::CANDIDATES_FOR_ONE;
 pub use freezer_model::planning::{DueJob, Planning};
 pub use list::JobList;
 pub use read::{SeenJob, ShownJob};
-pub(crate) use whole::SpooledJobs;
+pub use whole::LargePage;
 
 use crate::actions::ActionRow;
 use crate::schema::{actions, job_actions, jobs};

@@ -13,7 +13,7 @@ use diesel::backend::Backend;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, HasSqlType, Text};
+use diesel::sql_types::{HasSqlType, Text};
 use freezer_model::document::StoredObject;
 use freezer_model::{Job, JobId, ProjectId};
 use std::collections::HashSet;
@@ -23,7 +23,10 @@ pub type ShownJob = Job<StoredObject>;
 
 /// A job as somebody looks at it.
 pub struct SeenJob {
+    /// Without actions where `actions` has them.
     pub job: ShownJob,
+    /// What documents show of its actions.
+    pub actions: Option<String>,
     /// Its client is one of the project that looks: for a job of another project that is a central one. Clients of two projects may
     /// have the same id.
     pub has_own_client: bool,
@@ -59,10 +62,6 @@ pub(super) struct LinesOf<C, P> {
     pub page: P,
     /// Whose clients are looked for.
     pub viewer: String,
-    /// Most lines; more than that come from jobs with very many actions.
-    pub most: i64,
-    /// Actions whose options have more than about so many bytes are left out; their positions are not.
-    pub longest: i64,
 }
 
 impl<C: Expression, P> Query for LinesOf<C, P> {
@@ -75,8 +74,7 @@ impl<C, P, DB> QueryFragment<DB> for LinesOf<C, P>
 where
     C: QueryFragment<DB>,
     P: QueryFragment<DB>,
-    DB: Backend + HasSqlType<BigInt> + HasSqlType<Text>,
-    i64: ToSql<BigInt, DB>,
+    DB: Backend + HasSqlType<Text>,
     String: ToSql<Text, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
@@ -94,12 +92,8 @@ where
         out.push_sql(
             " AND (clients.project_id = jobs.project_id OR clients.is_central = TRUE) \
              LEFT JOIN job_actions ON job_actions.project_id = page.project_id AND job_actions.job_id = page.job_id \
-             LEFT JOIN actions ON actions.project_id = job_actions.project_id AND actions.action_id = job_actions.action_id \
-             AND LENGTH(actions.freezer_action) <= ",
+             LEFT JOIN actions ON actions.project_id = job_actions.project_id AND actions.action_id = job_actions.action_id",
         );
-        out.push_bind_param::<BigInt, _>(&self.longest)?;
-        out.push_sql(" LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.most)?;
         Ok(())
     }
 }
@@ -108,7 +102,7 @@ where
 macro_rules! load {
     ($conn:ident, $page:expr, $viewer:expr) => {{
         let viewer = looking($viewer).to_owned();
-        LinesOf { columns: columns!(), page: $page, viewer, most: i64::MAX, longest: i64::MAX }.load($conn)
+        LinesOf { columns: columns!(), page: $page, viewer }.load($conn)
     }};
 }
 
@@ -152,7 +146,7 @@ impl WholeRow {
 
     pub fn seen(self) -> Result<SeenJob, DbError> {
         let has_own_client = self.has_own_client;
-        Ok(SeenJob { job: self.read()?, has_own_client })
+        Ok(SeenJob { job: self.read()?, actions: None, has_own_client })
     }
 }
 
@@ -177,16 +171,6 @@ impl Jobs<'_> {
         self.one(project, id, None)?.map(WholeRow::read).transpose()
     }
 
-    /// As [`Self::get`], to be shown to the project `viewer`.
-    pub fn show(
-        &mut self,
-        project: &ProjectId,
-        id: &JobId,
-        viewer: Option<&ProjectId>,
-    ) -> Result<Option<SeenJob>, DbError> {
-        self.one(project, id, viewer)?.map(WholeRow::seen).transpose()
-    }
-
     /// A job of whatever project: for callers that policy allows it. Ids are unique within a project only; of several
     /// the oldest is returned.
     pub fn show_any_project(&mut self, id: &JobId) -> Result<Option<SeenJob>, DbError> {
@@ -198,7 +182,7 @@ impl Jobs<'_> {
         together(lines).into_iter().next().map(WholeRow::seen).transpose()
     }
 
-    fn one(
+    pub(super) fn one(
         &mut self,
         project: &ProjectId,
         id: &JobId,

@@ -15,27 +15,27 @@ use std::io;
 const TAKEN_BYTES: usize = 256 << 10;
 
 impl Database {
-    /// Reads the next piece of a list of jobs; see [`Cursor`]. A page of up to a hundred jobs costs three statements at most, however
-    /// long their texts are, as long as there is room for its temporary file (see [`DatabaseOptions::spool_bytes`]); else as
-    /// [`Jobs::advance`](super::Jobs::advance) says.
+    /// Reads the next piece of a list of jobs; see [`Cursor`]. A page of up to a hundred jobs costs one statement where the text of their
+    /// actions is kept (see `shown.rs`), and else three, however long their texts are, as long as there is room for its temporary file
+    /// (see [`DatabaseOptions::spool_bytes`]); where there is none, one more for each 2 MiB of text.
     ///
     /// [`DatabaseOptions::spool_bytes`]: crate::DatabaseOptions::spool_bytes
     pub fn advance_jobs<E: From<DbError>>(
         &self,
         list: JobList<'_>,
         residual: Residual<'_, SeenJob>,
-        cursor: &mut Cursor,
+        (cursor, large): (&mut Cursor, &mut LargePage),
         take: &mut dyn FnMut(SeenJob) -> Result<(), E>,
     ) -> Result<(), E> {
         cursor.prefer_whole();
         if let Some(bytes) = cursor.take_whole() {
-            cursor.spooled = self.spool_jobs(list, cursor, bytes)?;
+            large.0 = self.spool_jobs(list, cursor, bytes)?;
         }
-        if let Some(spooled) = &mut cursor.spooled {
+        if let Some(spooled) = &mut large.0 {
             spooled.some(take)?;
             if spooled.jobs.is_empty() {
                 cursor.end();
-                cursor.spooled = None;
+                large.0 = None;
             }
             return Ok(());
         }
@@ -52,21 +52,14 @@ impl Database {
     ) -> Result<Option<SpooledJobs>, DbError> {
         // Before a connection is taken: whoever waits holds none.
         let Some(_turn) = self.spools.turn(bytes) else { return Ok(None) };
-        let spool = match self.spools.open(bytes) {
-            Ok(spool) => spool,
-            Err(error) => {
-                self.spools.warn(&error);
-                return Ok(None);
-            }
-        };
         let no_thread = || Ok(Err(io::Error::other("there is no thread to write it")));
-        match self.spools.reader.run(self.spooling(list, cursor, spool)).unwrap_or_else(no_thread)? {
-            Ok(spooled) => Ok(Some(spooled)),
-            Err(error) => {
-                self.spools.warn(&error);
-                Ok(None)
-            }
-        }
+        let read =
+            |spool| self.spools.reader.run(self.spooling(list, cursor, spool)).unwrap_or_else(no_thread);
+        let spooled = match self.spools.open(bytes) {
+            Ok(spool) => read(spool)?,
+            Err(error) => Err(error),
+        };
+        Ok(spooled.inspect_err(|error| self.spools.warn(error)).ok())
     }
 
     /// Reads the page that `cursor` has weighed into `spool`, wherever it is called.
@@ -147,9 +140,13 @@ impl Sorted {
     }
 }
 
+/// What of a list waits in a file, beside its [`Cursor`].
+#[derive(Debug, Default)]
+pub struct LargePage(Option<SpooledJobs>);
+
 /// Jobs that wait in a file.
 #[derive(Debug)]
-pub(crate) struct SpooledJobs {
+struct SpooledJobs {
     rows: Spooled,
     /// Those that come next, in the order of the list.
     jobs: VecDeque<Job>,

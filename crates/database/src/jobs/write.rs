@@ -13,7 +13,7 @@ impl Jobs<'_> {
     /// [`DbError::Conflict`] when the id is taken in this project, [`DbError::Missing`] for an unknown action.
     /// The conductor looks at it only after [`Self::request_attention`].
     pub fn insert(&mut self, job: &Job) -> Result<(), DbError> {
-        let row = JobRow::of(job)?;
+        let row = (JobRow::of(job)?, jobs::shown_actions.eq(self.shown_actions(job)?));
         self.tx.run(NOUN, job.job_id.as_str(), |conn| {
             diesel::insert_into(jobs::table).values(row).execute(conn)
         })?;
@@ -28,7 +28,7 @@ impl Jobs<'_> {
         now: Timestamp,
         heard_at: Option<Timestamp>,
     ) -> Result<(), DbError> {
-        let row = JobRow::of(job)?;
+        let row = (JobRow::of(job)?, jobs::shown_actions.eq(self.shown_actions(job)?));
         let heard = heard_at.map(|at| at.0);
         self.tx.run(NOUN, job.job_id.as_str(), |conn| {
             either!(conn => diesel::insert_into(jobs::table)
@@ -42,23 +42,33 @@ impl Jobs<'_> {
     /// [`Self::get_for_update`] before, in the same transaction; `plan_version` is the caller's to raise.
     pub fn save(&mut self, job: &Job) -> Result<(), DbError> {
         let row = JobRow::of(job)?;
-        let (project, id) = (row.project_id.clone(), row.job_id.clone());
-        let changed = self.tx.run(NOUN, &id, |conn| {
-            diesel::update(jobs::table.find((project, id.as_str()))).set(row).execute(conn)
-        })?;
-        if changed == 0 {
-            return Err(DbError::Missing { noun: NOUN, id });
-        }
-        let linked: Vec<String> = self.tx.run(NOUN, &id, |conn| {
-            of_job(&job.project_id, &job.job_id)
+        let (project, id) = (row.project_id.as_str(), row.job_id.as_str());
+        let linked: Vec<(String, bool)> = self.tx.run(NOUN, id, |conn| {
+            job_actions::table
+                .inner_join(jobs::table.on(
+                    jobs::project_id.eq(job_actions::project_id).and(jobs::job_id.eq(job_actions::job_id)),
+                ))
+                .filter(jobs::project_id.eq(project))
+                .filter(jobs::job_id.eq(id))
                 .order(job_actions::position)
-                .select(job_actions::action_id)
+                .select((job_actions::action_id, jobs::shown_actions.is_null()))
                 .load(conn)
         })?;
-        if linked.iter().map(String::as_str).eq(job.actions.iter().map(|action| action.action_id.as_str())) {
+        let listed = job.actions.iter().map(|action| action.action_id.as_str());
+        let is_same = linked.iter().map(|(action, _)| action.as_str()).eq(listed);
+        let has_text = !linked.iter().any(|(_, has_none)| *has_none);
+        let text = if is_same && has_text { None } else { Some(self.shown_actions(job)?) };
+        let changed = self.tx.run(NOUN, id, |conn| {
+            let row = (&row, text.map(|text| jobs::shown_actions.eq(text)));
+            diesel::update(jobs::table.find((project, id))).set(row).execute(conn)
+        })?;
+        if changed == 0 {
+            return Err(DbError::Missing { noun: NOUN, id: id.to_owned() });
+        }
+        if is_same {
             return Ok(());
         }
-        self.tx.run(NOUN, &id, |conn| diesel::delete(of_job(&job.project_id, &job.job_id)).execute(conn))?;
+        self.tx.run(NOUN, id, |conn| diesel::delete(of_job(&job.project_id, &job.job_id)).execute(conn))?;
         self.link(job)
     }
 

@@ -73,7 +73,6 @@ pub fn pieces_of_jobs(place: &Place) {
     with_actions(db, "a", &names);
     db.transaction(|tx| -> Result<(), DbError> {
         for number in 0..130 {
-            // More lines than are read without having been weighed.
             tx.jobs().insert(&job("a", &format!("j{number:03}"), &names))?;
         }
         Ok(())
@@ -82,11 +81,10 @@ pub fn pieces_of_jobs(place: &Place) {
     let (project, any) = (p("a"), JobFilter::default());
     for page in pages() {
         let whole = db.read(|tx| tx.jobs().list(Scope::Project(&project), &any, None, page)).unwrap();
-        let found = db.read(|tx| shown(tx, Scope::Project(&project), &any, None, None, page)).unwrap();
-        let ids = |id: &JobId, actions: usize| (id.to_string(), actions);
-        let expected: Vec<_> = whole.iter().map(|job| ids(&job.job_id, job.actions.len())).collect();
-        let found: Vec<_> = found.iter().map(|seen| ids(&seen.job.job_id, seen.job.actions.len())).collect();
-        assert_eq!(found, expected, "{page:?}");
+        let list = JobList { scope: Scope::Project(&project), filter: &any, viewer: None };
+        let found = shown(db, list, None, page).unwrap();
+        let expected: Vec<_> = whole.iter().map(document_of).collect();
+        assert!(found.iter().map(document_seen).eq(expected), "{page:?}");
     }
 }
 
@@ -112,15 +110,9 @@ fn large_jobs(db: &Database) {
 fn large_list(db: &Database, page: Page) -> (Vec<String>, u64) {
     let (project, filter) = (p("a"), JobFilter::default());
     let list = JobList { scope: Scope::Project(&project), filter: &filter, viewer: None };
-    let (before, mut cursor, mut all) = (db.statements(), Cursor::of(page), Vec::new());
-    while !cursor.is_over() {
-        db.advance_jobs(list, None, &mut cursor, &mut |seen| {
-            all.push(document_of(&seen.job));
-            Ok::<(), DbError>(())
-        })
-        .unwrap();
-    }
-    (all, db.statements() - before)
+    let before = db.statements();
+    let all = shown(db, list, None, page).unwrap();
+    (all.iter().map(document_seen).collect(), db.statements() - before)
 }
 
 pub fn a_large_page_of_jobs_costs_three_statements(place: &Place) {
@@ -167,10 +159,10 @@ fn while_somebody_takes_it_slowly(
     });
     let (project, filter) = (p("a"), JobFilter::default());
     let list = JobList { scope: Scope::Project(&project), filter: &filter, viewer: None };
-    let (mut cursor, mut all) = (Cursor::of(Page::first(100)), Vec::new());
+    let (mut cursor, mut large, mut all) = (Cursor::of(Page::first(100)), LargePage::default(), Vec::new());
     let mut some = |all: &mut Vec<String>| {
-        db.advance_jobs(list, None, &mut cursor, &mut |seen| {
-            all.push(document_of(&seen.job));
+        db.advance_jobs(list, None, (&mut cursor, &mut large), &mut |seen| {
+            all.push(document_seen(&seen));
             Ok::<(), DbError>(())
         })
         .unwrap();

@@ -208,22 +208,29 @@ pub fn backup(project: &str, id: &str, at: i64) -> Backup {
 /// A document of a job to be shown, as its text.
 pub fn document_of<D: Entries>(job: &Job<D>) -> String {
     let mut text = Vec::new();
-    JobDocument { job, pid: PidShown::Yes, trust: TrustShown::Yes }.write(&mut text).unwrap();
+    JobDocument { job, actions: None, pid: PidShown::Yes, trust: TrustShown::Yes }.write(&mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 
-/// A list of jobs to be shown, read piece by piece.
+/// The document of a job as it was read to be shown.
+pub fn document_seen(seen: &SeenJob) -> String {
+    let mut text = Vec::new();
+    let actions = seen.actions.as_deref();
+    let document = JobDocument { job: &seen.job, actions, pid: PidShown::Yes, trust: TrustShown::Yes };
+    document.write(&mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// A list of jobs to be shown.
 pub fn shown(
-    tx: &mut Tx,
-    scope: Scope<'_>,
-    filter: &JobFilter,
-    viewer: Option<&ProjectId>,
+    db: &Database,
+    list: JobList<'_>,
     residual: Residual<'_, SeenJob>,
     page: Page,
 ) -> Result<Vec<SeenJob>, DbError> {
-    let (mut cursor, mut all) = (Cursor::of(page), Vec::new());
+    let (mut cursor, mut large, mut all) = (Cursor::of(page), LargePage::default(), Vec::new());
     while !cursor.is_over() {
-        tx.jobs().advance(scope, filter, viewer, residual, &mut cursor, &mut |job| {
+        db.advance_jobs(list, residual, (&mut cursor, &mut large), &mut |job| {
             all.push(job);
             Ok::<(), DbError>(())
         })?;

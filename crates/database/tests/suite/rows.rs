@@ -147,10 +147,10 @@ pub fn jobs_round_trip(place: &Place) {
 /// The stored text makes the same document, to the letter, as what was written.
 fn shown_as_it_is_read(db: &Database, j: &Job) {
     let one = db.read(|tx| tx.jobs().show(&j.project_id, &j.job_id, None)).unwrap().unwrap();
-    assert_eq!(document_of(&one.job), document_of(j));
-    let scope = Scope::Project(&j.project_id);
-    let listed = db.read(|tx| shown(tx, scope, &JobFilter::default(), None, None, Page::ALL)).unwrap();
-    assert_eq!(listed.iter().map(|seen| document_of(&seen.job)).collect::<Vec<_>>(), [document_of(j)]);
+    assert_eq!(document_seen(&one), document_of(j));
+    let (scope, filter) = (Scope::Project(&j.project_id), JobFilter::default());
+    let listed = shown(db, JobList { scope, filter: &filter, viewer: None }, None, Page::ALL).unwrap();
+    assert_eq!(listed.iter().map(document_seen).collect::<Vec<_>>(), [document_of(j)]);
 }
 
 pub fn job_lists(place: &Place) {
@@ -260,9 +260,12 @@ fn own_clients_come_with_the_jobs(db: &Database) {
         let viewer = viewer.map(p);
         let before = db.statements();
         let any = JobFilter::default();
-        let seen =
-            db.read(|tx| shown(tx, Scope::Project(&p("c")), &any, viewer.as_ref(), None, Page::ALL)).unwrap();
+        let (project, filter) = (p("c"), &any);
+        let list = JobList { scope: Scope::Project(&project), filter, viewer: viewer.as_ref() };
+        let seen = shown(db, list, None, Page::ALL).unwrap();
         let cost = db.statements() - before;
+        let few = shown(db, list, None, Page::first(100)).unwrap();
+        assert!(few.iter().map(|one| one.has_own_client).eq(seen.iter().map(|one| one.has_own_client)));
         for one in &seen {
             let (project, id) = (p("c"), &one.job.job_id);
             let alone = db.read(|tx| tx.jobs().show(&project, id, viewer.as_ref())).unwrap().unwrap();

@@ -24,6 +24,8 @@ pub enum TrustShown {
 #[derive(Clone, Copy, Debug)]
 pub struct JobDocument<'a, D = Map<String, Value>> {
     pub job: &'a Job<D>,
+    /// What [`write_actions`] made of its actions, where that is at hand; the job's own are not looked at then.
+    pub actions: Option<&'a str>,
     pub pid: PidShown,
     pub trust: TrustShown,
 }
@@ -39,6 +41,19 @@ pub fn write_action<D: Entries>(action: &Action<D>, out: &mut Vec<u8>) -> Result
     object.put("mandatory", &action.mandatory)?;
     write_options(&action.freezer_action, object.key("freezer_action"))?;
     object.close();
+    Ok(())
+}
+
+/// The actions of a job, as `job_actions` shows them.
+pub fn write_actions<D: Entries>(actions: &[Action<D>], out: &mut Vec<u8>) -> Result<()> {
+    out.push(b'[');
+    for (index, action) in actions.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_action(action, out)?;
+    }
+    out.push(b']');
     Ok(())
 }
 
@@ -67,14 +82,10 @@ impl<D: Entries> JobDocument<'_, D> {
         object.put("session_tag", &job.session_tag)?;
         self.write_schedule(object.key("job_schedule"))?;
         let out = object.key("job_actions");
-        out.push(b'[');
-        for (index, action) in job.actions.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            write_action(action, out)?;
+        match self.actions {
+            Some(text) => out.extend_from_slice(text.as_bytes()),
+            None => write_actions(&job.actions, out)?,
         }
-        out.push(b']');
         if let Some(credentials) = job.credentials.as_ref().filter(|_| self.trust == TrustShown::Yes) {
             object.put("user_credentials", credentials)?;
         }
