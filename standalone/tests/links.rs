@@ -334,7 +334,23 @@ async fn what_hooks_said_is_in_the_run(place: Place) {
         (&hooks["before"]["stdout"], &hooks["after"]["stdout"]),
         (&json!("begins\n"), &json!("aborted\n"))
     );
+    what_an_aborted_hook_said_is_there(&place).await;
     agent.stop().await;
+}
+
+async fn what_an_aborted_hook_said_is_there(place: &Place) {
+    let begun = place.file("waits");
+    let before = format!("echo waits for it; touch {}; sleep 1000", begun.display());
+    let options = json!({"action": "exec", "command": "true", "exec_shell": true, "hook_before": before,
+        "hook_after": "echo $FREEZER_OUTCOME"});
+    place.action("waiting", options).await;
+    place.run_that("waiting", |_| begun.exists()).await;
+    place.post("/jobs/waiting/event", json!({"abort": null})).await;
+    let run = place.ended("waiting").await;
+    let hooks = &run.steps[0].result["hooks"];
+    assert_eq!((run.state, &hooks["before"]["exit_code"]), (RunState::Aborted, &json!(null)), "{run:#?}");
+    let said = (&hooks["before"]["stdout"], &hooks["after"]["stdout"]);
+    assert_eq!(said, (&json!("waits for it\n"), &json!("aborted\n")));
 }
 
 async fn more_steps_than_slots_wait(place: Place) {

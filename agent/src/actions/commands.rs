@@ -25,11 +25,13 @@ pub struct Ending {
     pub stderr: String,
     /// They were ended at their time limit.
     pub is_late: bool,
+    /// They were ended by an abort.
+    pub is_aborted: bool,
 }
 
 impl Ending {
     pub fn is_success(&self) -> bool {
-        self.code == Some(0) && !self.is_late
+        self.code == Some(0) && !self.is_late && !self.is_aborted
     }
 
     /// Why it is no success; `what` names the command.
@@ -83,18 +85,31 @@ pub(crate) async fn run_with(
     limit: Option<Duration>,
     (group, token): (Group, &CancellationToken),
 ) -> Result<Ending, ActionError> {
+    let ending = run_or_end(input, stages, variables, limit, (group, token)).await?;
+    if ending.is_aborted { Err(ActionError::Aborted) } else { Ok(ending) }
+}
+
+/// The same, where also what they said before an abort is wanted.
+pub(super) async fn run_or_end(
+    input: Stdio,
+    stages: &[Vec<String>],
+    variables: &[(&str, String)],
+    limit: Option<Duration>,
+    (group, token): (Group, &CancellationToken),
+) -> Result<Ending, ActionError> {
     let mut running = Running::start(input, stages, variables, group)?;
     let forever = Duration::from_secs(u64::MAX / 4);
-    let ended = tokio::select! {
-        ended = running.wait() => ended.map(|code| (code, false)),
-        () = token.cancelled() => Err(ActionError::Aborted),
-        () = tokio::time::sleep(limit.unwrap_or(forever)) => Ok((None, true)),
+    let (ended, is_late, is_aborted) = tokio::select! {
+        ended = running.wait() => (ended, false, false),
+        () = token.cancelled() => (Ok(None), false, true),
+        () = tokio::time::sleep(limit.unwrap_or(forever)) => (Ok(None), true, false),
     };
-    if !matches!(ended, Ok((_, false))) {
+    if is_late || is_aborted || ended.is_err() {
         running.kill().await;
     }
-    let (code, is_late) = ended?;
-    Ok(Ending { code, stdout: running.stdout.end().await, stderr: running.stderr.end().await, is_late })
+    let code = ended?;
+    let (stdout, stderr) = (running.stdout.end().await, running.stderr.end().await);
+    Ok(Ending { code, stdout, stderr, is_late, is_aborted })
 }
 
 struct Running {

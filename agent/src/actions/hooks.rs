@@ -9,6 +9,7 @@ use freezer_vault::{Monitor, Phase};
 use serde_json::{Value, json};
 use std::future::Future;
 use std::pin::pin;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -82,6 +83,9 @@ async fn after_the_first(
         match run(options, line, "", limit, monitor.token()).await {
             Ok(ending) => {
                 trail.hooked("before", shown(&ending));
+                if ending.is_aborted {
+                    return (Err(ActionError::Aborted), None);
+                }
                 if !ending.is_success() {
                     let trouble = ending.trouble("hook_before", Some(limit));
                     let error = ActionError::Failed(format!("{trouble}; the action was not done"));
@@ -141,7 +145,7 @@ async fn run(
         ("FREEZER_PATH", path),
         ("FREEZER_OUTCOME", outcome.to_owned()),
     ];
-    commands::run(&stages, &variables, Some(limit), Group::Own, token).await
+    commands::run_or_end(Stdio::null(), &stages, &variables, Some(limit), (Group::Own, token)).await
 }
 
 fn shown(ending: &Ending) -> Value {

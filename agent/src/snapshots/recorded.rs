@@ -90,6 +90,7 @@ impl Host for Recorded {
             stdout: answer.stdout,
             stderr: answer.stderr.to_owned(),
             is_late: false,
+            is_aborted: false,
         })
     }
 
