@@ -5,6 +5,7 @@ use crate::rows::with_actions;
 use freezer_database::*;
 use freezer_model::*;
 use serde_json::json;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Outcome = Result<(), DbError>;
@@ -133,6 +134,30 @@ pub fn whatever_happens_at_the_same_time(place: &Place) {
         }
     });
     listed(db);
+}
+
+/// Again and again at the same moment.
+pub fn an_action_changes_while_a_job_is_made_of_it(place: &Place) {
+    let db = &place.db;
+    with_actions(db, "a", &["x", "y"]);
+    let start = Barrier::new(2);
+    for number in 0..200 {
+        let id = format!("j{number}");
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                start.wait();
+                db.transaction(|tx| tx.actions().save(&changed("x", number))).unwrap();
+            });
+            threads.spawn(|| {
+                start.wait();
+                db.transaction(|tx| tx.jobs().insert(&job("a", &id, &["y", "x"]))).unwrap();
+            });
+        });
+        let (project, id) = (p("a"), JobId::from(id.as_str()));
+        let row = db.read(|tx| tx.jobs().get(&project, &id)).unwrap().unwrap();
+        let seen = db.read(|tx| tx.jobs().show(&project, &id, None)).unwrap().unwrap();
+        assert_eq!(document_seen(&seen), document_of(&row));
+    }
 }
 
 pub fn long_or_foreign_text_is_not_read(place: &Place) {
