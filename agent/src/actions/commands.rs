@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Output kept of each stream: the end is what matters.
@@ -108,7 +109,8 @@ pub(super) async fn run_or_end(
         running.kill().await;
     }
     let code = ended?;
-    let (stdout, stderr) = (running.stdout.end().await, running.stderr.end().await);
+    let until = Instant::now() + REST_OF_OUTPUT;
+    let (stdout, stderr) = (running.stdout.end(until).await, running.stderr.end(until).await);
     Ok(Ending { code, stdout, stderr, is_late, is_aborted })
 }
 
@@ -210,9 +212,9 @@ impl Tail {
         self.readers.push(tokio::spawn(keep(stream, self.kept.clone())));
     }
 
-    async fn end(&mut self) -> String {
+    async fn end(&mut self, until: Instant) -> String {
         for mut reader in self.readers.drain(..) {
-            if tokio::time::timeout(REST_OF_OUTPUT, &mut reader).await.is_err() {
+            if tokio::time::timeout_at(until, &mut reader).await.is_err() {
                 reader.abort();
             }
         }

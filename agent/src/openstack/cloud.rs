@@ -16,8 +16,9 @@ use std::time::Duration;
 
 pub type Version = (u32, u32);
 
-/// For how long the answer to a POST is waited for once the action has to end.
-const AFTER_ABORT: Duration = Duration::from_secs(30);
+/// For how long the answer to a POST is waited for once the action has to end. Whoever ends it kills it some time later
+/// (`daemon::child`), and what was made is to be removed before.
+const AFTER_ABORT: Duration = Duration::from_secs(15);
 
 /// A service, as the catalogue and people call it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -238,18 +239,22 @@ impl Cloud {
             return Err(CloudError::Aborted);
         }
         let makes = *request.method() == Method::POST;
-        let answer = request.send();
+        let answer = self.heard(makes, request.send()).await?;
+        answer.map_err(|cause| CloudError::Session { service: service.name(), cause })
+    }
+
+    /// What `answer` brings, if it comes before an abort, or soon after it where something `makes`.
+    async fn heard<T>(&self, makes: bool, answer: impl Future<Output = T>) -> Result<T, CloudError> {
         tokio::pin!(answer);
-        let answer = tokio::select! {
-            answer = &mut answer => answer,
-            () = aborted.cancelled() => {
+        tokio::select! {
+            answer = &mut answer => Ok(answer),
+            () = self.monitor.token().cancelled() => {
                 if !makes {
                     return Err(CloudError::Aborted);
                 }
-                tokio::time::timeout(AFTER_ABORT, answer).await.map_err(|_| CloudError::Aborted)?
+                tokio::time::timeout(AFTER_ABORT, answer).await.map_err(|_| CloudError::Aborted)
             }
-        };
-        answer.map_err(|cause| CloudError::Session { service: service.name(), cause })
+        }
     }
 
     /// Sends, and reads the JSON of a good answer (null when it is empty).
@@ -259,19 +264,9 @@ impl Cloud {
         request: ServiceRequest,
         what: &str,
     ) -> Result<Value, CloudError> {
-        let answer = good(service, self.send(service, request).await?, what).await?;
-        let id = request_id(&answer);
-        let wrong = |cause: String| CloudError::Answer {
-            service: service.name(),
-            what: what.to_owned(),
-            cause,
-            request: id.clone().map(|id| format!(" (request {id})")).unwrap_or_default(),
-        };
-        let text = answer.text().await.map_err(|error| wrong(error.to_string()))?;
-        if text.trim().is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
+        let makes = *request.method() == Method::POST;
+        let answer = self.send(service, request).await?;
+        self.heard(makes, read(service, answer, what)).await?
     }
 
     /// The microversion that is spoken with a service.
@@ -312,6 +307,23 @@ impl Cloud {
             .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
         Ok(known.unwrap_or((newest.0, 0)))
     }
+}
+
+/// The JSON of a good answer.
+async fn read(service: Service, answer: Response, what: &str) -> Result<Value, CloudError> {
+    let answer = good(service, answer, what).await?;
+    let id = request_id(&answer);
+    let wrong = |cause: String| CloudError::Answer {
+        service: service.name(),
+        what: what.to_owned(),
+        cause,
+        request: id.clone().map(|id| format!(" (request {id})")).unwrap_or_default(),
+    };
+    let text = answer.text().await.map_err(|error| wrong(error.to_string()))?;
+    if text.trim().is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
 }
 
 /// A good answer as it is, or the refusal in the service's words.

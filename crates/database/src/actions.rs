@@ -162,7 +162,25 @@ impl Actions<'_> {
         self.hold(project, id)?.map(ActionRow::into_model).transpose()
     }
 
-    pub(crate) fn hold(&mut self, project: &ProjectId, id: &ActionId) -> Result<Option<ActionRow>, DbError> {
+    /// Those of `ids` that exist, kept from others until the transaction ends. One statement.
+    pub(crate) fn hold_many(&mut self, project: &str, ids: &[&str]) -> Result<Vec<ActionRow>, DbError> {
+        macro_rules! some {
+            () => {
+                actions::table
+                    .filter(actions::project_id.eq(project))
+                    .filter(actions::action_id.eq_any(ids))
+                    .order(actions::action_id)
+                    .select(ActionRow::as_select())
+            };
+        }
+        self.tx.run(NOUN, "", |conn| match conn {
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql(mysql) => some!().for_update().load(mysql),
+            AnyConnection::Sqlite(sqlite) => some!().load(sqlite),
+        })
+    }
+
+    fn hold(&mut self, project: &ProjectId, id: &ActionId) -> Result<Option<ActionRow>, DbError> {
         macro_rules! one {
             () => {
                 actions::table.find((project.as_str(), id.as_str())).select(ActionRow::as_select())
@@ -205,7 +223,7 @@ impl Actions<'_> {
             action.action_id.as_str(),
             |conn| either!(conn => diesel::insert_into(actions::table).values(&row).execute(conn)),
         )?;
-        self.tx.held_actions.push(row);
+        self.tx.remember([row]);
         Ok(())
     }
 
@@ -222,7 +240,7 @@ impl Actions<'_> {
                     first.action_id.as_str(),
                     |conn| either!(conn => diesel::insert_into(actions::table).values(&rows).execute(conn)),
                 )?;
-                self.tx.held_actions.extend(rows);
+                self.tx.remember(rows);
             }
         }
         Ok(())
@@ -238,10 +256,11 @@ impl Actions<'_> {
         if changed == 0 {
             return Err(DbError::Missing { noun: NOUN, id });
         }
-        shown::forget(self.tx, &row.project_id, &id, shown::text_of(vec![row.clone()]))?;
-        self.tx.held_actions.retain(|held| !held.is(&row.project_id, &row.action_id));
-        self.tx.held_actions.push(row);
-        Ok(())
+        let alone = shown::text_of(vec![row.clone()]);
+        self.tx.forget_action(&row.project_id, &id);
+        self.tx.remember([row]);
+        let jobs = shown::forget(self.tx, &action.project_id, &action.action_id, alone)?;
+        shown::renew(self.tx, &action.project_id, &jobs)
     }
 
     /// A job with this action whose actions have longer options together than so many bytes, if there is one.
@@ -269,8 +288,8 @@ impl Actions<'_> {
         if self.hold(project, id)?.is_none() {
             return Ok(false);
         }
-        shown::forget(self.tx, project.as_str(), id.as_str(), shown::text_of(Vec::new()))?;
-        self.tx.held_actions.retain(|held| !held.is(project.as_str(), id.as_str()));
+        let jobs = shown::forget(self.tx, project, id, shown::text_of(Vec::new()))?;
+        self.tx.forget_action(project.as_str(), id.as_str());
         let deleted = self.tx.run(NOUN, id.as_str(), |conn| {
             diesel::delete(
                 job_actions::table
@@ -280,6 +299,7 @@ impl Actions<'_> {
             .execute(conn)?;
             diesel::delete(actions::table.find((project.as_str(), id.as_str()))).execute(conn)
         })?;
+        shown::renew(self.tx, project, &jobs)?;
         Ok(deleted > 0)
     }
 }

@@ -283,9 +283,12 @@ pub struct Tx {
     pooled: PooledConnection<Connector>,
     /// The database has chosen this transaction as a deadlock's victim.
     lost_deadlock: bool,
-    /// Actions as they are stored, which nobody else can change before this transaction ends.
-    pub(crate) held_actions: Vec<ActionRow>,
+    /// Actions that it has written, as they are stored: nobody else can change them before it ends.
+    held_actions: Vec<ActionRow>,
 }
+
+/// Most actions of which a transaction remembers what it wrote: an import writes any number.
+const REMEMBERED: usize = 1000;
 
 impl Tx {
     pub fn clients(&mut self) -> Clients<'_> {
@@ -320,6 +323,23 @@ impl Tx {
     }
     pub fn trusts(&mut self) -> Trusts<'_> {
         Trusts { tx: self }
+    }
+
+    /// Remembers actions as this transaction has written them.
+    pub(crate) fn remember(&mut self, rows: impl IntoIterator<Item = ActionRow>) {
+        if self.held_actions.len() > REMEMBERED {
+            self.held_actions.clear();
+        }
+        self.held_actions.extend(rows);
+    }
+
+    pub(crate) fn forget_action(&mut self, project: &str, id: &str) {
+        self.held_actions.retain(|held| !held.is(project, id));
+    }
+
+    /// An action that this transaction has written, if it remembers.
+    pub(crate) fn remembered(&self, project: &str, id: &str) -> Option<&ActionRow> {
+        self.held_actions.iter().find(|held| held.is(project, id))
     }
 
     /// The only door to the connection: one or more statements about one row (or a list, with `id` empty).

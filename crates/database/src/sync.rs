@@ -34,7 +34,12 @@ impl Database {
                 AnyConnection::Sqlite(sqlite) => run_pending(sqlite, SQLITE),
             })
         })?;
-        outcome.map_err(|reason| DbError::Migration { reason })
+        let done = outcome.map_err(|reason| DbError::Migration { reason })?;
+        drop(tx);
+        if !done.is_empty() {
+            self.keep_shown_actions()?;
+        }
+        Ok(done)
     }
 
     /// The stored schema's version.

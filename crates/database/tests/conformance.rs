@@ -66,7 +66,7 @@ conformance_suite! {
         a_silence_begins_with_the_last_word, a_failed_transaction_leaves_nothing, an_unreadable_row_does_not_stop_the_others,
         what_is_saved_in_bulk_is_what_is_saved_alone, shares_space_projects_out, increments_are_not_lost, projects_are_apart;
     shown:
-        documents_say_what_the_rows_say, whatever_happens_at_the_same_time, an_action_changes_while_a_job_is_made_of_it, long_or_foreign_text_is_not_read;
+        documents_say_what_the_rows_say, who_has_no_text_gets_it, an_upgrade_makes_the_texts, whatever_happens_at_the_same_time, an_action_changes_while_a_job_is_made_of_it, long_or_foreign_text_is_not_read;
     sessions:
         sessions_round_trip, session_lists, one_round_begins_once, jobs_come_and_go,
         events_stay_new_until_they_are_shown;

@@ -97,7 +97,7 @@ macro_rules! lines {
     ($conn:ident, $sought:expr, $cut:expr) => {{
         let page = page!($sought, $cut, (jobs::project_id, jobs::job_id));
         let viewer = looking($sought.viewer).to_owned();
-        let lines = LinesOf { columns: columns!(), page, viewer };
+        let lines = LinesOf { columns: columns!(), page, viewer, has_actions: true };
         lines.load_iter::<Line, DefaultLoadingMode>($conn)
     }};
 }
@@ -171,9 +171,19 @@ impl Rows for Listed<'_> {
     /// None when one of them has no text.
     fn cut_unweighed(&mut self, cut: &Cut<'_>) -> Result<Option<Vec<Listable>>, DbError> {
         let sought = self.sought;
-        let lines: Vec<ShownLine> = self.tx.run(NOUN, "", |conn| {
-            either!(conn => page!(sought, cut, shown_columns!(), with_clients!(looking(sought.viewer))).load(conn))
+        let mut lines: Vec<ShownLine> = self.tx.run(NOUN, "", |conn| {
+            either!(conn => if cut.offset == 0 {
+                page!(sought, cut, shown_columns!(), with_clients!(looking(sought.viewer))).load(conn)
+            } else {
+                // Rows that are skipped are not looked at: the index is enough to count them.
+                let page = page!(sought, cut, (jobs::project_id, jobs::job_id));
+                let viewer = looking(sought.viewer).to_owned();
+                LinesOf { columns: shown_columns!(), page, viewer, has_actions: false }.load(conn)
+            })
         })?;
+        if cut.offset > 0 {
+            lines.sort_by(|(one, ..), (other, ..)| one.place().cmp(&other.place()));
+        }
         Ok(lines.into_iter().map(|line| ShownRow::of(line).map(Listable::Shown)).collect())
     }
 

@@ -62,6 +62,8 @@ pub(super) struct LinesOf<C, P> {
     pub page: P,
     /// Whose clients are looked for.
     pub viewer: String,
+    /// With a line for each action, of which there are columns then.
+    pub has_actions: bool,
 }
 
 impl<C: Expression, P> Query for LinesOf<C, P> {
@@ -89,9 +91,12 @@ where
              LEFT JOIN clients ON clients.client_id = jobs.client_id AND clients.project_id = ",
         );
         out.push_bind_param::<Text, _>(&self.viewer)?;
+        out.push_sql(" AND (clients.project_id = jobs.project_id OR clients.is_central = TRUE)");
+        if !self.has_actions {
+            return Ok(());
+        }
         out.push_sql(
-            " AND (clients.project_id = jobs.project_id OR clients.is_central = TRUE) \
-             LEFT JOIN job_actions ON job_actions.project_id = page.project_id AND job_actions.job_id = page.job_id \
+            " LEFT JOIN job_actions ON job_actions.project_id = page.project_id AND job_actions.job_id = page.job_id \
              LEFT JOIN actions ON actions.project_id = job_actions.project_id AND actions.action_id = job_actions.action_id",
         );
         Ok(())
@@ -102,7 +107,7 @@ where
 macro_rules! load {
     ($conn:ident, $page:expr, $viewer:expr) => {{
         let viewer = looking($viewer).to_owned();
-        LinesOf { columns: columns!(), page: $page, viewer }.load($conn)
+        LinesOf { columns: columns!(), page: $page, viewer, has_actions: true }.load($conn)
     }};
 }
 

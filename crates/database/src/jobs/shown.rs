@@ -3,20 +3,22 @@
 //!
 //! The text is there only while it is what the rows say. It is made of rows that are held until the transaction ends, and whoever
 //! changes an action takes it from the jobs that have that action, or replaces it, in the same transaction. Where it is not there
-//! (also after an upgrade, and of long actions), the rows are read.
+//! the rows are read: it is empty where it would be long, and NULL where it is not made yet.
 
+use super::attention::lock_row;
 use super::read::{SeenJob, WholeRow, looking};
 use super::row::JobRow;
+use super::write::of_job;
 use super::{Jobs, NOUN};
 use crate::actions::ActionRow;
 use crate::connect::{AnyConnection, either};
-use crate::schema::{clients, jobs};
-use crate::{DbError, Tx};
+use crate::schema::{clients, job_actions, jobs};
+use crate::{Database, DbError, Tx};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Nullable, Text};
 use freezer_model::document::{StoredObject, write_actions};
-use freezer_model::{Action, ActionId, Job, JobId, ProjectId};
+use freezer_model::{Action, ActionId, JobId, ProjectId};
 
 /// Longer texts are not kept: a hundred of these are no burden to read at once.
 const LONGEST: usize = 16 << 10;
@@ -24,7 +26,16 @@ const LONGEST: usize = 16 << 10;
 /// not read then.
 const VERSION: char = '1';
 
-/// Their jobs get the new text where they have no other action, and else none.
+/// Jobs with several actions that have their new text at once when one of these changes. The others have it when they are written
+/// next, or at the next upgrade.
+const RENEWED: i64 = 100;
+/// Jobs of one transaction of an upgrade.
+const BATCH: i64 = 200;
+
+/// An action's jobs get the new text where they have no other action, and else none.
+///
+/// As an UPDATE of several tables it reads the lists of actions with locks. A subquery would read them without at this isolation, and
+/// not see what is just being added to one.
 #[cfg(feature = "mysql")]
 const FORGET_IN_MYSQL: &str = "UPDATE job_actions AS its JOIN jobs ON jobs.project_id = its.project_id AND jobs.job_id = its.job_id \
     SET jobs.shown_actions = CASE WHEN EXISTS (SELECT 1 FROM job_actions AS other WHERE other.project_id = its.project_id \
@@ -32,54 +43,134 @@ const FORGET_IN_MYSQL: &str = "UPDATE job_actions AS its JOIN jobs ON jobs.proje
     WHERE its.project_id = ? AND its.action_id = ?";
 const FORGET_IN_SQLITE: &str = "UPDATE jobs SET shown_actions = CASE WHEN (SELECT COUNT(*) FROM job_actions AS other \
     WHERE other.project_id = jobs.project_id AND other.job_id = jobs.job_id) > 1 THEN NULL ELSE ? END \
-    WHERE project_id = ? AND job_id IN (SELECT job_id FROM job_actions AS its WHERE its.project_id = jobs.project_id AND its.action_id = ?)";
+    WHERE project_id = ? AND job_id IN (SELECT its.job_id FROM job_actions AS its WHERE its.project_id = ? AND its.action_id = ?)";
 
-/// The text for a job that has these actions, if it is to be kept.
+/// The text for a job that has these actions: empty when it is too long to be kept, none when one of them cannot be read.
 pub(crate) fn text_of(rows: Vec<ActionRow>) -> Option<String> {
     let actions: Result<Vec<Action<StoredObject>>, DbError> =
         rows.into_iter().map(ActionRow::into_model).collect();
     let mut text = vec![VERSION as u8];
     // Of what cannot be read lists of jobs tell, when they read the rows.
     write_actions(&actions.ok()?, &mut text).ok()?;
-    String::from_utf8(text).ok().filter(|text| text.len() <= LONGEST)
+    if text.len() > LONGEST {
+        text.clear();
+    }
+    String::from_utf8(text).ok()
 }
 
-/// Takes the text from all jobs that have an action, which changes and is held. `alone` is for jobs that have no other.
-pub(crate) fn forget(tx: &mut Tx, project: &str, action: &str, alone: Option<String>) -> Result<(), DbError> {
-    tx.run(NOUN, action, |conn| {
-        let query = match conn {
-            #[cfg(feature = "mysql")]
-            AnyConnection::Mysql(_) => FORGET_IN_MYSQL,
-            AnyConnection::Sqlite(_) => FORGET_IN_SQLITE,
-        };
-        let query = sql_query(query).bind::<Nullable<Text>, _>(alone);
-        query.bind::<Text, _>(project).bind::<Text, _>(action).execute(conn)
+/// Takes the text from all jobs that have an action, which changes and is held. `alone` is for jobs that have no other. Answers
+/// others that [`renew`] may make theirs for. Rows of jobs that have the action are held from now on.
+pub(crate) fn forget(
+    tx: &mut Tx,
+    project: &ProjectId,
+    action: &ActionId,
+    alone: Option<String>,
+) -> Result<Vec<JobId>, DbError> {
+    let (project, action) = (project.as_str(), action.as_str());
+    tx.run(NOUN, action, |conn| match conn {
+        #[cfg(feature = "mysql")]
+        AnyConnection::Mysql(mysql) => sql_query(FORGET_IN_MYSQL)
+            .bind::<Nullable<Text>, _>(alone)
+            .bind::<Text, _>(project)
+            .bind::<Text, _>(action)
+            .execute(mysql),
+        AnyConnection::Sqlite(sqlite) => sql_query(FORGET_IN_SQLITE)
+            .bind::<Nullable<Text>, _>(alone)
+            .bind::<Text, _>(project)
+            .bind::<Text, _>(project)
+            .bind::<Text, _>(action)
+            .execute(sqlite),
     })?;
-    Ok(())
+    let of_job = jobs::project_id.eq(job_actions::project_id).and(jobs::job_id.eq(job_actions::job_id));
+    let left: Vec<String> = tx.run(NOUN, action, |conn| {
+        job_actions::table
+            .inner_join(jobs::table.on(of_job))
+            .filter(job_actions::project_id.eq(project))
+            .filter(job_actions::action_id.eq(action))
+            .filter(jobs::shown_actions.is_null())
+            .select(job_actions::job_id)
+            .distinct()
+            .order(job_actions::job_id)
+            .limit(RENEWED)
+            .load(conn)
+    })?;
+    Ok(left.into_iter().map(JobId::from).collect())
+}
+
+/// Makes the texts of jobs anew whose rows are held.
+pub(crate) fn renew(tx: &mut Tx, project: &ProjectId, jobs: &[JobId]) -> Result<(), DbError> {
+    jobs.iter().try_for_each(|id| tx.jobs().keep_shown(project, id))
 }
 
 impl Jobs<'_> {
-    /// The text for a job, made of its actions as they are stored. They are held from now on.
-    pub(super) fn shown_actions(&mut self, job: &Job) -> Result<Option<String>, DbError> {
-        let mut ids: Vec<&ActionId> = job.actions.iter().map(|action| &action.action_id).collect();
-        let listed = ids.clone();
-        // In one order, whoever holds several.
-        ids.sort_unstable_by_key(|id| id.as_str());
-        ids.dedup();
-        for id in ids {
-            if held(self.tx, job, id).is_none() {
-                let found = self.tx.actions().hold(&job.project_id, id)?;
-                self.tx.held_actions.extend(found);
-            }
-        }
-        let rows: Option<Vec<ActionRow>> =
-            listed.into_iter().map(|id| held(self.tx, job, id).cloned()).collect();
-        Ok(rows.and_then(text_of))
+    /// The text for a job that has the actions `ids`, as they are stored. They are held from now on.
+    pub(super) fn shown_actions(
+        &mut self,
+        project: &ProjectId,
+        ids: &[&str],
+    ) -> Result<Option<String>, DbError> {
+        let project = project.as_str();
+        let mut missing: Vec<&str> =
+            ids.iter().copied().filter(|id| self.tx.remembered(project, id).is_none()).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let found =
+            if missing.is_empty() { Vec::new() } else { self.tx.actions().hold_many(project, &missing)? };
+        let row = |id: &&str| {
+            let known = self.tx.remembered(project, id);
+            known.or_else(|| found.iter().find(|row| row.is(project, id))).cloned()
+        };
+        Ok(ids.iter().map(row).collect::<Option<Vec<ActionRow>>>().and_then(text_of))
+    }
+
+    /// Makes the text of a job, whose row is held.
+    fn keep_shown(&mut self, project: &ProjectId, id: &JobId) -> Result<(), DbError> {
+        let actions: Vec<String> = self.tx.run(NOUN, id.as_str(), |conn| {
+            of_job(project, id).order(job_actions::position).select(job_actions::action_id).load(conn)
+        })?;
+        let actions: Vec<&str> = actions.iter().map(String::as_str).collect();
+        let text = self.shown_actions(project, &actions)?;
+        self.tx.run(NOUN, id.as_str(), |conn| {
+            diesel::update(jobs::table.find((project.as_str(), id.as_str())))
+                .set(jobs::shown_actions.eq(text))
+                .execute(conn)
+        })?;
+        Ok(())
     }
 }
 
-fn held<'t>(tx: &'t Tx, job: &Job, id: &ActionId) -> Option<&'t ActionRow> {
-    tx.held_actions.iter().find(|held| held.is(job.project_id.as_str(), id.as_str()))
+impl Database {
+    /// Makes the texts that are not there, after an upgrade.
+    pub(crate) fn keep_shown_actions(&self) -> Result<(), DbError> {
+        let mut after = (String::new(), String::new());
+        loop {
+            let found = self.transaction(|tx| some_shown(tx, &after))?;
+            let Some(last) = found else { return Ok(()) };
+            after = last;
+        }
+    }
+}
+
+/// Makes the texts of the next jobs behind `after`. Answers the last of these.
+fn some_shown(tx: &mut Tx, (project, job): &(String, String)) -> Result<Option<(String, String)>, DbError> {
+    let found: Vec<(String, String)> = tx.run(NOUN, "", |conn| {
+        let is_behind =
+            jobs::project_id.gt(project).or(jobs::project_id.eq(project).and(jobs::job_id.gt(job)));
+        jobs::table
+            .filter(jobs::shown_actions.is_null())
+            .filter(is_behind)
+            .order((jobs::project_id, jobs::job_id))
+            .limit(BATCH)
+            .select((jobs::project_id, jobs::job_id))
+            .load(conn)
+    })?;
+    for (project, job) in &found {
+        let (project, id) = (ProjectId::from(project.as_str()), JobId::from(job.as_str()));
+        if lock_row(tx, &project, &id)?.is_some() {
+            tx.jobs().keep_shown(&project, &id)?;
+        }
+    }
+    Ok(found.into_iter().last())
 }
 
 /// A job's row, the text of its actions, and its client's id when that is one of the project that looks.

@@ -13,7 +13,8 @@ impl Jobs<'_> {
     /// [`DbError::Conflict`] when the id is taken in this project, [`DbError::Missing`] for an unknown action.
     /// The conductor looks at it only after [`Self::request_attention`].
     pub fn insert(&mut self, job: &Job) -> Result<(), DbError> {
-        let row = (JobRow::of(job)?, jobs::shown_actions.eq(self.shown_actions(job)?));
+        let row =
+            (JobRow::of(job)?, jobs::shown_actions.eq(self.shown_actions(&job.project_id, &listed(job))?));
         self.tx.run(NOUN, job.job_id.as_str(), |conn| {
             diesel::insert_into(jobs::table).values(row).execute(conn)
         })?;
@@ -28,7 +29,8 @@ impl Jobs<'_> {
         now: Timestamp,
         heard_at: Option<Timestamp>,
     ) -> Result<(), DbError> {
-        let row = (JobRow::of(job)?, jobs::shown_actions.eq(self.shown_actions(job)?));
+        let row =
+            (JobRow::of(job)?, jobs::shown_actions.eq(self.shown_actions(&job.project_id, &listed(job))?));
         let heard = heard_at.map(|at| at.0);
         self.tx.run(NOUN, job.job_id.as_str(), |conn| {
             either!(conn => diesel::insert_into(jobs::table)
@@ -43,21 +45,23 @@ impl Jobs<'_> {
     pub fn save(&mut self, job: &Job) -> Result<(), DbError> {
         let row = JobRow::of(job)?;
         let (project, id) = (row.project_id.as_str(), row.job_id.as_str());
-        let linked: Vec<(String, bool)> = self.tx.run(NOUN, id, |conn| {
-            job_actions::table
-                .inner_join(jobs::table.on(
-                    jobs::project_id.eq(job_actions::project_id).and(jobs::job_id.eq(job_actions::job_id)),
-                ))
+        let linked: Vec<(Option<String>, bool)> = self.tx.run(NOUN, id, |conn| {
+            let of_job =
+                job_actions::project_id.eq(jobs::project_id).and(job_actions::job_id.eq(jobs::job_id));
+            jobs::table
+                .left_join(job_actions::table.on(of_job))
                 .filter(jobs::project_id.eq(project))
                 .filter(jobs::job_id.eq(id))
                 .order(job_actions::position)
-                .select((job_actions::action_id, jobs::shown_actions.is_null()))
+                .select((job_actions::action_id.nullable(), jobs::shown_actions.is_not_null()))
                 .load(conn)
         })?;
-        let listed = job.actions.iter().map(|action| action.action_id.as_str());
-        let is_same = linked.iter().map(|(action, _)| action.as_str()).eq(listed);
-        let has_text = !linked.iter().any(|(_, has_none)| *has_none);
-        let text = if is_same && has_text { None } else { Some(self.shown_actions(job)?) };
+        let is_same = linked.iter().filter_map(|(action, _)| action.as_deref()).eq(listed(job));
+        let has_text = linked.iter().all(|(_, has_text)| *has_text);
+        let text = match is_same && has_text {
+            true => None,
+            false => Some(self.shown_actions(&job.project_id, &listed(job))?),
+        };
         let changed = self.tx.run(NOUN, id, |conn| {
             let row = (&row, text.map(|text| jobs::shown_actions.eq(text)));
             diesel::update(jobs::table.find((project, id))).set(row).execute(conn)
@@ -221,6 +225,11 @@ impl Jobs<'_> {
     }
 }
 
+/// The ids of its actions, as its caller knows them.
+fn listed(job: &Job) -> Vec<&str> {
+    job.actions.iter().map(|action| action.action_id.as_str()).collect()
+}
+
 #[diesel::dsl::auto_type(no_type_alias)]
 pub(super) fn state_columns(state: &JobState) -> _ {
     let event: &'static str = state.event.as_str();
@@ -242,7 +251,7 @@ pub(super) fn state_columns(state: &JobState) -> _ {
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]
-fn of_job<'a>(project: &'a ProjectId, id: &'a JobId) -> _ {
+pub(super) fn of_job<'a>(project: &'a ProjectId, id: &'a JobId) -> _ {
     let project: &'a str = project.as_str();
     let id: &'a str = id.as_str();
     job_actions::table.filter(job_actions::project_id.eq(project)).filter(job_actions::job_id.eq(id))
