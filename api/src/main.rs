@@ -129,17 +129,11 @@ fn notices(config: &Config, transport: Option<&oslo_messaging::Transport>) -> Re
     Ok(notices.announcing(Announcer::new(notifier, config.bool("audit", "enabled"))))
 }
 
-/// A schema that is not there or old gives errors on every request: better not to start.
+/// A schema that is not there, or another one, gives errors on every request: better not to start.
 fn open(options: &DatabaseOptions) -> Result<Database, String> {
     let db = Database::connect(options).map_err(|error| error.to_string())?;
     let version = db.version().map_err(|error| error.to_string())?;
-    if !version.is_current() {
-        let pending = version.pending.join(", ");
-        return Err(format!(
-            "the database's schema is not up to date (missing: {pending}); run: freezer-manage db sync"
-        ));
-    }
-    Ok(db)
+    version.trouble().map_or(Ok(db), Err)
 }
 
 fn auth(config: &Config) -> Result<(AuthToken, Option<Trustees>), Box<dyn Error>> {

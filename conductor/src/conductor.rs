@@ -77,11 +77,7 @@ async fn check_schema(db: Database) -> Result<(), ConductorError> {
     let version = tokio::task::spawn_blocking(move || db.version())
         .await
         .map_err(|error| ConductorError::Worker(error.to_string()))??;
-    if version.is_current() {
-        Ok(())
-    } else {
-        Err(ConductorError::OldSchema { pending: version.pending.len() })
-    }
+    version.trouble().map_or(Ok(()), |trouble| Err(ConductorError::Schema { trouble }))
 }
 
 impl Conductor {

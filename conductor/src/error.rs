@@ -9,10 +9,8 @@ pub enum ConductorError {
     Database(#[from] DbError),
     #[error(transparent)]
     Messaging(#[from] oslo_messaging::Error),
-    #[error(
-        "the database was not brought up to date: {pending} migrations are missing; run `freezer-manage db sync`"
-    )]
-    OldSchema { pending: usize },
+    #[error("{trouble}")]
+    Schema { trouble: String },
     #[error(
         "cannot serve metrics on {address}: {cause}; change [conductor] metrics_bind_host or metrics_bind_port"
     )]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub type Version = (u32, u32);
 
-/// For how long the answer to a POST is waited for once the action has to end. Whoever ends it kills it some time later
+/// For how long the answer to what [`makes`] something is waited for once the action has to end. Whoever ends it kills it some time later
 /// (`daemon::child`), and what was made is to be removed before.
 const AFTER_ABORT: Duration = Duration::from_secs(15);
 
@@ -231,19 +231,19 @@ impl Cloud {
 
     /// Sends; an abort ends the waiting. Any status is an answer.
     ///
-    /// A POST that is under way is waited for even then: the service goes on with it, and what it makes can only be
+    /// What [`makes`] something and is under way is waited for even then: the service goes on with it, and what it makes can only be
     /// removed once it is known.
     pub async fn send(&self, service: Service, request: ServiceRequest) -> Result<Response, CloudError> {
         let aborted = self.monitor.token();
         if aborted.is_cancelled() {
             return Err(CloudError::Aborted);
         }
-        let makes = *request.method() == Method::POST;
+        let makes = makes(&request);
         let answer = self.heard(makes, request.send()).await?;
         answer.map_err(|cause| CloudError::Session { service: service.name(), cause })
     }
 
-    /// What `answer` brings, if it comes before an abort, or soon after it where something `makes`.
+    /// What `answer` brings, if it comes before an abort, or soon after it of what `makes` something.
     async fn heard<T>(&self, makes: bool, answer: impl Future<Output = T>) -> Result<T, CloudError> {
         tokio::pin!(answer);
         tokio::select! {
@@ -264,7 +264,7 @@ impl Cloud {
         request: ServiceRequest,
         what: &str,
     ) -> Result<Value, CloudError> {
-        let makes = *request.method() == Method::POST;
+        let makes = makes(&request);
         let answer = self.send(service, request).await?;
         self.heard(makes, read(service, answer, what)).await?
     }
@@ -307,6 +307,11 @@ impl Cloud {
             .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
         Ok(known.unwrap_or((newest.0, 0)))
     }
+}
+
+/// Whether a service may have made something when its answer is not heard. Content that is sent ends with the sender.
+fn makes(request: &ServiceRequest) -> bool {
+    matches!(*request.method(), Method::POST | Method::PUT) && !request.is_stream()
 }
 
 /// The JSON of a good answer.
@@ -374,13 +379,17 @@ mod tests {
     use tokio::net::TcpListener;
 
     /// Sends, aborts once the service has the request, and only then lets it answer.
-    async fn aborted_under_way(method: Method) -> Result<Response, CloudError> {
+    async fn aborted_under_way(method: Method, body: Option<&'static str>) -> Result<Response, CloudError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}/volumes", listener.local_addr().unwrap());
         let auth = Auth::None { user_id: "u".into(), project_id: "p".into() };
         let session = Session::new(SessionOptions::new("", auth)).unwrap();
         let cloud = Cloud::new(session, Arc::new(Monitor::new()), 120);
         let request = cloud.session().request_address(method, &address);
+        let request = match body {
+            Some(body) => request.stream(body),
+            None => request,
+        };
         let service = async {
             let (mut connection, _) = listener.accept().await.unwrap();
             let mut head = [0_u8; 4096];
@@ -396,7 +405,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_service_is_making_is_known_after_an_abort() {
-        assert_eq!(aborted_under_way(Method::POST).await.unwrap().status(), 202);
-        assert!(matches!(aborted_under_way(Method::GET).await, Err(CloudError::Aborted)));
+        for method in [Method::POST, Method::PUT] {
+            assert_eq!(aborted_under_way(method, None).await.unwrap().status(), 202);
+        }
+        for (method, body) in [(Method::GET, None), (Method::PUT, Some("content"))] {
+            assert!(matches!(aborted_under_way(method, body).await, Err(CloudError::Aborted)));
+        }
     }
 }

@@ -69,6 +69,9 @@ fn version(db: &Database, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     for migration in version.pending {
         writeln!(out, "missing: {migration} (run: freezer-manage db sync)")?;
     }
+    for migration in version.unknown {
+        writeln!(out, "unknown: {migration} (a newer program has been here: upgrade this one)")?;
+    }
     Ok(())
 }
 

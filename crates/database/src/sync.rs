@@ -2,6 +2,7 @@
 
 use crate::connect::AnyConnection;
 use crate::{Database, DbError};
+use diesel::migration::MigrationSource;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -15,11 +16,31 @@ pub struct SchemaVersion {
     pub newest: Option<String>,
     /// Migrations this program knows and the database has not seen.
     pub pending: Vec<String>,
+    /// Versions of migrations the database has seen and this program does not know.
+    pub unknown: Vec<String>,
 }
 
 impl SchemaVersion {
     pub fn is_current(&self) -> bool {
-        self.newest.is_some() && self.pending.is_empty()
+        self.trouble().is_none()
+    }
+
+    /// Why this program does not work with the schema, and what to do. With a newer one it would leave undone what that asks of
+    /// whoever writes.
+    pub fn trouble(&self) -> Option<String> {
+        if self.newest.is_none() || !self.pending.is_empty() {
+            let pending = self.pending.join(", ");
+            return Some(format!(
+                "the database's schema is not up to date (missing: {pending}); run: freezer-manage db sync"
+            ));
+        }
+        let unknown = self.unknown.join(", ");
+        (!unknown.is_empty()).then(|| {
+            format!(
+                "the database's schema is newer than this program, which does not know {unknown}; upgrade this program, \
+                 or restore the backup of the database that was made before its upgrade"
+            )
+        })
     }
 }
 
@@ -60,7 +81,7 @@ fn run_pending<DB, C>(connection: &mut C, known: EmbeddedMigrations) -> Result<V
 where
     DB: diesel::backend::Backend,
     C: MigrationHarness<DB>,
-    EmbeddedMigrations: diesel::migration::MigrationSource<DB>,
+    EmbeddedMigrations: MigrationSource<DB>,
 {
     let done = connection.run_pending_migrations(known).map_err(|error| error.to_string())?;
     Ok(done.iter().map(ToString::to_string).collect())
@@ -70,12 +91,16 @@ fn version_of<DB, C>(connection: &mut C, known: EmbeddedMigrations) -> Result<Sc
 where
     DB: diesel::backend::Backend,
     C: MigrationHarness<DB>,
-    EmbeddedMigrations: diesel::migration::MigrationSource<DB>,
+    EmbeddedMigrations: MigrationSource<DB>,
 {
     let text = |error: Box<dyn std::error::Error + Send + Sync>| error.to_string();
+    let versions = known.migrations().map_err(text)?;
+    let versions: Vec<_> = versions.iter().map(|migration| migration.name().version().as_owned()).collect();
     let pending = connection.pending_migrations(known).map_err(text)?;
     let applied = connection.applied_migrations().map_err(text)?;
+    let unknown = applied.iter().filter(|version| !versions.contains(version));
     Ok(SchemaVersion {
+        unknown: unknown.map(ToString::to_string).collect(),
         newest: applied.iter().max().map(ToString::to_string),
         pending: pending.iter().map(|migration| migration.name().to_string()).collect(),
     })

@@ -134,6 +134,11 @@ impl ServiceRequest {
         self
     }
 
+    /// Whether the body comes from somewhere while it is sent.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.body, Body::Stream(_))
+    }
+
     /// Limit for the whole exchange, the answer's body included. None by default.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);

@@ -46,8 +46,8 @@ pub fn run(command: &Command, config: &Config, out: &mut dyn Write) -> Result<()
         "no database to import from: set [import] connection in the configuration file, or the variable {VARIABLE}"
     ))?;
     let db = Database::connect(&DatabaseOptions::from_config(config))?;
-    if !db.version()?.is_current() {
-        return Err("the schema of our own database is not up to date; run: freezer-manage db sync".into());
+    if let Some(trouble) = db.version()?.trouble() {
+        return Err(format!("our own database: {trouble}").into());
     }
     let mut upstream =
         Upstream::open(&source, &db).map_err(|error| format!("the database to import from: {error}"))?;

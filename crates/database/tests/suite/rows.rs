@@ -458,6 +458,13 @@ pub fn sync_is_repeatable(place: &Place) {
             scope.spawn(|| assert!(db.sync().unwrap().is_empty()));
         }
     });
+    // A newer program has been here.
+    place.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')");
+    let trouble = db.version().unwrap().trouble().unwrap();
+    assert!(trouble.contains("newer than this program") && trouble.contains("29990101000000"), "{trouble}");
+    assert!(db.sync().unwrap().is_empty());
+    place.execute("DELETE FROM __diesel_schema_migrations WHERE version = '29990101000000'");
+    assert!(db.version().unwrap().is_current());
     all_tables_can_be_removed(place);
 }
 
